@@ -1,0 +1,41 @@
+//! Builds the agent statically, so that one binary carries it.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn main() {
+    for path in ["src/agent", "src/contract", "Cargo.lock", "build.rs"] {
+        println!("cargo:rerun-if-changed={path}");
+    }
+    let variable = |name: &str| PathBuf::from(env::var_os(name).unwrap_or_else(|| panic!("cargo sets {name}")));
+    let out = variable("OUT_DIR");
+    let root = variable("CARGO_MANIFEST_DIR");
+    // Static linking needs `--target`, or it would also apply to build scripts
+    // and procedural macros; the gnu target needs no toolchain beyond the user's own.
+    let target = format!("{}-unknown-linux-gnu", variable("CARGO_CFG_TARGET_ARCH").display());
+    let built = out.join("agent-target");
+    // The agent must be the same bytes wherever it is built.
+    let remap = |from: &Path, to: &str| format!("--remap-path-prefix={}={to}", from.display());
+    let cargo_home = env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| Some(env::home_dir()?.join(".cargo")));
+    let mut flags = vec!["-Ctarget-feature=+crt-static".to_owned(), "-Crelocation-model=static".to_owned()];
+    flags.extend(cargo_home.map(|home| remap(&home, "/cargo")));
+    flags.push(remap(&root, "/applbuild"));
+    let status = Command::new(variable("CARGO"))
+        .args(["build", "--quiet", "--package=appliance-agent", "--bin=appliance", "--profile=agent", "--locked"])
+        .arg(format!("--target={target}"))
+        .arg("--target-dir")
+        .arg(&built)
+        .current_dir(&root)
+        .env_remove("RUSTFLAGS")
+        .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"))
+        // A wrapper such as clippy's driver is for the outer build alone.
+        .env_remove("RUSTC_WRAPPER")
+        .env_remove("RUSTC_WORKSPACE_WRAPPER")
+        .status()
+        .unwrap_or_else(|error| panic!("starting cargo to build the agent: {error}"));
+    assert!(status.success(), "building the agent for {target}: {status}");
+    let binary = built.join(&target).join("agent/appliance");
+    std::fs::copy(&binary, out.join("appliance"))
+        .unwrap_or_else(|error| panic!("copying {}: {error}", binary.display()));
+}

@@ -1,0 +1,7 @@
+//! GPT partition type GUIDs (UEFI 2.10, 5.3.3), in their textual form.
+
+/// The config partition. Ours: drawn once for this project.
+pub const CONFIG: &str = "6f9a1b52-3c8e-4d07-a1f4-5b0c9e72d3a8";
+
+/// `/var`, from the Discoverable Partitions Specification (UAPI.2).
+pub const VAR: &str = "4d21b016-b534-45c2-a9fb-5c16e091fd2d";

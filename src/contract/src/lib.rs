@@ -1,0 +1,14 @@
+//! What the builder and the agent agree on, and nothing else: names on media,
+//! kernel arguments, and the schemas of the files that both read. No I/O.
+
+pub mod boot_record;
+pub mod gpt_types;
+pub mod initramfs;
+pub mod kernel_args;
+pub mod manifest;
+pub mod marker;
+pub mod medium;
+pub mod modes;
+mod schema;
+
+pub use schema::{Schema, SchemaError};

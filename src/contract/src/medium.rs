@@ -1,0 +1,26 @@
+//! Paths on a medium and in an image.
+
+/// Folder on the medium that holds all that is ours beside the boot files.
+pub const DIRECTORY: &str = "/appliance";
+pub const MANIFEST: &str = "/appliance/manifest.json";
+pub const ROOT_IMAGE: &str = "/appliance/root.squashfs";
+pub const SBOM: &str = "/appliance/sbom.spdx.json";
+/// Lines of `sha256sum`, paths relative to the medium's root.
+pub const CHECKSUMS: &str = "/appliance/SHA256SUMS";
+pub const KERNEL: &str = "/boot/vmlinuz";
+pub const INITRAMFS: &str = "/boot/initramfs.zst";
+pub const XEN: &str = "/boot/xen.gz";
+
+/// Inside the image: the manifest, and every path that pruning removed.
+pub const IN_IMAGE: &str = "/usr/share/appliance";
+pub const IN_IMAGE_MANIFEST: &str = "/usr/share/appliance/manifest.json";
+pub const IN_IMAGE_PRUNED: &str = "/usr/share/appliance/pruned";
+/// The agent inside the image, where it is the `appliance` command.
+pub const IN_IMAGE_AGENT: &str = "/usr/bin/appliance";
+/// dpkg's database lives in the image proper, so that no `/var` can hide it.
+pub const IN_IMAGE_DPKG: &str = "/usr/lib/appliance/dpkg";
+
+/// On the running machine.
+pub const CONFIG_MOUNT: &str = "/config";
+pub const RUN: &str = "/run/appliance";
+pub const BOOT_RECORD: &str = "/run/appliance/boot.json";

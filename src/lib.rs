@@ -1,0 +1,16 @@
+//! Builds bootable appliance images: see ARCHITECTURE.md for the way through.
+
+pub mod assemble;
+pub mod boot;
+pub mod embedded;
+pub mod fleet;
+pub mod format;
+pub mod medium;
+pub mod packages;
+pub mod pipeline;
+pub mod profile;
+pub mod progress;
+pub mod qemu;
+pub mod sandbox;
+pub mod templates;
+pub mod tree;

@@ -1,0 +1,1 @@
+//! From profile to medium: the stages, each a type that the next one consumes.

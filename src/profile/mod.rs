@@ -1,0 +1,187 @@
+//! What goes into an image: TOML in, a [`Profile`] that cannot be wrong out.
+
+use appliance_contract::marker::Role;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// A profile with its ancestors (`extends`) merged in and every value checked.
+#[derive(Debug, Clone)]
+pub struct Profile {
+    pub name: String,
+    pub kind: Role,
+    pub version: String,
+    pub architecture: Architecture,
+    /// Where archives are, when the profile says so: archive name (`debian`, `debian-security`) → URL.
+    pub mirrors: BTreeMap<String, String>,
+    pub suites: Vec<Suite>,
+    pub packages: Vec<PackageRequest>,
+    pub recommends: bool,
+    /// Overlay folders, the farthest ancestor's first; later ones win.
+    pub overlays: Vec<Overlay>,
+    pub sets: Vec<TarSet>,
+    pub boot: Boot,
+    pub services: Services,
+    pub root: Root,
+    pub prune: Prune,
+    /// Whether the image carries the agent.
+    pub agent: bool,
+    pub initramfs: Initramfs,
+    pub volume_label: String,
+    /// Seconds since 1970 that stand in the image's own files; `None`: the newest date of the suites' Release files.
+    pub source_date_epoch: Option<i64>,
+    /// Values that templates see as `vars.*`.
+    pub variables: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Architecture {
+    Amd64,
+}
+
+impl Architecture {
+    /// Debian's name.
+    pub fn debian(self) -> &'static str {
+        match self {
+            Self::Amd64 => "amd64",
+        }
+    }
+}
+
+/// One line of what apt would call a source: `archive` names the place, `name` the suite in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Suite {
+    /// `debian` or `debian-security`.
+    pub archive: String,
+    /// `trixie`, `trixie-updates`, `trixie-security` …
+    pub name: String,
+    pub components: Vec<String>,
+}
+
+/// A package that the profile asks for, and where it does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PackageRequest {
+    pub name: String,
+    pub version: Option<String>,
+    pub origin: Origin,
+}
+
+/// A place in a profile's file, for messages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    pub file: String,
+    /// Counted from 1.
+    pub line: usize,
+}
+
+impl std::fmt::Display for Origin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", self.file, self.line)
+    }
+}
+
+/// Files laid over the tree. Files that end in `.hbs` are templates, and lose that ending.
+#[derive(Debug, Clone)]
+pub struct Overlay {
+    pub files: Vec<OverlayFile>,
+}
+
+#[derive(Debug, Clone)]
+pub struct OverlayFile {
+    /// Absolute path in the image.
+    pub path: String,
+    pub content: OverlayContent,
+    pub mode: u16,
+    pub owner: String,
+    pub group: String,
+}
+
+#[derive(Debug, Clone)]
+pub enum OverlayContent {
+    Bytes(Vec<u8>),
+    Symlink(String),
+    Directory,
+    /// A handlebars template's source.
+    Template(String),
+}
+
+/// A tar archive unpacked onto the tree.
+#[derive(Debug, Clone)]
+pub struct TarSet {
+    pub path: PathBuf,
+    pub sha256: [u8; 32],
+    pub origin: Origin,
+}
+
+#[derive(Debug, Clone)]
+pub struct Boot {
+    /// The first is the default entry. Empty for a profile that boots `kernel` by `protocol` alone.
+    pub hypervisors: Vec<Hypervisor>,
+    /// Path of the kernel in the tree; `None`: the newest `/boot/vmlinuz-*`.
+    pub kernel: Option<String>,
+    pub protocol: Protocol,
+    pub kernel_arguments: Vec<String>,
+    pub xen_arguments: Vec<String>,
+    /// Linux names, the last is `/dev/console`: `tty0`, `ttyS0,115200`.
+    pub consoles: Vec<String>,
+    pub on_missing: OnMissing,
+    /// Seconds that the menu waits.
+    pub menu_timeout: u32,
+    /// What a kernel that is not ours is given as arguments, when `agent = false`.
+    pub secure_boot: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hypervisor {
+    Xen,
+    Kvm,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    Linux,
+    Multiboot,
+    Multiboot2,
+    /// A dom0 kernel under Xen.
+    Xen,
+}
+
+pub use appliance_contract::kernel_args::OnMissing;
+
+#[derive(Debug, Clone, Default)]
+pub struct Services {
+    pub enable: Vec<String>,
+    pub disable: Vec<String>,
+    pub mask: Vec<String>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Root {
+    pub format: RootFormat,
+    pub compression: crate::format::squashfs::Compression,
+    /// Bytes, a power of two from 131072 to 1048576.
+    pub block_size: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RootFormat {
+    Squashfs,
+    /// The tree itself on the ISO 9660 volume, with Rock Ridge.
+    Plain,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct Prune {
+    /// `/usr/share/doc` (copyright files stay), man, info, lintian …
+    pub documentation: bool,
+    /// Locales to keep; `None` keeps all.
+    pub keep_locales: Option<Vec<String>>,
+    /// Further paths, as glob patterns.
+    pub paths: Vec<String>,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct Initramfs {
+    /// Modules or folders (`drivers/scsi/`) beyond the standard list.
+    pub include: Vec<String>,
+    pub exclude: Vec<String>,
+}

@@ -1,0 +1,57 @@
+//! How long work tells what it is doing, without knowing who listens.
+
+/// The stages of a build, in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Stage {
+    Resolve,
+    Download,
+    Unpack,
+    Configure,
+    Pack,
+    LayOut,
+}
+
+impl Stage {
+    /// The name that a person reads, and that `--json` carries.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Resolve => "resolve",
+            Self::Download => "download",
+            Self::Unpack => "unpack",
+            Self::Configure => "configure",
+            Self::Pack => "pack",
+            Self::LayOut => "lay out",
+        }
+    }
+}
+
+/// What the numbers of a stage count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    Bytes,
+    Packages,
+    Files,
+}
+
+/// Receives what long work has to say. All methods may be called from any thread.
+pub trait Progress: Send + Sync {
+    /// A stage begins; the one before it has ended. `total` is 0 when not known.
+    fn stage(&self, stage: Stage, total: u64, unit: Unit);
+    /// `count` more units of the running stage are done.
+    fn advance(&self, count: u64);
+    /// What the stage is at, in a few words: a package, a file.
+    fn item(&self, name: &str);
+    /// Something that the user should know and that stops nothing.
+    fn warn(&self, message: &str);
+}
+
+/// Says nothing: for tests and for callers that do not care.
+#[derive(Debug, Clone, Copy)]
+pub struct Silent;
+
+impl Progress for Silent {
+    fn stage(&self, _: Stage, _: u64, _: Unit) {}
+    fn advance(&self, _: u64) {}
+    fn item(&self, _: &str) {}
+    fn warn(&self, _: &str) {}
+}

@@ -1,0 +1,143 @@
+//! The file tree of an image, in memory: metadata, and content by reference.
+//! Knows no format and imports no sibling.
+
+mod content;
+mod host;
+mod metadata;
+mod node;
+mod path;
+
+pub use content::Content;
+pub use metadata::Metadata;
+pub use node::{Kind, Node, NodeId};
+pub use path::{PathError, TreePath};
+
+use std::collections::BTreeMap;
+
+/// A tree of nodes. Two directory entries that name one [`NodeId`] are hard links.
+#[derive(Debug, Clone)]
+pub struct Tree {
+    nodes: Vec<Node>,
+}
+
+/// What went wrong while changing or reading a tree.
+#[derive(Debug, thiserror::Error)]
+pub enum TreeError {
+    #[error("{path} lies below {parent}, which is not a directory")]
+    NotADirectory { path: TreePath, parent: TreePath },
+    #[error("{path} is not in the tree")]
+    NotFound { path: TreePath },
+    #[error("reading {path}: {source}")]
+    Host { path: std::path::PathBuf, source: std::io::Error },
+    #[error(transparent)]
+    Path(#[from] PathError),
+}
+
+impl Tree {
+    pub const ROOT: NodeId = NodeId(0);
+
+    /// A tree that holds nothing but its root directory.
+    pub fn new(root: Metadata) -> Self {
+        Self { nodes: vec![Node { metadata: root, kind: Kind::Directory(BTreeMap::new()) }] }
+    }
+
+    pub fn node(&self, id: NodeId) -> &Node {
+        &self.nodes[id.0]
+    }
+
+    pub fn node_mut(&mut self, id: NodeId) -> &mut Node {
+        &mut self.nodes[id.0]
+    }
+
+    /// The node at `path`, following no symlink.
+    pub fn lookup(&self, path: &TreePath) -> Option<NodeId> {
+        let mut id = Self::ROOT;
+        for name in path.names() {
+            let Kind::Directory(entries) = &self.node(id).kind else { return None };
+            id = *entries.get(name)?;
+        }
+        Some(id)
+    }
+
+    pub fn get(&self, path: &TreePath) -> Option<&Node> {
+        self.lookup(path).map(|id| self.node(id))
+    }
+
+    /// Puts `node` at `path`, in the place of what was there; missing parents
+    /// are made with mode 755, root's, with the node's time.
+    pub fn insert(&mut self, path: &TreePath, node: Node) -> Result<NodeId, TreeError> {
+        let time = node.metadata.mtime;
+        let id = NodeId(self.nodes.len());
+        self.nodes.push(node);
+        self.attach(path, id, time)?;
+        Ok(id)
+    }
+
+    /// Makes `path` another name of `target`.
+    pub fn link(&mut self, path: &TreePath, target: NodeId) -> Result<(), TreeError> {
+        let time = self.node(target).metadata.mtime;
+        self.attach(path, target, time)
+    }
+
+    fn attach(&mut self, path: &TreePath, target: NodeId, time: i64) -> Result<(), TreeError> {
+        let Some(name) = path.name() else {
+            self.nodes.swap(0, target.0);
+            return Ok(());
+        };
+        let parent = path.parent().unwrap_or_default();
+        let mut id = Self::ROOT;
+        let mut walked = TreePath::default();
+        for part in parent.names() {
+            walked = walked.join(part)?;
+            let next = match &self.node(id).kind {
+                Kind::Directory(entries) => entries.get(part).copied(),
+                _ => None,
+            };
+            id = match next {
+                Some(next) => next,
+                None => {
+                    let new = NodeId(self.nodes.len());
+                    self.nodes.push(Node::directory(Metadata::new(0o755).with_mtime(time)));
+                    self.entries_mut(id, path, &walked)?.insert(part.to_vec(), new);
+                    new
+                }
+            };
+        }
+        self.entries_mut(id, path, &parent)?.insert(name.to_vec(), target);
+        Ok(())
+    }
+
+    fn entries_mut(
+        &mut self,
+        id: NodeId,
+        path: &TreePath,
+        parent: &TreePath,
+    ) -> Result<&mut BTreeMap<Vec<u8>, NodeId>, TreeError> {
+        match &mut self.nodes[id.0].kind {
+            Kind::Directory(entries) => Ok(entries),
+            _ => Err(TreeError::NotADirectory { path: path.clone(), parent: parent.clone() }),
+        }
+    }
+
+    /// Takes the entry at `path`, with all below it, out of the tree.
+    pub fn remove(&mut self, path: &TreePath) -> Result<(), TreeError> {
+        let missing = || TreeError::NotFound { path: path.clone() };
+        let (Some(name), Some(parent)) = (path.name(), path.parent()) else { return Err(missing()) };
+        let id = self.lookup(&parent).ok_or_else(missing)?;
+        self.entries_mut(id, path, &parent)?.remove(name).map(|_| ()).ok_or_else(missing)
+    }
+
+    /// Every entry, parents before children, siblings in byte order, the root first.
+    /// A node with several names comes once for each.
+    pub fn walk(&self) -> impl Iterator<Item = (TreePath, NodeId)> + '_ {
+        let mut stack = vec![(TreePath::default(), Self::ROOT)];
+        std::iter::from_fn(move || {
+            let (path, id) = stack.pop()?;
+            if let Kind::Directory(entries) = &self.node(id).kind {
+                // Names in a tree are valid by construction (TreePath checked them).
+                stack.extend(entries.iter().rev().filter_map(|(name, id)| Some((path.join(name).ok()?, *id))));
+            }
+            Some((path, id))
+        })
+    }
+}
