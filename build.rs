@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 fn main() {
-    for path in ["src/agent", "src/contract", "Cargo.lock", "build.rs"] {
+    // Templates are embedded by a macro that cargo cannot follow into folders.
+    for path in ["src/agent", "src/contract", "Cargo.lock", "build.rs", "templates"] {
         println!("cargo:rerun-if-changed={path}");
     }
     let variable = |name: &str| PathBuf::from(env::var_os(name).unwrap_or_else(|| panic!("cargo sets {name}")));
