@@ -1,1 +1,5 @@
-//! The agent: PID 1 of the initramfs, and the appliance command of the running node.
+//! The agent's parts: choices without I/O of their own, so that they can be tested.
+
+pub mod gpt;
+pub mod probe;
+pub mod read_at;

@@ -1,0 +1,220 @@
+//! What a block device holds, by its superblocks, read only.
+//!
+//! A device that belongs to something else (an array, a volume group, an
+//! encrypted volume) is a [`Member`] even where a file system shows too: md
+//! with metadata at the end and stale superblocks look like that, and opening
+//! one half of a mirror would be wrong.
+
+mod bcache;
+mod btrfs;
+mod drbd;
+mod encrypted;
+mod ext4;
+mod fat;
+mod foreign;
+mod iso9660;
+mod lvm;
+mod partition_table;
+mod raid;
+mod squashfs;
+mod swap;
+mod view;
+mod xfs;
+mod zfs;
+
+use crate::read_at::ReadAt;
+use std::fmt;
+use std::io;
+use view::View;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Contents {
+    FileSystem(FileSystem),
+    Member(Member),
+    PartitionTable,
+    /// Every byte that was looked at is zero.
+    Empty,
+    Unknown,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileSystem {
+    pub kind: FileSystemKind,
+    /// In blkid's spelling.
+    pub uuid: Option<String>,
+    pub label: Option<String>,
+    /// A journal or log waits to be replayed, as far as the superblock tells (XFS's does not).
+    pub needs_recovery: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FileSystemKind {
+    /// ext2 and ext3 too: the ext4 driver mounts them.
+    Ext4,
+    Fat,
+    Xfs,
+    Btrfs,
+    Iso9660,
+    Squashfs,
+    Exfat,
+    Ntfs,
+    F2fs,
+    Erofs,
+    Udf,
+    Bcachefs,
+}
+
+impl FileSystemKind {
+    /// The kernel's name, as mount(2) wants it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ext4 => "ext4",
+            Self::Fat => "vfat",
+            Self::Xfs => "xfs",
+            Self::Btrfs => "btrfs",
+            Self::Iso9660 => "iso9660",
+            Self::Squashfs => "squashfs",
+            Self::Exfat => "exfat",
+            Self::Ntfs => "ntfs",
+            Self::F2fs => "f2fs",
+            Self::Erofs => "erofs",
+            Self::Udf => "udf",
+            Self::Bcachefs => "bcachefs",
+        }
+    }
+
+    /// Whether a config partition may be of this kind.
+    pub fn may_hold_config(self) -> bool {
+        matches!(self, Self::Ext4 | Self::Fat | Self::Xfs | Self::Btrfs | Self::Iso9660)
+    }
+
+    /// Whether files keep their modes on it.
+    pub fn has_modes(self) -> bool {
+        self != Self::Fat
+    }
+}
+
+impl fmt::Display for FileSystemKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What a device is a part of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Member {
+    Lvm,
+    /// Linux md; the text is its metadata's version: `0.90`, `1.0`, `1.1`, `1.2`, or `imsm`, `ddf`.
+    Raid(&'static str),
+    Luks,
+    BitLocker,
+    Swap,
+    Bcache,
+    Zfs,
+    Drbd,
+    /// One of several devices of a btrfs.
+    Btrfs {
+        devices: u64,
+    },
+    ExtJournal,
+    DmIntegrity,
+    DmVerity,
+    DmSnapshot,
+    CephBluestore,
+}
+
+impl fmt::Display for Member {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Lvm => f.write_str("a physical volume of LVM"),
+            Self::Raid(version) => write!(f, "a member of an array (md metadata {version})"),
+            Self::Luks => f.write_str("an encrypted volume (LUKS)"),
+            Self::BitLocker => f.write_str("an encrypted volume (BitLocker)"),
+            Self::Swap => f.write_str("swap space"),
+            Self::Bcache => f.write_str("a part of a bcache"),
+            Self::Zfs => f.write_str("a member of a ZFS pool"),
+            Self::Drbd => f.write_str("the lower device of a DRBD volume"),
+            Self::Btrfs { devices } => write!(f, "one of {devices} devices of a btrfs"),
+            Self::ExtJournal => f.write_str("the external journal of another file system"),
+            Self::DmIntegrity => f.write_str("a dm-integrity volume"),
+            Self::DmVerity => f.write_str("a dm-verity hash tree"),
+            Self::DmSnapshot => f.write_str("the store of a dm snapshot"),
+            Self::CephBluestore => f.write_str("a Ceph BlueStore device"),
+        }
+    }
+}
+
+/// Tells what `device` holds. Garbage is [`Contents::Unknown`]; an error means that it could not be read.
+pub fn probe(device: &dyn ReadAt) -> io::Result<Contents> {
+    let view = View::new(device)?;
+    if let Some(member) = member(&view)? {
+        return Ok(Contents::Member(member));
+    }
+    if let Some(file_system) = file_system_over_table(&view)? {
+        return Ok(Contents::FileSystem(file_system));
+    }
+    if partition_table::present(&view) {
+        return Ok(Contents::PartitionTable);
+    }
+    if let Some(found) = file_system(&view)? {
+        return Ok(found);
+    }
+    Ok(if view.is_zero() { Contents::Empty } else { Contents::Unknown })
+}
+
+fn member(view: &View) -> io::Result<Option<Member>> {
+    for probe in
+        [lvm::member, encrypted::member, swap::member, bcache::member, drbd::member, foreign::member, zfs::member]
+    {
+        if let Some(member) = probe(view)? {
+            return Ok(Some(member));
+        }
+    }
+    raid::member(view)
+}
+
+/// Those that may share a device with a partition table: an ISO 9660 volume has
+/// 32 KiB for one, and a FAT boot sector may look like one.
+fn file_system_over_table(view: &View) -> io::Result<Option<FileSystem>> {
+    match iso9660::file_system(view)? {
+        Some(found) => Ok(Some(found)),
+        None => fat::file_system(view),
+    }
+}
+
+fn file_system(view: &View) -> io::Result<Option<Contents>> {
+    for probe in [ext4::contents, btrfs::contents] {
+        if let Some(found) = probe(view)? {
+            return Ok(Some(found));
+        }
+    }
+    for probe in [xfs::file_system, squashfs::file_system, foreign::file_system] {
+        if let Some(found) = probe(view)? {
+            return Ok(Some(Contents::FileSystem(found)));
+        }
+    }
+    Ok(None)
+}
+
+/// A UUID in RFC 9562's textual form; `None` for the one of zeros, which means "not set".
+fn uuid(bytes: &[u8]) -> Option<String> {
+    if bytes.len() != 16 || bytes.iter().all(|&byte| byte == 0) {
+        return None;
+    }
+    let mut text = String::with_capacity(36);
+    for (index, byte) in bytes.iter().enumerate() {
+        if matches!(index, 4 | 6 | 8 | 10) {
+            text.push('-');
+        }
+        text += &format!("{byte:02x}");
+    }
+    Some(text)
+}
+
+/// A fixed-size label: up to the first NUL, without blanks at the end.
+fn label(bytes: &[u8]) -> Option<String> {
+    let bytes = bytes.split(|&byte| byte == 0).next().unwrap_or_default();
+    let text = String::from_utf8_lossy(bytes);
+    let text = text.trim_end();
+    (!text.is_empty()).then(|| text.to_owned())
+}
