@@ -1,27 +1,38 @@
-//! User, mount, PID, network and UTS namespaces: the only place that runs other programs.
+//! User, mount, PID, network, UTS, IPC and cgroup namespaces: the only place
+//! that runs other programs.
+//!
+//! Two layers. [`enter_user_namespace`] puts the whole build where it is uid 0
+//! over 65,536 ids, so that files get their owners without root's rights.
+//! [`run`] starts one program inside a folder that becomes its whole world.
+//! Both need a process that has not begun threads, so they re-execute this very
+//! binary under another `argv[0]`: `main` calls [`dispatch`] before all else.
 
-use std::ffi::OsString;
-use std::path::PathBuf;
+mod command;
+mod error;
+mod ids;
+mod inside;
+mod mounts;
+mod outer;
+mod protocol;
+mod run;
+mod tail;
 
-/// A program to run inside a folder that becomes its root.
-#[derive(Debug, Clone)]
-pub struct Command {
-    /// The folder that becomes `/`.
-    pub root: PathBuf,
-    /// Path inside `root`, with its arguments.
-    pub program: OsString,
-    pub arguments: Vec<OsString>,
-    /// The whole environment but for `PATH`, `LC_ALL=C.UTF-8`, `HOME` and `SOURCE_DATE_EPOCH`, which are always set.
-    pub environment: Vec<(OsString, OsString)>,
-    pub binds: Vec<Bind>,
-    pub stdin: Vec<u8>,
-}
+pub use command::{Bind, Command, Exit, Output};
+pub use error::SandboxError;
+pub use outer::enter_user_namespace;
+pub use run::{run, run_with};
 
-/// A folder or file of the build machine, seen inside.
-#[derive(Debug, Clone)]
-pub struct Bind {
-    pub host: PathBuf,
-    /// Absolute path inside.
-    pub at: PathBuf,
-    pub writable: bool,
+use std::process::ExitCode;
+
+/// Ends at once, with the code to exit with, where this process was started by
+/// the sandbox to be one of its helpers; `None` in a program that a user started.
+/// To be called first in `main`, while there is one thread.
+pub fn dispatch() -> Option<ExitCode> {
+    let name = std::env::args_os().next()?;
+    match name.to_str()? {
+        protocol::MAP_IDS => Some(outer::map_ids()),
+        protocol::SPAWN => Some(inside::spawn()),
+        protocol::INIT => Some(inside::init()),
+        _ => None,
+    }
 }
