@@ -3,6 +3,7 @@
 pub mod candidates;
 pub mod fnmatch;
 pub mod gpt;
+pub mod iso;
 pub mod modules;
 pub mod natural;
 pub mod probe;

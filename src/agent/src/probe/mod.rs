@@ -12,7 +12,7 @@ mod encrypted;
 mod ext4;
 mod fat;
 mod foreign;
-mod iso9660;
+pub(crate) mod iso9660;
 mod lvm;
 mod partition_table;
 mod raid;
@@ -212,7 +212,7 @@ fn uuid(bytes: &[u8]) -> Option<String> {
 }
 
 /// A fixed-size label: up to the first NUL, without blanks at the end.
-fn label(bytes: &[u8]) -> Option<String> {
+pub(crate) fn label(bytes: &[u8]) -> Option<String> {
     let bytes = bytes.split(|&byte| byte == 0).next().unwrap_or_default();
     let text = String::from_utf8_lossy(bytes);
     let text = text.trim_end();
