@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 fn main() {
-    // Templates are embedded by a macro that cargo cannot follow into folders.
-    for path in ["src/agent", "src/contract", "Cargo.lock", "build.rs", "templates"] {
+    // Profiles and templates are embedded by a macro that cargo cannot follow into folders.
+    for path in ["src/agent", "src/contract", "Cargo.lock", "build.rs", "profiles", "templates"] {
         println!("cargo:rerun-if-changed={path}");
     }
     let variable = |name: &str| PathBuf::from(env::var_os(name).unwrap_or_else(|| panic!("cargo sets {name}")));

@@ -3,3 +3,6 @@
 /// The agent: the static program that is `/init` in the initramfs and the
 /// `appliance` command in the image.
 pub static AGENT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/appliance"));
+
+/// The shipped profiles, and the files that they lay over the tree.
+pub static PROFILES: include_dir::Dir<'static> = include_dir::include_dir!("$CARGO_MANIFEST_DIR/profiles");

@@ -1,5 +1,18 @@
 //! What goes into an image: TOML in, a [`Profile`] that cannot be wrong out.
 
+mod draft;
+mod error;
+mod library;
+mod overlay;
+mod section;
+mod show;
+#[cfg(test)]
+mod tests;
+mod values;
+
+pub use error::{InFile, ProfileError, nearest};
+pub use library::{Home, Library};
+
 use appliance_contract::marker::Role;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -126,7 +139,7 @@ pub struct Boot {
     pub on_missing: OnMissing,
     /// Seconds that the menu waits.
     pub menu_timeout: u32,
-    /// What a kernel that is not ours is given as arguments, when `agent = false`.
+    /// Whether shim and the signed GRUB go on the medium.
     pub secure_boot: bool,
 }
 

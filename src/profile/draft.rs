@@ -1,0 +1,385 @@
+//! A profile in the making: each file of its line, the farthest ancestor's
+//! first, is laid over what the ones before it said.
+
+use super::error::{ProfileError, did_you_mean};
+use super::overlay;
+use super::section::{Item, Located, Section, choice, item_section, string, wrong_type};
+use super::values;
+use super::{
+    Architecture, Boot, Hypervisor, Initramfs, OnMissing, Overlay, PackageRequest, Profile, Protocol, Prune, Root,
+    RootFormat, Services, Suite, TarSet,
+};
+use crate::format::squashfs::Compression;
+use appliance_contract::marker::Role;
+use std::collections::BTreeMap;
+use std::path::Path;
+use toml::de::DeValue;
+
+pub(super) const KINDS: [(&str, Role); 2] = [("host", Role::Host), ("guest", Role::Guest)];
+pub(super) const ARCHITECTURES: [(&str, Architecture); 1] = [("amd64", Architecture::Amd64)];
+pub(super) const HYPERVISORS: [(&str, Hypervisor); 2] = [("xen", Hypervisor::Xen), ("kvm", Hypervisor::Kvm)];
+pub(super) const PROTOCOLS: [(&str, Protocol); 4] = [
+    ("linux", Protocol::Linux),
+    ("multiboot", Protocol::Multiboot),
+    ("multiboot2", Protocol::Multiboot2),
+    ("xen", Protocol::Xen),
+];
+pub(super) const FORMATS: [(&str, RootFormat); 2] = [("squashfs", RootFormat::Squashfs), ("plain", RootFormat::Plain)];
+pub(super) const ON_MISSING: [(&str, OnMissing); 3] =
+    [("shell", OnMissing::Shell), ("wait", OnMissing::Wait), ("reboot", OnMissing::Reboot)];
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Algorithm {
+    Gzip,
+    Xz,
+    Zstd,
+}
+
+const ALGORITHMS: [(&str, Algorithm); 3] =
+    [("zstd", Algorithm::Zstd), ("xz", Algorithm::Xz), ("gzip", Algorithm::Gzip)];
+
+/// A suite as written; without components of its own it has the profile's.
+#[derive(Debug)]
+struct DraftSuite {
+    archive: String,
+    name: String,
+    components: Option<Vec<String>>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Draft {
+    kind: Option<Located<Role>>,
+    version: Option<Located<String>>,
+    architecture: Option<Located<Architecture>>,
+    volume_label: Option<Located<String>>,
+    source_date_epoch: Option<Located<i64>>,
+    agent: Option<Located<bool>>,
+    recommends: Option<Located<bool>>,
+    mirrors: BTreeMap<String, String>,
+    components: Vec<String>,
+    suites: Vec<DraftSuite>,
+    packages: Vec<PackageRequest>,
+    overlays: Vec<Overlay>,
+    sets: Vec<TarSet>,
+    hypervisors: Option<Vec<Located<Hypervisor>>>,
+    kernel: Option<Located<String>>,
+    protocol: Option<Located<Protocol>>,
+    kernel_arguments: Vec<String>,
+    xen_arguments: Vec<String>,
+    consoles: Option<Vec<Located<String>>>,
+    on_missing: Option<Located<OnMissing>>,
+    menu_timeout: Option<Located<i64>>,
+    secure_boot: Option<Located<bool>>,
+    services: Services,
+    root_format: Option<Located<RootFormat>>,
+    algorithm: Option<Located<Algorithm>>,
+    level: Option<Located<i64>>,
+    block_size: Option<Located<u32>>,
+    documentation: Option<Located<bool>>,
+    keep_locales: Option<Vec<Located<String>>>,
+    prune_paths: Vec<String>,
+    initramfs: Initramfs,
+    variables: BTreeMap<String, String>,
+}
+
+/// A scalar of a later file replaces the one before it.
+fn set<T>(slot: &mut Option<T>, value: Option<T>) {
+    if value.is_some() {
+        *slot = value;
+    }
+}
+
+/// Lists grow; what is there already is not there twice.
+fn append<T: PartialEq>(list: &mut Vec<T>, more: Option<Vec<Located<T>>>) {
+    for item in more.into_iter().flatten() {
+        if !list.contains(&item.value) {
+            list.push(item.value);
+        }
+    }
+}
+
+impl Draft {
+    /// Lays one file over the draft. `folder` is where the profile's files are.
+    pub fn apply(
+        &mut self,
+        mut file: Section<'_>,
+        folder: &overlay::Folder<'_>,
+        base: &Path,
+    ) -> Result<(), ProfileError> {
+        set(&mut self.kind, file.choice("kind", &KINDS)?);
+        set(&mut self.version, file.parsed("version", values::version)?);
+        set(&mut self.architecture, file.choice("architecture", &ARCHITECTURES)?);
+        set(&mut self.volume_label, file.parsed("volume-label", values::volume_label)?);
+        set(&mut self.source_date_epoch, file.integer("source-date-epoch", 0, i64::from(u32::MAX))?);
+        set(&mut self.agent, file.boolean("agent")?);
+        set(&mut self.recommends, file.boolean("recommends")?);
+        append(&mut self.components, file.list("components", values::word)?);
+        self.suites(&mut file)?;
+        self.packages(&mut file)?;
+        self.sets(&mut file, base)?;
+        for (archive, item) in file.entries("mirrors")? {
+            let name = format!("mirrors.{}", archive.value);
+            let text = string(item, &name)?;
+            let url = values::url(&text.value).map_err(|expected| {
+                text.refuse(format!("{name}: found {:?}", text.value), format!("expected {expected}"), None)
+            })?;
+            self.mirrors.insert(archive.value, url);
+        }
+        for (name, item) in file.entries("variables")? {
+            let key = values::variable(&name.value)
+                .map_err(|expected| name.refuse("a variable's name", format!("expected {expected}"), None))?;
+            self.variables.insert(key, string(item, &format!("variables.{}", name.value))?.value);
+        }
+        self.boot(file.section("boot")?)?;
+        let mut services = file.section("services")?;
+        append(&mut self.services.enable, services.list("enable", values::unit)?);
+        append(&mut self.services.disable, services.list("disable", values::unit)?);
+        append(&mut self.services.mask, services.list("mask", values::unit)?);
+        services.finish()?;
+        let mut root = file.section("root")?;
+        set(&mut self.root_format, root.choice("format", &FORMATS)?);
+        set(&mut self.algorithm, root.choice("compression", &ALGORITHMS)?);
+        set(&mut self.level, root.integer("level", 1, 22)?);
+        set(&mut self.block_size, root.size("block-size")?);
+        root.finish()?;
+        let mut prune = file.section("prune")?;
+        set(&mut self.documentation, prune.boolean("documentation")?);
+        set(&mut self.keep_locales, prune.list("keep-locales", values::locale)?);
+        append(&mut self.prune_paths, prune.list("paths", values::pattern)?);
+        prune.finish()?;
+        let mut initramfs = file.section("initramfs")?;
+        append(&mut self.initramfs.include, initramfs.list("include", values::module)?);
+        append(&mut self.initramfs.exclude, initramfs.list("exclude", values::module)?);
+        initramfs.finish()?;
+        let files = file.section("files")?;
+        self.overlays.extend(overlay::read(files, folder)?);
+        file.finish()
+    }
+
+    fn suites(&mut self, file: &mut Section<'_>) -> Result<(), ProfileError> {
+        for item in file.items("suites")?.into_iter().flatten() {
+            let suite = match &item.value {
+                DeValue::String(text) => {
+                    let Some((archive, name)) = text.split_once('/') else {
+                        let help = Some(format!("for example \"debian/{text}\""));
+                        return Err(item.refuse(format!("suites: found {text:?}"), "expected \"ARCHIVE/SUITE\"", help));
+                    };
+                    let check = |text: &str| {
+                        values::word(text)
+                            .map_err(|expected| item.refuse("a suite's name", format!("expected {expected}"), None))
+                    };
+                    DraftSuite { archive: check(archive)?, name: check(name)?, components: None }
+                }
+                DeValue::Table(_) => detailed_suite(item)?,
+                _ => return Err(wrong_type(&item, "suites", "\"ARCHIVE/SUITE\" or a table")),
+            };
+            let same = |other: &DraftSuite| other.archive == suite.archive && other.name == suite.name;
+            match self.suites.iter().position(same) {
+                Some(known) => self.suites[known] = suite,
+                None => self.suites.push(suite),
+            }
+        }
+        Ok(())
+    }
+
+    fn packages(&mut self, file: &mut Section<'_>) -> Result<(), ProfileError> {
+        for name in file.strings("remove-packages")?.into_iter().flatten() {
+            let before = self.packages.len();
+            self.packages.retain(|package| package.name != name.value);
+            if self.packages.len() == before {
+                let help = did_you_mean(&name.value, self.packages.iter().map(|package| package.name.as_str()));
+                let label = "no profile that this one extends asks for it";
+                return Err(name.refuse(format!("remove-packages: found {:?}", name.value), label, help));
+            }
+        }
+        let firmware = file.list("firmware", values::firmware)?.into_iter().flatten();
+        for package in file.list("packages", values::package)?.into_iter().flatten().chain(firmware) {
+            let origin = package.place.origin();
+            let (name, version) = package.value;
+            match self.packages.iter_mut().find(|known| known.name == name) {
+                Some(known) if version.is_some() => (known.version, known.origin) = (version, origin),
+                Some(_) => {}
+                None => self.packages.push(PackageRequest { name, version, origin }),
+            }
+        }
+        Ok(())
+    }
+
+    fn sets(&mut self, file: &mut Section<'_>, base: &Path) -> Result<(), ProfileError> {
+        for item in file.items("sets")?.into_iter().flatten() {
+            let place = item.place.clone();
+            let mut set = item_section(item, "sets")?;
+            let path = set.string("file")?;
+            let sha256 = set.parsed("sha256", values::sha256)?;
+            set.finish()?;
+            match (path, sha256) {
+                (Some(path), Some(sha256)) => {
+                    // An absolute path replaces the base.
+                    let path = base.join(path.value);
+                    self.sets.push(TarSet { path, sha256: sha256.value, origin: place.origin() });
+                }
+                (None, _) => return Err(place.error("a set has no file", "expected the key file", None)),
+                (_, None) => {
+                    let help = Some("sha256sum FILE prints it".to_owned());
+                    return Err(place.error("a set has no sha256", "expected the key sha256", help));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn boot(&mut self, mut boot: Section<'_>) -> Result<(), ProfileError> {
+        if let Some(texts) = boot.strings("hypervisors")? {
+            let listed: Result<Vec<_>, _> =
+                texts.into_iter().map(|text| choice(text, "boot.hypervisors", &HYPERVISORS)).collect();
+            self.hypervisors = Some(listed?);
+        }
+        set(&mut self.kernel, boot.parsed("kernel", values::path)?);
+        set(&mut self.protocol, boot.choice("protocol", &PROTOCOLS)?);
+        append(&mut self.kernel_arguments, boot.list("kernel-arguments", values::kernel_argument)?);
+        append(&mut self.xen_arguments, boot.list("xen-arguments", values::xen_argument)?);
+        set(&mut self.consoles, boot.list("consoles", values::console)?);
+        set(&mut self.on_missing, boot.choice("on-missing", &ON_MISSING)?);
+        set(&mut self.menu_timeout, boot.integer("menu-timeout", 0, 3600)?);
+        set(&mut self.secure_boot, boot.boolean("secure-boot")?);
+        boot.finish()
+    }
+
+    /// The profile, once all of its files are in. `file` is the place of the last one.
+    pub fn finish(self, name: &str, file: &super::error::Place) -> Result<Profile, ProfileError> {
+        let missing = |key: &str, expected: &str| {
+            file.error(format!("the profile has no {key}"), format!("expected the key {key}: {expected}"), None)
+        };
+        let Some(kind) = self.kind.as_ref() else { return Err(missing("kind", "host or guest")) };
+        let Some(version) = self.version.as_ref() else { return Err(missing("version", "such as 2026.11.1")) };
+        if self.packages.is_empty() && self.sets.is_empty() {
+            return Err(missing("packages", "or sets: an image is made of something"));
+        }
+        if !self.packages.is_empty() && self.suites.is_empty() {
+            return Err(missing("suites", "where the packages come from, such as [\"debian/trixie\"]"));
+        }
+        let mut suites = Vec::new();
+        for suite in &self.suites {
+            let components = suite.components.clone().unwrap_or_else(|| self.components.clone());
+            if components.is_empty() {
+                return Err(missing("components", "such as [\"main\"]"));
+            }
+            suites.push(Suite { archive: suite.archive.clone(), name: suite.name.clone(), components });
+        }
+        self.check_boot()?;
+        let root = self.root()?;
+        let volume_label =
+            self.volume_label.map_or_else(|| values::default_label(name, &version.value), |label| label.value);
+        let values_of =
+            |list: Option<Vec<Located<String>>>| list.map(|list| list.into_iter().map(|item| item.value).collect());
+        Ok(Profile {
+            name: name.to_owned(),
+            kind: kind.value,
+            version: version.value.clone(),
+            architecture: self.architecture.map_or(Architecture::Amd64, |found| found.value),
+            mirrors: self.mirrors,
+            suites,
+            packages: self.packages,
+            recommends: self.recommends.is_some_and(|found| found.value),
+            overlays: self.overlays,
+            sets: self.sets,
+            boot: Boot {
+                hypervisors: self.hypervisors.into_iter().flatten().map(|found| found.value).collect(),
+                kernel: self.kernel.map(|found| found.value),
+                protocol: self.protocol.map_or(Protocol::Linux, |found| found.value),
+                kernel_arguments: self.kernel_arguments,
+                xen_arguments: self.xen_arguments,
+                consoles: values_of(self.consoles)
+                    .unwrap_or_else(|| vec!["tty0".to_owned(), "ttyS0,115200".to_owned()]),
+                on_missing: self.on_missing.map_or(OnMissing::Shell, |found| found.value),
+                // The bounds of the key fit.
+                menu_timeout: self.menu_timeout.map_or(5, |found| found.value as u32),
+                secure_boot: self.secure_boot.is_none_or(|found| found.value),
+            },
+            services: self.services,
+            root,
+            prune: Prune {
+                documentation: self.documentation.is_some_and(|found| found.value),
+                keep_locales: values_of(self.keep_locales),
+                paths: self.prune_paths,
+            },
+            agent: self.agent.is_none_or(|found| found.value),
+            initramfs: self.initramfs,
+            volume_label,
+            source_date_epoch: self.source_date_epoch.map(|found| found.value),
+            variables: self.variables,
+        })
+    }
+
+    /// Choices that do not go together.
+    fn check_boot(&self) -> Result<(), ProfileError> {
+        if let (Some(protocol), Some([_, ..])) = (&self.protocol, self.hypervisors.as_deref()) {
+            let help = Some("leave one of the two out: boot.hypervisors boots Debian's kernel by itself".to_owned());
+            return Err(protocol.refuse("boot.protocol beside boot.hypervisors", "has no meaning here", help));
+        }
+        if let (Some(protocol), None) = (&self.protocol, &self.kernel)
+            && protocol.value != Protocol::Linux
+        {
+            let help = Some("boot.kernel = \"/netbsd\", for example".to_owned());
+            return Err(protocol.refuse("boot.protocol without boot.kernel", "needs the kernel's path", help));
+        }
+        if let Some(repeated) = self.hypervisors.as_deref().and_then(|list| {
+            list.iter().enumerate().find(|(at, item)| list[..*at].iter().any(|before| before.value == item.value))
+        }) {
+            return Err(repeated.1.refuse("boot.hypervisors names one twice", "was named before", None));
+        }
+        if let Some(format) = &self.root_format
+            && format.value == RootFormat::Plain
+            && self.agent.as_ref().is_none_or(|agent| agent.value)
+        {
+            let help = Some("set agent = false, or root.format = \"squashfs\"".to_owned());
+            return Err(format.refuse("root.format = \"plain\" with the agent", "the agent opens a squashfs", help));
+        }
+        Ok(())
+    }
+
+    fn root(&self) -> Result<Root, ProfileError> {
+        let algorithm = self.algorithm.as_ref().map_or(Algorithm::Zstd, |found| found.value);
+        let (most, default) = match algorithm {
+            Algorithm::Zstd => (22, 15),
+            Algorithm::Xz => (9, 6),
+            Algorithm::Gzip => (9, 9),
+        };
+        let level = match &self.level {
+            Some(level) if level.value > most => {
+                let label = format!("expected 1 to {most} for this compression");
+                return Err(level.refuse(format!("root.level: found {}", level.value), label, None));
+            }
+            Some(level) => level.value,
+            None => default,
+        };
+        // 1 to 22 fit in both.
+        let compression = match algorithm {
+            Algorithm::Zstd => Compression::Zstd { level: level as i32 },
+            Algorithm::Xz => Compression::Xz { level: level as u32 },
+            Algorithm::Gzip => Compression::Gzip { level: level as u32 },
+        };
+        Ok(Root {
+            format: self.root_format.as_ref().map_or(RootFormat::Squashfs, |found| found.value),
+            compression,
+            block_size: self.block_size.as_ref().map_or(1 << 17, |found| found.value),
+        })
+    }
+}
+
+fn detailed_suite(item: Item<'_>) -> Result<DraftSuite, ProfileError> {
+    let place = item.place.clone();
+    let mut table = item_section(item, "suites")?;
+    let archive = table.parsed("archive", values::word)?;
+    let name = table.parsed("name", values::word)?;
+    let components = table.list("components", values::word)?;
+    table.finish()?;
+    match (archive, name) {
+        (Some(archive), Some(name)) => Ok(DraftSuite {
+            archive: archive.value,
+            name: name.value,
+            components: components.map(|list| list.into_iter().map(|item| item.value).collect()),
+        }),
+        _ => Err(place.error("a suite has no archive or no name", "expected the keys archive and name", None)),
+    }
+}

@@ -1,0 +1,96 @@
+use miette::{Diagnostic, NamedSource, SourceSpan};
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Why a profile could not be read.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+pub enum ProfileError {
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    InFile(#[from] Box<InFile>),
+    #[error("profile {name:?} is not known, expected one of {}", known.join(", "))]
+    Unknown {
+        name: String,
+        known: Vec<String>,
+        #[help]
+        help: Option<String>,
+    },
+    #[error("reading {}", path.display())]
+    Read { path: PathBuf, source: std::io::Error },
+}
+
+/// Something wrong at a place in a profile's file.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+#[error("{message}")]
+pub struct InFile {
+    pub message: String,
+    /// What stands at the place, in a few words.
+    pub label: String,
+    pub file: String,
+    /// Counted from 1.
+    pub line: usize,
+    pub column: usize,
+    #[source_code]
+    source_code: NamedSource<Arc<str>>,
+    #[label("{label}")]
+    pub span: SourceSpan,
+    #[help]
+    pub help: Option<String>,
+}
+
+/// A profile's file: the name for messages, and its text.
+#[derive(Debug)]
+pub(super) struct Source {
+    pub name: String,
+    pub text: Arc<str>,
+}
+
+/// A span of a file.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    pub source: Arc<Source>,
+    pub span: Range<usize>,
+}
+
+impl Place {
+    pub fn error(&self, message: impl Into<String>, label: impl Into<String>, help: Option<String>) -> ProfileError {
+        let text = &self.source.text;
+        let before = text.get(..self.span.start).unwrap_or(text);
+        ProfileError::InFile(Box::new(InFile {
+            message: message.into(),
+            label: label.into(),
+            file: self.source.name.clone(),
+            line: self.line(),
+            column: before.rsplit('\n').next().unwrap_or_default().chars().count() + 1,
+            source_code: NamedSource::new(&self.source.name, Arc::clone(text)),
+            span: self.span.clone().into(),
+            help,
+        }))
+    }
+
+    pub fn line(&self) -> usize {
+        let start = self.span.start.min(self.source.text.len());
+        self.source.text.as_bytes()[..start].iter().filter(|&&byte| byte == b'\n').count() + 1
+    }
+
+    pub fn origin(&self) -> super::Origin {
+        super::Origin { file: self.source.name.clone(), line: self.line() }
+    }
+}
+
+/// The name of `known` that a person who typed `typed` may have meant.
+pub fn nearest<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    // A third of the letters wrong is still a slip; two of a short word are, too.
+    let bound = (typed.chars().count() / 3).max(2);
+    known
+        .into_iter()
+        .map(|name| (strsim::damerau_levenshtein(typed, name), name))
+        .filter(|(distance, name)| *distance <= bound && *distance < name.chars().count())
+        .min()
+        .map(|(_, name)| name)
+}
+
+pub(super) fn did_you_mean<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    nearest(typed, known).map(|name| format!("did you mean {name:?}?"))
+}

@@ -1,0 +1,187 @@
+//! What the strings of a profile may be. Each parser's error says what is expected.
+
+pub(super) fn name(text: &str) -> Result<String, &'static str> {
+    let good = text.len() <= 64
+        && text.starts_with(|first: char| first.is_ascii_lowercase() || first.is_ascii_digit())
+        && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+    if good { Ok(text.to_owned()) } else { Err("lower-case letters, digits and hyphens, 64 at most") }
+}
+
+/// No hyphen: what follows one in an image's name is its build number.
+pub(super) fn version(text: &str) -> Result<String, &'static str> {
+    let good = text.len() <= 64
+        && text.starts_with(|first: char| first.is_ascii_alphanumeric())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".+_~".contains(&byte));
+    if good { Ok(text.to_owned()) } else { Err("letters, digits and any of . + _ ~, such as 2026.11.1") }
+}
+
+/// An ISO 9660 volume identifier of d-characters (ECMA-119 7.4.1, 8.4.7).
+pub(super) fn volume_label(text: &str) -> Result<String, &'static str> {
+    let good = (1..=32).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_');
+    if good { Ok(text.to_owned()) } else { Err("1 to 32 upper-case letters, digits and underscores") }
+}
+
+/// The volume label of a profile that says none.
+pub(super) fn default_label(name: &str, version: &str) -> String {
+    let mut label: String = format!("{name}_{version}")
+        .chars()
+        .map(|letter| if letter.is_ascii_alphanumeric() { letter.to_ascii_uppercase() } else { '_' })
+        .collect();
+    label.truncate(32);
+    label
+}
+
+/// A word of a suite, archive or component: Debian's own are of these letters.
+pub(super) fn word(text: &str) -> Result<String, &'static str> {
+    let good = !text.is_empty()
+        && text.starts_with(|first: char| first.is_ascii_alphanumeric())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_+~".contains(&byte));
+    if good { Ok(text.to_owned()) } else { Err("letters, digits and any of . - _ + ~") }
+}
+
+/// A package's name (Debian policy 5.6.1), with a version behind `=` where one is meant.
+pub(super) fn package(text: &str) -> Result<(String, Option<String>), &'static str> {
+    let (name, version) = match text.split_once('=') {
+        Some((name, version)) => (name, Some(version)),
+        None => (text, None),
+    };
+    let good_name = name.len() >= 2
+        && name.starts_with(|first: char| first.is_ascii_lowercase() || first.is_ascii_digit())
+        && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"+-.".contains(&byte));
+    let good_version = version.is_none_or(|version| {
+        version.starts_with(|first: char| first.is_ascii_digit())
+            && version.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".+-~:".contains(&byte))
+    });
+    if good_name && good_version {
+        Ok((name.to_owned(), version.map(str::to_owned)))
+    } else {
+        Err("a package's name, or NAME=VERSION")
+    }
+}
+
+/// The package that carries a firmware: `bnx2` is in `firmware-bnx2`.
+pub(super) fn firmware(text: &str) -> Result<(String, Option<String>), &'static str> {
+    if text.starts_with("firmware-") || text.ends_with("-microcode") {
+        package(text)
+    } else {
+        package(&format!("firmware-{text}"))
+    }
+}
+
+/// A word of a kernel command line that GRUB takes as it is, unquoted.
+fn argument(text: &str) -> Result<String, &'static str> {
+    let good =
+        !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"'`$\\;&|<>{}#".contains(&byte));
+    if good { Ok(text.to_owned()) } else { Err("one argument without spaces and shell characters") }
+}
+
+pub(super) fn kernel_argument(text: &str) -> Result<String, &'static str> {
+    let ours = ["root", "roothash", "action", "role"];
+    let key = text.split('=').next().unwrap_or(text);
+    match key.strip_prefix("appliance.") {
+        Some(rest) if ours.contains(&rest) => Err("no appliance.root, roothash, action or role: the build sets them"),
+        Some("on-missing") => Err("no appliance.on-missing: the key boot.on-missing says it"),
+        _ if key == "console" => Err("no console: the key boot.consoles says it"),
+        _ => argument(text),
+    }
+}
+
+pub(super) fn xen_argument(text: &str) -> Result<String, &'static str> {
+    argument(text)
+}
+
+/// A console as Linux names it: `tty0`, `hvc0`, `ttyS0,115200n8`.
+pub(super) fn console(text: &str) -> Result<String, &'static str> {
+    let (device, options) = text.split_once(',').unwrap_or((text, "115200"));
+    let good = device.starts_with("tty") || device.starts_with("hvc");
+    let good = good
+        && device.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        && device.ends_with(|last: char| last.is_ascii_digit())
+        && options.starts_with(|first: char| first.is_ascii_digit())
+        && options.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    if good { Ok(text.to_owned()) } else { Err("a console such as tty0, hvc0 or ttyS0,115200") }
+}
+
+const UNIT_KINDS: [&str; 11] = [
+    ".service",
+    ".socket",
+    ".target",
+    ".timer",
+    ".path",
+    ".mount",
+    ".automount",
+    ".swap",
+    ".slice",
+    ".device",
+    ".scope",
+];
+
+pub(super) fn unit(text: &str) -> Result<String, &'static str> {
+    let good = text.len() <= 255
+        && UNIT_KINDS.iter().any(|kind| text.len() > kind.len() && text.ends_with(kind))
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b":-_.\\@".contains(&byte));
+    if good { Ok(text.to_owned()) } else { Err("a systemd unit with its ending, such as ssh.service") }
+}
+
+/// An absolute path in the image, without `.` and `..`.
+pub(super) fn path(text: &str) -> Result<String, &'static str> {
+    let good = text
+        .strip_prefix('/')
+        .is_some_and(|rest| rest.split('/').all(|name| !matches!(name, "" | "." | "..") && name.len() <= 255))
+        && !text.contains('\0');
+    if good { Ok(text.to_owned()) } else { Err("an absolute path without . and .. and without a slash at its end") }
+}
+
+/// A pattern over absolute paths: `*` and `?` stay within a name, `**` does not.
+pub(super) fn pattern(text: &str) -> Result<String, &'static str> {
+    path(text).map_err(|_| "an absolute path, where * ? and ** may stand for parts of it")
+}
+
+pub(super) fn locale(text: &str) -> Result<String, &'static str> {
+    let good = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_@.-".contains(&byte));
+    if good { Ok(text.to_owned()) } else { Err("a locale such as de or pt_BR") }
+}
+
+/// A module's name, or a folder of the kernel's modules that ends in a slash.
+pub(super) fn module(text: &str) -> Result<String, &'static str> {
+    let good = !text.is_empty()
+        && !text.starts_with('/')
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-/".contains(&byte))
+        && (text.ends_with('/') || !text.contains('/'));
+    if good { Ok(text.to_owned()) } else { Err("a module such as ixgbe, or a folder such as drivers/scsi/") }
+}
+
+pub(super) fn mode(text: &str) -> Result<u16, &'static str> {
+    match u16::from_str_radix(text, 8) {
+        Ok(mode) if mode <= 0o7777 && (3..=5).contains(&text.len()) && !text.starts_with('+') => Ok(mode),
+        _ => Err("an octal mode such as 0640"),
+    }
+}
+
+/// A user or group, by name or number (useradd's rule for names).
+pub(super) fn account(text: &str) -> Result<String, &'static str> {
+    let good = (1..=32).contains(&text.len())
+        && !text.starts_with('-')
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte));
+    if good { Ok(text.to_owned()) } else { Err("the name or number of a user or group") }
+}
+
+pub(super) fn sha256(text: &str) -> Result<[u8; 32], &'static str> {
+    let mut hash = [0; 32];
+    hex::decode_to_slice(text, &mut hash).map_err(|_| "64 hexadecimal digits")?;
+    Ok(hash)
+}
+
+pub(super) fn url(text: &str) -> Result<String, &'static str> {
+    let known = ["http://", "https://", "file:/"].iter().any(|scheme| text.starts_with(scheme));
+    let good = known && text.bytes().all(|byte| byte.is_ascii_graphic());
+    if good { Ok(text.trim_end_matches('/').to_owned()) } else { Err("a URL that begins with http:, https: or file:") }
+}
+
+/// Templates see variables as `vars.NAME`.
+pub(super) fn variable(text: &str) -> Result<String, &'static str> {
+    let good = text.starts_with(|first: char| first.is_ascii_alphabetic())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
+    if good { Ok(text.to_owned()) } else { Err("a name of letters, digits, hyphens and underscores") }
+}
