@@ -1,7 +1,13 @@
 //! The exact packages of a profile, by version and SHA-256.
 
+use super::dependency::is_package_name;
+use super::index::{Record, is_pool_path};
+use super::resolver::{BaseSet, Conflicts, Request, Resolution};
+use super::version::Version;
+use crate::profile::Suite;
 use appliance_contract::Schema;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 /// What a build takes from an archive; enough to rebuild without trusting the mirror.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -10,12 +16,15 @@ pub struct Lock {
     pub schema: Schema,
     pub profile: String,
     pub architecture: String,
+    /// What was asked for, by [`request_digest`]: a lock of another request is stale.
+    pub request: String,
     /// The newest date of the suites' Release files, seconds since 1970.
     pub date: i64,
     pub suites: Vec<LockedSuite>,
     /// What the image holds, sorted by name.
     pub packages: Vec<LockedPackage>,
-    /// What the build runs or copies boot files from, and the image does not hold; sorted by name.
+    /// What the build runs or copies boot files from, whole in itself: a package
+    /// that the image holds too stands in both lists; sorted by name.
     #[serde(default)]
     pub tools: Vec<LockedPackage>,
 }
@@ -43,9 +52,197 @@ pub struct LockedPackage {
     pub path: String,
 }
 
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    #[error("reading the lock: {0}")]
+    Toml(#[from] toml::de::Error),
+    #[error("reading the lock: package {name:?} has {key} {found:?}, expected {expected}")]
+    Package { name: String, key: &'static str, found: String, expected: &'static str },
+    #[error("reading the lock: {list} holds {second:?} after {first:?}, expected each name once and in order")]
+    Order { list: &'static str, first: String, second: String },
+}
+
 impl Lock {
+    /// The lock of what was resolved. A suite may come once for each component.
+    pub fn new(
+        profile: &str,
+        architecture: &str,
+        request: String,
+        mut suites: Vec<LockedSuite>,
+        packages: &Resolution<'_>,
+        tools: &Resolution<'_>,
+    ) -> Self {
+        let mut seen = vec![];
+        suites.retain(|suite| {
+            let key = (suite.archive.clone(), suite.name.clone());
+            let new = !seen.contains(&key);
+            seen.push(key);
+            new
+        });
+        let locked =
+            |resolution: &Resolution<'_>| resolution.packages.iter().map(|r| LockedPackage::from(*r)).collect();
+        Self {
+            schema: Schema::CURRENT,
+            profile: profile.to_owned(),
+            architecture: architecture.to_owned(),
+            request,
+            date: suites.iter().map(|suite| suite.date).max().unwrap_or(0),
+            suites,
+            packages: locked(packages),
+            tools: locked(tools),
+        }
+    }
+
     /// The file's text: TOML, a table a package, made for review in a diff.
     pub fn render(&self) -> Result<String, toml::ser::Error> {
         toml::to_string(self)
+    }
+
+    /// Reads a lock, which a person or a merge may have changed.
+    pub fn parse(text: &str) -> Result<Self, LockError> {
+        let lock: Self = toml::from_str(text)?;
+        for (list, packages) in [("packages", &lock.packages), ("tools", &lock.tools)] {
+            for pair in packages.windows(2) {
+                if pair[0].name >= pair[1].name {
+                    let (first, second) = (pair[0].name.clone(), pair[1].name.clone());
+                    return Err(LockError::Order { list, first, second });
+                }
+            }
+            packages.iter().try_for_each(LockedPackage::check)?;
+        }
+        Ok(lock)
+    }
+}
+
+impl LockedPackage {
+    fn check(&self) -> Result<(), LockError> {
+        let wrong = |key, found: &str, expected| {
+            Err(LockError::Package { name: self.name.clone(), key, found: found.to_owned(), expected })
+        };
+        if !is_package_name(&self.name) {
+            return wrong("name", &self.name, "lower-case letters, digits and + - .");
+        }
+        if Version::parse(&self.version).is_err() {
+            return wrong("version", &self.version, "a Debian version");
+        }
+        if !is_package_name(&self.architecture) {
+            return wrong("architecture", &self.architecture, "an architecture's name");
+        }
+        if self.sha256.len() != 64 || !self.sha256.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
+            return wrong("sha256", &self.sha256, "64 lower-case hexadecimal digits");
+        }
+        if !is_pool_path(&self.path) {
+            return wrong("path", &self.path, "a path below the archive's root");
+        }
+        Ok(())
+    }
+}
+
+impl From<&Record<'_>> for LockedPackage {
+    fn from(record: &Record<'_>) -> Self {
+        Self {
+            name: record.name.to_owned(),
+            version: record.version.to_string(),
+            architecture: record.architecture.to_owned(),
+            sha256: record.sha256.to_owned(),
+            size: record.size,
+            archive: record.archive.to_owned(),
+            path: record.path.to_owned(),
+        }
+    }
+}
+
+/// A SHA-256 over all that decides a resolution besides the archives' content.
+pub fn request_digest(suites: &[Suite], image: &Request<'_>, tools: &Request<'_>) -> String {
+    let mut text = String::new();
+    for suite in suites {
+        text += &format!("suite {} {} {}\n", suite.archive, suite.name, suite.components.join(" "));
+    }
+    for (list, request) in [("image", image), ("tools", tools)] {
+        let base = match request.base {
+            BaseSet::None => "none",
+            BaseSet::Essential => "essential",
+            BaseSet::Required => "required",
+        };
+        let respect = request.conflicts == Conflicts::Respect;
+        text += &format!("{list} {} {base} {} {respect}\n", request.architecture, request.recommends);
+        for package in request.packages {
+            text += &format!("package {} {}\n", package.name, package.version.as_deref().unwrap_or(""));
+        }
+        for supplied in request.supplied {
+            text += &format!("supplied {} {} {}\n", supplied.name, supplied.version, supplied.provides.join(", "));
+        }
+    }
+    hex::encode(Sha256::digest(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lock() -> Lock {
+        let package = |name: &str| LockedPackage {
+            name: name.to_owned(),
+            version: "1:2.0-3".to_owned(),
+            architecture: "amd64".to_owned(),
+            sha256: "a".repeat(64),
+            size: 7,
+            archive: "debian".to_owned(),
+            path: format!("pool/main/{name}.deb"),
+        };
+        let suite = LockedSuite {
+            archive: "debian".to_owned(),
+            name: "trixie".to_owned(),
+            inrelease_sha256: "b".repeat(64),
+            date: 1_700_000_000,
+        };
+        Lock {
+            schema: Schema::CURRENT,
+            profile: "host".to_owned(),
+            architecture: "amd64".to_owned(),
+            request: "c".repeat(64),
+            date: 1_700_000_000,
+            suites: vec![suite],
+            packages: vec![package("a"), package("b")],
+            tools: vec![package("a")],
+        }
+    }
+
+    #[test]
+    fn what_is_rendered_reads_back() {
+        let lock = lock();
+        let text = lock.render().expect("a text");
+        assert_eq!(Lock::parse(&text).expect("a lock"), lock);
+    }
+
+    #[test]
+    fn refuses_what_a_merge_may_leave() {
+        let text = lock().render().expect("a text");
+        for (from, to, message) in [
+            ("schema = 1", "schema = 2", "schema version 2"),
+            ("name = \"b\"", "name = \"a\"", "\"a\" after \"a\""),
+            ("aaaa\"", "aaa\"", "has sha256"),
+            ("pool/main/b.deb", "../b.deb", "has path"),
+            ("1:2.0-3", "1:2.0-3 ", "has version"),
+            ("size = 7", "size = 7\nextra = 1", "extra"),
+        ] {
+            let error = Lock::parse(&text.replace(from, to)).expect_err(message).to_string();
+            assert!(error.contains(message), "{error}: expected {message}");
+        }
+    }
+
+    #[test]
+    fn the_digest_tells_requests_apart() {
+        let request = |recommends| Request {
+            architecture: "amd64",
+            packages: &[],
+            base: BaseSet::Required,
+            recommends,
+            conflicts: Conflicts::Respect,
+            supplied: &[],
+        };
+        let digest = |recommends| request_digest(&[], &request(recommends), &request(false));
+        assert_eq!(digest(true), digest(true));
+        assert_ne!(digest(true), digest(false));
     }
 }

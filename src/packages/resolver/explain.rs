@@ -1,0 +1,109 @@
+//! Why a set cannot be installed, in words.
+
+use super::universe::{PackageId, Universe};
+use crate::packages::dependency::{Dependency, Group};
+use crate::profile::Origin;
+
+/// What a clause stands for.
+#[derive(Debug)]
+pub enum Because<'a> {
+    Asked { origin: &'a Origin, name: &'a str, id: PackageId },
+    Base { id: PackageId },
+    Supplied { id: PackageId },
+    Depends { of: PackageId, field: &'static str, group: Group<'a> },
+    Conflicts { of: PackageId, field: &'static str, dependency: Dependency<'a>, with: PackageId },
+}
+
+impl Because<'_> {
+    /// The package whose field or request this is.
+    fn subject(&self) -> PackageId {
+        match self {
+            Self::Asked { id, .. } | Self::Base { id } | Self::Supplied { id } => *id,
+            Self::Depends { of, .. } | Self::Conflicts { of, .. } => *of,
+        }
+    }
+}
+
+/// One sentence for each reason, from a request down to what fails.
+pub fn chain(universe: &Universe<'_>, reasons: Vec<&Because<'_>>) -> Vec<String> {
+    let (roots, mut rest): (Vec<_>, Vec<_>) = reasons
+        .into_iter()
+        .partition(|reason| matches!(reason, Because::Asked { .. } | Because::Base { .. } | Because::Supplied { .. }));
+    // Conflicts last: they are what the branches meet in.
+    rest.sort_by_key(|reason| matches!(reason, Because::Conflicts { .. }));
+    let mut sentences = vec![];
+    for root in roots {
+        sentences.push(sentence(universe, root));
+        let mut stack = vec![root.subject()];
+        while let Some(package) = stack.pop() {
+            let (mine, others): (Vec<_>, Vec<_>) =
+                rest.into_iter().partition(|reason| matches!(reason, Because::Depends { of, .. } if *of == package));
+            rest = others;
+            for reason in mine {
+                sentences.push(sentence(universe, reason));
+                stack.extend(targets(universe, reason));
+            }
+        }
+    }
+    sentences.extend(rest.into_iter().map(|reason| sentence(universe, reason)));
+    sentences
+}
+
+fn targets(universe: &Universe<'_>, reason: &Because<'_>) -> Vec<PackageId> {
+    let Because::Depends { group, .. } = reason else { return vec![] };
+    group.alternatives.iter().rev().flat_map(|alternative| universe.satisfying(alternative)).collect()
+}
+
+fn sentence(universe: &Universe<'_>, reason: &Because<'_>) -> String {
+    let shown = |id: PackageId| format!("{} {}", universe.name(id), universe.version(id));
+    match reason {
+        Because::Asked { origin, name, id } if universe.name(*id) == *name => format!("{origin} asks for {name}"),
+        Because::Asked { origin, name, id } => {
+            format!("{origin} asks for {name}, which {} alone provides", universe.name(*id))
+        }
+        Because::Base { id } => format!("every image has {}", universe.name(*id)),
+        Because::Supplied { id } => format!("the build supplies {}", universe.name(*id)),
+        Because::Depends { of, field, group } => {
+            let verb = if *field == "Pre-Depends" { "pre-depends" } else { "depends" };
+            let found = if targets(universe, reason).is_empty() { found(universe, group) } else { String::new() };
+            format!("{} {verb} on {group}{found}", shown(*of))
+        }
+        Because::Conflicts { of, field, dependency, with } => {
+            let verb = if *field == "Breaks" { "breaks" } else { "conflicts with" };
+            let with = match universe.name(*with) == dependency.name {
+                true if dependency.version.is_some() => {
+                    format!(", and {} is {}", dependency.name, universe.version(*with))
+                }
+                true => String::new(),
+                false => format!(", which {} provides", shown(*with)),
+            };
+            format!("{} {verb} {dependency}{with}", shown(*of))
+        }
+    }
+}
+
+/// What there is instead of a dependency that nothing satisfies.
+fn found(universe: &Universe<'_>, group: &Group<'_>) -> String {
+    let suites = universe.index.suites();
+    let mut parts = vec![];
+    for alternative in &group.alternatives {
+        let name = alternative.name;
+        match universe.candidate(name) {
+            Some(id) => {
+                let place = universe.record(id).map_or("the build", |record| record.suite);
+                parts.push(format!("{place} has {name} {}", universe.version(id)));
+            }
+            None => match universe.providers(name).as_slice() {
+                [] => {
+                    let have = if suites.len() == 1 { "has" } else { "have" };
+                    parts.push(format!("{} {have} no {name}", suites.join(" and ")));
+                }
+                providers => {
+                    let names: Vec<_> = providers.iter().map(|id| universe.name(*id)).collect();
+                    parts.push(format!("{name} is virtual, provided in no such version by {}", names.join(", ")));
+                }
+            },
+        }
+    }
+    format!(", but {}", parts.join(" and "))
+}
