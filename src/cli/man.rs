@@ -1,0 +1,27 @@
+use super::Cli;
+use super::failure::Failure;
+use clap::CommandFactory;
+use std::path::{Path, PathBuf};
+
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// The folder; made where it is missing
+    #[arg(value_name = "DIR")]
+    folder: PathBuf,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("writing manual pages into {}", folder.display())]
+struct ManError {
+    folder: PathBuf,
+    source: std::io::Error,
+}
+
+pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+    write(&arguments.folder).map_err(|source| Failure::plain(ManError { folder: arguments.folder.clone(), source }))
+}
+
+fn write(folder: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    clap_mangen::generate_to(Cli::command(), folder)
+}

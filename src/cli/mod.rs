@@ -1,0 +1,70 @@
+//! The command line: a file for each command, which turns flags into requests
+//! and prints what comes back.
+
+mod completions;
+mod failure;
+mod man;
+mod output;
+mod profile;
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    done
+  1    failed
+  2    the command line is wrong
+  3    a profile, or another file that was given, is wrong
+  130  interrupted";
+
+/// Builds bootable appliance images: one read-only image for all servers, one small config partition for each.
+#[derive(Debug, Parser)]
+#[command(name = "applbuild", version, after_help = EXIT_CODES, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What every command understands.
+#[derive(Debug, Args)]
+struct Common {
+    /// Folder that holds profiles/, templates/ and images/
+    #[arg(long, value_name = "DIR", default_value = ".", global = true)]
+    root: PathBuf,
+    /// Print what happens as JSON, an object a line
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Look at profiles
+    #[command(subcommand)]
+    Profile(profile::Command),
+    /// Print the completions for a shell
+    Completions(completions::Arguments),
+    /// Write the manual pages into a folder
+    Man(man::Arguments),
+}
+
+/// Runs what the command line asks for.
+pub fn run() -> ExitCode {
+    // Clap ends the process itself, with 2, where the command line is wrong.
+    let cli = Cli::parse();
+    let outcome = match cli.command {
+        Command::Profile(command) => profile::run(&cli.common, command),
+        Command::Completions(arguments) => completions::run(&arguments),
+        Command::Man(arguments) => man::run(&arguments),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            failure.print(cli.common.json);
+            failure.exit_code()
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! The binary as a user meets it: help, suggestions, exit codes.
+
+use assert_cmd::Command;
+use predicates::str::{contains, starts_with};
+use std::fs;
+use tempfile::TempDir;
+
+const GOOD: &str = "kind = \"host\"\nversion = \"1\"\nsuites = [\"debian/trixie\"]\ncomponents = [\"main\"]\npackages = [\"systemd\"]\n";
+
+fn applbuild(root: &TempDir) -> Command {
+    let mut command = Command::cargo_bin("applbuild").unwrap();
+    command.current_dir(root.path()).env("NO_COLOR", "1").env_remove("APPLBUILD_MIRROR");
+    command
+}
+
+fn root(profiles: &[(&str, &str)]) -> TempDir {
+    let root = tempfile::tempdir().unwrap();
+    fs::create_dir(root.path().join("profiles")).unwrap();
+    for (name, text) in profiles {
+        fs::write(root.path().join("profiles").join(name), text).unwrap();
+    }
+    root
+}
+
+#[test]
+fn help_names_every_command_and_the_exit_codes() {
+    let root = root(&[]);
+    let help = applbuild(&root).arg("--help").assert().success();
+    let text = String::from_utf8(help.get_output().stdout.clone()).unwrap();
+    for word in ["profile", "completions", "man", "Exit codes:", "130"] {
+        assert!(text.contains(word), "{word}: {text}");
+    }
+}
+
+#[test]
+fn a_wrong_command_line_is_2_with_the_nearest_name() {
+    let root = root(&[]);
+    applbuild(&root).arg("profil").assert().code(2).stderr(contains("profile"));
+    applbuild(&root).assert().code(2);
+    applbuild(&root).args(["profile", "show"]).assert().code(2);
+}
+
+#[test]
+fn an_unknown_profile_is_3_with_the_nearest_name() {
+    let root = root(&[("server.toml", GOOD)]);
+    applbuild(&root)
+        .args(["profile", "show", "sever"])
+        .assert()
+        .code(3)
+        .stdout("")
+        .stderr(contains("did you mean \"server\"?"));
+}
+
+#[test]
+fn an_unknown_key_is_3_with_its_place() {
+    let root = root(&[("bad.toml", &format!("{GOOD}packges = []\n"))]);
+    applbuild(&root)
+        .args(["profile", "show", "bad"])
+        .assert()
+        .code(3)
+        .stderr(contains("bad.toml:6:1"))
+        .stderr(contains("did you mean \"packages\"?"));
+    let json = applbuild(&root).args(["profile", "show", "bad", "--json"]).assert().code(3).stderr("");
+    let event: serde_json::Value = serde_json::from_slice(&json.get_output().stdout).unwrap();
+    assert_eq!((&event["schema"], &event["event"], &event["line"]), (&1.into(), &"error".into(), &6.into()));
+}
+
+#[test]
+fn the_folder_stands_before_the_embedded_profiles() {
+    let root = root(&[("host.toml", GOOD)]);
+    applbuild(&root).args(["profile", "list"]).assert().success().stdout(contains("host  host  1  folder\n"));
+    fs::remove_file(root.path().join("profiles/host.toml")).unwrap();
+    applbuild(&root).args(["profile", "list"]).assert().success().stdout(contains("embedded\n"));
+}
+
+#[test]
+fn a_broken_profile_does_not_hide_the_others() {
+    let root = root(&[("bad.toml", "version = 1\n"), ("good.toml", GOOD)]);
+    applbuild(&root)
+        .args(["profile", "list"])
+        .assert()
+        .code(3)
+        .stdout(contains("good"))
+        .stderr(contains("version: found an integer, expected a string"));
+}
+
+#[test]
+fn completions_and_manual_pages_are_written() {
+    let root = root(&[]);
+    applbuild(&root).args(["completions", "bash"]).assert().success().stdout(starts_with("_applbuild()"));
+    applbuild(&root).args(["man", "pages"]).assert().success();
+    assert!(fs::read_to_string(root.path().join("pages/applbuild.1")).unwrap().contains("Exit codes"));
+    fs::write(root.path().join("file"), "").unwrap();
+    applbuild(&root).args(["man", "file"]).assert().code(1).stderr(contains("writing manual pages into file"));
+}
