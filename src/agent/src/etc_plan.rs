@@ -1,0 +1,70 @@
+//! What of the config goes over the image's `/etc`, with which owner and mode.
+//!
+//! [`source::read`] lists the folder, [`plan`] decides (without I/O but through
+//! [`View`]), [`apply`] copies. `plan::Plan` holds all that is to be told.
+
+mod apply;
+mod install;
+mod owners;
+mod plan;
+mod source;
+#[cfg(test)]
+mod tests;
+mod units;
+mod view;
+
+pub use apply::{ApplyError, apply, chown};
+pub use plan::{Inputs, Plan, Step, What, plan};
+pub use source::{Bounds, Entry, Kind, Source, SourceError, read as read_source};
+pub use view::{Attributes, RootView, View};
+
+use appliance_contract::marker::Marker;
+use appliance_contract::modes::{self, Modes, ModesError};
+use std::path::Path;
+
+#[derive(Debug, thiserror::Error)]
+pub enum EtcError {
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    #[error("local/modes of the config: {0}")]
+    Modes(#[from] ModesError),
+    #[error("local/modes of the config is no text file of 1 MiB at most, so the modes of private files are unknown")]
+    ModesUnreadable,
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+}
+
+/// Where things are.
+#[derive(Debug, Clone, Copy)]
+pub struct Places<'a> {
+    /// The mounted config partition, with `local/` and `global/` in it.
+    pub config: &'a Path,
+    /// The image's root.
+    pub image: &'a Path,
+    /// Whether the config's file system keeps modes.
+    pub has_modes: bool,
+}
+
+/// Reads the config and plans; `attributes` lists the names of a file's extended attributes.
+pub fn prepare(
+    places: Places<'_>,
+    marker: &Marker,
+    attributes: &dyn Fn(&Path) -> Vec<String>,
+) -> Result<Plan, EtcError> {
+    let local = RootView::new(&places.config.join("local"));
+    let modes = match local.read(modes::FILE_NAME) {
+        Some(text) => Modes::parse(&text)?,
+        None if local.exists(modes::FILE_NAME) => return Err(EtcError::ModesUnreadable),
+        None => Modes::default(),
+    };
+    let source = read_source(&places.config.join("local/etc"), Bounds::default(), attributes)?;
+    Ok(plan(&Inputs {
+        source: &source,
+        has_modes: places.has_modes,
+        marker,
+        modes: &modes,
+        image: &RootView::new(places.image),
+        local: &local,
+        global: &RootView::new(&places.config.join("global")),
+    }))
+}

@@ -1,0 +1,153 @@
+//! The list of what is in the config's `local/etc`, bounded; follows no link.
+
+use appliance_contract::boot_record::Refused;
+use std::fs;
+use std::io;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+/// The layer lives in memory: configuration is kilobytes, so more than this is a mistake.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    pub bytes: u64,
+    pub entries: usize,
+    pub depth: usize,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { bytes: 64 * 1024 * 1024, entries: 20_000, depth: 40 }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kind {
+    File {
+        size: u64,
+    },
+    Folder,
+    Link {
+        target: String,
+    },
+    /// What cannot go in, in words.
+    Other(&'static str),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Relative to `local/etc`.
+    pub path: String,
+    pub kind: Kind,
+    pub mode: u32,
+    /// Names of extended attributes.
+    pub attributes: Vec<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Source {
+    /// Sorted by path, so that a folder comes before what is in it.
+    pub entries: Vec<Entry>,
+    /// Names that are not UTF-8, and why the whole folder is missing if it is.
+    pub dropped: Vec<Refused>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    #[error("reading {path} of the config: {error}")]
+    Read { path: PathBuf, error: io::Error },
+    #[error(
+        "{path} of the config holds {found} bytes, expected {bound} at most: /etc lives in memory; keep data on a \
+         partition that /etc/fstab mounts"
+    )]
+    TooLarge { path: PathBuf, found: u64, bound: u64 },
+    #[error("{path} of the config holds more than {bound} files and folders, expected {bound} at most")]
+    TooMany { path: PathBuf, bound: usize },
+    #[error("{path} of the config is nested deeper than {bound} folders")]
+    TooDeep { path: PathBuf, bound: usize },
+}
+
+/// Lists `folder`. Where there is none, the list is empty and says so.
+pub fn read(folder: &Path, bounds: Bounds, attributes: &dyn Fn(&Path) -> Vec<String>) -> Result<Source, SourceError> {
+    let mut walk = Walk { folder, bounds, attributes, source: Source::default(), bytes: 0 };
+    match fs::symlink_metadata(folder) {
+        Ok(found) if found.is_dir() => walk.folder(folder, "", 0)?,
+        Ok(_) => walk.drop("", "it is not a folder, so nothing of it is laid over the image's /etc"),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            walk.drop("", "it is missing, so /etc is the image's own");
+        }
+        Err(error) => return Err(SourceError::Read { path: folder.to_owned(), error }),
+    }
+    if walk.bytes > bounds.bytes {
+        return Err(SourceError::TooLarge { path: folder.to_owned(), found: walk.bytes, bound: bounds.bytes });
+    }
+    let mut source = walk.source;
+    source.entries.sort_by(|a, b| a.path.cmp(&b.path));
+    source.dropped.sort_by(|a, b| a.device.cmp(&b.device));
+    Ok(source)
+}
+
+struct Walk<'a> {
+    folder: &'a Path,
+    bounds: Bounds,
+    attributes: &'a dyn Fn(&Path) -> Vec<String>,
+    source: Source,
+    bytes: u64,
+}
+
+impl Walk<'_> {
+    fn drop(&mut self, path: &str, reason: &str) {
+        let device = format!("local/etc{}{path}", if path.is_empty() { "" } else { "/" });
+        self.source.dropped.push(Refused { device, reason: reason.to_owned() });
+    }
+
+    fn folder(&mut self, folder: &Path, relative: &str, depth: usize) -> Result<(), SourceError> {
+        if depth > self.bounds.depth {
+            return Err(SourceError::TooDeep { path: folder.to_owned(), bound: self.bounds.depth });
+        }
+        let failed = |error| SourceError::Read { path: folder.to_owned(), error };
+        for entry in fs::read_dir(folder).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let Some(name) = entry.file_name().to_str().map(str::to_owned) else {
+                self.drop(&format!("{relative}/{}", entry.file_name().to_string_lossy()), "its name is not UTF-8");
+                continue;
+            };
+            let path = if relative.is_empty() { name } else { format!("{relative}/{name}") };
+            self.entry(&entry.path(), path, depth)?;
+        }
+        Ok(())
+    }
+
+    fn entry(&mut self, place: &Path, path: String, depth: usize) -> Result<(), SourceError> {
+        if self.source.entries.len() == self.bounds.entries {
+            return Err(SourceError::TooMany { path: self.folder.to_owned(), bound: self.bounds.entries });
+        }
+        let failed = |error| SourceError::Read { path: place.to_owned(), error };
+        let found = fs::symlink_metadata(place).map_err(failed)?;
+        let kind = match found.file_type() {
+            kind if kind.is_dir() => Kind::Folder,
+            kind if kind.is_file() => Kind::File { size: found.len() },
+            kind if kind.is_symlink() => {
+                let target = fs::read_link(place).map_err(failed)?;
+                match target.to_str() {
+                    Some(target) => Kind::Link { target: target.to_owned() },
+                    None => Kind::Other("a link whose target is not UTF-8"),
+                }
+            }
+            // overlayfs: "whiteouts and opaque directories".
+            kind if kind.is_char_device() && found.rdev() == 0 => Kind::Other("a whiteout of an overlay"),
+            kind if kind.is_char_device() => Kind::Other("a character device"),
+            kind if kind.is_block_device() => Kind::Other("a block device"),
+            kind if kind.is_fifo() => Kind::Other("a named pipe"),
+            kind if kind.is_socket() => Kind::Other("a socket"),
+            _ => Kind::Other("of an unknown kind"),
+        };
+        if let Kind::File { size } = kind {
+            self.bytes = self.bytes.saturating_add(size);
+        }
+        let mut attributes = (self.attributes)(place);
+        attributes.sort();
+        let descend = kind == Kind::Folder;
+        self.source.entries.push(Entry { path: path.clone(), kind, mode: found.mode() & 0o7777, attributes });
+        if descend { self.folder(place, &path, depth + 1) } else { Ok(()) }
+    }
+}
