@@ -1,10 +1,31 @@
 //! From an archive's signature to verified package files: mirror, index,
 //! resolver, lock, download, and the reader of `.deb` files.
 
+pub mod archives;
+pub mod cache;
 pub mod dependency;
+mod digest;
+pub mod download;
+pub mod error;
+pub mod http;
 pub mod index;
+pub mod inrelease;
+pub mod keyring;
 pub mod lock;
+pub mod refresh;
+pub mod release;
 pub mod resolver;
+pub mod sources;
+mod transfer;
+pub mod url;
 pub mod version;
 
+pub use archives::{Archives, MirrorChoice};
+pub use cache::Cache;
+pub use digest::Digest;
+pub use download::download;
+pub use error::FetchError;
+pub use http::Client;
+pub use keyring::Keyring;
 pub use lock::{Lock, LockedPackage, LockedSuite};
+pub use refresh::{RefreshRequest, SuiteIndex, SuiteWanted, refresh};

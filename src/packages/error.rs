@@ -1,0 +1,75 @@
+//! What can go wrong between an archive and verified package files.
+
+use super::archives::ArchiveError;
+use super::cache::CacheError;
+use super::http::HttpError;
+use super::inrelease::SignatureError;
+use super::keyring::KeyringError;
+use super::release::ReleaseError;
+use super::url::{Url, UrlError};
+
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    #[error(transparent)]
+    Keyring(#[from] KeyringError),
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+    #[error("fetching the suite {suite}: {source}")]
+    Suite { suite: String, source: HttpError },
+    #[error("the archive {archive} has no suite {suite} ({url} is not there){}", hint(.nearest))]
+    UnknownSuite { archive: String, suite: String, url: Url, nearest: Option<String> },
+    #[error("verifying the signature of {url}: {source}")]
+    Signature { url: Url, source: SignatureError },
+    #[error("reading {url}: {source}")]
+    Release { url: Url, source: ReleaseError },
+    #[error("the suite {suite} has no component {component}, only {}{}", known.join(", "), hint(.nearest))]
+    UnknownComponent { suite: String, component: String, known: Vec<String>, nearest: Option<String> },
+    #[error("the suite {suite} has no architecture {architecture}, only {}", known.join(", "))]
+    UnknownArchitecture { suite: String, architecture: String, known: Vec<String> },
+    #[error("{url} lists no {path}, with its size and SHA-256, in a form that can be read (.xz, .gz or plain)")]
+    NoIndex { url: Url, path: String },
+    #[error("{url}: {source}; the mirror is inconsistent: try again later, or pass another with --mirror")]
+    Index { url: Url, source: IndexError },
+    #[error("package {name} {version}: {source}")]
+    Package { name: String, version: String, source: PackageError },
+    #[error("the build is offline, and the cache lacks {} packages: {}; build once without --offline", names.len(), names.join(", "))]
+    NotCached { names: Vec<String> },
+}
+
+/// What is wrong with an index file.
+#[derive(Debug, thiserror::Error)]
+pub enum IndexError {
+    #[error(transparent)]
+    Transfer(#[from] HttpError),
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+    #[error("decompressing: {0}")]
+    Corrupt(std::io::Error),
+    #[error("it decompresses to more than the {expected} bytes that Release lists")]
+    TooLarge { expected: u64 },
+    #[error("decompressed, found {found} and expected {expected}")]
+    Plain { expected: String, found: String },
+}
+
+/// What is wrong with one package.
+#[derive(Debug, thiserror::Error)]
+pub enum PackageError {
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    #[error("its path: {0}")]
+    Path(#[from] UrlError),
+    #[error("its SHA-256: found {0:?}, expected 64 hexadecimal digits")]
+    Digest(String),
+    #[error(transparent)]
+    Transfer(#[from] HttpError),
+    #[error("{url}: {source}")]
+    Content { url: Url, source: CacheError },
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+}
+
+fn hint(name: &Option<String>) -> String {
+    name.as_ref().map_or(String::new(), |name| format!("; did you mean {name}?"))
+}
