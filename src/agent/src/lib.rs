@@ -1,6 +1,7 @@
 //! The agent's parts: choices without I/O of their own, so that they can be tested.
 
 pub mod candidates;
+pub mod commands;
 pub mod etc_plan;
 pub mod fnmatch;
 pub mod gpt;

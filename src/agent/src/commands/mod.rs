@@ -1,0 +1,133 @@
+//! The `appliance` command of the running node. Arguments are read by hand:
+//! there are few, and the program is to stay small.
+//!
+//! Exit status: 0 all is well or nothing differs, 1 something is wrong or
+//! differs, 2 the command could not do its work.
+
+mod etc_diff;
+mod layers;
+mod mounts;
+mod nearest;
+mod status;
+mod status_text;
+mod text_diff;
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+pub const FINE: u8 = 0;
+pub const DIFFERS: u8 = 1;
+pub const TROUBLE: u8 = 2;
+
+const HELP: &str = "\
+appliance: what this node runs, and how it differs from its image
+
+  appliance status [--json]     the image, its verity state, the config, the boot
+  appliance etc diff [-u] [--config | --memory]
+                                what the config and later changes (in memory, gone
+                                at the next boot) make of the image's /etc;
+                                -u shows the lines that changed
+  appliance help                this text
+
+Exit status: 0 all is well, nothing differs; 1 something is wrong, or differs;
+2 the command could not be done.
+";
+
+/// What the command sees of the machine.
+pub struct World<'a> {
+    /// `/` on a node.
+    pub root: &'a Path,
+    /// The status line of a device-mapper device, by its name.
+    pub mapped_status: &'a dyn Fn(&str) -> io::Result<String>,
+}
+
+impl std::fmt::Debug for World<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("World").field("root", &self.root).finish_non_exhaustive()
+    }
+}
+
+impl World<'_> {
+    fn at(&self, absolute: &str) -> PathBuf {
+        self.root.join(absolute.trim_start_matches('/'))
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    #[error("found {found:?}, expected {expected}{}; appliance help tells more", suggestion(.found, .known))]
+    Usage { found: String, expected: &'static str, known: &'static [&'static str] },
+    #[error("reading {path}: {error}")]
+    Read { path: PathBuf, error: io::Error },
+    #[error("reading {path}, the record of this boot: {error}; it is there on nodes that appliance's agent booted")]
+    NoRecord { path: PathBuf, error: io::Error },
+    #[error("the record of this boot, {path}, is not what this version writes: {error}")]
+    BadRecord { path: PathBuf, error: serde_json::Error },
+    #[error("writing the answer: {0}")]
+    Write(#[from] io::Error),
+}
+
+fn suggestion(found: &str, known: &[&str]) -> String {
+    nearest::nearest(found, known).map(|near| format!(" (did you mean {near}?)")).unwrap_or_default()
+}
+
+/// Does what `arguments` (without the program's name) say; gives the exit status.
+pub fn run(arguments: &[String], world: &World<'_>, out: &mut dyn Write, errors: &mut dyn Write) -> u8 {
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match dispatch(&arguments, world, out).and_then(|code| Ok(out.flush().map(|()| code)?)) {
+        Ok(code) => code,
+        // `appliance status | head` is no trouble.
+        Err(CommandError::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => FINE,
+        Err(error) => {
+            // Nothing is left to tell it to when this fails too.
+            let _ = writeln!(errors, "appliance: {error}");
+            TROUBLE
+        }
+    }
+}
+
+fn dispatch(arguments: &[&str], world: &World<'_>, out: &mut dyn Write) -> Result<u8, CommandError> {
+    match arguments {
+        [] | ["help" | "--help" | "-h", ..] => {
+            out.write_all(HELP.as_bytes())?;
+            Ok(FINE)
+        }
+        ["status", options @ ..] => {
+            let json = match options {
+                [] => false,
+                ["--json"] => true,
+                ["--json", other, ..] | [other, ..] => return Err(usage(other, "--json or nothing", &["--json"])),
+            };
+            status::run(world, json, out)
+        }
+        ["etc", "diff", options @ ..] => etc_diff::run(world, &diff_options(options)?, out),
+        ["etc", other, ..] => Err(usage(other, "diff", &["diff"])),
+        ["etc"] => Err(usage("", "diff after etc", &[])),
+        [other, ..] => Err(usage(other, "status, etc diff or help", &["status", "etc", "help"])),
+    }
+}
+
+fn usage(found: &str, expected: &'static str, known: &'static [&'static str]) -> CommandError {
+    CommandError::Usage { found: found.to_owned(), expected, known }
+}
+
+fn diff_options(options: &[&str]) -> Result<etc_diff::Options, CommandError> {
+    let mut found = etc_diff::Options { unified: false, config: true, memory: true };
+    for option in options {
+        match *option {
+            "-u" | "--unified" => found.unified = true,
+            "--config" => found.memory = false,
+            "--memory" => found.config = false,
+            other => {
+                return Err(usage(other, "-u, --config or --memory", &["-u", "--unified", "--config", "--memory"]));
+            }
+        }
+    }
+    if !found.config && !found.memory {
+        return Err(usage("--config --memory", "one of the two; without them both are shown", &[]));
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,112 @@
+//! `appliance status`: what the boot's record says, and what of it still holds.
+
+use super::{CommandError, DIFFERS, FINE, World, etc_diff, mounts, status_text};
+use appliance_contract::boot_record::BootRecord;
+use appliance_contract::medium;
+use serde::Serialize;
+use std::fs;
+use std::io::Write;
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Status {
+    pub boot: BootRecord,
+    pub kernel: Option<String>,
+    /// `xen` or whatever the kernel says it runs under.
+    pub hypervisor: Option<String>,
+    pub uptime_s: Option<u64>,
+    pub root: Option<Mounted>,
+    pub verity: Verity,
+    pub var: Option<Mounted>,
+    /// Changes of /etc since the boot; `None` where this user may not see them.
+    pub changes_in_memory: Option<usize>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Mounted {
+    pub source: String,
+    pub file_system: String,
+    pub read_only: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "state", rename_all = "kebab-case")]
+pub enum Verity {
+    /// Booted with appliance.roothash=none.
+    Unverified,
+    Verified,
+    /// A block whose hash is wrong was met since the boot.
+    Corrupted,
+    /// Verified at boot; its present state could not be asked.
+    Unknown {
+        reason: String,
+    },
+}
+
+impl Status {
+    pub fn is_well(&self) -> bool {
+        self.verity != Verity::Corrupted
+    }
+}
+
+pub fn run(world: &World<'_>, json: bool, out: &mut dyn Write) -> Result<u8, CommandError> {
+    let status = gather(world)?;
+    if json {
+        let text = serde_json::to_string_pretty(&status).map_err(std::io::Error::from)?;
+        writeln!(out, "{text}")?;
+    } else {
+        out.write_all(status_text::render(&status).as_bytes())?;
+    }
+    Ok(if status.is_well() { FINE } else { DIFFERS })
+}
+
+fn gather(world: &World<'_>) -> Result<Status, CommandError> {
+    let path = world.at(medium::BOOT_RECORD);
+    let text = fs::read_to_string(&path).map_err(|error| CommandError::NoRecord { path: path.clone(), error })?;
+    let boot: BootRecord = serde_json::from_str(&text).map_err(|error| CommandError::BadRecord { path, error })?;
+    let line = |path: &str| {
+        let text = fs::read_to_string(world.at(path)).ok()?;
+        Some(text.trim().to_owned()).filter(|text| !text.is_empty())
+    };
+    let mountinfo = line("/proc/self/mountinfo").unwrap_or_default();
+    let root = mounts::at(&mountinfo, "/");
+    let mounted = |mount: mounts::Mount| Mounted {
+        source: mount.source,
+        file_system: mount.file_system,
+        read_only: mount.read_only,
+    };
+    let uptime = line("/proc/uptime");
+    Ok(Status {
+        verity: verity(world, &boot, root.as_ref()),
+        kernel: line("/proc/sys/kernel/osrelease"),
+        hypervisor: line("/sys/hypervisor/type"),
+        uptime_s: uptime.and_then(|text| text.split('.').next()?.parse().ok()),
+        root: root.map(mounted),
+        var: mounts::at(&mountinfo, "/var").map(mounted),
+        changes_in_memory: etc_diff::memory_changes(world).ok(),
+        boot,
+    })
+}
+
+/// The kernel's word on the device that `/` is on (Documentation/admin-guide/device-mapper/verity.rst, "Status").
+fn verity(world: &World<'_>, boot: &BootRecord, root: Option<&mounts::Mount>) -> Verity {
+    if boot.root.root_hash.is_none() {
+        return Verity::Unverified;
+    }
+    let unknown = |reason: String| Verity::Unknown { reason };
+    let Some(root) = root else { return unknown("/proc/self/mountinfo has no line for /".into()) };
+    let mapped = world.at(&format!("/sys/dev/block/{}/dm", root.device));
+    let read = |name: &str| fs::read_to_string(mapped.join(name)).map(|text| text.trim().to_owned());
+    let name = match read("name") {
+        Ok(name) => name,
+        Err(error) => return unknown(format!("/ is on {}, which is no mapped device: {error}", root.source)),
+    };
+    if read("suspended").is_ok_and(|text| text == "1") {
+        return unknown(format!("the device {name} is suspended"));
+    }
+    match (world.mapped_status)(&name) {
+        Ok(status) if status.trim_start().starts_with('V') => Verity::Verified,
+        Ok(status) if status.trim_start().starts_with('C') => Verity::Corrupted,
+        Ok(status) => unknown(format!("the kernel's word for {name} is {status:?}, expected V or C")),
+        Err(error) => unknown(format!("asking the kernel for {name}: {error}")),
+    }
+}

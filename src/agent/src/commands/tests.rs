@@ -1,0 +1,237 @@
+use super::*;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use tempfile::TempDir;
+
+struct Node {
+    folder: TempDir,
+}
+
+const HASH: &str = "abababababababababababababababababababababababababababababababab";
+
+impl Node {
+    fn new() -> Self {
+        let node = Self { folder: TempDir::new().unwrap() };
+        for layer in ["image", "config", "memory"] {
+            fs::create_dir_all(node.at(&format!("run/appliance/etc/{layer}"))).unwrap();
+        }
+        fs::create_dir(node.at("etc")).unwrap();
+        node.file("run/appliance/boot.json", &RECORD.replace("HASH", HASH));
+        node.file(
+            "proc/self/mountinfo",
+            "25 1 253:0 / / ro - squashfs /dev/dm-0 ro\n26 25 0:9 / /var rw - overlay var rw\n",
+        );
+        node.file("proc/sys/kernel/osrelease", "6.12.57\n");
+        node.file("proc/uptime", "3725.10 900.00\n");
+        node.file("sys/hypervisor/type", "xen\n");
+        node.file("sys/dev/block/253:0/dm/name", "appliance-root\n");
+        node.file("sys/dev/block/253:0/dm/suspended", "0\n");
+        node
+    }
+
+    fn at(&self, path: &str) -> PathBuf {
+        self.folder.path().join(path)
+    }
+
+    fn file(&self, path: &str, text: &str) {
+        let place = self.at(path);
+        fs::create_dir_all(place.parent().unwrap()).unwrap();
+        fs::write(&place, text).unwrap();
+        fs::set_permissions(&place, Permissions::from_mode(0o644)).unwrap();
+    }
+
+    fn layer(&self, layer: &str, path: &str, text: &str) {
+        self.file(&format!("run/appliance/etc/{layer}/{path}"), text);
+    }
+
+    fn run_with(&self, arguments: &str, status: &dyn Fn(&str) -> io::Result<String>) -> (u8, String, String) {
+        let arguments: Vec<String> = arguments.split_whitespace().map(str::to_owned).collect();
+        let world = World { root: self.folder.path(), mapped_status: status };
+        let (mut out, mut errors) = (Vec::new(), Vec::new());
+        let code = run(&arguments, &world, &mut out, &mut errors);
+        (code, String::from_utf8(out).unwrap(), String::from_utf8(errors).unwrap())
+    }
+
+    fn run(&self, arguments: &str) -> (u8, String, String) {
+        self.run_with(arguments, &|name| {
+            assert_eq!(name, "appliance-root");
+            Ok("V".to_owned())
+        })
+    }
+}
+
+const RECORD: &str = r#"{
+  "schema": 1,
+  "image": { "name": "host", "version": "2026.11.1" },
+  "root": { "source": "medium:2026-11-01-00-00-00-00", "device": "/dev/sr0", "offset": 4096, "root_hash": "HASH" },
+  "config": { "device": "/dev/vda1", "file_system": "ext4", "uuid": "12ab", "label": null, "node": "web1",
+              "generation": "r1842", "others": ["/dev/vdb1"] },
+  "refused": [{ "device": "/dev/sda1", "reason": "it is swap space" }],
+  "etc": { "files": 12, "bytes": 3456, "dropped": [{ "device": "local/etc/x", "reason": "it is a socket" }],
+           "global_links": ["/etc/hosts"] },
+  "var": "image",
+  "machine_id": "00112233445566778899aabbccddeeff",
+  "warnings": ["no ssh host key"],
+  "steps": [{ "name": "devices", "started_ms": 900, "took_ms": 1500 }]
+}"#;
+
+#[test]
+fn status_tells_the_boot_and_what_holds_now() {
+    let node = Node::new();
+    let (code, out, errors) = node.run("status");
+    assert_eq!((code, errors.as_str()), (FINE, ""));
+    let expected = format!(
+        "image       host 2026.11.1
+kernel      Linux 6.12.57 under xen, up 1 h 02 min 05 s
+root        medium:2026-11-01-00-00-00-00 on /dev/sr0 from byte 4096; squashfs, read-only
+verity      verified, hash {HASH}
+config      /dev/vda1 (ext4, UUID 12ab)
+node        web1, generation r1842
+also there  /dev/vdb1, of the same node
+machine-id  00112233445566778899aabbccddeeff
+/etc        12 files, 3456 bytes from the config; nothing changed since in memory
+/etc links  /etc/hosts
+left out    local/etc/x: it is a socket
+/var        image (overlay, var)
+refused     /dev/sda1: it is swap space
+boot           0.900 s    1.500 s  devices
+warnings    no ssh host key
+"
+    );
+    assert_eq!(out, expected);
+}
+
+#[test]
+fn status_shouts_when_a_block_is_corrupt() {
+    let node = Node::new();
+    let (code, out, _) = node.run_with("status", &|_| Ok("C".to_owned()));
+    assert_eq!(code, DIFFERS);
+    assert!(out.contains("verity      CORRUPTED"), "{out}");
+}
+
+#[test]
+fn status_says_what_it_could_not_ask() {
+    let node = Node::new();
+    let denied = |_: &str| Err(io::ErrorKind::PermissionDenied.into());
+    let (code, out, _) = node.run_with("status", &denied);
+    assert_eq!(code, FINE);
+    assert!(out.contains("its state now is unknown: asking the kernel for appliance-root: permission denied"), "{out}");
+    fs::remove_dir_all(node.at("sys")).unwrap();
+    assert!(node.run("status").1.contains("which is no mapped device"));
+    node.file("run/appliance/boot.json", &RECORD.replace("\"HASH\"", "null"));
+    assert!(node.run("status").1.contains("not verified (appliance.roothash=none)"));
+}
+
+#[test]
+fn status_as_json_is_json() {
+    let (code, out, _) = Node::new().run("status --json");
+    assert_eq!(code, FINE);
+    let value: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(value["verity"]["state"], "verified");
+    assert_eq!(value["boot"]["config"]["node"], "web1");
+    assert_eq!(value["changes_in_memory"], 0);
+}
+
+#[test]
+fn no_record_or_a_later_one_is_trouble() {
+    let node = Node::new();
+    node.file("run/appliance/boot.json", &RECORD.replace("\"schema\": 1", "\"schema\": 2"));
+    let (code, _, errors) = node.run("status");
+    assert!(code == TROUBLE && errors.contains("schema version 2 is not known"), "{errors}");
+    fs::remove_file(node.at("run/appliance/boot.json")).unwrap();
+    let (code, _, errors) = node.run("status");
+    assert!(code == TROUBLE && errors.contains("the record of this boot"), "{errors}");
+}
+
+#[test]
+fn diff_lists_config_and_memory() {
+    let node = Node::new();
+    for (path, text) in [("hosts", "a\n"), ("same", "s\n"), ("ssh/sshd_config", "x\n"), ("gone", ""), ("dir/in", "")] {
+        node.layer("image", path, text);
+    }
+    for (path, text) in [("hosts", "b\n"), ("same", "s\n"), ("new", "n\n")] {
+        node.layer("config", path, text);
+    }
+    symlink("/x", node.at("run/appliance/etc/config/link")).unwrap();
+    // What a copy-up without a change leaves; a real change; a new file in a new folder; a folder made anew.
+    for (path, text) in [("same", "s\n"), ("hosts", "c\n"), ("deep/file", "1\n"), ("dir/other", "")] {
+        node.layer("memory", path, text);
+    }
+    for (path, text) in [
+        ("hosts", "c\n"),
+        ("same", "s\n"),
+        ("new", "n\n"),
+        ("ssh/sshd_config", "x\n"),
+        ("deep/file", "1\n"),
+        ("dir/other", ""),
+    ] {
+        node.file(&format!("etc/{path}"), text);
+    }
+    symlink("/x", node.at("etc/link")).unwrap();
+    let (code, out, errors) = node.run("etc diff");
+    assert_eq!(errors, "");
+    assert_eq!(
+        out,
+        "config M /etc/hosts\nconfig A /etc/link\nconfig A /etc/new\nmemory A /etc/deep\nmemory A /etc/deep/file\n\
+         memory D /etc/dir/in\nmemory A /etc/dir/other\nmemory D /etc/gone\nmemory M /etc/hosts\n"
+    );
+    assert_eq!(code, DIFFERS);
+    assert!(!node.run("etc diff --memory").1.contains("config"));
+    assert!(!node.run("etc diff --config").1.contains("memory"));
+    let (_, out, _) = node.run("etc diff -u --config");
+    assert!(
+        out.starts_with("config M /etc/hosts\n--- a/etc/hosts\n+++ b/etc/hosts\n@@ -1,1 +1,1 @@\n-a\n+b\n"),
+        "{out}"
+    );
+    assert!(out.contains("--- /dev/null\n+++ b/etc/link\n@@ -0,0 +1,1 @@\n+link to /x\n"), "{out}");
+    assert!(node.run("status").1.contains("6 changed since in memory"));
+}
+
+#[test]
+fn diff_shows_modes_and_leaves_binary_alone() {
+    let node = Node::new();
+    node.layer("image", "key", "k\n");
+    node.layer("config", "key", "k\n");
+    node.layer("config", "blob", "\0\u{1}");
+    fs::set_permissions(node.at("run/appliance/etc/config/key"), Permissions::from_mode(0o600)).unwrap();
+    let (_, out, _) = node.run("etc diff -u --config");
+    assert!(out.contains("config A /etc/blob\n (not text, or too large to show)\n"), "{out}");
+    assert!(out.contains("100644") && out.contains("100600"), "{out}");
+}
+
+#[test]
+fn diff_of_nothing_is_nothing() {
+    assert_eq!(Node::new().run("etc diff"), (FINE, String::new(), String::new()));
+}
+
+#[test]
+fn diff_where_no_agent_booted_is_trouble() {
+    let node = Node::new();
+    fs::remove_dir_all(node.at("run/appliance/etc")).unwrap();
+    let (code, out, errors) = node.run("etc diff");
+    assert_eq!((code, out.as_str()), (TROUBLE, ""));
+    assert!(errors.contains("run/appliance/etc/config"), "{errors}");
+}
+
+#[test]
+fn slips_get_the_nearest_word() {
+    let node = Node::new();
+    for (arguments, said) in [
+        ("statsu", "did you mean status?"),
+        ("status --jsn", "did you mean --json?"),
+        ("etc dif", "did you mean diff?"),
+        ("etc diff --memroy", "did you mean --memory?"),
+        ("reboot", "expected status, etc diff or help; appliance help"),
+        ("etc", "expected diff after etc"),
+        ("etc diff --config --memory", "expected one of the two"),
+        ("status --json x", "found \"x\""),
+    ] {
+        let (code, out, errors) = node.run(arguments);
+        assert_eq!((code, out.as_str()), (TROUBLE, ""), "{arguments}");
+        assert!(errors.starts_with("appliance: ") && errors.contains(said), "{arguments}: {errors}");
+    }
+    for arguments in ["", "help", "--help"] {
+        let (code, out, _) = node.run(arguments);
+        assert!(code == FINE && out.contains("appliance status [--json]"));
+    }
+}
