@@ -7,7 +7,7 @@ use std::sync::Arc;
 #[derive(Debug, Clone)]
 pub enum Content {
     Bytes(Arc<[u8]>),
-    /// `length` bytes of the host's file at `path` from `offset`.
+    /// `length` bytes of the host's file at `path` from `offset`; from 0, the whole file.
     Host {
         path: Arc<PathBuf>,
         offset: u64,
@@ -41,6 +41,18 @@ impl Content {
                     file.seek(SeekFrom::Start(*offset))?;
                 }
                 Ok(Box::new(file.take(*length)))
+            }
+        }
+    }
+
+    /// How many bytes there are by now: not [`Content::len`] where the host's
+    /// file has shrunk or, when it is taken whole, grown.
+    pub fn current_len(&self) -> io::Result<u64> {
+        match self {
+            Self::Bytes(bytes) => Ok(bytes.len() as u64),
+            Self::Host { path, offset, length } => {
+                let found = std::fs::metadata(path.as_path())?.len();
+                Ok(if *offset == 0 { found } else { found.saturating_sub(*offset).min(*length) })
             }
         }
     }

@@ -25,6 +25,10 @@ pub struct Tree {
 pub enum TreeError {
     #[error("{path} lies below {parent}, which is not a directory")]
     NotADirectory { path: TreePath, parent: TreePath },
+    #[error("{path} would be a hard link to a directory")]
+    DirectoryLink { path: TreePath },
+    #[error("the root of a tree is a directory, found {found}")]
+    Root { found: &'static str },
     #[error("{path} is not in the tree")]
     NotFound { path: TreePath },
     #[error("reading {path}: {source}")]
@@ -49,6 +53,11 @@ impl Tree {
         &mut self.nodes[id.0]
     }
 
+    /// How many nodes were ever made, whether or not an entry still names them.
+    pub fn node_count(&self) -> usize {
+        self.nodes.len()
+    }
+
     /// The node at `path`, following no symlink.
     pub fn lookup(&self, path: &TreePath) -> Option<NodeId> {
         let mut id = Self::ROOT;
@@ -63,9 +72,14 @@ impl Tree {
         self.lookup(path).map(|id| self.node(id))
     }
 
-    /// Puts `node` at `path`, in the place of what was there; missing parents
-    /// are made with mode 755, root's, with the node's time.
+    /// Puts `node` at `path`, in the place of what was there with all below it;
+    /// missing parents are made with mode 755, root's, with the node's time.
     pub fn insert(&mut self, path: &TreePath, node: Node) -> Result<NodeId, TreeError> {
+        if path.is_root() {
+            let Kind::Directory(_) = node.kind else { return Err(TreeError::Root { found: node.kind.name() }) };
+            self.nodes[Self::ROOT.0] = node;
+            return Ok(Self::ROOT);
+        }
         let time = node.metadata.mtime;
         let id = NodeId(self.nodes.len());
         self.nodes.push(node);
@@ -73,17 +87,22 @@ impl Tree {
         Ok(id)
     }
 
-    /// Makes `path` another name of `target`.
+    /// Makes `path` another name of `target`, which is no directory.
     pub fn link(&mut self, path: &TreePath, target: NodeId) -> Result<(), TreeError> {
-        let time = self.node(target).metadata.mtime;
+        let node = self.node(target);
+        if let Kind::Directory(_) = node.kind {
+            return Err(TreeError::DirectoryLink { path: path.clone() });
+        }
+        if path.is_root() {
+            return Err(TreeError::Root { found: node.kind.name() });
+        }
+        let time = node.metadata.mtime;
         self.attach(path, target, time)
     }
 
     fn attach(&mut self, path: &TreePath, target: NodeId, time: i64) -> Result<(), TreeError> {
-        let Some(name) = path.name() else {
-            self.nodes.swap(0, target.0);
-            return Ok(());
-        };
+        // Callers refused the root.
+        let name = path.name().unwrap_or_default();
         let parent = path.parent().unwrap_or_default();
         let mut id = Self::ROOT;
         let mut walked = TreePath::default();

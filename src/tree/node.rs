@@ -5,6 +5,13 @@ use std::collections::BTreeMap;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NodeId(pub(super) usize);
 
+impl NodeId {
+    /// Below [`super::Tree::node_count`]: for tables beside the tree.
+    pub fn index(self) -> usize {
+        self.0
+    }
+}
+
 #[derive(Debug, Clone)]
 pub struct Node {
     pub metadata: Metadata,
@@ -20,6 +27,21 @@ pub enum Kind {
     BlockDevice { major: u32, minor: u32 },
     Fifo,
     Socket,
+}
+
+impl Kind {
+    /// What a message calls it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Directory(_) => "a directory",
+            Self::File(_) => "a file",
+            Self::Symlink(_) => "a symlink",
+            Self::CharacterDevice { .. } => "a character device",
+            Self::BlockDevice { .. } => "a block device",
+            Self::Fifo => "a fifo",
+            Self::Socket => "a socket",
+        }
+    }
 }
 
 impl Node {

@@ -1,0 +1,4 @@
+//! The squashfs writer, judged by `unsquashfs`.
+
+mod bounds;
+mod judge;
