@@ -3,6 +3,7 @@
 
 pub mod archives;
 pub mod cache;
+pub mod deb;
 pub mod dependency;
 mod digest;
 pub mod download;

@@ -13,7 +13,7 @@ mod order;
 mod sat;
 mod universe;
 
-pub use order::unpack_order;
+pub use order::{Unpack, unpack_order};
 
 use super::dependency::{self, DependencyError};
 use super::index::{Index, Priority, Record};

@@ -1,60 +1,74 @@
 //! The order in which packages are unpacked.
 
-use super::{ResolveError, read};
+use crate::packages::dependency::{self, DependencyError};
 use crate::packages::index::Record;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// base-files first (its links to /usr must be there before anything is written
-/// through them), then each package after those it pre-depends on, by name
-/// otherwise. Configuring in order of dependencies is dpkg's work.
-pub fn unpack_order<'r, 'a>(packages: &[&'r Record<'a>]) -> Result<Vec<&'r Record<'a>>, ResolveError> {
-    let mut names: BTreeMap<&str, &'r Record<'a>> = BTreeMap::new();
-    for record in packages {
-        names.insert(record.name, record);
+/// What decides a package's place: from a record, or from a package's own control file.
+#[derive(Debug, Clone, Copy)]
+pub struct Unpack<'a> {
+    pub name: &'a str,
+    pub pre_depends: &'a str,
+    pub provides: &'a str,
+}
+
+impl<'a> From<&Record<'a>> for Unpack<'a> {
+    fn from(record: &Record<'a>) -> Self {
+        Self { name: record.name, pre_depends: record.pre_depends, provides: record.provides }
     }
-    let mut providers: BTreeMap<&str, Vec<&'r Record<'a>>> = BTreeMap::new();
-    for record in names.values() {
-        for provision in read(record, "Provides", record.provides)?.iter().flat_map(|group| &group.alternatives) {
-            providers.entry(provision.name).or_default().push(record);
+}
+
+/// The positions of `packages` in the order to unpack them: base-files first
+/// (its links to /usr must be there before anything is written through them),
+/// then each package after those it pre-depends on, by name otherwise.
+/// Configuring in order of dependencies is dpkg's work.
+pub fn unpack_order(packages: &[Unpack<'_>]) -> Result<Vec<usize>, DependencyError> {
+    let mut walk = Walk { packages, providers: BTreeMap::new(), seen: BTreeSet::new(), order: vec![] };
+    let mut by_name: Vec<usize> = (0..packages.len()).collect();
+    by_name.sort_by_key(|position| packages[*position].name);
+    for &position in &by_name {
+        let package = packages[position];
+        walk.providers.entry(package.name).or_default().push(position);
+        for provision in dependency::parse(package.provides)?.iter().flat_map(|group| &group.alternatives) {
+            walk.providers.entry(provision.name).or_default().push(position);
         }
     }
-    let mut walk = Walk { names, providers, seen: BTreeSet::new(), order: vec![] };
-    if let Some(base) = walk.names.get("base-files").copied() {
+    if let Some(base) = by_name.iter().copied().find(|position| packages[*position].name == "base-files") {
         // Nothing may go before it, so its own Pre-Depends (an awk) come after.
-        walk.seen.insert(base.name);
+        walk.seen.insert(base);
         walk.order.push(base);
     }
-    for record in walk.names.values().copied().collect::<Vec<_>>() {
-        walk.visit(record)?;
+    for position in by_name {
+        walk.visit(position)?;
     }
     Ok(walk.order)
 }
 
-struct Walk<'r, 'a> {
-    names: BTreeMap<&'a str, &'r Record<'a>>,
-    providers: BTreeMap<&'a str, Vec<&'r Record<'a>>>,
-    seen: BTreeSet<&'a str>,
-    order: Vec<&'r Record<'a>>,
+struct Walk<'p, 'a> {
+    packages: &'p [Unpack<'a>],
+    /// Who has or provides a name.
+    providers: BTreeMap<&'a str, Vec<usize>>,
+    seen: BTreeSet<usize>,
+    order: Vec<usize>,
 }
 
-impl<'r, 'a> Walk<'r, 'a> {
+impl Walk<'_, '_> {
     /// Iterative, as an index could chain packages deeper than a stack is.
-    fn visit(&mut self, first: &'r Record<'a>) -> Result<(), ResolveError> {
+    fn visit(&mut self, first: usize) -> Result<(), DependencyError> {
         let mut stack = vec![(first, false)];
-        while let Some((record, ready)) = stack.pop() {
+        while let Some((position, ready)) = stack.pop() {
             if ready {
-                self.order.push(record);
+                self.order.push(position);
                 continue;
             }
-            if !self.seen.insert(record.name) {
+            if !self.seen.insert(position) {
                 continue;
             }
-            stack.push((record, true));
-            for group in read(record, "Pre-Depends", record.pre_depends)? {
+            stack.push((position, true));
+            for group in dependency::parse(self.packages[position].pre_depends)? {
                 for alternative in group.alternatives {
-                    stack.extend(self.names.get(alternative.name).map(|record| (*record, false)));
                     let providers = self.providers.get(alternative.name);
-                    stack.extend(providers.into_iter().flatten().map(|record| (*record, false)));
+                    stack.extend(providers.into_iter().flatten().map(|position| (*position, false)));
                 }
             }
         }

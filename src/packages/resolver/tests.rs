@@ -216,9 +216,9 @@ fn unpacking_begins_with_base_files_and_respects_pre_depends() {
     ]);
     let sources = [Source { archive: "debian", suite: "trixie", packages: text.as_bytes() }];
     let index = Index::read(&sources, "amd64").expect("an index");
-    let records: Vec<_> = index.ids().map(|id| index.record(id)).collect();
-    let order = unpack_order(&records).expect("an order");
-    let names: Vec<_> = order.iter().map(|record| record.name).collect();
+    let packages: Vec<_> = index.ids().map(|id| Unpack::from(index.record(id))).collect();
+    let order = unpack_order(&packages).expect("an order");
+    let names: Vec<_> = order.into_iter().map(|position| packages[position].name).collect();
     assert_eq!(names, ["base-files", "p", "z", "a", "mawk"]);
 }
 

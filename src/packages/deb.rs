@@ -1,0 +1,314 @@
+//! The reader of `.deb` files: deb(5), an ar archive of `debian-binary`,
+//! `control.tar` and `data.tar`.
+
+use super::lock::LockedPackage;
+use crate::format::compression::{Compression, CompressionError, decompress};
+use crate::format::tar::{self, EntryKind, Limits, TarError};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+/// A package file whose frame was checked, from end to end.
+#[derive(Debug)]
+pub struct Deb {
+    path: PathBuf,
+    control: Member,
+    data: Member,
+}
+
+#[derive(Debug, Clone)]
+struct Member {
+    name: String,
+    offset: u64,
+    length: u64,
+}
+
+/// A maintainer script, a list, or the control file itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ControlFile {
+    pub bytes: Vec<u8>,
+    pub mode: u16,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("reading package {}: {problem}", path.display())]
+pub struct DebError {
+    pub path: PathBuf,
+    pub problem: DebProblem,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum DebProblem {
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error("found no ar archive, expected \"!<arch>\" at the start")]
+    NotAr,
+    #[error("the file ends at byte {found}, expected {expected}")]
+    Truncated { found: u64, expected: String },
+    #[error("the member header at byte {offset} is damaged: {field} is {found:?}")]
+    Header { offset: u64, field: &'static str, found: String },
+    #[error("found member {found:?} at byte {offset}, expected {expected}")]
+    Order { offset: u64, found: String, expected: &'static str },
+    #[error("found format version {found:?}, expected 2.x")]
+    Version { found: String },
+    #[error("{member}: {source}")]
+    Compression { member: String, source: CompressionError },
+    #[error("{member}: found {found} data, expected what the member's name says")]
+    OtherCompression { member: String, found: Compression },
+    #[error("{member}: {source}")]
+    Tar { member: String, source: TarError },
+    #[error("control.tar: found {found}, expected plain files in one folder")]
+    ControlEntry { found: String },
+    #[error("control.tar: found no file named control")]
+    NoControl,
+    #[error("its control file has {field} {found:?}, expected {expected:?}")]
+    Field { field: &'static str, found: String, expected: String },
+}
+
+/// Debian's largest control archive has about 1 MB.
+const CONTROL: Limits = Limits { entries: 1000, file: 32 << 20, total: 64 << 20, extension: 1 << 16 };
+
+impl Deb {
+    /// Reads the frame: members in the order of deb(5), sizes that add up to the file's.
+    pub fn open(path: &Path) -> Result<Self, DebError> {
+        let located = |problem: DebProblem| DebError { path: path.to_owned(), problem };
+        let open = || -> Result<Self, DebProblem> {
+            let mut file = File::open(path)?;
+            let length = file.metadata()?.len();
+            let (control, data) = Frame { file: &mut file, length, position: 0 }.read()?;
+            Ok(Self { path: path.to_owned(), control, data })
+        };
+        open().map_err(located)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The files of `control.tar` by name: `control`, `postinst`, `conffiles` …
+    pub fn control(&self) -> Result<BTreeMap<String, ControlFile>, DebError> {
+        let mut files = BTreeMap::new();
+        let reader = self.reader(&self.control)?;
+        let read = tar::entries(reader, CONTROL, |entry| {
+            let odd = || DebProblem::ControlEntry { found: entry.path.to_string() };
+            match entry.kind {
+                EntryKind::Directory if entry.path.is_root() => Ok(()),
+                EntryKind::File { content, .. } => {
+                    let name = entry.path.name().and_then(|name| std::str::from_utf8(name).ok()).ok_or_else(odd)?;
+                    if entry.path.names().count() != 1 {
+                        return Err(odd());
+                    }
+                    let mut bytes = vec![];
+                    content.read_to_end(&mut bytes)?;
+                    files.insert(name.to_owned(), ControlFile { bytes, mode: entry.metadata.mode });
+                    Ok(())
+                }
+                _ => Err(odd()),
+            }
+        });
+        read.map_err(|problem| self.located(problem.in_member(&self.control.name)))?;
+        if !files.contains_key("control") {
+            return Err(self.located(DebProblem::NoControl));
+        }
+        Ok(files)
+    }
+
+    /// The tar archive of the package's files, decompressed as it is read.
+    pub fn data(&self) -> Result<Box<dyn Read + Send>, DebError> {
+        self.reader(&self.data)
+    }
+
+    /// Whether the control file is that of the package that the lock names.
+    pub fn check(&self, control: &ControlFile, locked: &LockedPackage) -> Result<(), DebError> {
+        let text = String::from_utf8_lossy(&control.bytes);
+        for (field, expected) in
+            [("Package", &locked.name), ("Version", &locked.version), ("Architecture", &locked.architecture)]
+        {
+            let found = field_of(&text, field).unwrap_or_default();
+            if found != expected {
+                let problem = DebProblem::Field { field, found: found.to_owned(), expected: expected.clone() };
+                return Err(self.located(problem));
+            }
+        }
+        Ok(())
+    }
+
+    fn reader(&self, member: &Member) -> Result<Box<dyn Read + Send>, DebError> {
+        let open = || -> Result<_, DebProblem> {
+            let mut file = File::open(&self.path)?;
+            file.seek(SeekFrom::Start(member.offset))?;
+            let part = Part { file, left: member.length };
+            let (compression, reader) =
+                decompress(part).map_err(|source| DebProblem::Compression { member: member.name.clone(), source })?;
+            if !member.name.ends_with(&format!(".tar{}", compression.ending())) {
+                return Err(DebProblem::OtherCompression { member: member.name.clone(), found: compression });
+            }
+            Ok(reader)
+        };
+        open().map_err(|problem| self.located(problem))
+    }
+
+    fn located(&self, problem: DebProblem) -> DebError {
+        DebError { path: self.path.clone(), problem }
+    }
+}
+
+impl From<TarError> for DebProblem {
+    fn from(source: TarError) -> Self {
+        Self::Tar { member: String::new(), source }
+    }
+}
+
+impl DebProblem {
+    fn in_member(self, name: &str) -> Self {
+        match self {
+            Self::Tar { source, .. } => Self::Tar { member: name.to_owned(), source },
+            other => other,
+        }
+    }
+}
+
+/// The value of a field of one line.
+fn field_of<'a>(text: &'a str, field: &str) -> Option<&'a str> {
+    text.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case(field).then_some(value.trim())
+    })
+}
+
+/// A member's bytes; a file that has become shorter is an error, not an end.
+struct Part {
+    file: File,
+    left: u64,
+}
+
+impl Read for Part {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let wanted = buffer.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
+        if wanted == 0 {
+            return Ok(0);
+        }
+        let count = self.file.read(&mut buffer[..wanted])?;
+        if count == 0 {
+            return Err(io::Error::new(ErrorKind::UnexpectedEof, "the file became shorter while it was read"));
+        }
+        self.left -= count as u64;
+        Ok(count)
+    }
+}
+
+/// The walk over the members' headers.
+struct Frame<'f> {
+    file: &'f mut File,
+    length: u64,
+    position: u64,
+}
+
+impl Frame<'_> {
+    fn read(mut self) -> Result<(Member, Member), DebProblem> {
+        let magic: [u8; 8] = self.bytes(self.length.min(8), "an ar archive")?.try_into().unwrap_or_default();
+        if &magic != b"!<arch>\n" {
+            return Err(DebProblem::NotAr);
+        }
+        let version = self.expect("debian-binary", |name| name == "debian-binary")?;
+        // deb(5): further lines may follow the version in a later minor version.
+        let text = self.bytes_of(&version, 64)?;
+        let line = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        if !line.starts_with(b"2.") || !text.contains(&b'\n') {
+            return Err(DebProblem::Version { found: String::from_utf8_lossy(line).into_owned() });
+        }
+        let control = self.expect("control.tar, plain or .gz, .xz, .zst", |name| is_tar(name, "control"))?;
+        self.skip(&control)?;
+        let data = self.expect("data.tar, plain or .gz, .xz, .zst", |name| is_tar(name, "data"))?;
+        self.skip(&data)?;
+        while self.position < self.length {
+            let extra = self.header("the end of the file")?;
+            if !extra.name.starts_with('_') {
+                let offset = extra.offset - HEADER;
+                return Err(DebProblem::Order { offset, found: extra.name, expected: "the end of the file" });
+            }
+            self.skip(&extra)?;
+        }
+        Ok((control, data))
+    }
+
+    /// The next member but for those whose names begin with `_`, which deb(5) says to ignore.
+    fn expect(&mut self, expected: &'static str, is_it: impl Fn(&str) -> bool) -> Result<Member, DebProblem> {
+        loop {
+            let member = self.header(expected)?;
+            if is_it(&member.name) {
+                return Ok(member);
+            }
+            if expected == "debian-binary" || !member.name.starts_with('_') {
+                return Err(DebProblem::Order { offset: member.offset - HEADER, found: member.name, expected });
+            }
+            self.skip(&member)?;
+        }
+    }
+
+    fn bytes(&mut self, length: u64, expected: &str) -> Result<Vec<u8>, DebProblem> {
+        if self.length - self.position < length {
+            return Err(DebProblem::Truncated { found: self.length, expected: expected.to_owned() });
+        }
+        let mut bytes = vec![0; length as usize];
+        self.file.read_exact(&mut bytes)?;
+        self.position += length;
+        Ok(bytes)
+    }
+
+    fn header(&mut self, expected: &str) -> Result<Member, DebProblem> {
+        let offset = self.position;
+        let bytes = self.bytes(HEADER, expected)?;
+        let damaged = |field, found: &[u8]| DebProblem::Header {
+            offset,
+            field,
+            found: String::from_utf8_lossy(found).into_owned(),
+        };
+        if &bytes[58..] != b"`\n" {
+            return Err(damaged("the end mark", &bytes[58..]));
+        }
+        let name = bytes[..16].trim_ascii_end();
+        let name =
+            std::str::from_utf8(name.strip_suffix(b"/").unwrap_or(name)).map_err(|_| damaged("the name", name))?;
+        let size = bytes[48..58].trim_ascii_end();
+        let digits = !size.is_empty() && size.iter().all(u8::is_ascii_digit);
+        let length = std::str::from_utf8(size).ok().filter(|_| digits).and_then(|size| size.parse::<u64>().ok());
+        let length = length.ok_or_else(|| damaged("the size", size))?;
+        let member = Member { name: name.to_owned(), offset: self.position, length };
+        if self.length - self.position < length {
+            let expected = format!("{length} bytes of {} from byte {}", member.name, self.position);
+            return Err(DebProblem::Truncated { found: self.length, expected });
+        }
+        Ok(member)
+    }
+
+    /// A small member's content.
+    fn bytes_of(&mut self, member: &Member, most: u64) -> Result<Vec<u8>, DebProblem> {
+        let start = self.position;
+        let bytes = self.bytes(member.length.min(most), &member.name)?;
+        self.position = start;
+        self.skip(member)?;
+        Ok(bytes)
+    }
+
+    /// Goes to the next header: members begin at even bytes.
+    fn skip(&mut self, member: &Member) -> Result<(), DebProblem> {
+        let end = member.offset + member.length;
+        // The last member's padding may be missing.
+        self.position = (end + end % 2).min(self.length);
+        self.file.seek(SeekFrom::Start(self.position))?;
+        Ok(())
+    }
+}
+
+/// The size of a member's header: ar(5).
+const HEADER: u64 = 60;
+
+fn is_tar(name: &str, of: &str) -> bool {
+    let rest = name.strip_prefix(of).and_then(|rest| rest.strip_prefix(".tar"));
+    matches!(rest, Some("" | ".gz" | ".xz" | ".zst"))
+}
+
+#[cfg(test)]
+mod tests;
