@@ -125,3 +125,6 @@ fn guid(bytes: &[u8]) -> String {
         bytes[9]
     )
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -26,14 +26,14 @@ impl Install {
                 continue;
             }
             let Some((key, value)) = line.split_once('=').filter(|_| inside) else { continue };
-            let values = value.split_whitespace().map(str::to_owned);
+            let mut values = value.split_whitespace().map(str::to_owned);
             match key.trim_end() {
                 "WantedBy" => install.by.extend(values.map(|target| ("wants", target))),
                 "RequiredBy" => install.by.extend(values.map(|target| ("requires", target))),
                 "UpheldBy" => install.by.extend(values.map(|target| ("upholds", target))),
                 "Alias" => install.alias.extend(values),
                 "Also" => install.also.extend(values),
-                "DefaultInstance" => install.default_instance = values.last(),
+                "DefaultInstance" => install.default_instance = values.next_back(),
                 _ => {}
             }
         }

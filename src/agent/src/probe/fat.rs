@@ -44,7 +44,7 @@ struct Layout {
 
 impl Layout {
     fn read(boot: &[u8; 512], size: u64) -> Option<Self> {
-        let jump = (boot[0] == 0xeb && boot[2] == 0x90) || boot[0] == 0xe9 || boot[0] == 0xeb;
+        let jump = matches!(boot[0], 0xeb | 0xe9);
         let sector = u64::from(le16(boot, 11));
         let per_cluster = u64::from(boot[13]);
         let reserved = u64::from(le16(boot, 14));

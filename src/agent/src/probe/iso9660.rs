@@ -9,7 +9,6 @@ const FIRST_DESCRIPTOR: u64 = 16 * SECTOR;
 /// Descriptors that are looked at; real volumes have three to six.
 const MAX_DESCRIPTORS: u64 = 16;
 const PRIMARY: u8 = 1;
-const TERMINATOR: u8 = 255;
 
 pub fn file_system(view: &View) -> io::Result<Option<FileSystem>> {
     let mut udf = false;
@@ -27,9 +26,6 @@ pub fn file_system(view: &View) -> io::Result<Option<FileSystem>> {
             (b"CD001", _) | (b"BEA01" | b"BOOT2", 0) => {}
             (b"NSR02" | b"NSR03", 0) => udf = true,
             _ => break,
-        }
-        if &sector[1..6] == b"CD001" && sector[0] == TERMINATOR {
-            continue;
         }
     }
     Ok(udf.then_some(FileSystem { kind: FileSystemKind::Udf, uuid: None, label: None, needs_recovery: false }))

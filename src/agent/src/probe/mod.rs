@@ -100,7 +100,7 @@ impl fmt::Display for FileSystemKind {
     }
 }
 
-/// What a device is a part of.
+/// What a device is a part of, or used for by something that is no file system.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Member {
     Lvm,
@@ -150,11 +150,14 @@ pub fn probe(device: &dyn ReadAt) -> io::Result<Contents> {
     if let Some(member) = member(&view)? {
         return Ok(Contents::Member(member));
     }
-    if let Some(file_system) = file_system_over_table(&view)? {
-        return Ok(Contents::FileSystem(file_system));
+    if let Some(found) = fat::file_system(&view)? {
+        return Ok(Contents::FileSystem(found));
     }
+    // A hybrid ISO has a partition table in front. Without one, whatever else shows
+    // was written over an ISO of old: writing an ISO leaves nothing of what was before.
     if partition_table::present(&view) {
-        return Ok(Contents::PartitionTable);
+        let volume = iso9660::file_system(&view)?;
+        return Ok(volume.map_or(Contents::PartitionTable, Contents::FileSystem));
     }
     if let Some(found) = file_system(&view)? {
         return Ok(found);
@@ -173,22 +176,13 @@ fn member(view: &View) -> io::Result<Option<Member>> {
     raid::member(view)
 }
 
-/// Those that may share a device with a partition table: an ISO 9660 volume has
-/// 32 KiB for one, and a FAT boot sector may look like one.
-fn file_system_over_table(view: &View) -> io::Result<Option<FileSystem>> {
-    match iso9660::file_system(view)? {
-        Some(found) => Ok(Some(found)),
-        None => fat::file_system(view),
-    }
-}
-
 fn file_system(view: &View) -> io::Result<Option<Contents>> {
     for probe in [ext4::contents, btrfs::contents] {
         if let Some(found) = probe(view)? {
             return Ok(Some(found));
         }
     }
-    for probe in [xfs::file_system, squashfs::file_system, foreign::file_system] {
+    for probe in [xfs::file_system, squashfs::file_system, foreign::file_system, iso9660::file_system] {
         if let Some(found) = probe(view)? {
             return Ok(Some(Contents::FileSystem(found)));
         }
@@ -218,3 +212,6 @@ pub(crate) fn label(bytes: &[u8]) -> Option<String> {
     let text = text.trim_end();
     (!text.is_empty()).then(|| text.to_owned())
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,108 @@
+use super::*;
+use proptest::prelude::*;
+
+const ENTRIES: usize = 128;
+
+/// A disk of `sectors` sectors of 512 bytes with this table, both copies.
+pub fn disk(sectors: u64, partitions: &[(u64, u64)]) -> Vec<u8> {
+    let mut image = vec![0; sectors as usize * 512];
+    let mut entries = vec![0; ENTRIES * 128];
+    for (entry, (number, (first, last))) in entries.chunks_exact_mut(128).zip(partitions.iter().enumerate()) {
+        // 0FC63DAF-8483-4772-8E79-3D69D8477DE4, Linux data, as it lies on disk.
+        entry[..16].copy_from_slice(&[
+            0xaf, 0x3d, 0xc6, 0x0f, 0x83, 0x84, 0x72, 0x47, 0x8e, 0x79, 0x3d, 0x69, 0xd8, 0x47, 0x7d, 0xe4,
+        ]);
+        entry[16] = number as u8 + 1;
+        entry[32..40].copy_from_slice(&first.to_le_bytes());
+        entry[40..48].copy_from_slice(&last.to_le_bytes());
+        for (unit, c) in entry[56..].chunks_exact_mut(2).zip("con\u{fc}".encode_utf16()) {
+            unit.copy_from_slice(&c.to_le_bytes());
+        }
+    }
+    for (lba, entries_lba) in [(1, 2), (sectors - 1, sectors - 33)] {
+        let mut header = [0; 92];
+        header[..8].copy_from_slice(SIGNATURE);
+        header[12..16].copy_from_slice(&92u32.to_le_bytes());
+        header[24..32].copy_from_slice(&lba.to_le_bytes());
+        header[72..80].copy_from_slice(&entries_lba.to_le_bytes());
+        header[80..84].copy_from_slice(&(ENTRIES as u32).to_le_bytes());
+        header[84..88].copy_from_slice(&128u32.to_le_bytes());
+        header[88..92].copy_from_slice(&crc32fast::hash(&entries).to_le_bytes());
+        let sum = crc32fast::hash(&header);
+        header[16..20].copy_from_slice(&sum.to_le_bytes());
+        image[lba as usize * 512..][..92].copy_from_slice(&header);
+        image[entries_lba as usize * 512..][..entries.len()].copy_from_slice(&entries);
+    }
+    image
+}
+
+#[test]
+fn reads_what_is_there() {
+    let found = partitions(&disk(200, &[(40, 59), (60, 99)])).unwrap().unwrap();
+    assert_eq!(found.len(), 2);
+    assert_eq!(
+        found[1],
+        Partition {
+            number: 2,
+            type_guid: "0fc63daf-8483-4772-8e79-3d69d8477de4".into(),
+            guid: "00000002-0000-0000-0000-000000000000".into(),
+            first_byte: 60 * 512,
+            last_byte: 100 * 512 - 1,
+            name: "conü".into(),
+        }
+    );
+    assert!(partitions(&vec![0; 100_000]).unwrap().is_none());
+    assert!(partitions(&Vec::new()).unwrap().is_none());
+}
+
+#[test]
+fn takes_the_backup_when_the_first_is_damaged() {
+    for at in [512 + 40, 1024 + 32, 512] {
+        let mut image = disk(200, &[(40, 59)]);
+        image[at] ^= 1;
+        assert_eq!(partitions(&image).unwrap().unwrap().len(), 1, "byte {at}");
+    }
+}
+
+#[test]
+fn both_damaged_is_an_error_with_the_sums() {
+    let mut image = disk(200, &[(40, 59)]);
+    image[1024 + 32] ^= 1;
+    image[(200 - 33) * 512 + 32] ^= 1;
+    let error = partitions(&image).unwrap_err().to_string();
+    assert!(error.contains("the checksum of the entries is") && error.contains("the backup is no better"), "{error}");
+}
+
+#[test]
+fn absurd_numbers_are_refused_before_they_cost_memory() {
+    for (at, value) in [(80, u32::MAX), (84, 127), (84, 1 << 30), (72, u32::MAX)] {
+        let mut image = disk(200, &[(40, 59)]);
+        image.truncate(199 * 512);
+        image[512 + at..512 + at + 4].copy_from_slice(&value.to_le_bytes());
+        image[512 + 16..512 + 20].fill(0);
+        let sum = crc32fast::hash(&image[512..512 + 92]);
+        image[512 + 16..512 + 20].copy_from_slice(&sum.to_le_bytes());
+        assert!(matches!(partitions(&image), Err(GptError::Damaged { .. })), "{at} {value}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn damage_never_panics(
+        changes in proptest::collection::vec((512usize..2048, any::<u8>()), 1..30),
+        fix in any::<bool>(),
+        sectors in 0usize..200,
+    ) {
+        let mut image = disk(200, &[(40, 59)]);
+        for (at, byte) in changes {
+            image[at] = byte;
+        }
+        if fix {
+            image[512 + 16..512 + 20].fill(0);
+            let sum = crc32fast::hash(&image[512..512 + 92]);
+            image[512 + 16..512 + 20].copy_from_slice(&sum.to_le_bytes());
+        }
+        image.truncate(sectors * 512);
+        let _ = partitions(&image);
+    }
+}
