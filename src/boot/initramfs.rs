@@ -1,0 +1,82 @@
+//! The initramfs: the agent, the chosen modules and their index; nothing else.
+
+use super::modules::{Choice, KernelModules, ModulesError, read_module};
+use crate::format::cpio::{self, CpioError};
+use crate::profile;
+use crate::tree::{Kind, Metadata, Node, PathError, Tree, TreeError, TreePath};
+use appliance_contract::initramfs::INDEX;
+
+/// A build that passes this has packed more drivers than a start needs.
+pub const LIMIT: u64 = 8_000_000;
+
+/// zstd's level: the archive is small, and unpacking costs the same at each.
+const LEVEL: i32 = 19;
+
+#[derive(Debug, Clone)]
+pub struct Initramfs {
+    /// zstd-compressed cpio.
+    pub bytes: Vec<u8>,
+    pub modules: usize,
+    /// Bytes before compression.
+    pub unpacked: u64,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum InitramfsError {
+    #[error(transparent)]
+    Modules(#[from] ModulesError),
+    #[error("packing the initramfs: {0}")]
+    Tree(#[from] TreeError),
+    #[error("packing the initramfs: {0}")]
+    Path(#[from] PathError),
+    #[error("packing the initramfs: {0}")]
+    Cpio(#[from] CpioError),
+    #[error("compressing the initramfs: {source}")]
+    Compress { source: std::io::Error },
+}
+
+impl Initramfs {
+    /// Builds it from the modules that `tree` has for kernel `version`.
+    pub fn build(
+        tree: &Tree,
+        version: &str,
+        profile: &profile::Initramfs,
+        agent: &[u8],
+        mtime: i64,
+    ) -> Result<Self, InitramfsError> {
+        let choice = KernelModules::read(tree, version)?.choose(profile, version)?;
+        let files = content(tree, version, &choice, agent, mtime)?;
+        let archive = cpio::write(&files, Vec::new())?;
+        let bytes = compress(&archive).map_err(|source| InitramfsError::Compress { source })?;
+        Ok(Self { bytes, modules: choice.packed.len(), unpacked: archive.len() as u64 })
+    }
+}
+
+/// One thread and the content's length in the header: the bytes depend on nothing else.
+fn compress(archive: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut compressor = zstd::bulk::Compressor::new(LEVEL)?;
+    compressor.include_checksum(true)?;
+    // A window of 8 MiB is what the kernel's decompressor takes (lib/decompress_unzstd.c).
+    compressor.set_parameter(zstd::zstd_safe::CParameter::WindowLog(23))?;
+    compressor.compress(archive)
+}
+
+fn content(tree: &Tree, version: &str, choice: &Choice, agent: &[u8], mtime: i64) -> Result<Tree, InitramfsError> {
+    let metadata = |mode| Metadata::new(mode).with_mtime(mtime);
+    let mut files = Tree::new(metadata(0o755));
+    let mut put = |path: &str, node: Node| files.insert(&TreePath::parse(path)?, node).map(drop);
+    for folder in ["/proc", "/sys", "/dev", "/run", "/sysroot", "/config"] {
+        put(folder, Node::directory(metadata(0o755)))?;
+    }
+    // The kernel opens /dev/console before /init has mounted anything.
+    put("/dev/console", Node { metadata: metadata(0o600), kind: Kind::CharacterDevice { major: 5, minor: 1 } })?;
+    put("/dev/null", Node { metadata: metadata(0o666), kind: Kind::CharacterDevice { major: 1, minor: 3 } })?;
+    put("/init", Node::file(metadata(0o755), agent.to_vec().into()))?;
+    for (name, below) in &choice.packed {
+        let module = read_module(tree, version, below)?;
+        let path = choice.index.modules[name].file.as_deref().unwrap_or(name);
+        put(path, Node::file(metadata(0o644), module.into()))?;
+    }
+    put(INDEX, Node::file(metadata(0o644), choice.index.render().into_bytes().into()))?;
+    Ok(files)
+}

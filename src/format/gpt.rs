@@ -1,0 +1,120 @@
+//! GUID partition tables (UEFI 2.10, chapter 5) whose GUIDs the caller gives.
+
+use gpt::disk::LogicalBlockSize;
+use gpt::partition::Partition as Entry;
+use gpt::partition_types::{OperatingSystem, Type};
+use gpt::{DiskDevice, GptConfig, GptError, mbr};
+use std::collections::BTreeMap;
+use uuid::Uuid;
+
+/// Bytes of the sectors that everything here counts in.
+pub const SECTOR: u64 = 512;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Partition {
+    pub type_guid: Uuid,
+    pub guid: Uuid,
+    pub name: String,
+    pub first_sector: u64,
+    /// The last one that belongs to it.
+    pub last_sector: u64,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum GptWriteError {
+    #[error("writing a partition table for a disk of {sectors} sectors: {source}")]
+    Table { sectors: u64, source: GptError },
+    #[error("writing the protective MBR: {source}")]
+    Mbr { source: mbr::MBRError },
+    #[error(
+        "partition {name:?} lies in sectors {first} to {last}, expected them within {usable_first} to {usable_last} and apart from the others"
+    )]
+    Place { name: String, first: u64, last: u64, usable_first: u64, usable_last: u64 },
+}
+
+/// Writes protective MBR, both headers and both tables to `device`, a disk of `sectors` sectors.
+pub fn write<D: DiskDevice>(
+    device: &mut D,
+    sectors: u64,
+    disk_guid: Uuid,
+    partitions: &[Partition],
+) -> Result<(), GptWriteError> {
+    let failed = |source| GptWriteError::Table { sectors, source };
+    // The protective entry covers the disk but for its own sector, or all that 32 bits can say (UEFI 5.2.3).
+    let covered = u32::try_from(sectors.saturating_sub(1)).unwrap_or(u32::MAX);
+    mbr::ProtectiveMBR::with_lb_size(covered).overwrite_lba0(device).map_err(|source| GptWriteError::Mbr { source })?;
+    let config = GptConfig::new().writable(true).logical_block_size(LogicalBlockSize::Lb512);
+    let mut disk = config.create_from_device(device, Some(disk_guid)).map_err(failed)?;
+    let usable = (disk.header().first_usable, disk.header().last_usable);
+    let mut taken = Vec::<(u64, u64)>::new();
+    let mut entries = BTreeMap::new();
+    for (number, partition) in (1..).zip(partitions) {
+        let (first, last) = (partition.first_sector, partition.last_sector);
+        let apart = taken.iter().all(|&(begin, end)| last < begin || first > end);
+        if first < usable.0 || last > usable.1 || first > last || !apart {
+            return Err(GptWriteError::Place {
+                name: partition.name.clone(),
+                first,
+                last,
+                usable_first: usable.0,
+                usable_last: usable.1,
+            });
+        }
+        taken.push((first, last));
+        let entry = Entry {
+            part_type_guid: Type { guid: partition.type_guid, os: OperatingSystem::None },
+            part_guid: partition.guid,
+            first_lba: first,
+            last_lba: last,
+            flags: 0,
+            name: partition.name.clone(),
+        };
+        entries.insert(number, entry);
+    }
+    disk.update_partitions(entries).map_err(failed)?;
+    disk.write().map_err(failed)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Cursor;
+
+    const SECTORS: u64 = 8192;
+
+    fn partition(first_sector: u64, last_sector: u64) -> Partition {
+        Partition {
+            type_guid: Uuid::from_u128(1),
+            guid: Uuid::from_u128(2),
+            name: "config".into(),
+            first_sector,
+            last_sector,
+        }
+    }
+
+    fn disk(partitions: &[Partition]) -> Result<Vec<u8>, GptWriteError> {
+        let mut bytes = vec![0; (SECTORS * SECTOR) as usize];
+        write(&mut Cursor::new(&mut bytes), SECTORS, Uuid::from_u128(3), partitions)?;
+        Ok(bytes)
+    }
+
+    #[test]
+    fn reads_back_with_the_guids_given() {
+        let bytes = disk(&[partition(2048, 4095)]).unwrap();
+        assert_eq!(bytes, disk(&[partition(2048, 4095)]).unwrap());
+        let read = GptConfig::new().open_from_device(Cursor::new(bytes)).unwrap();
+        let found = &read.partitions()[&1];
+        assert_eq!((*read.guid(), found.part_guid), (Uuid::from_u128(3), Uuid::from_u128(2)));
+        assert_eq!((found.first_lba, found.last_lba), (2048, 4095));
+    }
+
+    #[test]
+    fn refuses_partitions_outside_the_disk_or_over_each_other() {
+        for partitions in
+            [vec![partition(10, 4095)], vec![partition(2048, SECTORS)], vec![partition(100, 300), partition(300, 400)]]
+        {
+            assert!(matches!(disk(&partitions), Err(GptWriteError::Place { .. })), "{partitions:?}");
+        }
+    }
+}

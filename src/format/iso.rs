@@ -1,0 +1,368 @@
+//! ISO 9660 volumes (ECMA-119) with Rock Ridge, through hadris-iso.
+
+use crate::tree::{Content, Kind, Metadata, NodeId, Tree, TreePath};
+use hadris_fs::{CivilDate, CivilTime, DateTime, DeviceNumber, FileType, Node, Owner, Permissions, SetAttr, Warning};
+use hadris_iso::{AppendedPartition, BootEntry, ElTorito, Hybrid, IsoDate, IsoId, IsoLevel, IsoOptions};
+use hadris_storage::host::FileDevice;
+use std::collections::HashMap;
+use std::fmt;
+use std::fs::File;
+
+/// Bytes of a logical block.
+pub const BLOCK: u64 = 2048;
+
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// At most 32 characters; systems show it.
+    pub label: String,
+    /// Seconds since 1970: when the volume says that it was made.
+    pub created: i64,
+    pub uuid: VolumeUuid,
+    /// A second set of names for systems without Rock Ridge.
+    pub joliet: bool,
+    pub boot: Option<Boot>,
+}
+
+/// What makes a volume boot, as a disc and as a disk.
+#[derive(Debug, Clone)]
+pub struct Boot {
+    /// The file that a BIOS loads whole from a disc.
+    pub bios: TreePath,
+    /// The first 440 bytes of a disk's first sector.
+    pub mbr: Vec<u8>,
+    /// A FAT file system for UEFI, from disc and disk; stored once.
+    pub esp: Vec<u8>,
+}
+
+/// What blkid, udev and GRUB call the UUID of an ISO 9660 volume: the digits
+/// of its modification date (ECMA-119, 8.4.27).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct VolumeUuid {
+    year: u16,
+    month: u8,
+    day: u8,
+    hour: u8,
+    minute: u8,
+    second: u8,
+    hundredths: u8,
+}
+
+impl VolumeUuid {
+    /// A date that is valid in each month, drawn by `hash`.
+    pub fn from_hash(hash: &[u8; 32]) -> Self {
+        let mut rest = u128::from_be_bytes(std::array::from_fn(|index| hash[index]));
+        let mut draw = |limit: u128| {
+            let drawn = rest % limit;
+            rest /= limit;
+            drawn as u8
+        };
+        Self {
+            year: 1980 + u16::from(draw(120)),
+            month: 1 + draw(12),
+            day: 1 + draw(28),
+            hour: draw(24),
+            minute: draw(60),
+            second: draw(60),
+            hundredths: draw(100),
+        }
+    }
+
+    fn date(self) -> Result<DateTime, hadris_fs::DateTimeError> {
+        let date = CivilDate::new(self.year.into(), self.month, self.day)?;
+        let time = CivilTime::new(self.hour, self.minute, self.second)?;
+        DateTime::from_civil(date, time, None)?.with_nanoseconds(u32::from(self.hundredths) * 10_000_000)
+    }
+}
+
+impl fmt::Display for VolumeUuid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { year, month, day, hour, minute, second, hundredths } = self;
+        write!(f, "{year:04}-{month:02}-{day:02}-{hour:02}-{minute:02}-{second:02}-{hundredths:02}")
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum IsoError {
+    #[error("laying out an ISO 9660 volume: {source}")]
+    Volume { source: hadris_fs::PathError },
+    #[error("ISO 9660 cannot hold {path}: {problem}")]
+    Unsupported { path: String, problem: String },
+    #[error("reading the content of {path}: {source}")]
+    Content { path: TreePath, source: std::io::Error },
+    #[error("the time {seconds} (seconds since 1970) does not fit ISO 9660: {source}")]
+    Time { seconds: i64, source: hadris_fs::DateTimeError },
+    #[error("writing an ISO 9660 volume: {source}")]
+    Write { source: std::io::Error },
+}
+
+/// A volume that is not yet written.
+#[derive(Debug)]
+pub struct Volume {
+    tree: hadris_fs::Tree,
+    options: IsoOptions,
+}
+
+/// Where a volume's parts lie.
+#[derive(Debug)]
+pub struct Layout {
+    report: hadris_fs::Report,
+}
+
+impl Layout {
+    /// Bytes of the whole volume.
+    pub fn size(&self) -> u64 {
+        self.report.size()
+    }
+
+    /// Where the file's bytes begin and how many they are; they lie in one
+    /// run, however many extents the directory needs to say so. `None` for an
+    /// empty file.
+    pub fn place(&self, path: &TreePath) -> Option<(u64, u64)> {
+        let bytes = path.to_bytes();
+        let extents = self.report.extents(&bytes[1..])?;
+        let first = extents.first()?;
+        let mut end = first.offset();
+        for extent in extents {
+            if extent.offset() != end {
+                return None;
+            }
+            end = extent.end();
+        }
+        Some((first.offset(), end - first.offset()))
+    }
+}
+
+impl Volume {
+    pub fn new(tree: &Tree, options: &Options) -> Result<Self, IsoError> {
+        let created = time(options.created)?;
+        let modified = options.uuid.date().map_err(|source| IsoError::Time { seconds: options.created, source })?;
+        let mut iso = IsoOptions::new()
+            .with_level(IsoLevel::L3)
+            .with_rock_ridge()
+            .with_id(IsoId::Volume, &options.label)
+            .with_id(IsoId::Application, "APPLBUILD")
+            .with_time(created)
+            .with_date(IsoDate::Modified, modified)
+            // The partition table's GUIDs come from this and the tree.
+            .with_seed(modified.unix_seconds() as u64 ^ u64::from(modified.nanoseconds()) << 32);
+        if options.joliet {
+            iso = iso.with_joliet();
+        }
+        if let Some(boot) = &options.boot {
+            let bios = String::from_utf8_lossy(&boot.bios.to_bytes()).into_owned();
+            iso = iso
+                .with_el_torito(
+                    ElTorito::new()
+                        // Four sectors, one CD block: GRUB's cdboot.img loads the rest itself.
+                        .with_entry(BootEntry::bios(&bios).with_load_size(4))
+                        .with_entry(BootEntry::uefi_appended(0)),
+                )
+                .with_hybrid(
+                    Hybrid::gpt_hybrid_mbr()
+                        .with_bootstrap(&boot.mbr)
+                        .with_appended(AppendedPartition::esp(hadris_fs::Content::bytes(boot.esp.clone()))),
+                );
+        }
+        Ok(Self { tree: convert(tree)?, options: iso })
+    }
+
+    pub fn plan(&self) -> Result<Layout, IsoError> {
+        let report = hadris_iso::plan(&self.tree, &self.options).map_err(|source| IsoError::Volume { source })?;
+        for warning in report.warnings() {
+            refuse_loss(warning)?;
+        }
+        Ok(Layout { report })
+    }
+
+    /// Moves the files on by as many blocks as it takes for the content at
+    /// `path` to begin at a multiple of `alignment` bytes.
+    pub fn align(&mut self, path: &TreePath, alignment: u64) -> Result<(), IsoError> {
+        let Some((offset, _)) = self.plan()?.place(path) else { return Ok(()) };
+        let missing = (offset.next_multiple_of(alignment) - offset) / BLOCK;
+        if missing > 0 {
+            // 16 blocks of system area, then a descriptor a block (ECMA-119, 6.2.1 and 6.7.1):
+            // primary, boot record, Joliet, terminator.
+            let descriptors = 2 + u64::from(self.options.joliet()) + u64::from(self.options.el_torito().is_some());
+            self.options = self.options.clone().with_min_blocks(16 + descriptors + missing);
+        }
+        Ok(())
+    }
+
+    /// Puts other bytes, of the same length, into the file at `path`.
+    pub fn replace(&mut self, path: &TreePath, bytes: Vec<u8>) -> Result<(), IsoError> {
+        let failed = |source| IsoError::Volume { source };
+        let path = path.to_bytes();
+        let attributes = self.tree.get(&path).map(|node| *node.attrs()).unwrap_or_default();
+        let node = Node::file(hadris_fs::Content::bytes(bytes)).with_attrs(attributes);
+        self.tree.replace(&path, node).map_err(failed)
+    }
+
+    /// Writes the volume to `file`, which is empty. What is written is synced.
+    pub fn write(&self, file: &File) -> Result<Layout, IsoError> {
+        let layout = self.plan()?;
+        let device = file.try_clone().and_then(FileDevice::new).map_err(|source| IsoError::Write { source })?;
+        hadris_iso::sync::write(device, &self.tree, &self.options).map_err(|source| IsoError::Volume { source })?;
+        Ok(layout)
+    }
+}
+
+/// What the writer would leave out without failing is an error here, but for
+/// names of the systems that know neither Rock Ridge nor long names.
+fn refuse_loss(warning: &Warning) -> Result<(), IsoError> {
+    use hadris_fs::WarningKind::{Deduplicated, Dropped, Relocated, Renamed, Truncated};
+    match warning.kind() {
+        Renamed | Truncated | Deduplicated | Relocated | Dropped(_) => Ok(()),
+        // Joliet has no symlinks and devices; Rock Ridge, which Linux prefers, has.
+        _ if warning.message().to_ascii_lowercase().contains("joliet") => Ok(()),
+        _ => Err(IsoError::Unsupported {
+            path: String::from_utf8_lossy(warning.path().unwrap_or(b"the volume")).into_owned(),
+            problem: warning.message().to_owned(),
+        }),
+    }
+}
+
+fn time(seconds: i64) -> Result<DateTime, IsoError> {
+    DateTime::from_unix_seconds(seconds).map_err(|source| IsoError::Time { seconds, source })
+}
+
+fn convert(tree: &Tree) -> Result<hadris_fs::Tree, IsoError> {
+    let mut out = hadris_fs::Tree::new();
+    let mut first_names = HashMap::<NodeId, Vec<u8>>::new();
+    for (path, id) in tree.walk() {
+        let failed = |source| IsoError::Volume { source };
+        let bytes = path.to_bytes();
+        let source = tree.node(id);
+        if let Some(name) = source.metadata.xattrs.keys().next() {
+            return Err(IsoError::Unsupported {
+                path: path.to_string(),
+                problem: format!("it has the extended attribute {}", String::from_utf8_lossy(name)),
+            });
+        }
+        let node = node(&path, &source.kind)?.with_attrs(attributes(&source.metadata)?);
+        if path.is_root() {
+            out.replace("/", node).map_err(failed)?;
+        } else if let Some(first) = first_names.get(&id) {
+            out.link(first, &bytes).map_err(failed)?;
+        } else {
+            out.insert(&bytes, node).map_err(failed)?;
+            first_names.insert(id, bytes);
+        }
+    }
+    Ok(out)
+}
+
+fn node(path: &TreePath, kind: &Kind) -> Result<Node, IsoError> {
+    Ok(match kind {
+        Kind::Directory(_) => Node::dir(),
+        Kind::File(content) => Node::file(file_content(path, content)?),
+        Kind::Symlink(target) => Node::symlink(target),
+        Kind::CharacterDevice { major, minor } => {
+            Node::special(FileType::CharDevice, Some(DeviceNumber::new(*major, *minor)))
+        }
+        Kind::BlockDevice { major, minor } => {
+            Node::special(FileType::BlockDevice, Some(DeviceNumber::new(*major, *minor)))
+        }
+        Kind::Fifo => Node::special(FileType::Fifo, None),
+        Kind::Socket => Node::special(FileType::Socket, None),
+    })
+}
+
+/// hadris-iso reads whole host files as it writes; a part of one has to be held.
+fn file_content(path: &TreePath, content: &Content) -> Result<hadris_fs::Content, IsoError> {
+    if let Content::Host { path: host, offset: 0, length } = content {
+        let whole = hadris_fs::host::file(host.as_path()).map_err(|source| IsoError::Volume { source })?;
+        if whole.len() == *length {
+            return Ok(whole);
+        }
+    }
+    let bytes = content.read().map_err(|source| IsoError::Content { path: path.clone(), source })?;
+    Ok(hadris_fs::Content::bytes(bytes))
+}
+
+fn attributes(metadata: &Metadata) -> Result<SetAttr, IsoError> {
+    Ok(SetAttr::new()
+        .with_permissions(Permissions::new(metadata.mode.into()))
+        .with_owner(Owner::new(metadata.uid, metadata.gid))
+        // Neither access nor creation time: they would come from the clock.
+        .with_modified(time(metadata.mtime)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tree;
+    use proptest::prelude::*;
+    use std::io::Read;
+
+    fn options() -> Options {
+        Options {
+            label: "TEST".into(),
+            created: 1_700_000_000,
+            uuid: VolumeUuid::from_hash(&[7; 32]),
+            joliet: true,
+            boot: None,
+        }
+    }
+
+    fn sample() -> Tree {
+        let mut sample = Tree::new(Metadata::new(0o755).with_mtime(5));
+        let file = tree::Node::file(Metadata::new(0o640).with_mtime(6).with_owner(3, 4), b"first".to_vec().into());
+        sample.insert(&TreePath::parse("/a").unwrap(), file).unwrap();
+        let file = tree::Node::file(Metadata::new(0o644).with_mtime(6), vec![1; 5000].into());
+        sample.insert(&TreePath::parse("/data/root.squashfs").unwrap(), file).unwrap();
+        sample.insert(&TreePath::parse("/link").unwrap(), tree::Node::symlink("a", 6)).unwrap();
+        sample
+    }
+
+    fn written(volume: &Volume) -> Vec<u8> {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        volume.write(file.as_file()).unwrap();
+        let mut bytes = Vec::new();
+        file.reopen().unwrap().read_to_end(&mut bytes).unwrap();
+        file.as_file_mut().sync_all().unwrap();
+        bytes
+    }
+
+    #[test]
+    fn the_volume_holds_the_files_at_the_places_it_tells() {
+        let mut volume = Volume::new(&sample(), &options()).unwrap();
+        let path = TreePath::parse("/data/root.squashfs").unwrap();
+        for alignment in [2048, 4096, 65536] {
+            volume.align(&path, alignment).unwrap();
+            let (offset, length) = volume.plan().unwrap().place(&path).unwrap();
+            assert_eq!((offset % alignment, length), (0, 5000), "{alignment}");
+            let bytes = written(&volume);
+            assert_eq!(bytes.len() as u64, volume.plan().unwrap().size());
+            assert!(bytes[offset as usize..][..5000].iter().all(|&byte| byte == 1));
+            assert_eq!(bytes, written(&volume));
+        }
+    }
+
+    #[test]
+    fn the_modification_date_is_the_uuid() {
+        let bytes = written(&Volume::new(&sample(), &options()).unwrap());
+        let digits: String = options().uuid.to_string().chars().filter(|digit| *digit != '-').collect();
+        // ECMA-119, 8.4.27: bytes 831 to 847 of the primary descriptor, in block 16.
+        assert_eq!(&bytes[16 * 2048 + 830..][..16], digits.as_bytes());
+        // 8.4.26: the creation date stays true; 1700000000 is 2023-11-14 22:13:20.
+        assert_eq!(&bytes[16 * 2048 + 813..][..16], b"2023111422132000");
+    }
+
+    #[test]
+    fn refuses_extended_attributes_by_name() {
+        let mut sample = sample();
+        let id = sample.lookup(&TreePath::parse("/a").unwrap()).unwrap();
+        sample.node_mut(id).metadata.xattrs.insert(b"security.capability".to_vec(), vec![1]);
+        let error = Volume::new(&sample, &options()).unwrap_err();
+        assert_eq!(error.to_string(), "ISO 9660 cannot hold /a: it has the extended attribute security.capability");
+    }
+
+    proptest! {
+        #[test]
+        fn every_hash_gives_a_valid_date(hash: [u8; 32]) {
+            let uuid = VolumeUuid::from_hash(&hash);
+            prop_assert!(uuid.date().is_ok());
+            prop_assert_eq!(uuid.to_string().len(), 22);
+        }
+    }
+}

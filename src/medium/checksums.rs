@@ -1,0 +1,122 @@
+//! SHA-256 of a tree's files, and the `SHA256SUMS` that lists them.
+
+use crate::tree::{Content, Kind, Tree, TreePath};
+use appliance_contract::manifest::File;
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::io::{self, Read};
+
+/// Hashes by path, of every regular file.
+pub type Hashes = BTreeMap<TreePath, [u8; 32]>;
+
+/// A file that could not be read.
+#[derive(Debug, thiserror::Error)]
+#[error("reading {path} for its checksum: {source}")]
+pub struct ChecksumError {
+    pub path: TreePath,
+    pub source: io::Error,
+}
+
+pub fn of_bytes(bytes: &[u8]) -> [u8; 32] {
+    Sha256::digest(bytes).into()
+}
+
+pub fn of_reader(mut from: impl Read) -> io::Result<[u8; 32]> {
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        match from.read(&mut buffer) {
+            Ok(0) => return Ok(hash.finalize().into()),
+            Ok(count) => hash.update(&buffer[..count]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn of_content(content: &Content) -> io::Result<[u8; 32]> {
+    match content {
+        Content::Bytes(bytes) => Ok(of_bytes(bytes)),
+        Content::Host { .. } => of_reader(content.open()?),
+    }
+}
+
+pub fn of_tree(tree: &Tree) -> Result<Hashes, ChecksumError> {
+    let mut hashes = Hashes::new();
+    for (path, id) in tree.walk() {
+        if let Kind::File(content) = &tree.node(id).kind {
+            let hash = of_content(content).map_err(|source| ChecksumError { path: path.clone(), source })?;
+            hashes.insert(path, hash);
+        }
+    }
+    Ok(hashes)
+}
+
+/// The manifest's list of files.
+pub fn files(tree: &Tree, hashes: &Hashes) -> Vec<File> {
+    let size = |path: &TreePath| match tree.get(path).map(|node| &node.kind) {
+        Some(Kind::File(content)) => content.len(),
+        _ => 0,
+    };
+    let file = |(path, hash): (&TreePath, &[u8; 32])| File {
+        path: path.to_string(),
+        size: size(path),
+        sha256: hex::encode(hash),
+    };
+    hashes.iter().map(file).collect()
+}
+
+/// Lines for `sha256sum --check`, run where the medium is mounted.
+pub fn render(hashes: &Hashes) -> Vec<u8> {
+    let mut text = Vec::new();
+    for (path, hash) in hashes {
+        let path = path.to_bytes();
+        // sha256sum marks a line whose name is escaped with a backslash before all.
+        let escaped = path.iter().any(|byte| matches!(byte, b'\\' | b'\n' | b'\r'));
+        if escaped {
+            text.push(b'\\');
+        }
+        text.extend(hex::encode(hash).bytes());
+        text.extend(b"  ");
+        for &byte in &path[1..] {
+            match byte {
+                b'\\' => text.extend(br"\\"),
+                b'\n' => text.extend(br"\n"),
+                b'\r' => text.extend(br"\r"),
+                _ => text.push(byte),
+            }
+        }
+        text.push(b'\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tree::{Metadata, Node};
+
+    #[test]
+    fn lists_files_as_sha256sum_does() {
+        let mut tree = Tree::new(Metadata::new(0o755));
+        for name in ["b/c", "a\\b"] {
+            let node = Node::file(Metadata::new(0o644), b"abc".to_vec().into());
+            tree.insert(&TreePath::parse(name).unwrap(), node).unwrap();
+        }
+        tree.insert(&TreePath::parse("/link").unwrap(), Node::symlink("b/c", 0)).unwrap();
+        let hashes = of_tree(&tree).unwrap();
+        // FIPS 180-4's own example.
+        let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(String::from_utf8(render(&hashes)).unwrap(), format!("\\{abc}  a\\\\b\n{abc}  b/c\n"));
+        let files = files(&tree, &hashes);
+        assert_eq!((files[1].path.as_str(), files[1].size, files[1].sha256.as_str()), ("/b/c", 3, abc));
+    }
+
+    #[test]
+    fn a_file_that_is_gone_is_named() {
+        let mut tree = Tree::new(Metadata::new(0o755));
+        let gone = Content::host("/nonexistent/file".into(), 3);
+        tree.insert(&TreePath::parse("/x").unwrap(), Node::file(Metadata::new(0o644), gone)).unwrap();
+        assert!(of_tree(&tree).unwrap_err().to_string().starts_with("reading /x for its checksum: "));
+    }
+}

@@ -1,0 +1,55 @@
+//! What a medium is known by: a hash of all that decides what boots from it.
+
+use super::checksums::Hashes;
+use sha2::{Digest, Sha256};
+
+/// Derived from the lock and from what was made of it, so that two builds of
+/// one lock that differ in an overlay file are never taken for each other.
+pub struct Identity {
+    hash: Sha256,
+}
+
+impl Identity {
+    pub fn new(name: &str, version: &str, lock_sha256: &[u8; 32]) -> Self {
+        let mut identity = Self { hash: Sha256::new() };
+        identity.add(b"applbuild medium 1");
+        identity.add(name.as_bytes());
+        identity.add(version.as_bytes());
+        identity.add(lock_sha256);
+        identity
+    }
+
+    /// Lengths keep two fields from being read as one.
+    pub fn add(&mut self, field: &[u8]) {
+        self.hash.update((field.len() as u64).to_le_bytes());
+        self.hash.update(field);
+    }
+
+    pub fn files(&mut self, hashes: &Hashes) {
+        for (path, hash) in hashes {
+            self.add(&path.to_bytes());
+            self.add(hash);
+        }
+    }
+
+    pub fn finish(self) -> [u8; 32] {
+        self.hash.finalize().into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_field_counts() {
+        let of = |name, version, lock: u8| Identity::new(name, version, &[lock; 32]).finish();
+        assert_eq!(of("host", "1", 0), of("host", "1", 0));
+        for other in [of("host2", "1", 0), of("host", "2", 0), of("host", "1", 1), of("hos", "t1", 0)] {
+            assert_ne!(of("host", "1", 0), other);
+        }
+        let mut more = Identity::new("host", "1", &[0; 32]);
+        more.add(b"");
+        assert_ne!(more.finish(), of("host", "1", 0));
+    }
+}

@@ -1,0 +1,429 @@
+//! The ISO: every file of a medium, its boot records, written whole or not at all.
+
+use super::checksums::{self, ChecksumError, Hashes};
+use super::identity::Identity;
+use super::patches::{self, CoreTooShort};
+use super::sbom::{self, SbomError};
+use crate::boot::entries::{self, Entries, Request};
+use crate::boot::grub::{self, GrubError, Tools};
+use crate::boot::initramfs::{self, Initramfs, InitramfsError};
+use crate::boot::kernel::{KernelError, Kernels};
+use crate::boot::microcode::{self, MicrocodeError};
+use crate::format::iso::{BLOCK, Boot, IsoError, Layout, Options, Volume, VolumeUuid};
+use crate::packages::Lock;
+use crate::profile::Profile;
+use crate::progress::{Progress, Stage, Unit};
+use crate::templates::TemplateError;
+use crate::tree::{Content, Metadata, Node, PathError, Tree, TreeError, TreePath};
+use appliance_contract::kernel_args::RootSource;
+use appliance_contract::manifest::{Manifest, Package, Program, RootImage, Verity};
+use appliance_contract::{Schema, medium};
+use std::fs::{self, File, Permissions};
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+/// All that a medium is made of.
+#[derive(Debug)]
+pub struct Input<'a> {
+    pub profile: &'a Profile,
+    /// The profile's, with the build number when it is not the first.
+    pub version: &'a str,
+    pub lock: &'a Lock,
+    pub lock_sha256: [u8; 32],
+    /// Seconds since 1970, in every file of ours.
+    pub source_date: i64,
+    /// The assembled image: kernel, modules, microcode and Xen are taken from it.
+    pub tree: &'a Tree,
+    pub root: Root<'a>,
+    /// The agent's bytes; `None` for a system without it.
+    pub agent: Option<&'a [u8]>,
+    pub program: Program,
+    /// Folder with the lock's tools, unpacked.
+    pub tools: &'a Path,
+    /// The user's own templates.
+    pub templates: Option<&'a Path>,
+    /// The file to make.
+    pub output: &'a Path,
+}
+
+/// The root file system's form on the medium.
+#[derive(Debug, Clone, Copy)]
+pub enum Root<'a> {
+    Squashfs {
+        file: &'a Path,
+        verity: &'a Verity,
+    },
+    /// The tree itself, beside the boot files.
+    Plain,
+}
+
+/// A written medium.
+#[derive(Debug, Clone)]
+pub struct Medium {
+    pub path: PathBuf,
+    pub size: u64,
+    pub sha256: [u8; 32],
+    pub uuid: VolumeUuid,
+    pub manifest: Manifest,
+    /// As they lie on the medium, to be kept beside it.
+    pub manifest_json: Vec<u8>,
+    pub sbom: Vec<u8>,
+    /// Bytes of the initramfs, where there is one.
+    pub initramfs_size: Option<u64>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum MediumError {
+    #[error(transparent)]
+    Kernel(#[from] KernelError),
+    #[error(transparent)]
+    Initramfs(#[from] InitramfsError),
+    #[error(transparent)]
+    Microcode(#[from] MicrocodeError),
+    #[error(transparent)]
+    Grub(#[from] GrubError),
+    #[error(transparent)]
+    Template(#[from] TemplateError),
+    #[error(transparent)]
+    Checksum(#[from] ChecksumError),
+    #[error(transparent)]
+    Sbom(#[from] SbomError),
+    #[error(transparent)]
+    Iso(#[from] IsoError),
+    #[error(transparent)]
+    Core(#[from] CoreTooShort),
+    #[error("laying out the medium: {0}")]
+    Tree(#[from] TreeError),
+    #[error("laying out the medium: {0}")]
+    Path(#[from] PathError),
+    #[error("laying out the medium: {path} is not in it in one run")]
+    Scattered { path: String },
+    #[error("laying out the medium: verity's root hash is {found:?}, expected 64 hexadecimal digits")]
+    RootHash { found: String },
+    #[error(
+        "the volume label {label:?} is {length} characters long, expected 1 to 32; set volume-label in the profile"
+    )]
+    Label { label: String, length: usize },
+    #[error("{action} {path}: {source}", path = path.display())]
+    File { action: &'static str, path: PathBuf, source: io::Error },
+}
+
+fn failed<'p>(action: &'static str, path: &'p Path) -> impl FnOnce(io::Error) -> MediumError + use<'p> {
+    move |source| MediumError::File { action, path: path.to_owned(), source }
+}
+
+/// Makes the medium: nothing stands under its name before all of it is on disk.
+pub fn lay_out(input: Input<'_>, progress: &dyn Progress) -> Result<Medium, MediumError> {
+    progress.stage(Stage::LayOut, 0, Unit::Bytes);
+    let label = &input.profile.volume_label;
+    if label.is_empty() || label.chars().count() > 32 {
+        return Err(MediumError::Label { label: label.clone(), length: label.chars().count() });
+    }
+    Draft::new(&input, progress)?.finish()?.write(input.output, progress)
+}
+
+/// The medium's files before its identity is known.
+struct Draft<'a> {
+    input: &'a Input<'a>,
+    progress: &'a dyn Progress,
+    kernels: Kernels,
+    tree: Tree,
+    kernel_path: String,
+    has_microcode: bool,
+    initramfs_size: Option<u64>,
+}
+
+/// The medium's files, all but those whose bytes depend on where others lie.
+struct Contents {
+    tree: Tree,
+    options: Options,
+    hashes: Hashes,
+    manifest: Manifest,
+    sbom: Vec<u8>,
+    initramfs_size: Option<u64>,
+    /// What is to begin at a page's boundary, so that a loop device over it is not read by halves.
+    aligned: Option<TreePath>,
+}
+
+/// Bytes of a page, and of verity's blocks.
+const ALIGNMENT: u64 = 4096;
+
+impl<'a> Draft<'a> {
+    fn new(input: &'a Input<'a>, progress: &'a dyn Progress) -> Result<Self, MediumError> {
+        let kernels = Kernels::find(input.tree, &input.profile.boot)?;
+        let mtime = input.source_date;
+        let plain = matches!(input.root, Root::Plain);
+        let tree = if plain { input.tree.clone() } else { Tree::new(Metadata::new(0o755).with_mtime(mtime)) };
+        let kernel_path = if plain { kernels.kernel.path.to_string() } else { medium::KERNEL.to_owned() };
+        let mut draft =
+            Self { input, progress, kernels, tree, kernel_path, has_microcode: false, initramfs_size: None };
+        if !plain {
+            draft.put(medium::KERNEL, draft.kernels.kernel.content.clone())?;
+        }
+        if let Some(xen) = draft.kernels.xen.clone() {
+            draft.put(medium::XEN, xen.content)?;
+        }
+        if let Some(agent) = input.agent {
+            draft.add_initramfs(agent)?;
+        }
+        if let Root::Squashfs { file, .. } = input.root {
+            let length = fs::metadata(file).map_err(failed("reading", file))?.len();
+            draft.put(medium::ROOT_IMAGE, Content::host(file.to_owned(), length))?;
+        }
+        for (path, content) in draft.tools().efi_modules()? {
+            draft.put(&path, content)?;
+        }
+        Ok(draft)
+    }
+
+    fn tools(&self) -> Tools<'a> {
+        Tools { folder: self.input.tools }
+    }
+
+    fn put(&mut self, path: &str, content: Content) -> Result<(), MediumError> {
+        let metadata = Metadata::new(0o644).with_mtime(self.input.source_date);
+        self.tree.insert(&TreePath::parse(path)?, Node::file(metadata, content))?;
+        Ok(())
+    }
+
+    fn add_initramfs(&mut self, agent: &[u8]) -> Result<(), MediumError> {
+        let Input { tree, profile, source_date, .. } = *self.input;
+        let progress = self.progress;
+        let path = self.kernels.kernel.path.to_string();
+        // Modules are found by version; a kernel by another name has none.
+        let version = self.kernels.version.clone().unwrap_or_default();
+        let modules = TreePath::parse(crate::boot::modules::folder(&version))?.join("modules.dep")?;
+        if version.is_empty() || tree.get(&modules).is_none() {
+            return Err(KernelError::Modules { path, version }.into());
+        }
+        progress.item("initramfs");
+        let initramfs = Initramfs::build(tree, &version, &profile.initramfs, agent, source_date)?;
+        let size = initramfs.bytes.len() as u64;
+        if size > initramfs::LIMIT {
+            progress.warn(&format!(
+                "the initramfs is {size} bytes long, more than {}; initramfs.exclude in the profile narrows its drivers",
+                initramfs::LIMIT
+            ));
+        }
+        self.initramfs_size = Some(size);
+        self.put(medium::INITRAMFS, initramfs.bytes.into())?;
+        if let Some(archive) = microcode::build(tree, source_date)? {
+            self.has_microcode = true;
+            self.put(entries::MICROCODE, archive.into())?;
+        }
+        Ok(())
+    }
+
+    fn entries(&self, root: Option<(RootSource, [u8; 32])>) -> Entries {
+        let Input { profile, version, .. } = self.input;
+        Entries::new(&Request {
+            boot: &profile.boot,
+            name: &profile.name,
+            version,
+            role: profile.kind,
+            root,
+            kernel: &self.kernel_path,
+            has_xen: self.kernels.xen.is_some(),
+            has_microcode: self.has_microcode,
+        })
+    }
+
+    /// The verity hash, where the agent opens the root.
+    fn root_hash(&self) -> Result<Option<[u8; 32]>, MediumError> {
+        let Root::Squashfs { verity, .. } = self.input.root else { return Ok(None) };
+        let mut hash = [0; 32];
+        hex::decode_to_slice(&verity.root_hash, &mut hash)
+            .map_err(|_| MediumError::RootHash { found: verity.root_hash.clone() })?;
+        Ok(self.input.agent.map(|_| hash))
+    }
+
+    /// Adds all that names the medium's identity, which follows from the rest.
+    fn finish(mut self) -> Result<Contents, MediumError> {
+        let Input { profile, version, lock, source_date, templates, .. } = *self.input;
+        let progress = self.progress;
+        progress.item("checksums");
+        let mut hashes = checksums::of_tree(&self.tree)?;
+        let mut identity = Identity::new(&profile.name, version, &self.input.lock_sha256);
+        identity.files(&hashes);
+        let identity = identity.finish();
+        let uuid = VolumeUuid::from_hash(&identity);
+
+        let root_hash = self.root_hash()?;
+        let source = |hash| {
+            let source = RootSource::Medium { uuid: uuid.to_string(), path: medium::ROOT_IMAGE.into() };
+            (source, hash)
+        };
+        let entries = self.entries(root_hash.map(source));
+        entries.warnings.iter().for_each(|warning| progress.warn(warning));
+        // GRUB's variables, which the loopback menu sets.
+        let in_file = |hash| (RootSource::File { uuid: "${file_uuid}".into(), path: "${iso_path}".into() }, hash);
+        let in_file = self.entries(root_hash.map(in_file));
+        let boot = &profile.boot;
+        let menu = grub::menu(templates, &entries, boot.menu_timeout, &boot.consoles, uuid)?;
+        self.put("/boot/grub/grub.cfg", menu.into_bytes().into())?;
+        self.put("/boot/grub/loopback.cfg", grub::loopback(templates, &in_file)?.into_bytes().into())?;
+        let info = format!("{} {version} {} {uuid}\n", profile.name, profile.architecture.debian());
+        self.put("/.disk/info", info.into_bytes().into())?;
+        progress.item("boot loader");
+        self.put(grub::CORE, self.tools().core_image(uuid)?.into())?;
+        let subject = sbom::Subject { name: &profile.name, version, identity: &identity, created: source_date };
+        let sbom = sbom::render(&subject, lock)?;
+        self.put(medium::SBOM, sbom.clone().into())?;
+
+        for (path, hash) in checksums::of_tree(&self.additions(&hashes)?)? {
+            hashes.insert(path, hash);
+        }
+        let manifest = self.manifest(&entries, uuid, &hashes);
+        let options = Options {
+            label: profile.volume_label.clone(),
+            created: source_date,
+            uuid,
+            // A plain root's names are for systems that read Rock Ridge.
+            joliet: matches!(self.input.root, Root::Squashfs { .. }),
+            boot: Some(Boot {
+                bios: TreePath::parse(grub::CORE)?,
+                mbr: self.tools().boot_hybrid()?,
+                esp: self.tools().esp(uuid)?,
+            }),
+        };
+        let aligned = match self.input.root {
+            Root::Squashfs { .. } => Some(TreePath::parse(medium::ROOT_IMAGE)?),
+            Root::Plain => None,
+        };
+        let mut contents =
+            Contents { tree: self.tree, options, hashes, manifest, sbom, initramfs_size: self.initramfs_size, aligned };
+        contents.put_records()?;
+        Ok(contents)
+    }
+
+    /// The files that have no hash yet.
+    fn additions(&self, hashes: &Hashes) -> Result<Tree, MediumError> {
+        let mut tree = Tree::new(Metadata::new(0o755));
+        for (path, id) in self.tree.walk() {
+            let node = self.tree.node(id);
+            if matches!(node.kind, crate::tree::Kind::File(_)) && !hashes.contains_key(&path) {
+                tree.insert(&path, node.clone())?;
+            }
+        }
+        Ok(tree)
+    }
+
+    fn manifest(&self, entries: &Entries, uuid: VolumeUuid, hashes: &Hashes) -> Manifest {
+        let Input { profile, version, lock, source_date, .. } = *self.input;
+        let root = match self.input.root {
+            Root::Squashfs { verity, .. } => {
+                RootImage { path: medium::ROOT_IMAGE.into(), format: "squashfs".into(), verity: Some(verity.clone()) }
+            }
+            Root::Plain => RootImage { path: "/".into(), format: "plain".into(), verity: None },
+        };
+        let package = |package: &crate::packages::LockedPackage| Package {
+            name: package.name.clone(),
+            version: package.version.clone(),
+            architecture: package.architecture.clone(),
+        };
+        Manifest {
+            schema: Schema::CURRENT,
+            name: profile.name.clone(),
+            version: version.to_owned(),
+            kind: profile.kind,
+            architecture: profile.architecture.debian().to_owned(),
+            applbuild: self.input.program.clone(),
+            agent_sha256: self.input.agent.map(|agent| hex::encode(checksums::of_bytes(agent))),
+            lock_sha256: hex::encode(self.input.lock_sha256),
+            source_date_epoch: source_date,
+            medium_uuid: Some(uuid.to_string()),
+            root: Some(root),
+            boot_entries: entries.manifest(),
+            files: checksums::files(&self.tree, hashes),
+            packages: lock.packages.iter().map(package).collect(),
+        }
+    }
+}
+
+impl Contents {
+    /// The manifest and the checksums, which tell of all other files, the manifest's own among the latter.
+    fn records(&self) -> Result<(Vec<u8>, Vec<u8>), MediumError> {
+        // A manifest is strings, numbers and lists of them, which all have a JSON form.
+        let mut manifest = serde_json::to_vec_pretty(&self.manifest).unwrap_or_default();
+        manifest.push(b'\n');
+        let mut hashes = self.hashes.clone();
+        hashes.insert(TreePath::parse(medium::MANIFEST)?, checksums::of_bytes(&manifest));
+        Ok((manifest, checksums::render(&hashes)))
+    }
+
+    fn put_records(&mut self) -> Result<(), MediumError> {
+        let (manifest, checksums) = self.records()?;
+        let metadata = Metadata::new(0o644).with_mtime(self.options.created);
+        for (path, bytes) in [(medium::MANIFEST, manifest), (medium::CHECKSUMS, checksums)] {
+            self.tree.insert(&TreePath::parse(path)?, Node::file(metadata.clone(), bytes.into()))?;
+        }
+        Ok(())
+    }
+
+    /// Tells the core image where it lies. That changes neither its length
+    /// nor those of the records that hold its hash, and so moves nothing.
+    fn settle(&mut self, volume: &mut Volume) -> Result<u32, MediumError> {
+        let path = TreePath::parse(grub::CORE)?;
+        let scattered = || MediumError::Scattered { path: grub::CORE.to_owned() };
+        let (offset, _) = volume.plan()?.place(&path).ok_or_else(scattered)?;
+        let block = u32::try_from(offset / BLOCK).map_err(|_| scattered())?;
+        let content = match self.tree.get(&path).map(|node| &node.kind) {
+            Some(crate::tree::Kind::File(content)) => content.clone(),
+            _ => return Err(scattered()),
+        };
+        let mut core = content.read().map_err(|source| ChecksumError { path: path.clone(), source })?;
+        patches::boot_info(&mut core, block)?;
+        let hash = checksums::of_bytes(&core);
+        self.hashes.insert(path.clone(), hash);
+        for file in self.manifest.files.iter_mut().filter(|file| file.path == grub::CORE) {
+            file.sha256 = hex::encode(hash);
+        }
+        let (manifest, checksums) = self.records()?;
+        volume.replace(&path, core)?;
+        volume.replace(&TreePath::parse(medium::MANIFEST)?, manifest)?;
+        volume.replace(&TreePath::parse(medium::CHECKSUMS)?, checksums)?;
+        Ok(block)
+    }
+
+    fn write(mut self, output: &Path, progress: &dyn Progress) -> Result<Medium, MediumError> {
+        let mut volume = Volume::new(&self.tree, &self.options)?;
+        if let Some(path) = &self.aligned {
+            volume.align(path, ALIGNMENT)?;
+        }
+        let core = self.settle(&mut volume)?;
+        progress.item(&output.display().to_string());
+        let folder = match output.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        let file = tempfile::Builder::new()
+            .prefix(".medium-")
+            .suffix(".part")
+            .tempfile_in(folder)
+            .map_err(failed("making a file in", folder))?;
+        let layout: Layout = volume.write(file.as_file())?;
+        if let Some(path) = &self.aligned {
+            layout.place(path).ok_or_else(|| MediumError::Scattered { path: path.to_string() })?;
+        }
+        patches::hybrid_start(file.as_file(), core).map_err(failed("writing", output))?;
+        let sha256 =
+            File::open(file.path()).and_then(checksums::of_reader).map_err(failed("reading back", file.path()))?;
+        // Whatever the umask says: an image holds no secret.
+        file.as_file().set_permissions(Permissions::from_mode(0o644)).map_err(failed("setting the mode of", output))?;
+        file.as_file().sync_all().map_err(failed("syncing", output))?;
+        file.persist(output).map_err(|error| failed("renaming to", output)(error.error))?;
+        File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed("syncing", folder))?;
+        let (manifest_json, _) = self.records()?;
+        Ok(Medium {
+            path: output.to_owned(),
+            size: layout.size(),
+            sha256,
+            uuid: self.options.uuid,
+            manifest: self.manifest,
+            manifest_json,
+            sbom: self.sbom,
+            initramfs_size: self.initramfs_size,
+        })
+    }
+}

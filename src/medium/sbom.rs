@@ -1,0 +1,183 @@
+//! The bill of materials: SPDX 2.3 as JSON.
+
+use crate::packages::{Lock, LockedPackage};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use time::OffsetDateTime;
+
+#[derive(Debug, Clone, Copy)]
+pub struct Subject<'a> {
+    pub name: &'a str,
+    pub version: &'a str,
+    /// What tells this document from every other.
+    pub identity: &'a [u8; 32],
+    /// Seconds since 1970.
+    pub created: i64,
+}
+
+/// The time that a document is to carry does not fit its form.
+#[derive(Debug, thiserror::Error)]
+#[error("writing the bill of materials: the time {seconds} (seconds since 1970) has no RFC 3339 form")]
+pub struct SbomError {
+    pub seconds: i64,
+}
+
+/// The image with the packages in it, and those that it was built with.
+pub fn render(subject: &Subject<'_>, lock: &Lock) -> Result<Vec<u8>, SbomError> {
+    let created = rfc3339(subject.created).ok_or(SbomError { seconds: subject.created })?;
+    let Subject { name, version, .. } = subject;
+    let mut packages = BTreeMap::new();
+    let mut relations = vec![relation("SPDXRef-DOCUMENT", "DESCRIBES", IMAGE)];
+    for package in &lock.packages {
+        packages.insert(id(package), describe(package));
+        relations.push(relation(IMAGE, "CONTAINS", &id(package)));
+    }
+    for tool in &lock.tools {
+        packages.insert(id(tool), describe(tool));
+        relations.push(relation(&id(tool), "BUILD_TOOL_OF", IMAGE));
+    }
+    let image = json!({
+        "SPDXID": IMAGE,
+        "name": name,
+        "versionInfo": version,
+        "downloadLocation": "NOASSERTION",
+        "filesAnalyzed": false,
+        "licenseConcluded": "NOASSERTION",
+        "licenseDeclared": "NOASSERTION",
+        "copyrightText": "NOASSERTION",
+        "primaryPackagePurpose": "OPERATING-SYSTEM",
+    });
+    let document = json!({
+        "spdxVersion": "SPDX-2.3",
+        "dataLicense": "CC0-1.0",
+        "SPDXID": "SPDXRef-DOCUMENT",
+        "name": format!("{name}-{version}"),
+        "documentNamespace": format!("https://spdx.org/spdxdocs/{name}-{version}-{}", hex::encode(subject.identity)),
+        "creationInfo": {
+            "created": created,
+            "creators": [format!("Tool: applbuild-{}", env!("CARGO_PKG_VERSION"))],
+        },
+        "packages": std::iter::once(image).chain(packages.into_values()).collect::<Vec<_>>(),
+        "relationships": relations,
+    });
+    // A JSON value of strings, numbers and booleans has a text.
+    let mut text = serde_json::to_vec_pretty(&document).unwrap_or_default();
+    text.push(b'\n');
+    Ok(text)
+}
+
+fn rfc3339(seconds: i64) -> Option<String> {
+    let time = OffsetDateTime::from_unix_timestamp(seconds).ok()?;
+    let (year, month, day) = time.to_calendar_date();
+    let (hour, minute, second) = time.to_hms();
+    let month = u8::from(month);
+    (0..=9999).contains(&year).then(|| format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z"))
+}
+
+const IMAGE: &str = "SPDXRef-Image";
+
+fn relation(from: &str, kind: &str, to: &str) -> Value {
+    json!({"spdxElementId": from, "relationshipType": kind, "relatedSpdxElement": to})
+}
+
+/// Letters, digits, dots and hyphens are all that an identifier may hold (SPDX 2.3, 3.2); the hash keeps it unique.
+fn id(package: &LockedPackage) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' };
+    let name: String = package.name.chars().map(plain).collect();
+    let hash = package.sha256.get(..16).unwrap_or(&package.sha256);
+    format!("SPDXRef-Package-{name}-{hash}")
+}
+
+fn describe(package: &LockedPackage) -> Value {
+    let LockedPackage { name, version, architecture, sha256, .. } = package;
+    // `debian-security` and `debian` are one distributor's.
+    let distributor = package.archive.split('-').next().unwrap_or_default();
+    let supplier = match distributor {
+        "debian" => json!("Organization: Debian"),
+        _ => json!("NOASSERTION"),
+    };
+    let purl = format!("pkg:deb/{distributor}/{}@{}?arch={architecture}", encoded(name), encoded(version));
+    json!({
+        "SPDXID": id(package),
+        "name": name,
+        "versionInfo": version,
+        "supplier": supplier,
+        "downloadLocation": "NOASSERTION",
+        "filesAnalyzed": false,
+        "checksums": [{"algorithm": "SHA256", "checksumValue": sha256}],
+        "licenseConcluded": "NOASSERTION",
+        "licenseDeclared": "NOASSERTION",
+        "copyrightText": "NOASSERTION",
+        "externalRefs": [{
+            "referenceCategory": "PACKAGE-MANAGER",
+            "referenceType": "purl",
+            "referenceLocator": purl,
+        }],
+    })
+}
+
+/// Percent-encoding as package URLs have it: all but letters, digits and `.-_~`.
+fn encoded(text: &str) -> String {
+    let mut out = String::new();
+    for byte in text.bytes() {
+        match byte {
+            b'.' | b'-' | b'_' | b'~' => out.push(byte.into()),
+            _ if byte.is_ascii_alphanumeric() => out.push(byte.into()),
+            _ => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use appliance_contract::Schema;
+
+    fn package(name: &str, version: &str) -> LockedPackage {
+        LockedPackage {
+            name: name.into(),
+            version: version.into(),
+            architecture: "amd64".into(),
+            sha256: "ab".repeat(32),
+            size: 1,
+            archive: "debian-security".into(),
+            path: "pool/x.deb".into(),
+        }
+    }
+
+    fn document(created: i64) -> Result<Value, SbomError> {
+        let lock = Lock {
+            schema: Schema::CURRENT,
+            profile: "host".into(),
+            architecture: "amd64".into(),
+            date: 0,
+            suites: Vec::new(),
+            packages: vec![package("libstdc++6", "1:2.0~rc+b1")],
+            tools: vec![package("grub-common", "2")],
+        };
+        let subject = Subject { name: "host", version: "1", identity: &[0; 32], created };
+        Ok(serde_json::from_slice(&render(&subject, &lock)?).unwrap())
+    }
+
+    #[test]
+    fn names_each_package_with_hash_and_url() {
+        let document = document(1_700_000_000).unwrap();
+        assert_eq!(document["creationInfo"]["created"], "2023-11-14T22:13:20Z");
+        let package = document["packages"].as_array().unwrap().iter().find(|one| one["name"] == "libstdc++6").unwrap();
+        assert_eq!(
+            package["externalRefs"][0]["referenceLocator"],
+            "pkg:deb/debian/libstdc%2B%2B6@1%3A2.0~rc%2Bb1?arch=amd64"
+        );
+        assert_eq!(package["supplier"], "Organization: Debian");
+        assert_eq!(package["checksums"][0]["checksumValue"], "ab".repeat(32));
+        let kinds: Vec<_> =
+            document["relationships"].as_array().unwrap().iter().map(|one| one["relationshipType"].clone()).collect();
+        assert_eq!(kinds, ["DESCRIBES", "CONTAINS", "BUILD_TOOL_OF"]);
+    }
+
+    #[test]
+    fn refuses_a_time_beyond_the_format() {
+        assert!(document(i64::MAX).is_err());
+    }
+}
