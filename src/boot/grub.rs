@@ -55,6 +55,15 @@ const CORE_MODULES: &[&str] = &[
     "boot",
 ];
 
+/// The packages that a lock's `[tools]` must hold, with all that they depend on.
+pub fn tool_packages(secure_boot: bool) -> Vec<&'static str> {
+    let mut packages = vec!["grub-common", "grub-efi-amd64-bin", "grub-efi-amd64-signed", "grub-pc-bin"];
+    if secure_boot {
+        packages.extend(["shim-helpers-amd64-signed", "shim-signed"]);
+    }
+    packages
+}
+
 /// The signed GRUB has all but these two built in.
 const EFI_MODULES: &[&str] = &["multiboot2", "elf"];
 
@@ -139,19 +148,24 @@ impl Tools<'_> {
     }
 
     /// The EFI system partition: shim, which the firmware's keys sign, starts
-    /// GRUB, whose menu here does nothing but find the medium's.
-    pub fn esp(&self, uuid: VolumeUuid) -> Result<Vec<u8>, GrubError> {
+    /// GRUB, whose menu here does nothing but find the medium's. Without
+    /// Secure Boot the firmware starts GRUB itself.
+    pub fn esp(&self, uuid: VolumeUuid, secure_boot: bool) -> Result<Vec<u8>, GrubError> {
         let mut tree = Tree::new(Metadata::new(0o755));
         let mut put = |path: &str, bytes: Vec<u8>| {
             let node = Node::file(Metadata::new(0o644), bytes.into());
             tree.insert(&TreePath::parse(path)?, node).map(drop)
         };
-        let shim = self.read("usr/lib/shim/shimx64.efi.signed", "shim-signed")?;
-        let manager = self.read("usr/lib/shim/mmx64.efi.signed", "shim-helpers-amd64-signed")?;
         let grub = self.read("usr/lib/grub/x86_64-efi-signed/gcdx64.efi.signed", "grub-efi-amd64-signed")?;
-        put("/EFI/BOOT/BOOTX64.EFI", shim)?;
-        put("/EFI/BOOT/mmx64.efi", manager)?;
-        put("/EFI/BOOT/grubx64.efi", grub)?;
+        if secure_boot {
+            let shim = self.read("usr/lib/shim/shimx64.efi.signed", "shim-signed")?;
+            let manager = self.read("usr/lib/shim/mmx64.efi.signed", "shim-helpers-amd64-signed")?;
+            put("/EFI/BOOT/BOOTX64.EFI", shim)?;
+            put("/EFI/BOOT/mmx64.efi", manager)?;
+            put("/EFI/BOOT/grubx64.efi", grub)?;
+        } else {
+            put("/EFI/BOOT/BOOTX64.EFI", grub)?;
+        }
         // The prefix built into the signed GRUB; it looks here before it
         // takes the first medium that has a /.disk/info.
         put("/boot/grub/grub.cfg", embedded(uuid).into_bytes())?;
@@ -260,7 +274,7 @@ mod tests {
         for (error, package) in [
             (tools.boot_hybrid().unwrap_err(), "grub-pc-bin"),
             (tools.core_image(uuid()).unwrap_err(), "grub-common"),
-            (tools.esp(uuid()).unwrap_err(), "shim-signed"),
+            (tools.esp(uuid(), true).unwrap_err(), "grub-efi-amd64-signed"),
             (tools.efi_modules().unwrap_err(), "grub-efi-amd64-bin"),
         ] {
             assert!(error.to_string().ends_with(package), "{error}");

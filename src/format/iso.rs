@@ -183,7 +183,8 @@ impl Volume {
             // 16 blocks of system area, then a descriptor a block (ECMA-119, 6.2.1 and 6.7.1):
             // primary, boot record, Joliet, terminator.
             let descriptors = 2 + u64::from(self.options.joliet()) + u64::from(self.options.el_torito().is_some());
-            self.options = self.options.clone().with_min_blocks(16 + descriptors + missing);
+            let first = self.options.min_blocks().max(16 + descriptors);
+            self.options = self.options.clone().with_min_blocks(first + missing);
         }
         Ok(())
     }

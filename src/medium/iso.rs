@@ -284,7 +284,7 @@ impl<'a> Draft<'a> {
             boot: Some(Boot {
                 bios: TreePath::parse(grub::CORE)?,
                 mbr: self.tools().boot_hybrid()?,
-                esp: self.tools().esp(uuid)?,
+                esp: self.tools().esp(uuid, boot.secure_boot)?,
             }),
         };
         let aligned = match self.input.root {

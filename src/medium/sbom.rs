@@ -151,6 +151,7 @@ mod tests {
             schema: Schema::CURRENT,
             profile: "host".into(),
             architecture: "amd64".into(),
+            request: String::new(),
             date: 0,
             suites: Vec::new(),
             packages: vec![package("libstdc++6", "1:2.0~rc+b1")],
