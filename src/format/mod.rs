@@ -1,8 +1,10 @@
 //! Formats, bytes only: nothing here knows what a profile is.
 
+pub mod compression;
 pub mod cpio;
 pub mod fat;
 pub mod gpt;
 pub mod iso;
 pub mod squashfs;
+pub mod tar;
 pub mod verity;
