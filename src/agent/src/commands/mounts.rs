@@ -12,7 +12,7 @@ pub struct Mount {
 
 /// The mount that is seen at `point`: of several there, the last.
 pub fn at(mountinfo: &str, point: &str) -> Option<Mount> {
-    mountinfo.lines().filter_map(parse).filter(|mount| mount.point == point).next_back()
+    mountinfo.lines().filter_map(parse).rfind(|mount| mount.point == point)
 }
 
 fn parse(line: &str) -> Option<Mount> {

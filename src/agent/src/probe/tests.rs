@@ -69,11 +69,12 @@ fn reads_btrfs_and_tells_one_of_many() {
 
 #[test]
 fn members_win_over_the_file_system_they_show() {
+    type Parts = Vec<(usize, Vec<u8>)>;
     let end = |back: usize| SIZE - back;
-    let version_1 = |offset: usize| -> Vec<(usize, Vec<u8>)> {
+    let version_1 = |offset: usize| -> Parts {
         vec![(offset, MD.to_vec()), (offset + 144, (offset as u64 / 512).to_le_bytes().to_vec())]
     };
-    let mut cases: Vec<(Vec<(usize, Vec<u8>)>, Member)> = vec![
+    let mut cases: Vec<(Parts, Member)> = vec![
         (version_1(end(8192)), Member::Raid("1.0")),
         (version_1(4096), Member::Raid("1.2")),
         (version_1(0), Member::Raid("1.1")),
