@@ -1,1 +1,260 @@
-//! dm-verity hash trees.
+//! dm-verity: a superblock and a hash tree behind an image, by which Linux
+//! checks each block as it is read. Hash format 1, SHA-256, blocks of 4096
+//! bytes, as `veritysetup format` makes by default
+//! (kernel: Documentation/admin-guide/device-mapper/verity.rst).
+
+use sha2::{Digest as _, Sha256};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc;
+use uuid::Uuid;
+
+const BLOCK: usize = 4096;
+const DIGEST: usize = 32;
+const DIGESTS_PER_BLOCK: u64 = (BLOCK / DIGEST) as u64;
+
+/// What one thread reads and hashes at a time: whole blocks of digests.
+const CHUNK_BLOCKS: u64 = 2 * DIGESTS_PER_BLOCK;
+
+/// What is beside the data's own bytes in the root hash (salt) and the superblock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerityOptions {
+    pub uuid: Uuid,
+    /// At most 256 bytes.
+    pub salt: Vec<u8>,
+}
+
+/// What it takes to open the image through dm-verity.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerityRoot {
+    pub root_hash: [u8; 32],
+    /// Where the superblock is: the data's end.
+    pub hash_offset: u64,
+    /// Blocks of 4096 bytes.
+    pub data_blocks: u64,
+    pub salt: Vec<u8>,
+    pub uuid: Uuid,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum VerityError {
+    #[error("a dm-verity salt of {found} bytes, at most 256 fit")]
+    Salt { found: usize },
+    #[error("a dm-verity hash tree for an empty file: there is nothing to check")]
+    Empty,
+    #[error("reading data block {block} for its dm-verity hash: {source}")]
+    Read { block: u64, source: io::Error },
+    #[error("writing a dm-verity hash tree at byte {position}: {source}")]
+    Write { position: u64, source: io::Error },
+}
+
+/// Fills `file` with zeros to a multiple of 4096 bytes, and puts the superblock
+/// and the hash tree of all that behind it.
+pub fn append(file: &mut File, options: &VerityOptions) -> Result<VerityRoot, VerityError> {
+    if options.salt.len() > LONGEST_SALT {
+        return Err(VerityError::Salt { found: options.salt.len() });
+    }
+    let size = file.metadata().map_err(|source| VerityError::Read { block: 0, source })?.len();
+    if size == 0 {
+        return Err(VerityError::Empty);
+    }
+    let hash_offset = size.next_multiple_of(BLOCK as u64);
+    file.set_len(hash_offset).map_err(|source| VerityError::Write { position: size, source })?;
+    let data_blocks = hash_offset / BLOCK as u64;
+    let superblock = superblock(options, data_blocks);
+    let file = &*file;
+    write_at(file, &superblock, hash_offset)?;
+    let mut tree = HashTree::new(file, &options.salt, data_blocks, hash_offset + BLOCK as u64);
+    hash_data(file, &options.salt, data_blocks, &mut tree)?;
+    let root_hash = tree.finish()?;
+    Ok(VerityRoot { root_hash, hash_offset, data_blocks, salt: options.salt.clone(), uuid: options.uuid })
+}
+
+/// `struct verity_sb` of cryptsetup's lib/verity/verity.c has room for so much.
+const LONGEST_SALT: usize = 256;
+
+fn superblock(options: &VerityOptions, data_blocks: u64) -> Vec<u8> {
+    let mut out = b"verity\0\0".to_vec();
+    let (version, hash_type) = (1_u32, 1_u32);
+    out.extend(version.to_le_bytes());
+    out.extend(hash_type.to_le_bytes());
+    out.extend(options.uuid.as_bytes());
+    let mut algorithm = [0; 32];
+    algorithm[..6].copy_from_slice(b"sha256");
+    out.extend(algorithm);
+    out.extend((BLOCK as u32).to_le_bytes());
+    out.extend((BLOCK as u32).to_le_bytes());
+    out.extend(data_blocks.to_le_bytes());
+    out.extend((options.salt.len() as u16).to_le_bytes());
+    out.extend([0; 6]);
+    out.extend(&options.salt);
+    // The rest of the salt's room, of the superblock, and of the block that holds it.
+    out.resize(BLOCK, 0);
+    out
+}
+
+fn write_at(file: &File, bytes: &[u8], position: u64) -> Result<(), VerityError> {
+    file.write_all_at(bytes, position).map_err(|source| VerityError::Write { position, source })
+}
+
+fn hash(salt: &[u8], block: &[u8]) -> [u8; DIGEST] {
+    Sha256::new().chain_update(salt).chain_update(block).finalize().into()
+}
+
+/// Hashes the data on all cores, and gives the digests to `tree` in the data's order.
+fn hash_data(file: &File, salt: &[u8], data_blocks: u64, tree: &mut HashTree) -> Result<(), VerityError> {
+    let chunks = data_blocks.div_ceil(CHUNK_BLOCKS);
+    let threads = std::thread::available_parallelism().map_or(1, |threads| threads.get() as u64).min(chunks);
+    let next = AtomicU64::new(0);
+    std::thread::scope(|scope| {
+        // Workers wait while the tree is behind.
+        let (results_in, results) = mpsc::sync_channel(4);
+        for _ in 0..threads {
+            let (next, results) = (&next, results_in.clone());
+            scope.spawn(move || {
+                loop {
+                    let chunk = next.fetch_add(1, Ordering::Relaxed);
+                    if chunk >= chunks || results.send((chunk, hash_chunk(file, salt, data_blocks, chunk))).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        drop(results_in);
+        let mut early = BTreeMap::new();
+        let mut turn = 0;
+        for (chunk, digests) in results {
+            early.insert(chunk, digests?);
+            while let Some(digests) = early.remove(&turn) {
+                for digest in digests {
+                    tree.push(&digest)?;
+                }
+                turn += 1;
+            }
+        }
+        Ok(())
+    })
+}
+
+fn hash_chunk(file: &File, salt: &[u8], data_blocks: u64, chunk: u64) -> Result<Vec<[u8; DIGEST]>, VerityError> {
+    let first = chunk * CHUNK_BLOCKS;
+    let blocks = CHUNK_BLOCKS.min(data_blocks - first) as usize;
+    let mut bytes = vec![0; blocks * BLOCK];
+    file.read_exact_at(&mut bytes, first * BLOCK as u64)
+        .map_err(|source| VerityError::Read { block: first, source })?;
+    Ok(bytes.chunks(BLOCK).map(|block| hash(salt, block)).collect())
+}
+
+/// The tree while it grows: of each level only the block that is being filled.
+struct HashTree<'a> {
+    file: &'a File,
+    salt: &'a [u8],
+    /// The level of the data's digests first; the root's last.
+    levels: Vec<Level>,
+    root_hash: [u8; DIGEST],
+}
+
+struct Level {
+    /// Where the next block of it goes.
+    position: u64,
+    pending: Vec<u8>,
+}
+
+impl<'a> HashTree<'a> {
+    fn new(file: &'a File, salt: &'a [u8], data_blocks: u64, start: u64) -> Self {
+        let mut sizes = Vec::new();
+        let mut blocks = data_blocks;
+        while blocks > 1 {
+            blocks = blocks.div_ceil(DIGESTS_PER_BLOCK);
+            sizes.push(blocks);
+        }
+        // On disk the root's level comes first.
+        let mut position = start;
+        let mut levels = Vec::new();
+        for blocks in sizes.into_iter().rev() {
+            levels.push(Level { position, pending: Vec::with_capacity(BLOCK) });
+            position += blocks * BLOCK as u64;
+        }
+        levels.reverse();
+        Self { file, salt, levels, root_hash: [0; DIGEST] }
+    }
+
+    fn push(&mut self, digest: &[u8; DIGEST]) -> Result<(), VerityError> {
+        self.push_to(0, digest)
+    }
+
+    fn push_to(&mut self, level: usize, digest: &[u8; DIGEST]) -> Result<(), VerityError> {
+        let Some(at) = self.levels.get_mut(level) else {
+            self.root_hash = *digest;
+            return Ok(());
+        };
+        at.pending.extend_from_slice(digest);
+        if at.pending.len() == BLOCK { self.flush(level) } else { Ok(()) }
+    }
+
+    fn flush(&mut self, level: usize) -> Result<(), VerityError> {
+        let at = &mut self.levels[level];
+        at.pending.resize(BLOCK, 0);
+        write_at(self.file, &at.pending, at.position)?;
+        at.position += BLOCK as u64;
+        let digest = hash(self.salt, &at.pending);
+        at.pending.clear();
+        self.push_to(level + 1, &digest)
+    }
+
+    fn finish(mut self) -> Result<[u8; DIGEST], VerityError> {
+        for level in 0..self.levels.len() {
+            if !self.levels[level].pending.is_empty() {
+                self.flush(level)?;
+            }
+        }
+        Ok(self.root_hash)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write as _;
+
+    fn options(salt: &[u8]) -> VerityOptions {
+        VerityOptions { uuid: Uuid::from_bytes([7; 16]), salt: salt.to_vec() }
+    }
+
+    fn file(bytes: &[u8]) -> File {
+        let mut file = tempfile::tempfile().expect("making a file for a test");
+        file.write_all(bytes).expect("filling it");
+        file
+    }
+
+    #[test]
+    fn one_block_s_hash_is_the_root() {
+        let root = append(&mut file(b"x"), &options(b"salt")).expect("appending");
+        let mut block = b"salt".to_vec();
+        block.push(b'x');
+        block.resize(4 + BLOCK, 0);
+        assert_eq!(root.root_hash, <[u8; 32]>::from(Sha256::digest(&block)));
+        assert_eq!((root.hash_offset, root.data_blocks), (4096, 1));
+    }
+
+    #[test]
+    fn the_tree_s_size() {
+        for (blocks, tree_blocks) in [(1, 0), (2, 1), (128, 1), (129, 3), (128 * 128, 129), (128 * 128 + 1, 132)] {
+            let mut file = file(&[]);
+            file.set_len(blocks * BLOCK as u64).expect("growing a file");
+            let root = append(&mut file, &options(b"")).expect("appending");
+            let size = file.metadata().expect("asking for its size").len();
+            assert_eq!(size, root.hash_offset + (1 + tree_blocks) * BLOCK as u64, "{blocks} data blocks");
+        }
+    }
+
+    #[test]
+    fn refuses_no_data_and_too_long_a_salt() {
+        assert!(matches!(append(&mut file(b""), &options(b"")), Err(VerityError::Empty)));
+        let salt = [1; 257];
+        assert!(matches!(append(&mut file(b"x"), &options(&salt)), Err(VerityError::Salt { found: 257 })));
+    }
+}
