@@ -102,7 +102,8 @@ fn copies_with_own_modes_and_roots_ownership() {
     assert_eq!((plan.files, plan.bytes), (3, 16));
     assert_eq!((reasons(&plan), &plan.warnings), (vec![], &vec![]));
     let owners = world.apply(&plan);
-    assert!(owners.iter().all(|(_, uid, gid)| (*uid, *gid) == (0, 0)));
+    // /etc itself keeps the image's owner, who is whoever runs this test.
+    assert!(owners.iter().all(|(path, uid, gid)| path.is_empty() || (*uid, *gid) == (0, 0)));
     assert_eq!(owners.len(), 6);
     assert_eq!(fs::read_to_string(world.at("target/hostname")).unwrap(), "web1\n");
     assert_eq!(world.mode("target/cron.d/job"), 0o640);
