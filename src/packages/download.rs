@@ -49,12 +49,11 @@ pub fn download(
             };
             match fetched {
                 Ok(Some(path)) => drop(lock(&files).insert(*digest, path)),
-                Ok(None) => lock(&missing).push(format!("{} {}", package.name, package.version)),
+                Ok(None) => lock(&missing).push(full_name(package)),
                 Err(PackageError::Transfer(HttpError::Stopped { .. })) => return,
                 Err(source) => {
                     stop.now();
-                    let (name, version) = (package.name.clone(), package.version.clone());
-                    lock(&failure).get_or_insert(FetchError::Package { name, version, source });
+                    lock(&failure).get_or_insert(failed(package, source));
                     return;
                 }
             }
@@ -79,11 +78,16 @@ pub fn download(
 }
 
 fn digest(package: &LockedPackage) -> Result<Digest, FetchError> {
-    Digest::parse(&package.sha256).ok_or_else(|| FetchError::Package {
-        name: package.name.clone(),
-        version: package.version.clone(),
-        source: PackageError::Digest(package.sha256.clone()),
-    })
+    let wrong = || failed(package, PackageError::Digest(package.sha256.clone()));
+    Digest::parse(&package.sha256).ok_or_else(wrong)
+}
+
+fn failed(package: &LockedPackage, source: PackageError) -> FetchError {
+    FetchError::Package { package: full_name(package), source: Box::new(source) }
+}
+
+fn full_name(package: &LockedPackage) -> String {
+    format!("{} {}", package.name, package.version)
 }
 
 /// A thread that panicked leaves the data as good as it was.
@@ -166,3 +170,7 @@ impl Sink for Told<'_> {
         self.part.restart()
     }
 }
+
+#[cfg(test)]
+#[path = "download_tests.rs"]
+mod tests;

@@ -32,8 +32,9 @@ pub enum FetchError {
     NoIndex { url: Url, path: String },
     #[error("{url}: {source}; the mirror is inconsistent: try again later, or pass another with --mirror")]
     Index { url: Url, source: IndexError },
-    #[error("package {name} {version}: {source}")]
-    Package { name: String, version: String, source: PackageError },
+    /// With the package's name and version.
+    #[error("package {package}: {source}")]
+    Package { package: String, source: Box<PackageError> },
     #[error("the build is offline, and the cache lacks {} packages: {}; build once without --offline", names.len(), names.join(", "))]
     NotCached { names: Vec<String> },
 }

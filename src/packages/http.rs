@@ -37,7 +37,7 @@ pub enum HttpError {
     Offline { url: Url },
     #[error("{url}: stopped")]
     Stopped { url: Url },
-    #[error("writing {}: {source}", path.display())]
+    #[error("writing {}: {source}; another folder may be given with --cache", path.display())]
     Write { path: std::path::PathBuf, source: io::Error },
 }
 

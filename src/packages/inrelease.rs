@@ -175,7 +175,7 @@ fn names(signature: &Signature, key: &TrustedKey) -> bool {
 
 fn issuer(signature: &Signature) -> String {
     let fingerprint = signature.issuer_fingerprint().first().map(|fingerprint| format!("{fingerprint:X}"));
-    let id = || signature.issuer_key_id().first().map(|id| hex::encode_upper(id));
+    let id = || signature.issuer_key_id().first().map(hex::encode_upper);
     fingerprint.or_else(id).unwrap_or_else(|| "a key that is not named".into())
 }
 
@@ -216,3 +216,7 @@ fn check(signature: &Signature, key: &TrustedKey, text: &str, now: i64) -> Resul
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+#[path = "inrelease_tests.rs"]
+mod tests;

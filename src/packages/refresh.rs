@@ -313,3 +313,7 @@ fn unpack(file: File, form: Form, plain: FileEntry) -> Result<Vec<u8>, IndexErro
     }
     Ok(text)
 }
+
+#[cfg(test)]
+#[path = "refresh_tests.rs"]
+mod tests;

@@ -182,3 +182,7 @@ impl Client {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "transfer_tests.rs"]
+mod tests;

@@ -1,0 +1,143 @@
+//! A small HTTP server in this process, as bad as a test wants it.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+
+/// Listens on a port of its own until the process ends.
+pub struct Server {
+    address: SocketAddr,
+    log: Log,
+}
+
+type Log = Arc<Mutex<Vec<Request>>>;
+
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// As on the request line: a path, or a whole URL when it is asked as a proxy.
+    pub path: String,
+    pub headers: BTreeMap<String, String>,
+    /// How often this path was asked for before.
+    pub before: usize,
+}
+
+impl Request {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(String::as_str)
+    }
+
+    fn range_start(&self) -> Option<usize> {
+        self.header("range")?.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok()
+    }
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct Reply {
+    head: String,
+    body: Vec<u8>,
+    /// Goes on with the body until the client leaves.
+    endless: bool,
+    /// Says nothing more until the client leaves.
+    silent: bool,
+}
+
+impl Reply {
+    pub fn status(status: u16, headers: &str) -> Self {
+        Self { head: format!("HTTP/1.1 {status} x\r\nContent-Length: 0\r\n{headers}"), ..Self::default() }
+    }
+
+    /// A file as a good server sends it: with ranges and an ETag.
+    pub fn file(request: &Request, bytes: &[u8]) -> Self {
+        match request.range_start() {
+            Some(start) if request.header("if-range").is_none_or(|tag| tag == "\"one\"") => {
+                if start >= bytes.len() {
+                    return Self::status(416, "");
+                }
+                let range = format!("Content-Range: bytes {start}-{}/{}\r\n", bytes.len() - 1, bytes.len());
+                Self::sized(206, &bytes[start..], &range)
+            }
+            _ => Self::whole(bytes),
+        }
+    }
+
+    /// A file without regard to ranges.
+    pub fn whole(bytes: &[u8]) -> Self {
+        Self::sized(200, bytes, "")
+    }
+
+    pub fn sized(status: u16, bytes: &[u8], headers: &str) -> Self {
+        let head = format!("HTTP/1.1 {status} x\r\nContent-Length: {}\r\nETag: \"one\"\r\n{headers}", bytes.len());
+        Self { head, body: bytes.to_vec(), ..Self::default() }
+    }
+
+    /// Without a length: the body ends where the connection does, if it does.
+    pub fn endless(bytes: &[u8]) -> Self {
+        let head = "HTTP/1.1 200 x\r\n".to_owned();
+        Self { head, body: bytes.to_vec(), endless: true, silent: false }
+    }
+
+    /// Breaks off after `length` octets of the body.
+    pub fn cut(mut self, length: usize) -> Self {
+        self.body.truncate(length);
+        self
+    }
+
+    /// Falls silent after what there is.
+    pub fn then_silence(mut self) -> Self {
+        self.silent = true;
+        self
+    }
+}
+
+impl Server {
+    pub fn start(answer: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let log = Log::default();
+        let (answer, seen) = (Arc::new(answer), log.clone());
+        std::thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                let (answer, seen) = (answer.clone(), seen.clone());
+                std::thread::spawn(move || serve(stream, &seen, &*answer));
+            }
+        });
+        Self { address, log }
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}/{path}", self.address)
+    }
+
+    pub fn requests(&self) -> Vec<Request> {
+        self.log.lock().unwrap().clone()
+    }
+}
+
+/// One request, one answer, then the connection ends.
+fn serve(mut stream: TcpStream, seen: &Log, answer: &dyn Fn(&Request) -> Reply) -> Option<()> {
+    let mut lines = BufReader::new(stream.try_clone().ok()?).lines().map_while(Result::ok);
+    let path = lines.next()?.split(' ').nth(1)?.to_owned();
+    let headers = lines
+        .by_ref()
+        .take_while(|line| !line.is_empty())
+        .filter_map(|line| line.split_once(": ").map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned())))
+        .collect();
+    let request = {
+        let mut seen = seen.lock().unwrap();
+        let before = seen.iter().filter(|request| request.path == path).count();
+        seen.push(Request { path, headers, before });
+        seen.last()?.clone()
+    };
+    let reply = answer(&request);
+    write!(stream, "{}Connection: close\r\n\r\n", reply.head).ok()?;
+    stream.write_all(&reply.body).ok()?;
+    if reply.endless {
+        while stream.write_all(&reply.body).is_ok() {}
+    }
+    if reply.silent {
+        // Ends when the client closes its side.
+        lines.next();
+    }
+    Some(())
+}
