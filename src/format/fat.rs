@@ -72,6 +72,7 @@ pub fn build(tree: &Tree, options: &FatOptions) -> Result<Vec<u8>, FatError> {
         }
     }
     file_system.unmount().map_err(formatting)?;
+    super::fat_dots::mend(&mut image);
     Ok(image)
 }
 

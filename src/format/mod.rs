@@ -2,7 +2,9 @@
 
 pub mod compression;
 pub mod cpio;
+pub mod ext4;
 pub mod fat;
+mod fat_dots;
 pub mod gpt;
 pub mod iso;
 pub mod squashfs;

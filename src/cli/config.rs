@@ -1,0 +1,74 @@
+use super::failure::Failure;
+use super::{Common, output, source_date_epoch};
+use applbuild::fleet::{ConfigFormat, ConfigImage};
+use clap::{Args, Subcommand, ValueEnum};
+use serde_json::json;
+use std::path::PathBuf;
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make a node's config partition as an image to put on a disk, a stick or a CD
+    Image(Image),
+}
+
+const DETAILS: &str = "\
+The image holds appliance.toml (the marker), local/ from pservers/NODE/, and global/ from global/.
+Owners become root; files are 644 (755 where executable), folders 755, ssh_host_*_key 600.
+pservers/NODE/modes says otherwise, a line an entry: PATH OWNER MODE, for example
+  etc/ssl/private/**   root:ssl-cert   0640
+ext4 and vfat come as a GPT disk with one partition of the appliance's type; iso is a whole
+volume, for a CD. A vfat config keeps its links in the marker and its modes in local/modes.";
+
+#[derive(Debug, Args)]
+#[command(after_help = DETAILS)]
+pub struct Image {
+    /// The node: a folder in the fleet's pservers/
+    #[arg(long)]
+    node: String,
+    /// The fleet's folder
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    fleet: PathBuf,
+    /// File system of the partition
+    #[arg(long, value_enum, default_value_t = Format::Ext4)]
+    format: Format,
+    /// The file to write
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Format {
+    Ext4,
+    Vfat,
+    Iso,
+}
+
+impl From<Format> for ConfigFormat {
+    fn from(format: Format) -> Self {
+        match format {
+            Format::Ext4 => Self::Ext4,
+            Format::Vfat => Self::Vfat,
+            Format::Iso => Self::Iso,
+        }
+    }
+}
+
+pub fn run(common: &Common, command: Command) -> Result<(), Failure> {
+    let Command::Image(image) = command;
+    let request =
+        ConfigImage { node: image.node, format: image.format.into(), partition: 1, time: source_date_epoch()? };
+    let written = request.write(&image.fleet, &image.output).map_err(Failure::from_fleet)?;
+    if common.json {
+        let fields =
+            json!({"file": image.output, "node": request.node, "size": written.size, "warnings": written.warnings});
+        output::event("config-image", fields);
+        return Ok(());
+    }
+    for warning in &written.warnings {
+        eprintln!("warning: {warning}");
+    }
+    let shown = image.output.display();
+    output::text(format_args!("{shown}: the config of {}, {} KiB\n", request.node, written.size / 1024));
+    output::text(format_args!("next: applbuild boot images/IMAGE.iso --config {shown}\n"));
+    Ok(())
+}

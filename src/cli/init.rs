@@ -1,0 +1,26 @@
+use super::failure::Failure;
+use super::{Common, output};
+use applbuild::fleet;
+use clap::Args;
+use serde_json::json;
+use std::path::PathBuf;
+
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// A new or empty folder; a fresh checkout of an empty repository will do
+    folder: PathBuf,
+}
+
+pub fn run(common: &Common, arguments: &Arguments) -> Result<(), Failure> {
+    let folder = &arguments.folder;
+    let made = fleet::init(folder).map_err(Failure::from_fleet)?;
+    if common.json {
+        output::event("fleet", json!({"folder": folder, "files": made}));
+        return Ok(());
+    }
+    let shown = folder.display();
+    output::text(format_args!("{shown}: a fleet with the node node1, {} files; read {shown}/README.md\n", made.len()));
+    output::text(format_args!("next: put it under version control, then\n"));
+    output::text(format_args!("      applbuild config image --fleet {shown} --node node1 -o node1.img\n"));
+    Ok(())
+}

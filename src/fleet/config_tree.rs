@@ -1,0 +1,241 @@
+//! A node's config as a tree: the marker, `local/` and `global/`.
+
+use super::{FleetError, GLOBAL, NODES};
+use crate::tree::{Kind, Metadata, Node, Tree, TreePath};
+use appliance_contract::marker::{self, Marker, NodeName, Role};
+use appliance_contract::modes::{self, Modes};
+use std::path::{Path, PathBuf};
+
+/// The agent's bound on `local/etc`, which it copies into memory.
+pub const MAX_LOCAL_ETC: u64 = 64 << 20;
+
+/// Folders that version control keeps in a checkout.
+const NOT_CONFIG: &[&str] = &[".git", ".svn", ".hg", ".gitignore", ".gitattributes"];
+
+#[derive(Debug)]
+pub struct ConfigTree {
+    pub node: NodeName,
+    pub tree: Tree,
+}
+
+impl ConfigTree {
+    /// Reads node `name` of the fleet in `fleet`. Owners become root's, files 644 or
+    /// 755, folders 755, private ssh host keys 600, and `modes` says otherwise where it does.
+    pub fn read(fleet: &Path, name: &str, time: i64) -> Result<Self, FleetError> {
+        let node: NodeName = name.parse()?;
+        let nodes = fleet.join(NODES);
+        if !nodes.is_dir() {
+            return Err(FleetError::NoFleet { folder: fleet.to_owned() });
+        }
+        let folder = nodes.join(name);
+        if !folder.is_dir() {
+            return Err(FleetError::NoNode { name: name.to_owned(), hint: nearest(&nodes, name), folder: nodes });
+        }
+        let directory = || Node::directory(Metadata::new(0o755).with_mtime(time));
+        let mut tree = Tree::new(Metadata::new(0o755).with_mtime(time));
+        let marker = marker_text(&folder, &node)?;
+        let place = |path: &str| TreePath::parse(path).map_err(crate::tree::TreeError::from);
+        tree.insert(&place(marker::FILE_NAME)?, Node::file(Metadata::new(0o644).with_mtime(time), marker.into()))?;
+        tree.insert(&place("local")?, directory())?;
+        let mut local = Source { tree: Tree::from_folder(&folder)?, folder, time, modes: None };
+        local.read_modes()?;
+        local.check_size()?;
+        local.copy_into(&mut tree, "local", &[marker::FILE_NAME])?;
+        tree.insert(&place("global")?, directory())?;
+        let global = fleet.join(GLOBAL);
+        if global.is_dir() {
+            let mut source = Source { tree: Tree::from_folder(&global)?, folder: global, time, modes: None };
+            source.read_modes()?;
+            source.copy_into(&mut tree, "global", &[])?;
+        }
+        Ok(Self { node, tree })
+    }
+}
+
+/// A folder of the checkout, on its way into the config.
+struct Source {
+    folder: PathBuf,
+    tree: Tree,
+    time: i64,
+    modes: Option<Modes>,
+}
+
+impl Source {
+    fn read_modes(&mut self) -> Result<(), FleetError> {
+        let path = self.folder.join(modes::FILE_NAME);
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(source) => return Err(FleetError::File { doing: "reading", path, source }),
+        };
+        let modes = Modes::parse(&text).map_err(|source| FleetError::Modes { path: path.clone(), source })?;
+        for entry in modes.entries() {
+            let there = TreePath::parse(entry.path()).is_ok_and(|path| self.tree.lookup(&path).is_some());
+            if !there {
+                return Err(FleetError::ModesEntry { path, entry: entry.path().to_owned() });
+            }
+        }
+        self.modes = Some(modes);
+        Ok(())
+    }
+
+    fn check_size(&self) -> Result<(), FleetError> {
+        let found = self
+            .tree
+            .walk()
+            .filter(|(path, _)| path.names().next() == Some(b"etc"))
+            .map(|(_, id)| if let Kind::File(content) = &self.tree.node(id).kind { content.len() } else { 0 })
+            .sum();
+        if found > MAX_LOCAL_ETC {
+            return Err(FleetError::TooLarge { path: self.folder.join("etc"), found, expected: MAX_LOCAL_ETC });
+        }
+        Ok(())
+    }
+
+    fn copy_into(&self, target: &mut Tree, below: &str, without: &[&str]) -> Result<(), FleetError> {
+        for (path, id) in self.tree.walk() {
+            let Some(first) = path.names().next() else { continue };
+            let left_out = |names: &[&str]| names.iter().any(|name| name.as_bytes() == first);
+            let version_control = path.names().any(|name| NOT_CONFIG.iter().any(|other| other.as_bytes() == name));
+            if version_control || left_out(without) {
+                continue;
+            }
+            let source = self.tree.node(id);
+            let node = Node { metadata: self.metadata(&path, source), kind: emptied(&source.kind) };
+            let place = TreePath::parse([below.as_bytes(), &path.to_bytes()].concat());
+            target.insert(&place.map_err(crate::tree::TreeError::from)?, node)?;
+        }
+        Ok(())
+    }
+
+    fn metadata(&self, path: &TreePath, node: &Node) -> Metadata {
+        let executable = node.metadata.mode & 0o100 != 0;
+        let key = path.name().is_some_and(|name| name.starts_with(b"ssh_host_") && name.ends_with(b"_key"));
+        let mode = match node.kind {
+            Kind::Directory(_) => 0o755,
+            Kind::Symlink(_) => 0o777,
+            _ if key => 0o600,
+            _ if executable => 0o755,
+            _ => 0o644,
+        };
+        let mut metadata = Metadata::new(mode).with_mtime(self.time);
+        let relative = path.to_string();
+        let entry = self.modes.as_ref().and_then(|modes| modes.get(relative.trim_start_matches('/')));
+        if let Some(entry) = entry {
+            if let (Some(mode), false) = (entry.mode, matches!(node.kind, Kind::Symlink(_))) {
+                // The parser bounds it to 7777.
+                metadata.mode = (mode & 0o7777) as u16;
+            }
+            // Names are the image's: the agent resolves them on the node, from the same file.
+            metadata.uid = entry.user.parse().unwrap_or(0);
+            metadata.gid = entry.group.as_deref().and_then(|group| group.parse().ok()).unwrap_or(0);
+        }
+        metadata
+    }
+}
+
+/// A directory without its entries, which are inserted one by one; all else as it is.
+fn emptied(kind: &Kind) -> Kind {
+    match kind {
+        Kind::Directory(_) => Kind::Directory(std::collections::BTreeMap::new()),
+        other => other.clone(),
+    }
+}
+
+/// The node's own marker, checked, or one made from its name.
+fn marker_text(folder: &Path, node: &NodeName) -> Result<String, FleetError> {
+    let path = folder.join(marker::FILE_NAME);
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Ok(format!("schema = 1\nrole = \"host\"\nnode = \"{node}\"\nglobal-links = [\"/etc/hosts\"]\n"));
+        }
+        Err(source) => return Err(FleetError::File { doing: "reading", path, source }),
+    };
+    let marker =
+        Marker::parse(&text).map_err(|source| FleetError::Marker { path: path.clone(), source: Box::new(source) })?;
+    let mismatch =
+        |key, found: String, expected: String| FleetError::MarkerMismatch { path: path.clone(), key, found, expected };
+    if marker.node != *node {
+        return Err(mismatch("node", marker.node.to_string(), node.to_string()));
+    }
+    if marker.role != Role::Host {
+        return Err(mismatch("role", marker.role.to_string(), Role::Host.to_string()));
+    }
+    Ok(text)
+}
+
+fn nearest(nodes: &Path, name: &str) -> String {
+    let names = std::fs::read_dir(nodes).into_iter().flatten().flatten();
+    let names: Vec<String> = names.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    let closest = names.iter().map(|other| (strsim::damerau_levenshtein(name, other), other)).min();
+    match closest {
+        Some((distance, other)) if distance <= 3 => format!("; did you mean {other:?}?"),
+        _ if names.is_empty() => "; it holds none yet".to_owned(),
+        _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    fn fleet() -> tempfile::TempDir {
+        let fleet = tempfile::tempdir().unwrap();
+        let etc = fleet.path().join("pservers/web1/etc/ssh");
+        fs::create_dir_all(&etc).unwrap();
+        fs::create_dir_all(fleet.path().join("global/etc")).unwrap();
+        fs::create_dir_all(fleet.path().join("pservers/web1/.git")).unwrap();
+        fs::write(etc.join("ssh_host_ed25519_key"), "private").unwrap();
+        fs::write(etc.join("ssh_host_ed25519_key.pub"), "public").unwrap();
+        fs::write(fleet.path().join("pservers/web1/etc/secret"), "x").unwrap();
+        fs::write(fleet.path().join("global/etc/hosts"), "127.0.0.1 localhost\n").unwrap();
+        fleet
+    }
+
+    fn get<'a>(config: &'a ConfigTree, path: &str) -> Option<&'a Node> {
+        config.tree.get(&TreePath::parse(path).unwrap())
+    }
+
+    #[test]
+    fn owners_become_root_and_modes_follow_the_file() {
+        let fleet = fleet();
+        fs::write(fleet.path().join("pservers/web1/modes"), "etc/secret 7:8 0640\n").unwrap();
+        let config = ConfigTree::read(fleet.path(), "web1", 9).unwrap();
+        let mode = |path| get(&config, path).map(|node| (node.metadata.mode, node.metadata.uid, node.metadata.gid));
+        assert_eq!(mode("local/etc/ssh/ssh_host_ed25519_key"), Some((0o600, 0, 0)));
+        assert_eq!(mode("local/etc/ssh/ssh_host_ed25519_key.pub"), Some((0o644, 0, 0)));
+        assert_eq!(mode("local/etc/secret"), Some((0o640, 7, 8)));
+        assert_eq!(mode("local/etc"), Some((0o755, 0, 0)));
+        assert!(get(&config, "global/etc/hosts").is_some());
+        assert!(get(&config, "local/.git").is_none());
+        assert!(get(&config, "appliance.toml").is_some());
+        assert!(config.tree.walk().all(|(_, id)| config.tree.node(id).metadata.mtime == 9));
+    }
+
+    #[test]
+    fn bad_input_is_named() {
+        let fleet = fleet();
+        let error = |name: &str| ConfigTree::read(fleet.path(), name, 0).unwrap_err().to_string();
+        assert!(error("web2").contains("did you mean \"web1\"?"));
+        assert!(error("../x").contains("not a host name"));
+        let folder = fleet.path().join("pservers/web1");
+        fs::write(folder.join("modes"), "etc/scret root 0600\n").unwrap();
+        assert!(error("web1").contains("\"etc/scret\", which is not there"));
+        fs::remove_file(folder.join("modes")).unwrap();
+        fs::write(folder.join("appliance.toml"), "schema = 1\nrole = \"host\"\nnode = \"web9\"\n").unwrap();
+        assert!(error("web1").contains("node = \"web9\", expected \"web1\""));
+        let none = tempfile::tempdir().unwrap();
+        assert!(ConfigTree::read(none.path(), "web1", 0).unwrap_err().to_string().contains("applbuild init"));
+    }
+
+    #[test]
+    fn an_etc_beyond_the_agents_bound_is_refused_before_it_ships() {
+        let fleet = fleet();
+        let big = fs::File::create(fleet.path().join("pservers/web1/etc/big")).unwrap();
+        big.set_len(MAX_LOCAL_ETC + 1).unwrap();
+        let error = ConfigTree::read(fleet.path(), "web1", 0).unwrap_err();
+        assert!(matches!(error, FleetError::TooLarge { expected: MAX_LOCAL_ETC, .. }), "{error}");
+    }
+}

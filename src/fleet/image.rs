@@ -1,0 +1,201 @@
+//! Config partitions as files to put on a disk, a stick or a CD.
+
+use super::{ConfigTree, FleetError, fat_form};
+use crate::format::ext4::{self, Ext4Options};
+use crate::format::fat::{self, FatOptions};
+use crate::format::gpt::{self, Partition, SECTOR};
+use crate::format::iso::{self, VolumeUuid};
+use crate::tree::Tree;
+use appliance_contract::gpt_types;
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+use std::io::{Seek, SeekFrom, Write};
+use std::path::Path;
+use tempfile::NamedTempFile;
+use uuid::Uuid;
+
+/// The file system of a config partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ConfigFormat {
+    #[default]
+    Ext4,
+    Vfat,
+    /// A whole volume without a partition table: CD drives have no partitions.
+    Iso,
+}
+
+/// What to write.
+#[derive(Debug, Clone)]
+pub struct ConfigImage {
+    pub node: String,
+    pub format: ConfigFormat,
+    /// Number of the config partition; those before it are there and empty. ISO 9660 has no partitions.
+    pub partition: u32,
+    /// Seconds since 1970, of every file.
+    pub time: i64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    pub size: u64,
+    /// What the format could not hold, and what became of it.
+    pub warnings: Vec<String>,
+}
+
+/// Partitions begin at multiples of 1 MiB, right for any disk's physical blocks.
+const ALIGNMENT: u64 = 1 << 20;
+const LABEL: &str = "CONFIG";
+/// Small enough for any stick; with the crate's clusters this is FAT16.
+const SMALLEST_FAT: u64 = 16 << 20;
+
+impl ConfigImage {
+    /// Writes the image of the node in `fleet` to `file`, whole or not at all.
+    pub fn write(&self, fleet: &Path, file: &Path) -> Result<Written, FleetError> {
+        let config = ConfigTree::read(fleet, &self.node, self.time)?;
+        let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let mut out = NamedTempFile::new_in(folder).map_err(FleetError::file("making a file in", folder))?;
+        let mut warnings = Vec::new();
+        if self.format == ConfigFormat::Iso {
+            self.write_iso(&config.tree, out.as_file())?;
+        } else {
+            let bytes = match self.format {
+                ConfigFormat::Vfat => {
+                    let held = fat_form::convert(&config.tree)?;
+                    warnings = held.warnings;
+                    let options = FatOptions {
+                        size: fat_size(&held.tree),
+                        label: LABEL.to_owned(),
+                        volume_id: u32::from_be_bytes(std::array::from_fn(|index| self.guid("fat").as_bytes()[index])),
+                    };
+                    fat::build(&held.tree, &options)?
+                }
+                _ => ext4::write(&config.tree, &self.ext4_options())?,
+            };
+            self.write_disk(&bytes, &mut out).map_err(|error| error.at(file))?;
+        }
+        let writing = FleetError::file("writing", file);
+        let size = out.as_file().sync_all().and_then(|()| out.as_file().metadata()).map_err(writing)?.len();
+        // NamedTempFile makes files that only their owner may read; a config image holds keys, so that is right.
+        out.persist(file).map_err(|error| FleetError::file("renaming to", file)(error.error))?;
+        Ok(Written { size, warnings })
+    }
+
+    fn ext4_options(&self) -> Ext4Options {
+        Ext4Options { uuid: self.guid("ext4").into_bytes(), label: LABEL.to_owned(), size: None, time: self.time }
+    }
+
+    fn write_disk(&self, bytes: &[u8], out: &mut NamedTempFile) -> Result<(), DiskFailure> {
+        let mut partitions = Vec::new();
+        let mut start = ALIGNMENT;
+        for number in 1..=self.partition {
+            let ours = number == self.partition;
+            let size = if ours { (bytes.len() as u64).next_multiple_of(ALIGNMENT) } else { ALIGNMENT };
+            partitions.push(Partition {
+                type_guid: if ours { config_type() } else { LINUX_DATA },
+                guid: self.guid(&format!("partition {number}")),
+                name: if ours { "config".to_owned() } else { format!("empty {number}") },
+                first_sector: start / SECTOR,
+                last_sector: (start + size) / SECTOR - 1,
+            });
+            start += size;
+        }
+        // Room for the backup table.
+        let size = start + ALIGNMENT;
+        out.as_file().set_len(size)?;
+        gpt::write(out.as_file_mut(), size / SECTOR, self.guid("disk"), &partitions)?;
+        let offset = partitions.last().map_or(0, |partition| partition.first_sector * SECTOR);
+        out.seek(SeekFrom::Start(offset))?;
+        out.write_all(bytes)?;
+        Ok(())
+    }
+
+    fn write_iso(&self, tree: &Tree, file: &std::fs::File) -> Result<(), FleetError> {
+        let hash: [u8; 32] = Sha256::digest(self.guid("iso").as_bytes()).into();
+        let options = iso::Options {
+            label: LABEL.to_owned(),
+            created: self.time,
+            uuid: VolumeUuid::from_hash(&hash),
+            joliet: false,
+            boot: None,
+        };
+        iso::Volume::new(tree, &options)?.write(file)?;
+        Ok(())
+    }
+
+    /// A GUID of this node's own that is the same each time: version 5 (RFC 9562, 5.5), in the space of our partition type.
+    fn guid(&self, what: &str) -> Uuid {
+        Uuid::new_v5(&config_type(), format!("{}/{what}", self.node).as_bytes())
+    }
+}
+
+/// The size of a FAT file system that holds `tree`: twice its content, for clusters and for changes.
+fn fat_size(tree: &Tree) -> u32 {
+    let needed: u64 = tree
+        .walk()
+        .map(|(_, id)| match &tree.node(id).kind {
+            crate::tree::Kind::File(content) => content.len().next_multiple_of(4096) + 512,
+            _ => 4096,
+        })
+        .sum();
+    let size = SMALLEST_FAT.max(2 * needed).next_multiple_of(ALIGNMENT);
+    // `MAX_LOCAL_ETC` keeps real trees far below.
+    u32::try_from(size).unwrap_or(u32::MAX & !511)
+}
+
+/// "Linux filesystem data" (UAPI.2).
+const LINUX_DATA: Uuid = Uuid::from_u128(0x0fc6_3daf_8483_4772_8e79_3d69_d847_7de4);
+
+fn config_type() -> Uuid {
+    // A constant of ours; its form is tested.
+    Uuid::parse_str(gpt_types::CONFIG).unwrap_or_default()
+}
+
+/// What can fail between the file's bytes and the partition table.
+enum DiskFailure {
+    Io(std::io::Error),
+    Table(gpt::GptWriteError),
+}
+
+impl From<std::io::Error> for DiskFailure {
+    fn from(error: std::io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl From<gpt::GptWriteError> for DiskFailure {
+    fn from(error: gpt::GptWriteError) -> Self {
+        Self::Table(error)
+    }
+}
+
+impl DiskFailure {
+    fn at(self, file: &Path) -> FleetError {
+        match self {
+            Self::Io(source) => FleetError::file("writing", file)(source),
+            Self::Table(source) => source.into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_config_type_is_a_guid_of_ours() {
+        assert!(!config_type().is_nil());
+        assert_ne!(config_type(), LINUX_DATA);
+    }
+
+    #[test]
+    fn a_failure_leaves_no_file_and_keeps_the_old_one() {
+        let fleet = tempfile::tempdir().unwrap();
+        let file = fleet.path().join("config.img");
+        std::fs::write(&file, "old").unwrap();
+        let image = ConfigImage { node: "web1".into(), format: ConfigFormat::Ext4, partition: 1, time: 0 };
+        assert!(image.write(fleet.path(), &file).is_err());
+        assert_eq!(std::fs::read(&file).unwrap(), b"old");
+        assert_eq!(std::fs::read_dir(fleet.path()).unwrap().count(), 1);
+    }
+}

@@ -1,0 +1,68 @@
+//! A new fleet: the folders, one node that boots as it is, and checklists.
+
+use super::FleetError;
+use include_dir::{Dir, DirEntry, include_dir};
+use std::path::Path;
+
+static SKELETON: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/templates/fleet");
+
+/// Lays out a fleet in `folder`, which must be new or empty; returns the files made.
+pub fn init(folder: &Path) -> Result<Vec<String>, FleetError> {
+    let filled = match std::fs::read_dir(folder) {
+        // A folder that version control has just made holds only its own.
+        Ok(entries) => {
+            entries.flatten().any(|entry| ![".git", ".svn", ".hg"].iter().any(|name| entry.file_name() == *name))
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => false,
+        Err(source) => return Err(FleetError::file("reading", folder)(source)),
+    };
+    if filled {
+        return Err(FleetError::NotEmpty(folder.to_owned()));
+    }
+    let mut made = Vec::new();
+    write(&SKELETON, folder, &mut made)?;
+    made.sort();
+    Ok(made)
+}
+
+fn write(dir: &Dir<'_>, folder: &Path, made: &mut Vec<String>) -> Result<(), FleetError> {
+    for entry in dir.entries() {
+        let path = folder.join(entry.path());
+        let parent = if entry.as_dir().is_some() { path.as_path() } else { path.parent().unwrap_or(folder) };
+        std::fs::create_dir_all(parent).map_err(FleetError::file("making", parent))?;
+        match entry {
+            DirEntry::Dir(below) => write(below, folder, made)?,
+            DirEntry::File(file) => {
+                std::fs::write(&path, file.contents()).map_err(FleetError::file("writing", &path))?;
+                made.push(entry.path().display().to_string());
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fleet::ConfigTree;
+
+    #[test]
+    fn the_first_node_is_a_config_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let made = init(folder.path()).unwrap();
+        assert!(made.iter().any(|path| path == "pservers/node1/appliance.toml"), "{made:?}");
+        let config = ConfigTree::read(folder.path(), "node1", 0).unwrap();
+        assert_eq!(config.node.as_str(), "node1");
+        for folder_name in ["pservers", "vservers", "global", "docs"] {
+            assert!(folder.path().join(folder_name).is_dir(), "{folder_name}");
+        }
+    }
+
+    #[test]
+    fn a_folder_with_files_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join(".git")).unwrap();
+        init(folder.path()).unwrap();
+        assert!(matches!(init(folder.path()), Err(FleetError::NotEmpty(_))));
+    }
+}

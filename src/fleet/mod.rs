@@ -1,0 +1,78 @@
+//! The version-controlled folder that holds every node's config, and the
+//! config partitions made from it.
+
+mod config_tree;
+mod fat_form;
+mod image;
+mod init;
+
+pub use config_tree::{ConfigTree, MAX_LOCAL_ETC};
+pub use image::{ConfigFormat, ConfigImage, Written};
+pub use init::init;
+
+use std::path::PathBuf;
+
+/// Folders of a fleet.
+pub const NODES: &str = "pservers";
+pub const GUESTS: &str = "vservers";
+pub const GLOBAL: &str = "global";
+pub const DOCUMENTS: &str = "docs";
+
+#[derive(Debug, thiserror::Error)]
+pub enum FleetError {
+    #[error("{doing} {path}: {source}", path = path.display())]
+    File { doing: &'static str, path: PathBuf, source: std::io::Error },
+    #[error("{folder} is no fleet: expected a folder {NODES} in it; make one with: applbuild init {folder}", folder = folder.display())]
+    NoFleet { folder: PathBuf },
+    #[error("there is no node {name:?} in {folder}{hint}", folder = folder.display())]
+    NoNode { name: String, folder: PathBuf, hint: String },
+    #[error("node name: {0}")]
+    NodeName(#[from] appliance_contract::marker::NodeNameError),
+    #[error("in {path}: {source}", path = path.display())]
+    Marker { path: PathBuf, source: Box<toml::de::Error> },
+    #[error("{path} says {key} = {found:?}, expected {expected:?}, as its folder has it", path = path.display())]
+    MarkerMismatch { path: PathBuf, key: &'static str, found: String, expected: String },
+    #[error("in {path}: {source}", path = path.display())]
+    Modes { path: PathBuf, source: appliance_contract::modes::ModesError },
+    #[error("{path} names {entry:?}, which is not there", path = path.display())]
+    ModesEntry { path: PathBuf, entry: String },
+    #[error("{path} holds {found} bytes, at most {expected} fit into a node's memory", path = path.display())]
+    TooLarge { path: PathBuf, found: u64, expected: u64 },
+    #[error(transparent)]
+    Tree(#[from] crate::tree::TreeError),
+    #[error(transparent)]
+    Ext4(#[from] crate::format::ext4::Ext4Error),
+    #[error(transparent)]
+    Fat(#[from] crate::format::fat::FatError),
+    #[error(transparent)]
+    Iso(#[from] crate::format::iso::IsoError),
+    #[error(transparent)]
+    Gpt(#[from] crate::format::gpt::GptWriteError),
+    #[error("writing a marker: {source}")]
+    MarkerText { source: toml::ser::Error },
+    #[error("{} holds files already; name a new or an empty folder", .0.display())]
+    NotEmpty(PathBuf),
+}
+
+impl FleetError {
+    fn file(doing: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::File { doing, path, source }
+    }
+}
+
+/// The names of the fleet's nodes, sorted.
+pub fn nodes(fleet: &std::path::Path) -> Result<Vec<String>, FleetError> {
+    let folder = fleet.join(NODES);
+    let entries = match std::fs::read_dir(&folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Err(FleetError::NoFleet { folder: fleet.to_owned() });
+        }
+        Err(source) => return Err(FleetError::file("reading", folder)(source)),
+    };
+    let folders = entries.flatten().filter(|entry| entry.path().is_dir());
+    let mut names: Vec<String> = folders.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    names.sort();
+    Ok(names)
+}

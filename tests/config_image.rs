@@ -1,0 +1,115 @@
+//! Config partitions, judged by the file systems' own checkers.
+
+use applbuild::fleet::{self, ConfigFormat, ConfigImage, Written};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Runs a judge; a missing one fails with the line that installs it.
+fn judge(program: &str, package: &str, arguments: &[&str]) -> String {
+    let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default());
+    let output = Command::new(program)
+        .args(arguments)
+        .env("PATH", path)
+        .env("LC_ALL", "C")
+        .output()
+        .unwrap_or_else(|error| panic!("starting {program}: {error}; install it: apt install {package}"));
+    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{program} {arguments:?}: {}\n{text}", output.status);
+    text
+}
+
+struct Fleet {
+    folder: tempfile::TempDir,
+}
+
+impl Fleet {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fleet::init(folder.path()).unwrap();
+        let ssh = folder.path().join("pservers/node1/etc/ssh");
+        std::fs::write(ssh.join("ssh_host_ed25519_key"), "private\n").unwrap();
+        Self { folder }
+    }
+
+    fn image(&self, format: ConfigFormat, partition: u32) -> (PathBuf, Written) {
+        let file = self.folder.path().join(format!("{format:?}-{partition}.img"));
+        let image = ConfigImage { node: "node1".into(), format, partition, time: 1_700_000_000 };
+        let written = image.write(self.folder.path(), &file).unwrap();
+        (file, written)
+    }
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// Copies partition `number` out of `disk`, found where sgdisk says that it is.
+fn partition(disk: &Path, number: u32) -> tempfile::NamedTempFile {
+    let info = judge("sgdisk", "gdisk", &["-i", &number.to_string(), text(disk)]);
+    assert!(info.contains("6F9A1B52-3C8E-4D07-A1F4-5B0C9E72D3A8"), "{info}");
+    let sector = |what: &str| -> usize {
+        let line = info.lines().find(|line| line.starts_with(what)).unwrap_or_else(|| panic!("{what} in {info}"));
+        line.split_whitespace().nth(2).unwrap().parse().unwrap()
+    };
+    let bytes = std::fs::read(disk).unwrap();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), &bytes[sector("First sector") * 512..(sector("Last sector") + 1) * 512]).unwrap();
+    file
+}
+
+#[test]
+fn ext4_is_clean_and_holds_owners_and_modes() {
+    let fleet = Fleet::new();
+    let (disk, written) = fleet.image(ConfigFormat::Ext4, 1);
+    assert_eq!(written.warnings, Vec::<String>::new());
+    assert_eq!(written.size, std::fs::metadata(&disk).unwrap().len());
+    judge("sgdisk", "gdisk", &["-v", text(&disk)]);
+    let partition = partition(&disk, 1);
+    judge("e2fsck", "e2fsprogs", &["-fn", text(partition.path())]);
+    let debugfs = |request: &str| judge("debugfs", "e2fsprogs", &["-R", request, text(partition.path())]);
+    let key = debugfs("stat /local/etc/ssh/ssh_host_ed25519_key");
+    assert!(key.contains("Mode:  0600") && key.contains("User:     0   Group:     0"), "{key}");
+    assert!(debugfs("cat /appliance.toml").contains("node = \"node1\""));
+}
+
+#[test]
+fn fat_is_clean_on_a_third_partition_too() {
+    let fleet = Fleet::new();
+    let (disk, _) = fleet.image(ConfigFormat::Vfat, 3);
+    judge("sgdisk", "gdisk", &["-v", text(&disk)]);
+    let partition = partition(&disk, 3);
+    judge("fsck.fat", "dosfstools", &["-n", text(partition.path())]);
+    let listed = judge("mdir", "mtools", &["-/", "-b", "-i", text(partition.path()), "::"]);
+    assert!(listed.contains("ssh_host_ed25519_key"), "{listed}");
+}
+
+#[test]
+fn iso_is_a_whole_volume_with_rock_ridge_modes() {
+    let fleet = Fleet::new();
+    let (disc, _) = fleet.image(ConfigFormat::Iso, 1);
+    let listed = judge("xorriso", "xorriso", &["-indev", text(&disc), "-find", "/local/etc/ssh", "-exec", "lsdl"]);
+    let key = listed.lines().find(|line| line.contains("ssh_host_ed25519_key'")).unwrap_or_else(|| panic!("{listed}"));
+    assert!(key.starts_with("-rw-------"), "{key}");
+}
+
+#[test]
+fn the_same_fleet_gives_the_same_bytes_and_another_node_other_guids() {
+    let fleet = Fleet::new();
+    for (format, partition) in [(ConfigFormat::Ext4, 1), (ConfigFormat::Vfat, 2), (ConfigFormat::Iso, 1)] {
+        let first = std::fs::read(fleet.image(format, partition).0).unwrap();
+        assert!(first == std::fs::read(fleet.image(format, partition).0).unwrap(), "{format:?}");
+    }
+    let (disk, _) = fleet.image(ConfigFormat::Ext4, 1);
+    let guid = |disk: &Path| {
+        let info = judge("sgdisk", "gdisk", &["-p", text(disk)]);
+        info.lines().find(|line| line.starts_with("Disk identifier")).unwrap().to_owned()
+    };
+    let node1 = guid(&disk);
+    let nodes = fleet.folder.path().join("pservers");
+    std::fs::rename(nodes.join("node1"), nodes.join("node2")).unwrap();
+    std::fs::remove_file(nodes.join("node2/appliance.toml")).unwrap();
+    let file = fleet.folder.path().join("node2.img");
+    let image = ConfigImage { node: "node2".into(), format: ConfigFormat::Ext4, partition: 1, time: 1_700_000_000 };
+    image.write(fleet.folder.path(), &file).unwrap();
+    assert_ne!(node1, guid(&file));
+}
