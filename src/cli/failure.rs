@@ -1,6 +1,8 @@
+use applbuild::fleet::FleetError;
 use applbuild::profile::ProfileError;
 use miette::Report;
 use serde_json::{Value, json};
+use std::path::Path;
 use std::process::ExitCode;
 
 /// Why a command did not do what it was asked for.
@@ -15,6 +17,31 @@ impl Failure {
     /// For errors that know no diagnostics; their sources are printed below them.
     pub fn plain(error: impl std::error::Error + Send + Sync + 'static) -> Self {
         Self::Failed(Report::from_err(error))
+    }
+
+    /// For errors in files that the user wrote.
+    pub fn input(error: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self::Input(Report::from_err(error))
+    }
+
+    pub fn text(message: String) -> Self {
+        Self::Failed(Report::msg(message))
+    }
+
+    pub fn reading(path: &Path, error: std::io::Error) -> Self {
+        Self::text(format!("reading {}: {error}", path.display()))
+    }
+
+    pub fn writing(path: &Path, error: std::io::Error) -> Self {
+        Self::text(format!("writing {}: {error}", path.display()))
+    }
+
+    /// A fleet is the user's own files, but for what the machine refuses.
+    pub fn from_fleet(error: FleetError) -> Self {
+        match error {
+            FleetError::File { .. } => Self::plain(error),
+            _ => Self::input(error),
+        }
     }
 
     fn report(&self) -> &Report {

@@ -1,11 +1,15 @@
 //! The command line: a file for each command, which turns flags into requests
 //! and prints what comes back.
 
+mod boot;
 mod completions;
+mod config;
 mod failure;
+mod init;
 mod man;
 mod output;
 mod profile;
+mod test;
 
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -45,6 +49,15 @@ enum Command {
     /// Look at profiles
     #[command(subcommand)]
     Profile(profile::Command),
+    /// Boot an image in QEMU, with its console on this terminal
+    Boot(boot::Arguments),
+    /// Run boot scenarios on an image, in QEMU
+    Test(test::Arguments),
+    /// Make config partitions
+    #[command(subcommand)]
+    Config(config::Command),
+    /// Lay out a fleet: the folder that holds every node's config
+    Init(init::Arguments),
     /// Print the completions for a shell
     Completions(completions::Arguments),
     /// Write the manual pages into a folder
@@ -57,6 +70,10 @@ pub fn run() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.command {
         Command::Profile(command) => profile::run(&cli.common, command),
+        Command::Boot(arguments) => boot::run(&cli.common, &arguments),
+        Command::Test(arguments) => test::run(&cli.common, &arguments),
+        Command::Config(command) => config::run(&cli.common, command),
+        Command::Init(arguments) => init::run(&cli.common, &arguments),
         Command::Completions(arguments) => completions::run(&arguments),
         Command::Man(arguments) => man::run(&arguments),
     };
@@ -66,5 +83,15 @@ pub fn run() -> ExitCode {
             failure.print(cli.common.json);
             failure.exit_code()
         }
+    }
+}
+
+/// The time of files that have none of their own: SOURCE_DATE_EPOCH, else 2026-01-01; never the clock's.
+fn source_date_epoch() -> Result<i64, failure::Failure> {
+    match std::env::var("SOURCE_DATE_EPOCH") {
+        Err(_) => Ok(1_767_225_600),
+        Ok(text) => text.parse().map_err(|_| {
+            failure::Failure::text(format!("SOURCE_DATE_EPOCH: found {text:?}, expected seconds since 1970"))
+        }),
     }
 }

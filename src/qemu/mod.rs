@@ -1,1 +1,33 @@
-//! qemu
+//! A virtual machine in QEMU: its command line, its serial console, and
+//! scenarios that say what must appear there.
+
+pub mod accelerator;
+pub mod console;
+pub mod damage;
+pub mod error;
+pub mod firmware;
+pub mod machine;
+pub mod monitor;
+pub mod runner;
+pub mod scenario;
+pub mod suite;
+pub mod terminal;
+
+pub use accelerator::Accelerator;
+pub use error::QemuError;
+pub use firmware::Firmware;
+pub use machine::{Bus, Drive, Machine};
+
+use std::path::PathBuf;
+
+/// Debian's and most other distributions' name of the program.
+pub const PROGRAM: &str = "qemu-system-x86_64";
+
+/// Finds QEMU on `PATH`.
+pub fn find() -> Result<PathBuf, QemuError> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .map(|folder| folder.join(PROGRAM))
+        .find(|candidate| candidate.is_file())
+        .ok_or(QemuError::NotInstalled)
+}

@@ -1,0 +1,109 @@
+use super::failure::Failure;
+use super::{Common, source_date_epoch};
+use applbuild::fleet::{self, ConfigFormat, ConfigImage};
+use applbuild::qemu::{self, Accelerator, Bus, Drive, Firmware, Machine};
+use clap::{Args, ValueEnum};
+use std::path::{Path, PathBuf};
+
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// The image, as `applbuild iso` wrote it
+    image: PathBuf,
+    /// A config partition: an image file, or a fleet's folder to make one from
+    #[arg(long, value_name = "FILE|DIR")]
+    config: Option<PathBuf>,
+    /// Which node of the fleet it is, where the fleet has several
+    #[arg(long, requires = "config")]
+    node: Option<String>,
+    #[arg(long, value_enum, default_value_t = FirmwareChoice::Bios)]
+    firmware: FirmwareChoice,
+    /// What the machine sees the image as
+    #[arg(long = "as", value_enum, default_value_t = Attached::Cd)]
+    attached: Attached,
+    /// Port of this machine that leads to the booted machine's ssh
+    #[arg(long, value_name = "PORT")]
+    ssh: Option<u16>,
+    /// Memory in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 2048)]
+    memory: u32,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum FirmwareChoice {
+    Bios,
+    Uefi,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Attached {
+    Cd,
+    Usb,
+    Disk,
+}
+
+pub fn run(_: &Common, arguments: &Arguments) -> Result<(), Failure> {
+    let qemu = qemu::find().map_err(Failure::plain)?;
+    std::fs::File::open(&arguments.image).map_err(|source| Failure::reading(&arguments.image, source))?;
+    let folder = tempfile::tempdir().map_err(|source| Failure::reading(&std::env::temp_dir(), source))?;
+    let mut drives = vec![Drive {
+        name: "medium".to_owned(),
+        file: arguments.image.clone(),
+        bus: match arguments.attached {
+            Attached::Cd => Bus::Cd,
+            Attached::Usb => Bus::Usb,
+            Attached::Disk => Bus::Sata,
+        },
+        keep_writes: false,
+        boot_index: Some(0),
+    }];
+    if let Some(config) = &arguments.config {
+        let file = config_file(config, arguments.node.as_deref(), folder.path())?;
+        drives.push(Drive { name: "config".to_owned(), file, bus: Bus::Virtio, keep_writes: false, boot_index: None });
+    }
+    let accelerator = Accelerator::probe(&qemu);
+    let machine = Machine {
+        firmware: match arguments.firmware {
+            FirmwareChoice::Bios => Firmware::Bios,
+            FirmwareChoice::Uefi => Firmware::Uefi,
+        },
+        accelerator,
+        memory_mib: arguments.memory,
+        drives,
+        ssh_port: arguments.ssh,
+        monitor: None,
+    };
+    eprintln!("booting {} in QEMU by {}; Ctrl-A, then x, ends it", arguments.image.display(), accelerator.name());
+    if let Some(port) = arguments.ssh {
+        eprintln!("ssh -p {port} root@127.0.0.1 reaches it, with a key that its config allows");
+    }
+    let status = qemu::terminal::run(&qemu, &machine).map_err(Failure::plain)?;
+    if status.success() { Ok(()) } else { Err(Failure::text(format!("QEMU ended with {status}"))) }
+}
+
+/// The config image named, or one made from the fleet in the folder named.
+fn config_file(config: &Path, node: Option<&str>, folder: &Path) -> Result<PathBuf, Failure> {
+    if !config.is_dir() {
+        std::fs::File::open(config).map_err(|source| Failure::reading(config, source))?;
+        return Ok(config.to_owned());
+    }
+    let node = match node {
+        Some(node) => node.to_owned(),
+        None => only_node(config)?,
+    };
+    let file = folder.join("config.img");
+    let image = ConfigImage { node, format: ConfigFormat::Ext4, partition: 1, time: source_date_epoch()? };
+    image.write(config, &file).map_err(Failure::from_fleet)?;
+    Ok(file)
+}
+
+fn only_node(fleet: &Path) -> Result<String, Failure> {
+    let mut names = fleet::nodes(fleet).map_err(Failure::from_fleet)?;
+    match (names.pop(), names.as_slice()) {
+        (Some(name), []) => Ok(name),
+        (None, _) => Err(Failure::text(format!("{} holds no node", fleet.join(fleet::NODES).display()))),
+        (Some(last), others) => {
+            let known = [others, &[last]].concat().join(", ");
+            Err(Failure::text(format!("{} holds several nodes ({known}); say which: --node NAME", fleet.display())))
+        }
+    }
+}

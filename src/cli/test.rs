@@ -1,0 +1,82 @@
+use super::failure::Failure;
+use super::{Common, output};
+use applbuild::qemu;
+use applbuild::qemu::runner::Setting;
+use applbuild::qemu::suite::{self, Suite};
+use clap::Args;
+use serde_json::json;
+use std::path::PathBuf;
+
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// The image, as `applbuild iso` wrote it
+    image: PathBuf,
+    /// Scenarios to run; all of them where none is named
+    scenarios: Vec<String>,
+    /// Folder of scenarios [default: ci/scenarios below --root, else those that this program carries]
+    #[arg(long, value_name = "DIR")]
+    from: Option<PathBuf>,
+    /// How many machines run at once; each takes 2 GiB and a processor
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    jobs: usize,
+    /// Also write the results as JUnit XML
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
+    /// Where the consoles' logs go [default: a folder `console` beside the image]
+    #[arg(long, value_name = "DIR")]
+    logs: Option<PathBuf>,
+}
+
+pub fn run(common: &Common, arguments: &Arguments) -> Result<(), Failure> {
+    let qemu = qemu::find().map_err(Failure::plain)?;
+    std::fs::File::open(&arguments.image).map_err(|source| Failure::reading(&arguments.image, source))?;
+    let extracted = tempfile::tempdir().map_err(|source| Failure::reading(&std::env::temp_dir(), source))?;
+    let own = common.root.join("ci/scenarios");
+    let folder = match &arguments.from {
+        Some(folder) => folder.clone(),
+        None if own.is_dir() => own,
+        None => {
+            suite::extract(extracted.path()).map_err(Failure::plain)?;
+            extracted.path().to_owned()
+        }
+    };
+    let suite = Suite::read(&folder, &arguments.scenarios).map_err(Failure::input)?;
+    let setting = Setting {
+        qemu,
+        image: arguments.image.clone(),
+        fleet: folder.join(suite::FLEET),
+        logs: arguments.logs.clone().unwrap_or_else(|| arguments.image.with_file_name("console")),
+    };
+    let results = suite.run(&setting, arguments.jobs, &|name, outcome| {
+        let seconds = outcome.took.as_secs_f64();
+        let milestones: Vec<_> =
+            outcome.milestones.iter().map(|(text, at)| json!({"text": text, "seconds": at.as_secs_f64()})).collect();
+        if common.json {
+            let fields =
+                json!({"name": name, "failure": outcome.failure, "seconds": seconds, "milestones": milestones});
+            output::event("scenario", fields);
+        } else if let Some(failure) = &outcome.failure {
+            eprintln!("{name}: {failure}\n  the console's last lines:");
+            outcome.tail.iter().for_each(|line| eprintln!("  | {line}"));
+        } else {
+            eprintln!("{name}: passed in {seconds:.0} s");
+        }
+    });
+    if let Some(file) = &arguments.junit {
+        std::fs::write(file, suite::junit(&results)).map_err(|source| Failure::writing(file, source))?;
+    }
+    let failed = results.iter().filter(|(_, outcome)| outcome.failure.is_some()).count();
+    if !common.json {
+        output::text(suite::table(&results));
+        output::text(format_args!(
+            "{} passed, {failed} failed; logs in {}\n",
+            results.len() - failed,
+            setting.logs.display()
+        ));
+    }
+    match failed {
+        0 if results.is_empty() => Err(Failure::text(format!("{} holds no scenario", folder.display()))),
+        0 => Ok(()),
+        _ => Err(Failure::text(format!("{failed} of {} scenarios failed", results.len()))),
+    }
+}

@@ -1,0 +1,30 @@
+use std::io;
+use std::path::PathBuf;
+
+/// What keeps a virtual machine from doing what it was asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum QemuError {
+    #[error("{} is not on PATH; install it: apt install qemu-system-x86 ovmf", super::PROGRAM)]
+    NotInstalled,
+    #[error("no {what} firmware found, looked for {looked}; install it: apt install ovmf")]
+    NoFirmware { what: &'static str, looked: String },
+    #[error("{doing} {path}: {source}", path = path.display())]
+    File { doing: &'static str, path: PathBuf, source: io::Error },
+    #[error("starting {}: {source}", super::PROGRAM)]
+    Start { source: io::Error },
+    #[error("talking to QEMU's monitor: {source}")]
+    MonitorIo { source: io::Error },
+    #[error("QEMU's monitor refused {command}: {answer}")]
+    Monitor { command: String, answer: String },
+    #[error("no drive is named {name:?} in this scenario, expected one of {known}")]
+    NoDrive { name: String, known: String },
+    #[error("changing a byte of {path} in the image: {reason}")]
+    Damage { path: String, reason: String },
+}
+
+impl QemuError {
+    pub(super) fn file(doing: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::File { doing, path, source }
+    }
+}

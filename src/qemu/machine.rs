@@ -1,0 +1,177 @@
+use super::firmware::Flash;
+use super::{Accelerator, Firmware, QemuError};
+use serde::Deserialize;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+/// How a drive is attached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Bus {
+    /// A CD drive on SATA.
+    Cd,
+    /// A USB stick.
+    Usb,
+    /// A SATA disk (AHCI).
+    Sata,
+    Virtio,
+}
+
+#[derive(Debug, Clone)]
+pub struct Drive {
+    /// Also QEMU's id: letters, digits and hyphens.
+    pub name: String,
+    pub file: PathBuf,
+    pub bus: Bus,
+    /// Whether writes reach `file`; otherwise they go to a temporary overlay.
+    pub keep_writes: bool,
+    /// Position in the firmware's boot order, from 0; `None`: not booted from.
+    pub boot_index: Option<u32>,
+}
+
+/// What QEMU is to emulate. `Machine::command` is pure, so that it can be tested.
+#[derive(Debug, Clone)]
+pub struct Machine {
+    pub firmware: Firmware,
+    pub accelerator: Accelerator,
+    pub memory_mib: u32,
+    pub drives: Vec<Drive>,
+    /// Port of this machine on which the guest's port 22 answers.
+    pub ssh_port: Option<u16>,
+    /// QEMU's control socket.
+    pub monitor: Option<PathBuf>,
+}
+
+impl Machine {
+    /// QEMU's arguments, without the program. `folder` receives this machine's UEFI variables.
+    pub fn command(&self, folder: &Path) -> Result<Vec<OsString>, QemuError> {
+        let flash = self.firmware.flash()?;
+        if let Some(flash) = &flash {
+            let copy = variables(folder);
+            std::fs::copy(&flash.variables, &copy).map_err(QemuError::file("copying UEFI variables to", &copy))?;
+        }
+        Ok(self.arguments(flash.as_ref(), folder))
+    }
+
+    fn arguments(&self, flash: Option<&Flash>, folder: &Path) -> Vec<OsString> {
+        let mut arguments: Vec<OsString> = Vec::new();
+        let mut add = |words: &[&str]| arguments.extend(words.iter().map(OsString::from));
+        add(&["-nodefaults", "-no-reboot", "-display", "none", "-smp", "1", "-m", &format!("{}M", self.memory_mib)]);
+        match self.accelerator {
+            Accelerator::Kvm => add(&["-accel", "kvm", "-cpu", "host"]),
+            // Without SMAP and XSAVE: QEMU 7.2's emulation of either breaks a Xen host.
+            // The translation buffer's bound keeps a machine's memory near 1.3 GB.
+            Accelerator::Tcg => add(&["-accel", "tcg,tb-size=128", "-cpu", "max,-smap,-xsave"]),
+        }
+        // OVMF keeps Secure Boot's variables from the guest only in system management mode.
+        let secure = self.firmware == Firmware::SecureBoot;
+        add(&["-machine", if secure { "q35,smm=on" } else { "q35" }]);
+        if secure {
+            add(&["-global", "driver=cfi.pflash01,property=secure,value=on"]);
+        }
+        add(&["-device", "VGA", "-device", "qemu-xhci,id=usb", "-device", "virtio-rng-pci"]);
+        let forward = self.ssh_port.map(|port| format!(",hostfwd=tcp:127.0.0.1:{port}-:22")).unwrap_or_default();
+        add(&["-netdev", &format!("user,id=net0{forward}"), "-device", "virtio-net-pci,netdev=net0"]);
+        let mut add_with = |option: &str, text: String, path: &Path| {
+            let mut value = OsString::from(text);
+            value.push(escape(path));
+            arguments.extend([OsString::from(option), value]);
+        };
+        if let Some(flash) = flash {
+            add_with("-drive", "if=pflash,format=raw,unit=0,readonly=on,file=".to_owned(), &flash.code);
+            add_with("-drive", "if=pflash,format=raw,unit=1,file=".to_owned(), &variables(folder));
+        }
+        for drive in &self.drives {
+            add_with("-drive", drive.backend(), &drive.file);
+        }
+        if let Some(monitor) = &self.monitor {
+            add_with("-qmp", "unix:".to_owned(), monitor);
+            if let Some(last) = arguments.last_mut() {
+                last.push(",server=on,wait=off");
+            }
+        }
+        for drive in &self.drives {
+            arguments.extend(["-device".into(), drive.device().into()]);
+        }
+        arguments
+    }
+}
+
+fn variables(folder: &Path) -> PathBuf {
+    folder.join("uefi-variables.fd")
+}
+
+/// QEMU reads a comma in an option's value as its end unless it is doubled.
+fn escape(path: &Path) -> String {
+    path.to_string_lossy().replace(',', ",,")
+}
+
+impl Drive {
+    fn backend(&self) -> String {
+        let write = match (self.bus, self.keep_writes) {
+            (Bus::Cd, _) => "readonly=on",
+            (_, true) => "snapshot=off",
+            (_, false) => "snapshot=on",
+        };
+        format!("if=none,format=raw,id={},{write},file=", self.name)
+    }
+
+    fn device(&self) -> String {
+        let name = &self.name;
+        let driver = match self.bus {
+            Bus::Cd => "ide-cd",
+            Bus::Usb => "usb-storage,bus=usb.0,removable=on",
+            Bus::Sata => "ide-hd",
+            Bus::Virtio => "virtio-blk-pci",
+        };
+        let boot = self.boot_index.map(|index| format!(",bootindex={index}")).unwrap_or_default();
+        format!("{driver},drive={name},id={name}-device,serial={name}{boot}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn machine(firmware: Firmware) -> Machine {
+        let drive = |name: &str, bus, boot_index| Drive {
+            name: name.into(),
+            file: format!("/images/{name},v1.img").into(),
+            bus,
+            keep_writes: false,
+            boot_index,
+        };
+        Machine {
+            firmware,
+            accelerator: Accelerator::Tcg,
+            memory_mib: 2048,
+            drives: vec![drive("medium", Bus::Cd, Some(0)), drive("config", Bus::Sata, None)],
+            ssh_port: Some(2222),
+            monitor: Some("/run/qmp".into()),
+        }
+    }
+
+    fn line(machine: &Machine) -> String {
+        let flash = Flash { code: "/ovmf/code".into(), variables: "/ovmf/vars".into() };
+        let flash = (machine.firmware != Firmware::Bios).then_some(&flash);
+        machine.arguments(flash, Path::new("/work")).join(" ".as_ref()).into_string().unwrap()
+    }
+
+    #[test]
+    fn a_medium_is_never_written_and_commas_are_doubled() {
+        let line = line(&machine(Firmware::Bios));
+        assert!(line.contains("if=none,format=raw,id=medium,readonly=on,file=/images/medium,,v1.img"), "{line}");
+        assert!(line.contains("id=config,snapshot=on,file=/images/config,,v1.img"), "{line}");
+        assert!(line.contains("ide-cd,drive=medium,id=medium-device,serial=medium,bootindex=0"), "{line}");
+        assert!(line.contains("hostfwd=tcp:127.0.0.1:2222-:22"), "{line}");
+        assert!(line.contains("unix:/run/qmp,server=on,wait=off"), "{line}");
+        assert!(!line.contains("pflash"), "{line}");
+    }
+
+    #[test]
+    fn secure_boot_guards_its_variables_by_smm() {
+        let line = line(&machine(Firmware::SecureBoot));
+        assert!(line.contains("q35,smm=on"), "{line}");
+        assert!(line.contains("unit=1,file=/work/uefi-variables.fd"), "{line}");
+    }
+}

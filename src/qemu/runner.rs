@@ -1,0 +1,224 @@
+//! Runs one scenario: makes its drives, starts the machine, walks its steps.
+
+use super::console::{Console, FAILURES, Waited};
+use super::monitor::Monitor;
+use super::scenario::{Scenario, ScenarioDrive, Step};
+use super::{Accelerator, Drive, Machine, QemuError, damage};
+use crate::fleet::{ConfigImage, FleetError};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// How long QEMU may take to end after its console has closed.
+const EXIT_BOUND: Duration = Duration::from_secs(30);
+
+/// The time of the files in a scenario's config partitions: 2026-01-01.
+const CONFIG_TIME: i64 = 1_767_225_600;
+
+/// What a scenario needs from outside.
+#[derive(Debug, Clone)]
+pub struct Setting {
+    pub qemu: PathBuf,
+    pub image: PathBuf,
+    /// The fleet that the scenarios' nodes come from.
+    pub fleet: PathBuf,
+    /// Receives the console's log; a scenario's own files lie in a temporary folder.
+    pub logs: PathBuf,
+}
+
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// `None`: passed.
+    pub failure: Option<String>,
+    pub took: Duration,
+    /// When each expected text came, counted from power-on.
+    pub milestones: Vec<(String, Duration)>,
+    pub tail: Vec<String>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    #[error(transparent)]
+    Qemu(#[from] QemuError),
+    #[error(transparent)]
+    Fleet(#[from] FleetError),
+}
+
+/// Runs `scenario`. An error means that it could not be run at all; that its promise was broken is an [`Outcome`].
+pub fn run(name: &str, scenario: &Scenario, setting: &Setting) -> Result<Outcome, RunError> {
+    let folder = tempfile::tempdir().map_err(QemuError::file("making a folder in", std::env::temp_dir()))?;
+    let image = medium(scenario, setting, folder.path())?;
+    let mut drives = vec![Drive {
+        name: "medium".to_owned(),
+        file: image,
+        bus: scenario.attached,
+        keep_writes: false,
+        boot_index: Some(0),
+    }];
+    let mut late = Vec::new();
+    for drive in &scenario.drives {
+        let made = make_drive(drive, setting, folder.path())?;
+        if drive.late { late.push(made) } else { drives.push(made) }
+    }
+    let socket = folder.path().join("monitor");
+    let machine = Machine {
+        firmware: scenario.firmware,
+        accelerator: Accelerator::Tcg,
+        memory_mib: scenario.memory_mib,
+        drives,
+        ssh_port: None,
+        monitor: Some(socket.clone()),
+    };
+    let mut arguments = machine.command(folder.path())?;
+    arguments.extend(["-serial".into(), "stdio".into()]);
+    std::fs::create_dir_all(&setting.logs).map_err(QemuError::file("making", &setting.logs))?;
+    let log = setting.logs.join(format!("{name}.log"));
+    let mut running = Running::start(&setting.qemu, &arguments, &log)?;
+    let mut walk = Walk { scenario, late, socket, monitor: None, milestones: Vec::new(), begun: Instant::now() };
+    let failure = walk.all(&mut running)?;
+    Ok(Outcome { failure, took: walk.begun.elapsed(), milestones: walk.milestones, tail: running.console.tail(25) })
+}
+
+/// The image itself, or a copy with the damage that the scenario wants.
+fn medium(scenario: &Scenario, setting: &Setting, folder: &Path) -> Result<PathBuf, QemuError> {
+    let image = match &scenario.image {
+        Some(other) => setting.image.with_file_name(other),
+        None => setting.image.clone(),
+    };
+    if scenario.damage.is_empty() {
+        return Ok(image);
+    }
+    let copy = folder.join("damaged.iso");
+    std::fs::copy(&image, &copy).map_err(QemuError::file("copying the image to", &copy))?;
+    for damage in &scenario.damage {
+        damage::flip_bit(&copy, &damage.file, damage.percent)?;
+    }
+    Ok(copy)
+}
+
+fn make_drive(drive: &ScenarioDrive, setting: &Setting, folder: &Path) -> Result<Drive, RunError> {
+    let file = folder.join(format!("{}.img", drive.name));
+    let image =
+        ConfigImage { node: drive.node.clone(), format: drive.format, partition: drive.partition, time: CONFIG_TIME };
+    image.write(&setting.fleet, &file)?;
+    Ok(Drive { name: drive.name.clone(), file, bus: drive.bus, keep_writes: false, boot_index: None })
+}
+
+/// A started QEMU; it ends with this value.
+struct Running {
+    child: Child,
+    input: Option<ChildStdin>,
+    console: Console,
+}
+
+impl Running {
+    fn start(qemu: &Path, arguments: &[std::ffi::OsString], log: &Path) -> Result<Self, QemuError> {
+        let errors = std::fs::File::create(log.with_extension("qemu.log")).map_err(QemuError::file("writing", log))?;
+        let mut child = Command::new(qemu)
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(errors)
+            .spawn()
+            .map_err(|source| QemuError::Start { source })?;
+        let output =
+            child.stdout.take().ok_or_else(|| QemuError::Start { source: std::io::ErrorKind::BrokenPipe.into() })?;
+        let input = child.stdin.take();
+        let console = Console::follow(output, log).map_err(QemuError::file("writing", log))?;
+        Ok(Self { child, input, console })
+    }
+
+    fn send(&mut self, text: &str) -> std::io::Result<()> {
+        // A serial terminal's Enter is a carriage return.
+        let bytes = text.replace('\n', "\r");
+        let input = self.input.as_mut().ok_or(std::io::ErrorKind::BrokenPipe)?;
+        input.write_all(bytes.as_bytes())?;
+        input.flush()
+    }
+
+    fn ended(&mut self) -> std::io::Result<bool> {
+        let bound = Instant::now() + EXIT_BOUND;
+        while Instant::now() < bound {
+            if self.child.try_wait()?.is_some() {
+                return Ok(true);
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(false)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself; nothing is left to do about an error here.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The way through a scenario's steps.
+struct Walk<'a> {
+    scenario: &'a Scenario,
+    late: Vec<Drive>,
+    socket: PathBuf,
+    monitor: Option<Monitor>,
+    milestones: Vec<(String, Duration)>,
+    begun: Instant,
+}
+
+impl Walk<'_> {
+    /// `Some` tells which step's promise was broken, and how.
+    fn all(&mut self, running: &mut Running) -> Result<Option<String>, QemuError> {
+        let mut failures = self.scenario.fail.clone();
+        if !self.scenario.expects_panic {
+            failures.extend(FAILURES.iter().map(|&text| text.to_owned()));
+        }
+        let until = self.begun + Duration::from_secs(self.scenario.bound);
+        for step in &self.scenario.steps {
+            let waited = match step {
+                Step::Expect { expect } => running.console.wait(Some(expect), &failures, until),
+                Step::Off { .. } => match running.console.wait(None, &failures, until) {
+                    Waited::Found if !running.ended().unwrap_or(false) => Waited::TimedOut,
+                    waited => waited,
+                },
+                Step::Send { send } => match running.send(send) {
+                    Ok(()) => continue,
+                    Err(_) => Waited::Closed,
+                },
+                Step::Attach { attach } => {
+                    self.attach(attach)?;
+                    continue;
+                }
+                Step::Absent { absent } if running.console.contains(absent) => {
+                    return Ok(Some(format!("{absent:?} came, which must not")));
+                }
+                Step::Absent { .. } => continue,
+            };
+            let what = match step {
+                Step::Expect { expect } => format!("{expect:?}"),
+                _ => "the machine to go off".to_owned(),
+            };
+            match waited {
+                Waited::Found => self.milestones.push((what, self.begun.elapsed())),
+                Waited::Failed(text) => return Ok(Some(format!("{text:?} came while waiting for {what}"))),
+                Waited::Closed => return Ok(Some(format!("the machine ended while waiting for {what}"))),
+                Waited::TimedOut => {
+                    return Ok(Some(format!("{what} did not come within {} s", self.scenario.bound)));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn attach(&mut self, name: &str) -> Result<(), QemuError> {
+        let drive = self.late.iter().find(|drive| drive.name == name).ok_or_else(|| QemuError::NoDrive {
+            name: name.to_owned(),
+            known: self.late.iter().map(|drive| drive.name.as_str()).collect::<Vec<_>>().join(", "),
+        })?;
+        if self.monitor.is_none() {
+            self.monitor = Some(Monitor::connect(&self.socket)?);
+        }
+        self.monitor.as_mut().map_or(Ok(()), |monitor| monitor.attach(drive))
+    }
+}

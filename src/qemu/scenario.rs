@@ -1,0 +1,186 @@
+//! A boot scenario: a TOML file that says which machine, which media, what to
+//! type and what must, or must not, come on the console.
+
+use super::{Bus, Firmware};
+use appliance_contract::Schema;
+use serde::Deserialize;
+use std::path::{Path, PathBuf};
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Scenario {
+    /// The file's schema version; [`Schema`] refuses any other.
+    pub schema: Schema,
+    /// What it shows, in one line.
+    pub summary: String,
+    /// Name of another image, beside the one under test, that this scenario boots: `{image}` stands for the latter.
+    #[serde(default)]
+    pub image: Option<PathBuf>,
+    #[serde(default)]
+    pub firmware: Firmware,
+    #[serde(rename = "as")]
+    pub attached: Bus,
+    #[serde(default = "default_memory")]
+    pub memory_mib: u32,
+    /// Seconds from power-on to the last step.
+    pub bound: u64,
+    /// Text that means failure, besides what always does (a panic).
+    #[serde(default)]
+    pub fail: Vec<String>,
+    /// A panic is what this scenario waits for.
+    #[serde(default)]
+    pub expects_panic: bool,
+    #[serde(default, rename = "drive")]
+    pub drives: Vec<ScenarioDrive>,
+    /// Bits of the medium that are wrong.
+    #[serde(default, rename = "damage")]
+    pub damage: Vec<Damage>,
+    #[serde(rename = "step")]
+    pub steps: Vec<Step>,
+}
+
+fn default_memory() -> u32 {
+    2048
+}
+
+/// A drive beside the medium, made for the run.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ScenarioDrive {
+    pub name: String,
+    pub bus: Bus,
+    /// The node whose config partition it holds.
+    pub node: String,
+    #[serde(default)]
+    pub format: ConfigFormat,
+    /// Number of the config partition; those before it are empty.
+    #[serde(default = "first")]
+    pub partition: u32,
+    /// Plugged in by a step, not from the start.
+    #[serde(default)]
+    pub late: bool,
+}
+
+fn first() -> u32 {
+    1
+}
+
+pub use crate::fleet::ConfigFormat;
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Damage {
+    /// Path of the file on the medium.
+    pub file: String,
+    /// Where in it, as a share of its length.
+    pub percent: u8,
+}
+
+/// One thing to do or to wait for, in order.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", untagged)]
+pub enum Step {
+    /// Waits for a text after the last one found.
+    Expect { expect: String },
+    /// Types a text; `\n` is the Enter key.
+    Send { send: String },
+    /// Plugs a late drive in.
+    Attach { attach: String },
+    /// The text has not come so far.
+    Absent { absent: String },
+    /// Waits until the machine is off.
+    Off {
+        #[serde(rename = "power-off")]
+        power_off: bool,
+    },
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ScenarioError {
+    #[error("reading {path}: {source}", path = path.display())]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error("in {path}: {source}", path = path.display())]
+    Parse { path: PathBuf, source: Box<toml::de::Error> },
+    #[error("in {path}: {reason}", path = path.display())]
+    Invalid { path: PathBuf, reason: String },
+}
+
+impl Scenario {
+    pub fn read(path: &Path) -> Result<Self, ScenarioError> {
+        let text =
+            std::fs::read_to_string(path).map_err(|source| ScenarioError::Read { path: path.to_owned(), source })?;
+        let scenario: Self = toml::from_str(&text)
+            .map_err(|source| ScenarioError::Parse { path: path.to_owned(), source: Box::new(source) })?;
+        scenario.check().map_err(|reason| ScenarioError::Invalid { path: path.to_owned(), reason })?;
+        Ok(scenario)
+    }
+
+    /// What TOML's types cannot say.
+    fn check(&self) -> Result<(), String> {
+        if !self.steps.iter().any(|step| matches!(step, Step::Expect { .. })) {
+            return Err("no step expects anything: such a scenario could not fail".to_owned());
+        }
+        for drive in &self.drives {
+            let plain = drive.name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+            if drive.name.is_empty() || !plain || drive.name == "medium" {
+                return Err(format!("drive name {:?}: expected letters, digits and hyphens, not medium", drive.name));
+            }
+            if !(1..=16).contains(&drive.partition) {
+                return Err(format!("drive {}: partition {}, expected 1 to 16", drive.name, drive.partition));
+            }
+            if drive.late && drive.bus != Bus::Usb {
+                return Err(format!("drive {}: only a usb drive can come late", drive.name));
+            }
+        }
+        for step in &self.steps {
+            if let Step::Attach { attach } = step
+                && !self.drives.iter().any(|drive| drive.late && drive.name == *attach)
+            {
+                return Err(format!("step attach = {attach:?}: no late drive has that name"));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(extra: &str) -> Result<Scenario, String> {
+        let text = format!("schema = 1\nsummary = \"s\"\nas = \"cd\"\nbound = 60\n{extra}");
+        let scenario: Scenario = toml::from_str(&text).map_err(|error| error.to_string())?;
+        scenario.check().map(|()| scenario)
+    }
+
+    #[test]
+    fn reads_machine_drives_and_steps() {
+        let scenario = parse(
+            "firmware = \"secure-boot\"\n[[drive]]\nname = \"late\"\nbus = \"usb\"\nnode = \"node1\"\nformat = \"vfat\"\n\
+             partition = 3\nlate = true\n[[step]]\nexpect = \"x\"\n[[step]]\nattach = \"late\"\n[[step]]\npower-off = true\n",
+        )
+        .unwrap();
+        assert_eq!((scenario.firmware, scenario.attached), (Firmware::SecureBoot, Bus::Cd));
+        assert_eq!(scenario.drives[0].format, ConfigFormat::Vfat);
+        assert_eq!(scenario.steps.len(), 3);
+    }
+
+    #[test]
+    fn refuses_what_could_not_fail_and_what_could_not_run() {
+        let expect = "[[step]]\nexpect = \"x\"\n";
+        for (text, said) in [
+            ("[[step]]\nsend = \"x\"\n".to_owned(), "could not fail"),
+            (format!("{expect}[[step]]\nattach = \"x\"\n"), "no late drive"),
+            (format!("[[drive]]\nname = \"a b\"\nbus = \"usb\"\nnode = \"n\"\n{expect}"), "expected letters"),
+            (
+                format!("[[drive]]\nname = \"a\"\nbus = \"sata\"\nlate = true\nnode = \"n\"\n{expect}"),
+                "only a usb drive",
+            ),
+            (format!("bond = 3\n{expect}"), "unknown field `bond`"),
+            ("[[step]]\nexpects = \"x\"\n".to_owned(), "did not match"),
+        ] {
+            let error = parse(&text).unwrap_err();
+            assert!(error.contains(said), "{error}");
+        }
+    }
+}
