@@ -1,0 +1,216 @@
+//! What PID 1 does between the kernel and systemd, one file a step.
+//!
+//! A step that fails says what it wanted, where it looked, what it found and
+//! what it expected; then the operator (or `appliance.on-missing`) has the
+//! word, and the step is done again. Nothing goes on half made.
+
+mod blocks;
+mod check;
+mod config;
+mod devices;
+mod etc;
+mod fill;
+mod handover;
+mod identity;
+mod kernel;
+mod operator;
+mod root;
+mod var;
+mod volume;
+
+#[cfg(test)]
+pub(crate) mod tests;
+
+pub use blocks::describe_all as describe_blocks;
+pub use config::look as look_for_config;
+pub use devices::Devices;
+pub use handover::empty_initramfs;
+pub use kernel::{Kernel, mount_all};
+
+use crate::console::Console;
+use crate::machine::{Machine, Places, Shell};
+use crate::modules::Modules;
+use crate::timeline::Timeline;
+use appliance_contract::Schema;
+use appliance_contract::boot_record::{BootRecord, Refused};
+use appliance_contract::initramfs::ModuleIndex;
+use appliance_contract::kernel_args::{Action, KernelArgs};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The boot's world and what it has gathered so far.
+#[derive(Debug)]
+pub struct Boot<'a> {
+    pub machine: &'a dyn Machine,
+    pub places: Places,
+    pub console: &'a Console,
+    pub args: KernelArgs,
+    pub index: &'a ModuleIndex,
+    pub modules: Modules<'a>,
+    devices: Devices,
+    timeline: Timeline,
+    warnings: Vec<String>,
+    refused: Vec<Refused>,
+    /// The disk that the root image came from.
+    boot_disk: Option<String>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum BootError {
+    #[error("{doing} {path}: {source}")]
+    Io { doing: &'static str, path: PathBuf, source: io::Error },
+    #[error("{0}")]
+    Root(#[from] root::RootError),
+    #[error("{0}")]
+    Config(#[from] config::ConfigError),
+    #[error("{0}")]
+    Etc(#[from] etc::EtcError),
+    #[error("{0}")]
+    Handover(#[from] handover::HandoverError),
+}
+
+/// For `map_err`: what was being done, and where.
+fn failed(doing: &'static str, path: impl AsRef<Path>) -> impl FnOnce(io::Error) -> BootError {
+    let path = path.as_ref().to_owned();
+    move |source| BootError::Io { doing, path, source }
+}
+
+impl<'a> Boot<'a> {
+    pub fn new(
+        machine: &'a dyn Machine,
+        places: Places,
+        console: &'a Console,
+        args: KernelArgs,
+        index: &'a ModuleIndex,
+    ) -> Self {
+        Self {
+            machine,
+            places,
+            console,
+            args,
+            index,
+            modules: Modules::new(index),
+            devices: Devices::default(),
+            timeline: Timeline::default(),
+            warnings: Vec::new(),
+            refused: Vec::new(),
+            boot_disk: None,
+        }
+    }
+
+    /// Says a line that also stands in the record.
+    pub fn warn(&mut self, text: impl Into<String>) {
+        let text = text.into();
+        self.console.say(format!("warning: {text}"));
+        self.warnings.push(text);
+    }
+
+    /// Looks at the devices once.
+    pub fn poll(&mut self) -> bool {
+        let mut devices = std::mem::take(&mut self.devices);
+        let changed = devices.poll(self);
+        self.devices = devices;
+        changed
+    }
+
+    pub fn load_named(&mut self, names: &[&str]) {
+        let mut devices = std::mem::take(&mut self.devices);
+        devices.load_named(self, names);
+        self.devices = devices;
+    }
+
+    fn announce_missing_drivers(&mut self) {
+        let mut devices = std::mem::take(&mut self.devices);
+        devices.announce_missing(self);
+        self.devices = devices;
+    }
+
+    /// Does a step, notes its time, and says its line.
+    fn step<T>(
+        &mut self,
+        name: &str,
+        work: impl FnOnce(&mut Self) -> Result<(T, String), BootError>,
+    ) -> Result<T, BootError> {
+        let started = self.machine.uptime();
+        let done = work(self);
+        self.timeline.note(name, started, self.machine.uptime());
+        let (value, line) = done?;
+        self.console.say(format!("{name}: {line}"));
+        Ok(value)
+    }
+
+    /// Does a step until it succeeds: a failure is told, what it left is undone,
+    /// and the operator has the word.
+    fn insist<T>(
+        &mut self,
+        name: &str,
+        shell: Shell,
+        mut work: impl FnMut(&mut Self) -> Result<(T, String), BootError>,
+        undo: impl Fn(&mut Self),
+    ) -> T {
+        let mut watch = config::watcher();
+        loop {
+            match self.step(name, &mut work) {
+                Ok(value) => return value,
+                Err(error) => {
+                    self.console
+                        .say(error.to_string().lines().map(|line| format!("{name}: {line}\n")).collect::<String>());
+                    self.announce_missing_drivers();
+                    undo(self);
+                    operator::ask(self, shell, &mut |boot| {
+                        if shell == Shell::Image {
+                            watch(boot);
+                        }
+                    });
+                }
+            }
+        }
+    }
+}
+
+/// For when there is nothing to boot: what `appliance.on-missing` says.
+pub fn ask_operator(boot: &mut Boot<'_>) {
+    operator::ask(boot, Shell::BuiltIn, &mut |_| {});
+}
+
+/// From the kernel's arguments to a root that is ready for systemd. Returns
+/// when everything stands; until then failures go to the operator.
+pub fn boot(boot: &mut Boot<'_>) {
+    if boot.args.action == Action::Check {
+        check::run(boot);
+        return;
+    }
+    let root = boot.insist("root", Shell::BuiltIn, root::open, root::close);
+    boot.boot_disk = Some(root.disk.clone());
+    if boot.args.action == Action::Rescue {
+        operator::rescue(boot);
+    }
+    let (config, layer) = loop {
+        let config = boot.insist("config", Shell::Image, config::find, config::close);
+        match boot.step("etc", |boot| etc::prepare(boot, &config)) {
+            Ok(layer) => break (config, layer),
+            Err(error) => {
+                // What is wrong with the config's files is mended on the config partition: it is let go and found again.
+                boot.console.say(format!("etc: {error}"));
+                config::close(boot);
+                operator::ask(boot, Shell::Image, &mut config::watcher());
+            }
+        }
+    };
+    let machine_id = boot.insist("identity", Shell::Image, |boot| identity::write(boot, &config.marker), |_| {});
+    boot.insist("overlay", Shell::Image, etc::mount, |_| {});
+    let var = boot.insist("var", Shell::Image, |boot| var::mount(boot, &config), |_| {});
+    let mut record = BootRecord {
+        schema: Schema::CURRENT,
+        image: root.image.clone(),
+        root: root.record(&boot.args),
+        config: Some(config.record()),
+        refused: std::mem::take(&mut boot.refused),
+        etc: layer.record,
+        var,
+        machine_id,
+        warnings: Vec::new(),
+        steps: Vec::new(),
+    };
+    boot.insist("handover", Shell::Image, |boot| handover::prepare(boot, &mut record), |_| {});
+}

@@ -1,0 +1,120 @@
+//! The machine as the boot flow sees it: what it may ask of the kernel, and
+//! where its trees are. Tests give it a made-up one.
+
+use crate::sys::Target;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Where the kernel's trees and the agent's own folders are; `/` apart from tests.
+#[derive(Debug, Clone)]
+pub struct Places {
+    pub proc: PathBuf,
+    pub sys: PathBuf,
+    pub dev: PathBuf,
+    pub run: PathBuf,
+    /// Where the root image is mounted before it becomes `/`.
+    pub sysroot: PathBuf,
+    pub config: PathBuf,
+    /// Root of the initramfs, which module paths in the index begin at.
+    pub initramfs: PathBuf,
+}
+
+impl Places {
+    pub fn below(root: &Path) -> Self {
+        Self {
+            proc: root.join("proc"),
+            sys: root.join("sys"),
+            dev: root.join("dev"),
+            run: root.join("run"),
+            sysroot: root.join("sysroot"),
+            config: root.join("config"),
+            initramfs: root.to_owned(),
+        }
+    }
+
+    /// The agent's own folder on the running machine.
+    pub fn ours(&self) -> PathBuf {
+        self.run.join("appliance")
+    }
+}
+
+/// How a file system is mounted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct MountFlags {
+    pub read_only: bool,
+    pub no_suid: bool,
+    pub no_dev: bool,
+    pub no_exec: bool,
+    pub no_atime: bool,
+}
+
+impl MountFlags {
+    pub const READ_ONLY: Self =
+        Self { read_only: true, no_suid: false, no_dev: false, no_exec: false, no_atime: false };
+    /// For file systems that hold data, not programs with privileges.
+    pub const DATA: Self = Self { read_only: false, no_suid: true, no_dev: true, no_exec: false, no_atime: false };
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mount<'a> {
+    pub source: &'a str,
+    pub target: &'a Path,
+    pub kind: &'a str,
+    pub flags: MountFlags,
+    pub options: &'a str,
+}
+
+/// A shell that runs, by its process id.
+pub type ProcessId = i32;
+
+/// Which shell an operator gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shell {
+    /// `/bin/sh` of the root image.
+    Image,
+    /// The agent's own few commands, where there is no root image.
+    BuiltIn,
+}
+
+/// What the boot flow asks of the kernel.
+pub trait Machine: fmt::Debug {
+    /// Time since the kernel started.
+    fn uptime(&self) -> Duration;
+    fn sleep(&self, time: Duration);
+
+    fn mount(&self, mount: &Mount<'_>) -> io::Result<()>;
+    fn bind(&self, from: &Path, to: &Path) -> io::Result<()>;
+    fn move_mount(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Unmounts, or lets go as soon as nobody uses it.
+    fn unmount(&self, target: &Path) -> io::Result<()>;
+
+    fn is_read_only(&self, device: &Path) -> io::Result<bool>;
+    fn set_read_only(&self, device: &Path, on: bool) -> io::Result<()>;
+    fn load_module(&self, file: &Path) -> io::Result<()>;
+    /// A read-only block device over `length` bytes of `backing` from `offset`.
+    fn attach_loop(&self, backing: &Path, offset: u64, length: u64) -> io::Result<PathBuf>;
+    /// Lets go of a loop device: it ends with its last user.
+    fn release_loop(&self, device: &Path);
+    fn create_mapped(&self, name: &str, target: &Target) -> io::Result<PathBuf>;
+    fn remove_mapped(&self, name: &str) -> io::Result<()>;
+    fn mapped_status(&self, name: &str) -> io::Result<String>;
+    /// The kernel's messages so far, oldest first.
+    fn kernel_log(&self) -> Vec<String>;
+
+    /// Starts a shell on a terminal, by its name below `/dev`.
+    fn start_shell(&self, shell: Shell, terminal: &str) -> io::Result<ProcessId>;
+    /// The processes that ended since the last call.
+    fn reap(&self) -> Vec<ProcessId>;
+    fn end(&self, process: ProcessId);
+    /// Runs a program of the root image to its end and returns its exit status.
+    /// The text is what it printed.
+    fn run(&self, program: &str, arguments: &[&str]) -> io::Result<(i32, String)>;
+    /// Waits until Enter is pressed on one of the terminals.
+    fn wait_for_enter(&self, terminals: &[String]);
+    fn sync(&self);
+    /// Returns only when it fails.
+    fn reboot(&self) -> io::Error;
+    fn power_off(&self) -> io::Error;
+}
