@@ -6,6 +6,8 @@ mod host;
 mod metadata;
 mod node;
 mod path;
+#[cfg(test)]
+mod tests;
 
 pub use content::Content;
 pub use metadata::Metadata;

@@ -2,3 +2,5 @@
 
 mod bounds;
 mod judge;
+mod random_trees;
+mod refusals;
