@@ -15,7 +15,8 @@ fn main() {
     // Static linking needs `--target`, or it would also apply to build scripts
     // and procedural macros; the gnu target needs no toolchain beyond the user's own.
     let target = format!("{}-unknown-linux-gnu", variable("CARGO_CFG_TARGET_ARCH").display());
-    let built = out.join("agent-target");
+    // One folder for all profiles: OUT_DIR is TARGET/PROFILE/build/NAME/out.
+    let built = out.ancestors().nth(4).unwrap_or(&out).join("agent");
     // The agent must be the same bytes wherever it is built.
     let remap = |from: &Path, to: &str| format!("--remap-path-prefix={}={to}", from.display());
     let cargo_home = env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| Some(env::home_dir()?.join(".cargo")));
