@@ -1,1 +1,105 @@
-//! assemble
+//! From a locked profile to the tree of its image: unpack, configure, lay files
+//! over, normalise.
+
+mod accounts;
+mod control;
+mod database;
+mod diversions;
+mod edit;
+mod entry;
+mod error;
+mod glob;
+mod manifest;
+mod normalise;
+mod order;
+mod overlay;
+mod package;
+mod place;
+mod prune;
+mod root;
+mod scripts;
+mod services;
+mod stage;
+mod triggers;
+mod unpack;
+mod work;
+
+pub use error::AssembleError;
+pub use unpack::{Files, unpack_tools};
+pub use work::WorkFolder;
+
+use crate::embedded;
+use crate::packages::Lock;
+use crate::profile::Profile;
+use crate::progress::Progress;
+use crate::tree::Tree;
+use appliance_contract::manifest::Manifest;
+use appliance_contract::medium;
+use place::Placer;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+
+/// What an image is assembled from.
+#[derive(Debug)]
+pub struct Request<'a> {
+    pub profile: &'a Profile,
+    pub lock: &'a Lock,
+    /// The package files, verified.
+    pub files: &'a Files,
+    /// The image's version, with the build number.
+    pub version: &'a str,
+}
+
+/// A whole image in a tree. `/boot` and `/usr/lib/modules` are in it; what goes
+/// to the medium instead, its writer takes out.
+#[derive(Debug)]
+pub struct Assembled {
+    pub tree: Tree,
+    /// As it stands in the tree, without the root's hash and the medium's files.
+    pub manifest: Manifest,
+    /// Seconds since 1970, the newest time in the tree.
+    pub epoch: i64,
+    /// Holds the contents that the tree names: to be kept as long as the tree.
+    pub work: WorkFolder,
+}
+
+/// Assembles an image in `work`, inside the user namespace that
+/// [`crate::sandbox::enter_user_namespace`] makes.
+pub fn assemble(request: &Request<'_>, work: WorkFolder, progress: &dyn Progress) -> Result<Assembled, AssembleError> {
+    let Request { profile, lock, files, version } = *request;
+    let epoch = profile.source_date_epoch.unwrap_or(lock.date);
+    let root = work.folder("root")?;
+    fs::set_permissions(&root, Permissions::from_mode(0o755)).map_err(error::io_at("setting the mode of", &root))?;
+    let mut placer = Placer::new(&root);
+    if !lock.packages.is_empty() {
+        unpack::install(&mut placer, &lock.packages, files, &work, epoch, progress)?;
+    }
+    let staged = work.folder("overlaid")?;
+    overlay::unpack_sets(&mut placer, &profile.sets, &staged)?;
+    overlay::apply_overlays(&mut placer, profile, version, epoch, &staged)?;
+    services::apply(&root, &profile.services, epoch)?;
+    let mut tree = Tree::from_folder(&root)?;
+    normalise::add_extras(&mut tree, std::mem::take(&mut placer.extras))?;
+    let manifest = manifest::manifest(profile, lock, version, epoch)?;
+    finish(&mut tree, profile, &manifest, epoch)?;
+    normalise::settle_times(&mut tree, &placer.times, epoch);
+    Ok(Assembled { tree, manifest, epoch, work })
+}
+
+/// What is done to the tree once no program will run in it any more.
+fn finish(tree: &mut Tree, profile: &Profile, manifest: &Manifest, epoch: i64) -> Result<(), AssembleError> {
+    accounts::settle(tree, epoch)?;
+    let pruned = prune::prune(tree, &profile.prune)?;
+    if !profile.agent {
+        // Not ours to boot: the sets are taken as they are.
+        return Ok(());
+    }
+    normalise::clean(tree);
+    normalise::move_database(tree, epoch)?;
+    normalise::fit_for_reading_only(tree, epoch)?;
+    normalise::name_image(tree, &profile.name, &manifest.version, epoch)?;
+    edit::put_file(tree, medium::IN_IMAGE_AGENT, embedded::AGENT, 0o755, epoch)?;
+    edit::put_file(tree, medium::IN_IMAGE_MANIFEST, serde_json::to_vec_pretty(manifest)?, 0o644, epoch)?;
+    let lines: Vec<u8> = pruned.iter().flat_map(|path| [path.to_bytes().as_slice(), b"\n"].concat()).collect();
+    edit::put_file(tree, medium::IN_IMAGE_PRUNED, lines, 0o644, epoch)
+}

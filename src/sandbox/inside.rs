@@ -3,6 +3,7 @@
 
 use super::command::{Command, Exit};
 use super::mounts;
+use super::no_sync;
 use super::protocol::{self, Report};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl::set_pdeathsig;
@@ -63,6 +64,7 @@ fn execute(command: &Command) -> Result<Exit, String> {
     // Away from the terminal, so that nothing inside can ask or be asked.
     setsid().map_err(told("leaving the terminal"))?;
     umask(Mode::from_bits_truncate(0o022));
+    no_sync::apply()?;
     let program = command.program.to_string_lossy();
     let mut child = process::Command::new(&command.program)
         .args(&command.arguments)

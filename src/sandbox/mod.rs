@@ -12,6 +12,7 @@ mod error;
 mod ids;
 mod inside;
 mod mounts;
+mod no_sync;
 mod outer;
 mod protocol;
 mod run;

@@ -1,0 +1,32 @@
+//! What an archive holds, staged: contents lie in files of their own, names and
+//! owners in memory, until [`super::place`] gives them their places.
+
+use crate::tree::{Metadata, TreePath};
+use std::path::PathBuf;
+
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// As the archive names it; a symlink may still stand on the way.
+    pub path: TreePath,
+    pub metadata: Metadata,
+    pub kind: EntryKind,
+}
+
+#[derive(Debug, Clone)]
+pub enum EntryKind {
+    Directory,
+    /// Content, with the metadata already set on it, in a file to be moved into place.
+    File(PathBuf),
+    Symlink(Vec<u8>),
+    /// Another name of an entry before it.
+    HardLink(TreePath),
+    CharacterDevice {
+        major: u32,
+        minor: u32,
+    },
+    BlockDevice {
+        major: u32,
+        minor: u32,
+    },
+    Fifo,
+}

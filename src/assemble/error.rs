@@ -1,0 +1,69 @@
+use crate::format::compression::CompressionError;
+use crate::format::tar::TarError;
+use crate::packages::Digest;
+use crate::packages::deb::DebError;
+use crate::sandbox::{Exit, SandboxError};
+use crate::templates::TemplateError;
+use crate::tree::TreeError;
+use std::io;
+use std::path::PathBuf;
+
+#[derive(Debug, thiserror::Error)]
+pub enum AssembleError {
+    #[error("unpacking {archive}: {problem}")]
+    Archive { archive: String, problem: String },
+    #[error("unpacking {archive}: {source}")]
+    Tar { archive: String, source: TarError },
+    #[error("unpacking set {path}: {source}", path = path.display())]
+    Compression { path: PathBuf, source: CompressionError },
+    #[error("unpacking {archive}: {path} {problem}")]
+    Entry { archive: String, path: String, problem: String },
+    #[error(
+        "unpacking {archive}: {path} belongs to {other} too, and neither replaces the other; drop one of the two from the profile"
+    )]
+    Conflict { archive: String, path: String, other: String },
+    #[error("{attempt} {path}: {source}", path = path.display())]
+    Io { attempt: &'static str, path: PathBuf, source: io::Error },
+    #[error("package {name} {version} is in the lock, but its file is not at hand")]
+    NotFetched { name: String, version: String },
+    #[error("{script} of package {package} failed with {exit}; its last lines:\n{log}")]
+    Script { package: String, script: String, exit: String, log: String },
+    #[error("running {program} in the image failed with {exit}; its last lines:\n{log}")]
+    Program { program: String, exit: Exit, log: String },
+    #[error("reading dpkg's database in the image: {file}: {problem}")]
+    Database { file: String, problem: String },
+    #[error("service {unit} is not in the image{nearest}")]
+    UnknownUnit { unit: String, nearest: String },
+    #[error("the profile's services need systemctl in the image: add the package systemd, or drop services.{key}")]
+    NoSystemctl { key: &'static str },
+    #[error("overlay file {path}: {problem}")]
+    Overlay { path: String, problem: String },
+    #[error("set {path} ({origin}): SHA-256 found {found}, expected {expected}", path = path.display())]
+    SetChecksum { path: PathBuf, origin: String, found: Digest, expected: Digest },
+    #[error("pruning pattern {pattern:?}: {problem}")]
+    Pattern { pattern: String, problem: String },
+    #[error(
+        "user {user} has a password in {file}, expected none in an image: passwords come with the config partition"
+    )]
+    Password { user: String, file: &'static str },
+    #[error("{file} in the image, line {line}: found {found:?}, expected {expected}")]
+    Accounts { file: &'static str, line: usize, found: String, expected: &'static str },
+    #[error("writing the lock out: {problem}")]
+    Lock { problem: String },
+    #[error("writing the manifest: {0}")]
+    Manifest(#[from] serde_json::Error),
+    #[error(transparent)]
+    Deb(#[from] DebError),
+    #[error(transparent)]
+    Template(#[from] TemplateError),
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
+    #[error(transparent)]
+    Tree(#[from] TreeError),
+}
+
+/// For `map_err`: what was attempted, where.
+pub fn io_at(attempt: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> AssembleError {
+    let path = path.into();
+    move |source| AssembleError::Io { attempt, path, source }
+}

@@ -1,0 +1,46 @@
+//! The manifest that an image holds: what it is made of.
+
+use super::error::{AssembleError, io_at};
+use crate::embedded;
+use crate::packages::{Digest, Lock};
+use crate::profile::Profile;
+use appliance_contract::Schema;
+use appliance_contract::manifest::{Manifest, Package, Program};
+use std::fs::File;
+
+/// The manifest of an image; the root's hash and the medium's files are for later stages.
+pub fn manifest(profile: &Profile, lock: &Lock, version: &str, epoch: i64) -> Result<Manifest, AssembleError> {
+    let rendered = lock.render().map_err(|error| AssembleError::Lock { problem: error.to_string() })?;
+    Ok(Manifest {
+        schema: Schema::CURRENT,
+        name: profile.name.clone(),
+        version: version.to_owned(),
+        kind: profile.kind,
+        architecture: profile.architecture.debian().to_owned(),
+        applbuild: Program { version: env!("CARGO_PKG_VERSION").to_owned(), sha256: own_hash()? },
+        agent_sha256: profile.agent.then(|| Digest::of(embedded::AGENT).to_string()),
+        lock_sha256: Digest::of(rendered.as_bytes()).to_string(),
+        source_date_epoch: epoch,
+        medium_uuid: None,
+        root: None,
+        boot_entries: Vec::new(),
+        files: Vec::new(),
+        packages: lock
+            .packages
+            .iter()
+            .map(|package| Package {
+                name: package.name.clone(),
+                version: package.version.clone(),
+                architecture: package.architecture.clone(),
+            })
+            .collect(),
+    })
+}
+
+/// The hash of the running program, which is an input of the image.
+fn own_hash() -> Result<String, AssembleError> {
+    let path = "/proc/self/exe";
+    let file = File::open(path).map_err(io_at("opening", path))?;
+    let (digest, _) = Digest::of_reader(file).map_err(io_at("reading", path))?;
+    Ok(digest.to_string())
+}

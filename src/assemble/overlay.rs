@@ -1,0 +1,115 @@
+//! The profile's own files, and its tar sets, laid over what the packages brought.
+
+use super::accounts::Names;
+use super::entry::{Entry, EntryKind};
+use super::error::{AssembleError, io_at};
+use super::place::{Placer, Source};
+use super::scripts::run_in;
+use super::stage::{apply, stage_tar};
+use crate::format::compression::decompress;
+use crate::packages::Digest;
+use crate::profile::{OverlayContent, OverlayFile, Profile, TarSet};
+use crate::templates;
+use crate::tree::{Metadata, TreePath};
+use std::fs::{self, File};
+use std::io::{Seek, SeekFrom};
+use std::path::Path;
+
+const HOMES: [&str; 2] = ["/root", "/home"];
+const SYSUSERS: &str = "usr/bin/systemd-sysusers";
+
+/// Unpacks the sets in their order.
+pub fn unpack_sets(placer: &mut Placer, sets: &[TarSet], staged: &Path) -> Result<(), AssembleError> {
+    for (number, set) in sets.iter().enumerate() {
+        let path = &set.path;
+        let mut file = File::open(path).map_err(io_at("opening set", path))?;
+        let (found, _) = Digest::of_reader(&mut file).map_err(io_at("reading set", path))?;
+        let expected = Digest::from(set.sha256);
+        if found != expected {
+            let origin = set.origin.to_string();
+            return Err(AssembleError::SetChecksum { path: path.clone(), origin, found, expected });
+        }
+        file.seek(SeekFrom::Start(0)).map_err(io_at("reading set", path))?;
+        let shown = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let (_, reader) =
+            decompress(file).map_err(|source| AssembleError::Compression { path: path.clone(), source })?;
+        let entries = stage_tar(&shown, reader, &staged.join(format!("set-{number}")))?;
+        placer.place(Source::Set(&shown), &entries)?;
+    }
+    Ok(())
+}
+
+/// Lays the profile's overlays over the root. Declarations of users come
+/// first, as the files after them may belong to those users.
+pub fn apply_overlays(
+    placer: &mut Placer,
+    profile: &Profile,
+    version: &str,
+    epoch: i64,
+    staged: &Path,
+) -> Result<(), AssembleError> {
+    let context = context(profile, version);
+    let (declarations, rest): (Vec<&OverlayFile>, Vec<&OverlayFile>) = profile
+        .overlays
+        .iter()
+        .flat_map(|overlay| &overlay.files)
+        // Folders become these links with what is in them, once no program needs them.
+        .filter(|file| !HOMES.contains(&file.path.as_str()))
+        .partition(|file| Path::new(&file.path).parent().is_some_and(|parent| parent.ends_with("sysusers.d")));
+    let mut number = 0;
+    for files in [declarations, rest] {
+        let root = placer.root.path().to_owned();
+        let (users, groups) = (Names::read(&root.join("etc/passwd")), Names::read(&root.join("etc/group")));
+        for file in files {
+            number += 1;
+            let entry = entry(file, &users, &groups, &context, epoch, &staged.join(format!("overlay-{number}")))?;
+            placer.place(Source::Set("the profile's overlay"), &[entry])?;
+        }
+        // Packages call it for themselves; what is left is the profile's own.
+        if root.join(SYSUSERS).exists() {
+            run_in(&root, epoch, "/usr/bin/systemd-sysusers", &[])?;
+        }
+    }
+    Ok(())
+}
+
+/// What templates of a profile see.
+fn context(profile: &Profile, version: &str) -> serde_json::Value {
+    serde_json::json!({
+        "name": profile.name,
+        "version": version,
+        "architecture": profile.architecture.debian(),
+        "vars": profile.variables,
+    })
+}
+
+fn entry(
+    file: &OverlayFile,
+    users: &Names,
+    groups: &Names,
+    context: &serde_json::Value,
+    epoch: i64,
+    staged: &Path,
+) -> Result<Entry, AssembleError> {
+    let refuse = |problem: String| AssembleError::Overlay { path: file.path.clone(), problem };
+    let uid =
+        users.get(&file.owner).ok_or_else(|| refuse(format!("its owner {:?} is no user of the image", file.owner)))?;
+    let gid = groups
+        .get(&file.group)
+        .ok_or_else(|| refuse(format!("its group {:?} is no group of the image", file.group)))?;
+    let metadata = Metadata::new(file.mode).with_owner(uid, gid).with_mtime(epoch);
+    let write = |bytes: &[u8]| -> Result<EntryKind, AssembleError> {
+        fs::write(staged, bytes).map_err(io_at("writing", staged))?;
+        let opened = File::open(staged).map_err(io_at("opening", staged))?;
+        apply(&opened, &metadata).map_err(io_at("setting owner and mode of", staged))?;
+        Ok(EntryKind::File(staged.to_owned()))
+    };
+    let kind = match &file.content {
+        OverlayContent::Bytes(bytes) => write(bytes)?,
+        OverlayContent::Template(source) => write(templates::render(source, &file.path, context)?.as_bytes())?,
+        OverlayContent::Symlink(target) => EntryKind::Symlink(target.as_bytes().to_vec()),
+        OverlayContent::Directory => EntryKind::Directory,
+    };
+    let path = TreePath::parse(&file.path).map_err(|error| refuse(error.to_string()))?;
+    Ok(Entry { path, metadata, kind })
+}

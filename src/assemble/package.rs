@@ -1,0 +1,86 @@
+//! A package, read once: its control files into memory, its data staged.
+
+use super::control::Control;
+use super::entry::{Entry, EntryKind};
+use super::error::{AssembleError, io_at};
+use super::stage::stage_tar;
+use crate::packages::LockedPackage;
+use crate::packages::deb::{ControlFile, Deb};
+use md5::{Digest, Md5};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+#[derive(Debug)]
+pub struct Package {
+    pub name: String,
+    pub version: String,
+    pub architecture: String,
+    /// `Multi-Arch: same`: dpkg names its files with the architecture.
+    same: bool,
+    pub control: Control,
+    /// Scripts and lists, by their names in the archive; without `control`.
+    pub control_files: BTreeMap<String, ControlFile>,
+    /// Paths without a leading slash.
+    pub conffiles: BTreeSet<Vec<u8>>,
+    pub entries: Vec<Entry>,
+}
+
+impl Package {
+    /// Reads the package that `locked` names from the file at `path`; the
+    /// contents of its files go to `folder`.
+    pub fn read(locked: &LockedPackage, path: &Path, folder: &Path) -> Result<Self, AssembleError> {
+        let deb = Deb::open(path)?;
+        let mut control_files = deb.control()?;
+        let control = control_files.remove("control").ok_or_else(|| AssembleError::Archive {
+            archive: locked.name.clone(),
+            problem: "found no control file in control.tar".to_owned(),
+        })?;
+        deb.check(&control, locked)?;
+        let entries = stage_tar(&format!("{} {}", locked.name, locked.version), deb.data()?, folder)?;
+        let control = Control::new(String::from_utf8_lossy(&control.bytes).into_owned());
+        let same = control.field("Multi-Arch").as_deref() == Some("same");
+        let conffiles = conffiles(control_files.get("conffiles").map_or(&[], |file| file.bytes.as_slice()));
+        let (name, version) = (locked.name.clone(), locked.version.clone());
+        let architecture = locked.architecture.clone();
+        let mut package = Self { name, version, architecture, same, control, control_files, conffiles, entries };
+        if !package.control_files.contains_key("md5sums") {
+            let bytes = package.sums()?;
+            package.control_files.insert("md5sums".to_owned(), ControlFile { bytes, mode: 0o644 });
+        }
+        Ok(package)
+    }
+
+    /// The name of the package where two of it could be told apart by architecture alone.
+    pub fn database_name(&self) -> String {
+        if self.same { format!("{}:{}", self.name, self.architecture) } else { self.name.clone() }
+    }
+
+    pub fn essential(&self) -> bool {
+        self.control.field("Essential").as_deref() == Some("yes")
+    }
+
+    /// What dpkg writes where a package brings no `md5sums`.
+    fn sums(&self) -> Result<Vec<u8>, AssembleError> {
+        let mut lines = Vec::new();
+        for entry in &self.entries {
+            let path = entry.path.to_bytes();
+            let path = &path[1..];
+            if let EntryKind::File(file) = &entry.kind
+                && !self.conffiles.contains(path)
+            {
+                let content = fs::read(file).map_err(io_at("reading", file))?;
+                lines.extend_from_slice(hex::encode(Md5::digest(content)).as_bytes());
+                lines.extend_from_slice(b"  ");
+                lines.extend_from_slice(path);
+                lines.push(b'\n');
+            }
+        }
+        Ok(lines)
+    }
+}
+
+/// The paths of a `conffiles` file; those that an upgrade would remove are not in the package.
+fn conffiles(text: &[u8]) -> BTreeSet<Vec<u8>> {
+    text.split(|&byte| byte == b'\n').filter_map(|line| Some(line.trim_ascii().strip_prefix(b"/")?.to_vec())).collect()
+}

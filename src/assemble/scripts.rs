@@ -1,0 +1,205 @@
+//! The packages' own scripts, run in the sandbox: `preinst` by us, the rest by dpkg.
+
+use super::error::{AssembleError, io_at};
+use super::package::Package;
+use crate::sandbox::{Command, Output, run_with};
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Mutex;
+
+const LAST_LINES: usize = 30;
+/// Stops packages from starting services (invoke-rc.d(8)); there while scripts run, then gone.
+const POLICY: &str = "usr/sbin/policy-rc.d";
+/// Come before the real programs in `PATH`: module lists are made beside the
+/// scripts (see [`depmod`]), and an image that many nodes boot must hold no host keys.
+const IDLE: [&str; 2] = ["usr/local/sbin/depmod", "usr/local/sbin/ssh-keygen"];
+/// Keeps the kernel's scripts from making `/vmlinuz` and `/initrd.img` (kernel-img.conf(5)).
+const KERNEL_LINKS: &str = "etc/kernel-img.conf";
+
+/// The shell's program that runs every `preinst` named on its input, as dpkg would.
+const RUN_PREINST: &str = r#"
+export DPKG_MAINTSCRIPT_NAME=preinst DPKG_MAINTSCRIPT_PACKAGE_REFCOUNT=1
+export DPKG_ADMINDIR=/var/lib/dpkg DPKG_MAINTSCRIPT_DEBUG=0 DPKG_ROOT=
+while read -r file package architecture; do
+    export DPKG_MAINTSCRIPT_PACKAGE="$package" DPKG_MAINTSCRIPT_ARCH="$architecture"
+    "/var/lib/dpkg/info/$file.preinst" install </dev/null || { echo "applbuild-preinst $package $?"; exit 1; }
+done
+"#;
+
+/// A command in the root with the environment that maintainer scripts expect.
+fn command(root: &Path, program: &str, epoch: i64) -> Command {
+    Command::new(root, program)
+        .variable("DEBIAN_FRONTEND", "noninteractive")
+        .variable("DEBCONF_NONINTERACTIVE_SEEN", "true")
+        .variable("DEBCONF_NOWARNINGS", "yes")
+        .variable("SYSTEMD_OFFLINE", "1")
+        .source_date_epoch(epoch)
+}
+
+/// Runs a program of the image; its failure is an error.
+pub fn run_in(root: &Path, epoch: i64, program: &str, arguments: &[&str]) -> Result<Output, AssembleError> {
+    let output = run_with(&command(root, program, epoch).arguments(arguments.iter().copied()), &|_| {})?;
+    if output.success() {
+        return Ok(output);
+    }
+    let program = [&[program], arguments].concat().join(" ");
+    Err(AssembleError::Program { program, exit: output.exit, log: output.last_lines(LAST_LINES) })
+}
+
+/// What is in the root only while scripts run.
+#[derive(Debug)]
+pub struct Surroundings<'a> {
+    root: &'a Path,
+}
+
+impl<'a> Surroundings<'a> {
+    pub fn set_up(root: &'a Path) -> Result<Self, AssembleError> {
+        script(&root.join(POLICY), 101)?;
+        for name in IDLE {
+            script(&root.join(name), 0)?;
+        }
+        let links = root.join(KERNEL_LINKS);
+        fs::write(&links, "do_symlinks = no\n").map_err(io_at("writing", &links))?;
+        Ok(Self { root })
+    }
+
+    pub fn take_down(self) -> Result<(), AssembleError> {
+        for name in [POLICY, KERNEL_LINKS].into_iter().chain(IDLE) {
+            let path = self.root.join(name);
+            fs::remove_file(&path).map_err(io_at("removing", &path))?;
+        }
+        Ok(())
+    }
+}
+
+fn script(path: &Path, code: u8) -> Result<(), AssembleError> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).map_err(io_at("making", folder))?;
+    }
+    fs::write(path, format!("#!/bin/sh\nexit {code}\n")).map_err(io_at("writing", path))?;
+    fs::set_permissions(path, Permissions::from_mode(0o755)).map_err(io_at("setting the mode of", path))
+}
+
+/// Makes the lists of the modules of each kernel in the root. It reads all
+/// modules, which takes as long as all scripts together; it needs nothing of theirs.
+pub fn depmod(root: &Path, epoch: i64) -> Result<(), AssembleError> {
+    for entry in fs::read_dir(root.join("usr/lib/modules")).into_iter().flatten().flatten() {
+        let version = entry.file_name();
+        run_in(root, epoch, "/usr/sbin/depmod", &[&version.to_string_lossy()])?;
+    }
+    Ok(())
+}
+
+/// Runs the `preinst` of each package that has one.
+pub fn preinst(root: &Path, packages: &[&Package], epoch: i64) -> Result<(), AssembleError> {
+    let mut input = String::new();
+    for package in packages.iter().filter(|package| package.control_files.contains_key("preinst")) {
+        input.push_str(&format!("{} {} {}\n", package.database_name(), package.name, package.architecture));
+    }
+    if input.is_empty() {
+        return Ok(());
+    }
+    let command = command(root, "/bin/sh", epoch).arguments(["-c", RUN_PREINST]).stdin(input);
+    let output = run_with(&command, &|_| {})?;
+    if output.success() {
+        return Ok(());
+    }
+    let log = output.last_lines(LAST_LINES);
+    let marker = log.lines().rev().find_map(|line| line.strip_prefix("applbuild-preinst "));
+    let (package, exit) = marker.and_then(|rest| rest.split_once(' ')).unwrap_or(("unknown", "?"));
+    Err(AssembleError::Script {
+        package: package.to_owned(),
+        script: "preinst".to_owned(),
+        exit: format!("exit status {exit}"),
+        log,
+    })
+}
+
+/// Configures what is unpacked; `triggers` says whether pending triggers are run too.
+/// `listen` hears the name of each package as its turn comes.
+pub fn configure(root: &Path, epoch: i64, triggers: bool, listen: &(dyn Fn(&str) + Sync)) -> Result<(), AssembleError> {
+    let command = command(root, "dpkg", epoch)
+        .argument("--force-unsafe-io")
+        .arguments(["--force-confdef", "--force-confold"])
+        .argument(if triggers { "--triggers" } else { "--no-triggers" })
+        .arguments(["--configure", "--pending"]);
+    let lines = Mutex::new(Vec::new());
+    let output = run_with(&command, &|bytes| {
+        let Ok(mut lines) = lines.lock() else { return };
+        lines.extend_from_slice(bytes);
+        while let Some(end) = lines.iter().position(|&byte| byte == b'\n') {
+            let line: Vec<u8> = lines.drain(..=end).collect();
+            if let Some(name) = set_up(&String::from_utf8_lossy(&line)) {
+                listen(name);
+            }
+        }
+    })?;
+    if output.success() { Ok(()) } else { Err(failure(&output)) }
+}
+
+/// The package that a line of dpkg's says it configures.
+fn set_up(line: &str) -> Option<&str> {
+    line.strip_prefix("Setting up ")?.split([' ', ':']).next()
+}
+
+/// What dpkg said of the script that failed first.
+fn failure(output: &Output) -> AssembleError {
+    let text = String::from_utf8_lossy(&output.log);
+    let log = output.last_lines(LAST_LINES);
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        let Some(rest) = line.strip_prefix("dpkg: error processing package ") else { continue };
+        let package = rest.split([' ', ':']).next().unwrap_or(rest).to_owned();
+        let reason = lines.next().unwrap_or_default().trim();
+        // "installed PACKAGE package post-installation script subprocess returned error exit status 1"
+        if let Some((before, exit)) = reason.split_once(" script subprocess ") {
+            let script = match before {
+                _ if before.ends_with("post-installation") => "postinst",
+                _ => "script",
+            };
+            let exit = exit.trim_start_matches("returned error ").to_owned();
+            return AssembleError::Script { package, script: script.to_owned(), exit, log };
+        }
+        return AssembleError::Script {
+            package,
+            script: "configuration".to_owned(),
+            exit: if reason.is_empty() { output.exit.to_string() } else { reason.to_owned() },
+            log,
+        };
+    }
+    AssembleError::Program { program: "dpkg --configure".to_owned(), exit: output.exit, log }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sandbox::Exit;
+
+    fn output(log: &str) -> Output {
+        Output { exit: Exit::Code(1), stdout: Vec::new(), log: log.as_bytes().to_vec() }
+    }
+
+    #[test]
+    fn names_the_script_that_failed() {
+        let log = "Setting up udev:amd64 (257) ...\noh no\ndpkg: error processing package udev:amd64 (--configure):\n \
+            installed udev package post-installation script subprocess returned error exit status 3\nErrors were encountered while processing:\n udev\n";
+        let error = failure(&output(log));
+        assert!(
+            matches!(&error, AssembleError::Script { package, script, exit, log }
+                if package == "udev" && script == "postinst" && exit == "exit status 3" && log.contains("oh no")),
+            "{error}"
+        );
+        let unmet = "dpkg: error processing package a (--configure):\n dependency problems - leaving unconfigured\n";
+        let error = failure(&output(unmet));
+        assert!(error.to_string().contains("dependency problems"), "{error}");
+        assert!(matches!(failure(&output("dpkg: nothing helps\n")), AssembleError::Program { .. }));
+    }
+
+    #[test]
+    fn hears_packages_being_set_up() {
+        assert_eq!(set_up("Setting up libc6:amd64 (2.41) ...\n"), Some("libc6"));
+        assert_eq!(set_up("Setting up dash (0.5) ...\n"), Some("dash"));
+        assert_eq!(set_up("Processing triggers for man-db\n"), None);
+    }
+}
