@@ -35,7 +35,7 @@ pub enum FetchError {
     /// With the package's name and version.
     #[error("package {package}: {source}")]
     Package { package: String, source: Box<PackageError> },
-    #[error("the build is offline, and the cache lacks {} packages: {}; build once without --offline", names.len(), names.join(", "))]
+    #[error("the build is offline, and the cache lacks {} packages: {}; build once without --offline", names.len(), some(.names))]
     NotCached { names: Vec<String> },
 }
 
@@ -69,6 +69,15 @@ pub enum PackageError {
     Content { url: Url, source: CacheError },
     #[error(transparent)]
     Cache(#[from] CacheError),
+}
+
+/// The first few of many names.
+fn some(names: &[String]) -> String {
+    const SHOWN: usize = 12;
+    match names.len().checked_sub(SHOWN) {
+        Some(more @ 1..) => format!("{} and {more} more", names[..SHOWN].join(", ")),
+        _ => names.join(", "),
+    }
 }
 
 fn hint(name: &Option<String>) -> String {

@@ -1,5 +1,6 @@
 //! One attempt to read a file from where its URL says, from some octet on.
 
+use super::proxy;
 use super::url::{Place, Url};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -7,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 use ureq::http::{HeaderMap, Response, StatusCode, header};
 use ureq::tls::{PemItem, RootCerts, TlsConfig};
-use ureq::{Agent, Body};
+use ureq::{Agent, Body, Proxy};
 
 #[derive(Debug, thiserror::Error)]
 pub enum HttpError {
@@ -106,13 +107,24 @@ pub(super) enum Again {
     FromTheStart,
 }
 
+impl Default for Client {
+    fn default() -> Self {
+        Self::new(Policy::default())
+    }
+}
+
 impl Client {
     pub fn new(policy: Policy) -> Self {
+        // curl(1) reads http_proxy in small letters only: a CGI's HTTP_PROXY comes from the request.
+        let plain = proxy::from_environment(&["http_proxy", "all_proxy", "ALL_PROXY"]);
+        let secure = proxy::from_environment(&["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]);
+        Self::with_proxies(policy, plain, secure)
+    }
+
+    pub(super) fn with_proxies(policy: Policy, plain: Option<Proxy>, secure: Option<Proxy>) -> Self {
         let tls = TlsConfig::builder().root_certs(root_certificates()).build();
-        let agent = |variables: &[&str]| {
-            let proxy = variables.iter().find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
-            let proxy = proxy.and_then(|text| with_exceptions(&text));
-            Agent::new_with_config(
+        let agent = |proxy| {
+            proxy::agent(
                 Agent::config_builder()
                     .http_status_as_error(false)
                     .user_agent(concat!("applbuild/", env!("CARGO_PKG_VERSION")))
@@ -128,9 +140,7 @@ impl Client {
                     .build(),
             )
         };
-        // curl(1) reads http_proxy in small letters only: a CGI's HTTP_PROXY comes from the request.
-        let plain = agent(&["http_proxy", "all_proxy", "ALL_PROXY"]);
-        let secure = agent(&["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]);
+        let (plain, secure) = (agent(plain), agent(secure));
         Self { policy, offline: false, plain, secure }
     }
 
@@ -249,25 +259,6 @@ fn may_pass(error: &ureq::Error) -> bool {
         Error::ConnectProxyFailed(_) => true,
         _ => false,
     }
-}
-
-fn with_exceptions(proxy: &str) -> Option<ureq::Proxy> {
-    // http_proxy is often written without its scheme.
-    let text = if proxy.contains("://") { proxy.to_owned() } else { format!("http://{proxy}") };
-    let given = ureq::Proxy::new(&text).ok()?;
-    let exceptions = ["no_proxy", "NO_PROXY"].iter().find_map(|name| std::env::var(name).ok());
-    let Some(exceptions) = exceptions.filter(|list| !list.is_empty()) else { return Some(given) };
-    let mut builder = ureq::Proxy::builder(given.protocol()).host(given.host()).port(given.port());
-    if let Some(name) = given.username() {
-        builder = builder.username(name);
-    }
-    if let Some(word) = given.password() {
-        builder = builder.password(word);
-    }
-    for exception in exceptions.split(',').map(str::trim).filter(|entry| !entry.is_empty()) {
-        builder = builder.no_proxy(exception);
-    }
-    builder.build().ok()
 }
 
 /// The machine's own list of certificate authorities, for it may know a site's;

@@ -13,6 +13,7 @@ pub mod index;
 pub mod inrelease;
 pub mod keyring;
 pub mod lock;
+mod proxy;
 pub mod refresh;
 pub mod release;
 pub mod resolver;
