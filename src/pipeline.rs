@@ -1,1 +1,40 @@
 //! From profile to medium: the stages, each a type that the next one consumes.
+
+mod assemble;
+mod error;
+mod fetch;
+mod inputs;
+mod lay_out;
+mod order;
+mod pack;
+mod resolve;
+
+pub use assemble::Assembled;
+pub use error::BuildError;
+pub use fetch::Fetched;
+pub use order::Order;
+pub use pack::Packed;
+pub use resolve::Resolved;
+
+use crate::progress::Progress;
+use std::path::PathBuf;
+
+/// An image in its place.
+#[derive(Debug, Clone)]
+pub struct Built {
+    pub path: PathBuf,
+    pub version: String,
+    /// It was there already, byte for byte.
+    pub was_there: bool,
+    pub size: u64,
+    pub sha256: [u8; 32],
+    pub packages: usize,
+    pub root_size: Option<u64>,
+    pub initramfs_size: Option<u64>,
+}
+
+/// Makes the image that `order` asks for. To be called in the user namespace
+/// ([`crate::sandbox::enter_user_namespace`]).
+pub fn build(order: Order, progress: &dyn Progress) -> Result<Built, BuildError> {
+    order.resolve(progress)?.fetch(progress)?.assemble(progress)?.pack(progress)?.lay_out(progress)
+}

@@ -27,7 +27,7 @@ fn help_names_every_command_and_the_exit_codes() {
     let root = root(&[]);
     let help = applbuild(&root).arg("--help").assert().success();
     let text = String::from_utf8(help.get_output().stdout.clone()).unwrap();
-    for word in ["profile", "completions", "man", "Exit codes:", "130"] {
+    for word in ["iso", "profile", "completions", "man", "Exit codes:", "130"] {
         assert!(text.contains(word), "{word}: {text}");
     }
 }
@@ -92,4 +92,40 @@ fn completions_and_manual_pages_are_written() {
     assert!(fs::read_to_string(root.path().join("pages/applbuild.1")).unwrap().contains("Exit codes"));
     fs::write(root.path().join("file"), "").unwrap();
     applbuild(&root).args(["man", "file"]).assert().code(1).stderr(contains("writing manual pages into file"));
+}
+
+#[test]
+fn iso_refuses_what_cannot_be_meant_before_it_does_anything() {
+    let root = root(&[("server.toml", GOOD)]);
+    for (arguments, code, said) in [
+        (vec![], 2, "--profile"),
+        (vec!["--profile", "sever"], 3, "did you mean \"server\"?"),
+        (vec!["--profile", "server", "--level", "99"], 2, "1 to 22"),
+        (vec!["--profile", "server", "--offline"], 2, "--lock FILE"),
+        (vec!["--profile", "server", "--lock", "a", "--update"], 2, "cannot be used with"),
+        (vec!["--profile", "server", "--mirror", "nonsense"], 1, "--mirror"),
+        (vec!["--profile", "server", "--keyring", "nowhere.gpg"], 3, "nowhere.gpg"),
+    ] {
+        applbuild(&root).arg("iso").args(&arguments).assert().code(code).stderr(contains(said)).stdout("");
+    }
+    let mut date = applbuild(&root);
+    date.args(["iso", "--profile", "server"]).env("SOURCE_DATE_EPOCH", "yesterday");
+    date.assert().code(2).stderr(contains("SOURCE_DATE_EPOCH"));
+    assert!(!root.path().join("images").exists());
+}
+
+#[test]
+fn iso_tells_what_is_wrong_with_a_lock_and_with_a_mirror() {
+    let root = root(&[("server.toml", GOOD)]);
+    let iso = |arguments: &[&str]| {
+        let mut command = applbuild(&root);
+        command.args(["iso", "--profile", "server", "--cache", "cache"]).args(arguments);
+        command.assert()
+    };
+    iso(&["--lock", "none.lock"]).code(1).stderr(contains("none.lock"));
+    fs::write(root.path().join("bad.lock"), "schema = 2\n").unwrap();
+    iso(&["--lock", "bad.lock"]).code(3).stderr(contains("bad.lock"));
+    iso(&["--mirror", "file:///nonexistent"]).code(1).stderr(contains("nonexistent"));
+    let images = fs::read_dir(root.path().join("images")).map(Iterator::count).unwrap_or(0);
+    assert_eq!(images, 0);
 }

@@ -41,6 +41,21 @@ enum Attached {
     Disk,
 }
 
+impl Arguments {
+    /// The image as a CD, under BIOS.
+    pub fn plain(image: PathBuf, config: PathBuf) -> Self {
+        Self {
+            image,
+            config: Some(config),
+            node: None,
+            firmware: FirmwareChoice::Bios,
+            attached: Attached::Cd,
+            ssh: None,
+            memory: 2048,
+        }
+    }
+}
+
 pub fn run(_: &Common, arguments: &Arguments) -> Result<(), Failure> {
     let qemu = qemu::find().map_err(Failure::plain)?;
     std::fs::File::open(&arguments.image).map_err(|source| Failure::reading(&arguments.image, source))?;

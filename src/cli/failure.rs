@@ -1,4 +1,5 @@
 use applbuild::fleet::FleetError;
+use applbuild::pipeline::BuildError;
 use applbuild::profile::ProfileError;
 use miette::Report;
 use serde_json::{Value, json};
@@ -8,20 +9,26 @@ use std::process::ExitCode;
 /// Why a command did not do what it was asked for.
 #[derive(Debug)]
 pub enum Failure {
+    /// The command line, or the environment, is wrong in a way that clap cannot see.
+    Usage(Report),
     /// A file that the user wrote is wrong.
     Input(Report),
     Failed(Report),
 }
 
 impl Failure {
-    /// For errors that know no diagnostics; their sources are printed below them.
-    pub fn plain(error: impl std::error::Error + Send + Sync + 'static) -> Self {
-        Self::Failed(Report::from_err(error))
+    pub fn usage(message: String) -> Self {
+        Self::Usage(Report::msg(message))
     }
 
-    /// For errors in files that the user wrote.
+    /// For a file that the user gave.
     pub fn input(error: impl std::error::Error + Send + Sync + 'static) -> Self {
-        Self::Input(Report::from_err(error))
+        Self::Input(Report::from_err(Told::new(&error)))
+    }
+
+    /// For errors that know no diagnostics; their sources are printed below them.
+    pub fn plain(error: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self::Failed(Report::from_err(Told::new(&error)))
     }
 
     pub fn text(message: String) -> Self {
@@ -46,13 +53,14 @@ impl Failure {
 
     fn report(&self) -> &Report {
         match self {
-            Self::Input(report) | Self::Failed(report) => report,
+            Self::Usage(report) | Self::Input(report) | Self::Failed(report) => report,
         }
     }
 
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Self::Failed(_) => ExitCode::from(1),
+            Self::Usage(_) => ExitCode::from(2),
             Self::Input(_) => ExitCode::from(3),
         }
     }
@@ -81,8 +89,47 @@ impl Failure {
     }
 }
 
+impl From<BuildError> for Failure {
+    fn from(error: BuildError) -> Self {
+        match error {
+            BuildError::Resolve(_) | BuildError::Lock { .. } | BuildError::StaleLock { .. } => Self::input(error),
+            _ => Self::plain(error),
+        }
+    }
+}
+
 impl From<ProfileError> for Failure {
     fn from(error: ProfileError) -> Self {
         Self::Input(Report::new(error))
+    }
+}
+
+/// An error with those of its causes that it does not tell itself.
+#[derive(Debug)]
+struct Told {
+    message: String,
+    cause: Option<Box<Told>>,
+}
+
+impl Told {
+    fn new(error: &dyn std::error::Error) -> Self {
+        let message = error.to_string();
+        let mut cause = error.source();
+        while let Some(told) = cause.filter(|cause| message.contains(&cause.to_string())) {
+            cause = told.source();
+        }
+        Self { message, cause: cause.map(|cause| Box::new(Self::new(cause))) }
+    }
+}
+
+impl std::fmt::Display for Told {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Told {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.cause.as_deref().map(|cause| cause as _)
     }
 }

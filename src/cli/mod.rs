@@ -6,9 +6,12 @@ mod completions;
 mod config;
 mod failure;
 mod init;
+mod interrupt;
+mod iso;
 mod man;
 mod output;
 mod profile;
+mod progress;
 mod test;
 
 use clap::{Args, Parser, Subcommand};
@@ -46,6 +49,8 @@ struct Common {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Build an image: a medium for CD, USB stick and disk
+    Iso(iso::Arguments),
     /// Look at profiles
     #[command(subcommand)]
     Profile(profile::Command),
@@ -69,6 +74,7 @@ pub fn run() -> ExitCode {
     // Clap ends the process itself, with 2, where the command line is wrong.
     let cli = Cli::parse();
     let outcome = match cli.command {
+        Command::Iso(arguments) => iso::run(&cli.common, arguments),
         Command::Profile(command) => profile::run(&cli.common, command),
         Command::Boot(arguments) => boot::run(&cli.common, &arguments),
         Command::Test(arguments) => test::run(&cli.common, &arguments),

@@ -255,8 +255,9 @@ impl Draft {
         if self.packages.is_empty() && self.sets.is_empty() {
             return Err(missing("packages", "or sets: an image is made of something"));
         }
-        if !self.packages.is_empty() && self.suites.is_empty() {
-            return Err(missing("suites", "where the packages come from, such as [\"debian/trixie\"]"));
+        // Even a system of tar sets alone is started by Debian's boot loader.
+        if self.suites.is_empty() {
+            return Err(missing("suites", "where packages and the boot loader come from, such as [\"debian/trixie\"]"));
         }
         let mut suites = Vec::new();
         for suite in &self.suites {

@@ -198,3 +198,24 @@ pub struct Initramfs {
     pub include: Vec<String>,
     pub exclude: Vec<String>,
 }
+
+impl Profile {
+    /// Replaces the compression's level; the error says what is expected.
+    pub fn set_level(&mut self, level: u32) -> Result<(), String> {
+        use crate::format::squashfs::Compression;
+        let most = match self.root.compression {
+            Compression::Zstd { .. } => 22,
+            Compression::Xz { .. } | Compression::Gzip { .. } => 9,
+        };
+        if !(1..=most).contains(&level) {
+            return Err(format!("1 to {most} for the profile's compression"));
+        }
+        self.root.compression = match self.root.compression {
+            // 1 to 22 fit.
+            Compression::Zstd { .. } => Compression::Zstd { level: level as i32 },
+            Compression::Xz { .. } => Compression::Xz { level },
+            Compression::Gzip { .. } => Compression::Gzip { level },
+        };
+        Ok(())
+    }
+}

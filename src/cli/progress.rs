@@ -1,0 +1,170 @@
+//! Shows how work goes on: bars on a terminal, a line for each stage that has
+//! ended elsewhere, events for machines.
+
+use super::output;
+use applbuild::progress::{Progress, Stage, Unit};
+use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::json;
+use std::io::IsTerminal;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// What became of each stage.
+#[derive(Debug, Clone)]
+pub struct Ended {
+    pub stage: Stage,
+    pub time: Duration,
+    pub count: u64,
+    pub unit: Unit,
+}
+
+/// How often `--json` tells how far a stage has come.
+const TICK: Duration = Duration::from_millis(500);
+
+#[derive(Debug)]
+enum Style {
+    Terminal,
+    Lines,
+    Json,
+}
+
+#[derive(Debug)]
+struct Running {
+    stage: Stage,
+    since: Instant,
+    told: Instant,
+    total: u64,
+    count: u64,
+    unit: Unit,
+    bar: ProgressBar,
+}
+
+/// Listens to a build and tells the user.
+#[derive(Debug)]
+pub struct Reporter {
+    style: Style,
+    running: Mutex<Option<Running>>,
+    ended: Mutex<Vec<Ended>>,
+}
+
+/// A thread that panicked leaves these as good as they were.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Reporter {
+    pub fn new(as_json: bool) -> Self {
+        let style = match as_json {
+            true => Style::Json,
+            false if std::io::stderr().is_terminal() => Style::Terminal,
+            false => Style::Lines,
+        };
+        Self { style, running: Mutex::default(), ended: Mutex::default() }
+    }
+
+    /// Ends the last stage; all of them, in order.
+    pub fn finish(&self) -> Vec<Ended> {
+        self.end(&mut lock(&self.running));
+        lock(&self.ended).clone()
+    }
+
+    fn end(&self, running: &mut Option<Running>) {
+        let Some(running) = running.take() else { return };
+        running.bar.finish_and_clear();
+        let ended =
+            Ended { stage: running.stage, time: running.since.elapsed(), count: running.count, unit: running.unit };
+        match self.style {
+            Style::Terminal | Style::Lines => eprintln!("{}", line(&ended)),
+            Style::Json => {
+                let fields = json!({
+                    "stage": ended.stage.name(), "count": ended.count, "unit": unit_name(ended.unit),
+                    "seconds": ended.time.as_secs_f64(),
+                });
+                output::event("stage-end", fields);
+            }
+        }
+        lock(&self.ended).push(ended);
+    }
+}
+
+fn unit_name(unit: Unit) -> &'static str {
+    match unit {
+        Unit::Bytes => "bytes",
+        Unit::Packages => "packages",
+        Unit::Files => "files",
+    }
+}
+
+fn amount(count: u64, unit: Unit) -> String {
+    match unit {
+        Unit::Bytes => HumanBytes(count).to_string(),
+        Unit::Packages | Unit::Files => format!("{count} {}", unit_name(unit)),
+    }
+}
+
+fn line(ended: &Ended) -> String {
+    let count = match ended.count {
+        0 => String::new(),
+        count => amount(count, ended.unit),
+    };
+    format!("{:<10} {:>6.1} s  {count}", ended.stage.name(), ended.time.as_secs_f64()).trim_end().to_owned()
+}
+
+fn bar(stage: Stage, total: u64, unit: Unit) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target((total > 0).then_some(total), ProgressDrawTarget::stderr());
+    let template = match (total, unit) {
+        (0, Unit::Bytes) => "{prefix:<10} {spinner} {bytes} {wide_msg}",
+        (0, _) => "{prefix:<10} {spinner} {pos} {wide_msg}",
+        (_, Unit::Bytes) => "{prefix:<10} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec} {wide_msg}",
+        (_, _) => "{prefix:<10} [{bar:30}] {pos}/{len} {wide_msg}",
+    };
+    // The templates above are right; without one the bar has indicatif's own look.
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style.progress_chars("=> "));
+    }
+    bar.set_prefix(stage.name());
+    bar.enable_steady_tick(Duration::from_millis(120));
+    bar
+}
+
+impl Progress for Reporter {
+    fn stage(&self, stage: Stage, total: u64, unit: Unit) {
+        let mut running = lock(&self.running);
+        self.end(&mut running);
+        let bar = match self.style {
+            Style::Terminal => bar(stage, total, unit),
+            Style::Lines | Style::Json => ProgressBar::hidden(),
+        };
+        if matches!(self.style, Style::Json) {
+            output::event("stage", json!({"stage": stage.name(), "total": total, "unit": unit_name(unit)}));
+        }
+        let now = Instant::now();
+        *running = Some(Running { stage, since: now, told: now, total, count: 0, unit, bar });
+    }
+
+    fn advance(&self, count: u64) {
+        let mut running = lock(&self.running);
+        let Some(running) = running.as_mut() else { return };
+        running.count += count;
+        running.bar.inc(count);
+        if matches!(self.style, Style::Json) && running.told.elapsed() >= TICK {
+            running.told = Instant::now();
+            let fields = json!({"stage": running.stage.name(), "count": running.count, "total": running.total});
+            output::event("progress", fields);
+        }
+    }
+
+    fn item(&self, name: &str) {
+        if let (Style::Terminal, Some(running)) = (&self.style, lock(&self.running).as_ref()) {
+            running.bar.set_message(name.to_owned());
+        }
+    }
+
+    fn warn(&self, message: &str) {
+        match (&self.style, lock(&self.running).as_ref()) {
+            (Style::Json, _) => output::event("warning", json!({"message": message})),
+            (Style::Terminal, Some(running)) => running.bar.suspend(|| eprintln!("warning: {message}")),
+            (Style::Terminal | Style::Lines, _) => eprintln!("warning: {message}"),
+        }
+    }
+}

@@ -1,0 +1,365 @@
+//! The folder of built images: names that never silently mean other bytes, and
+//! files that appear whole or not at all.
+
+use appliance_contract::Schema;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+pub const CHECKSUMS: &str = "SHA256SUMS";
+/// Held while files of the folder change.
+const LOCK: &str = ".lock";
+/// Holds the folders of running builds.
+const WORK: &str = ".work";
+
+#[derive(Debug, thiserror::Error)]
+pub enum ImagesError {
+    #[error("{attempt} {}", path.display())]
+    Io { attempt: &'static str, path: PathBuf, source: io::Error },
+    #[error(
+        "{}: found SHA-256 {found}, expected {expected}, which the same inputs give now; pass --replace to overwrite it",
+        path.display()
+    )]
+    Changed { path: PathBuf, found: String, expected: String },
+}
+
+fn failed<'p>(attempt: &'static str, path: &'p Path) -> impl FnOnce(io::Error) -> ImagesError + use<'p> {
+    move |source| ImagesError::Io { attempt, path: path.to_owned(), source }
+}
+
+/// What an image was made from, kept beside it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct Record {
+    schema: Schema,
+    name: String,
+    version: String,
+    inputs_sha256: String,
+    size: u64,
+    sha256: String,
+}
+
+/// The name that a build's image gets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Slot {
+    name: String,
+    /// The profile's version, with the build number when it is not the first: `2026.11.1-2`.
+    pub version: String,
+    inputs_sha256: String,
+}
+
+/// The finished files of a build.
+#[derive(Debug)]
+pub struct Finished<'a> {
+    /// Below [`Images::work`], so that a rename puts it in its place.
+    pub iso: &'a Path,
+    pub size: u64,
+    pub sha256: [u8; 32],
+    pub manifest: &'a [u8],
+    pub sbom: &'a [u8],
+    pub lock: &'a [u8],
+}
+
+/// The image in its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Placed {
+    pub path: PathBuf,
+    pub version: String,
+    /// It was there already, byte for byte.
+    pub was_there: bool,
+}
+
+#[derive(Debug, Clone)]
+pub struct Images {
+    folder: PathBuf,
+}
+
+impl Images {
+    pub fn open(folder: &Path) -> Result<Self, ImagesError> {
+        fs::create_dir_all(folder).map_err(failed("making the folder", folder))?;
+        Ok(Self { folder: folder.to_owned() })
+    }
+
+    /// Where builds work: on the images' own file system, so that a rename puts an image in its place.
+    pub fn work(&self) -> PathBuf {
+        self.folder.join(WORK)
+    }
+
+    /// The right to change the folder.
+    fn hold(&self) -> Result<File, ImagesError> {
+        let path = self.folder.join(LOCK);
+        let file = File::create(&path).map_err(failed("making", &path))?;
+        file.lock().map_err(failed("locking", &path))?;
+        Ok(file)
+    }
+
+    fn paths(&self) -> Result<Vec<PathBuf>, ImagesError> {
+        let listing =
+            || -> io::Result<Vec<PathBuf>> { fs::read_dir(&self.folder)?.map(|entry| Ok(entry?.path())).collect() };
+        listing().map_err(failed("listing", &self.folder))
+    }
+
+    fn path(&self, stem: &str, ending: &str) -> PathBuf {
+        self.folder.join(format!("{stem}.{ending}"))
+    }
+
+    /// The name for an image of `name` and `version` that is made from these
+    /// inputs: one that was given to the same inputs before, else the next that is
+    /// free; with `replace` the first in any case.
+    pub fn slot(&self, name: &str, version: &str, inputs: &[u8; 32], replace: bool) -> Result<Slot, ImagesError> {
+        let inputs_sha256 = hex::encode(inputs);
+        let prefix = format!("{name}-{version}");
+        let mut newest = 0;
+        let mut known = None;
+        for path in self.paths()? {
+            let Some(stem) = path.file_name().and_then(|name| name.to_str()?.strip_suffix(".iso")) else { continue };
+            let Some(number) = build_number(stem, &prefix) else { continue };
+            newest = newest.max(number);
+            let record = fs::read(self.path(stem, "build.json")).ok();
+            let record: Option<Record> = record.and_then(|text| serde_json::from_slice(&text).ok());
+            if record.is_some_and(|record| record.inputs_sha256 == inputs_sha256) {
+                known = Some(known.map_or(number, |known: u64| known.min(number)));
+            }
+        }
+        let number = match known {
+            Some(known) => known,
+            None if replace => 1,
+            None => newest + 1,
+        };
+        let version = if number == 1 { version.to_owned() } else { format!("{version}-{number}") };
+        Ok(Slot { name: name.to_owned(), version, inputs_sha256 })
+    }
+
+    /// Puts a build's files in their places.
+    pub fn place(&self, slot: &Slot, finished: &Finished<'_>, replace: bool) -> Result<Placed, ImagesError> {
+        let _held = self.hold()?;
+        let stem = format!("{}-{}", slot.name, slot.version);
+        let path = self.path(&stem, "iso");
+        let sha256 = hex::encode(finished.sha256);
+        let before = hash(&path)?;
+        let was_there = before.as_ref() == Some(&sha256);
+        if let Some(found) = before.filter(|_| !was_there && !replace) {
+            return Err(ImagesError::Changed { path, found, expected: sha256 });
+        }
+        let record = Record {
+            schema: Schema::CURRENT,
+            name: slot.name.clone(),
+            version: slot.version.clone(),
+            inputs_sha256: slot.inputs_sha256.clone(),
+            size: finished.size,
+            sha256: sha256.clone(),
+        };
+        // A record is strings and numbers, which all have a JSON form.
+        let mut record = serde_json::to_vec_pretty(&record).unwrap_or_default();
+        record.push(b'\n');
+        let beside = [
+            ("manifest.json", finished.manifest),
+            ("spdx.json", finished.sbom),
+            ("lock", finished.lock),
+            ("build.json", &record),
+        ];
+        let mut sums = BTreeMap::new();
+        for (ending, bytes) in beside {
+            write(&self.path(&stem, ending), bytes)?;
+            sums.insert(format!("{stem}.{ending}"), hex::encode(Sha256::digest(bytes)));
+        }
+        if !was_there {
+            fs::rename(finished.iso, &path).map_err(failed("renaming the image to", &path))?;
+        }
+        sums.insert(format!("{stem}.iso"), sha256);
+        self.write_checksums(sums)?;
+        sync(&self.folder)?;
+        Ok(Placed { path, version: slot.version.clone(), was_there })
+    }
+
+    /// `SHA256SUMS` of all images: the lines of files that are gone go, too.
+    fn write_checksums(&self, new: BTreeMap<String, String>) -> Result<(), ImagesError> {
+        let path = self.folder.join(CHECKSUMS);
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+            Err(source) => return Err(failed("reading", &path)(source)),
+        };
+        let old = text.lines().filter_map(|line| line.split_once("  "));
+        let mut sums: BTreeMap<String, String> = old
+            .filter(|(_, name)| self.folder.join(name).exists())
+            .map(|(sum, name)| (name.to_owned(), sum.to_owned()))
+            .collect();
+        sums.extend(new);
+        let lines: String = sums.iter().map(|(name, sum)| format!("{sum}  {name}\n")).collect();
+        write(&path, lines.as_bytes())
+    }
+}
+
+/// The build number in `PREFIX` or `PREFIX-N`.
+fn build_number(stem: &str, prefix: &str) -> Option<u64> {
+    match stem.strip_prefix(prefix)? {
+        "" => Some(1),
+        rest => rest.strip_prefix('-')?.parse().ok().filter(|number| *number > 1),
+    }
+}
+
+/// SHA-256 of a file; `None` when there is none.
+fn hash(path: &Path) -> Result<Option<String>, ImagesError> {
+    let mut file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(failed("opening", path)(source)),
+    };
+    let mut hash = HashWriter(Sha256::new());
+    io::copy(&mut file, &mut hash).map_err(failed("reading", path))?;
+    Ok(Some(hex::encode(hash.0.finalize())))
+}
+
+struct HashWriter(Sha256);
+
+impl Write for HashWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Beside, synced, renamed.
+fn write(path: &Path, bytes: &[u8]) -> Result<(), ImagesError> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let put = || -> io::Result<()> {
+        let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(folder)?;
+        file.write_all(bytes)?;
+        // A temporary file is its owner's alone; what is published is not.
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+        file.as_file().set_permissions(mode)?;
+        file.as_file().sync_all()?;
+        file.persist(path)?;
+        Ok(())
+    };
+    put().map_err(failed("writing", path))
+}
+
+fn sync(folder: &Path) -> Result<(), ImagesError> {
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed("syncing", folder))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Folder {
+        images: Images,
+        _root: tempfile::TempDir,
+    }
+
+    impl Folder {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let images = Images::open(&folder.path().join("images")).unwrap();
+            Self { images, _root: folder }
+        }
+
+        fn build(&self, inputs: u8, content: &str, replace: bool) -> Result<Placed, ImagesError> {
+            fs::create_dir_all(self.images.work()).unwrap();
+            let slot = self.images.slot("host", "1.0", &[inputs; 32], replace)?;
+            let iso = self.images.work().join("iso");
+            fs::write(&iso, content).unwrap();
+            let finished = Finished {
+                iso: &iso,
+                size: content.len() as u64,
+                sha256: Sha256::digest(content).into(),
+                manifest: b"{}",
+                sbom: b"{}",
+                lock: b"",
+            };
+            self.images.place(&slot, &finished, replace)
+        }
+
+        fn names(&self) -> Vec<String> {
+            let mut names: Vec<String> = self
+                .images
+                .paths()
+                .unwrap()
+                .iter()
+                .map(|path| path.file_name().unwrap().to_string_lossy().into())
+                .collect();
+            names.sort();
+            names
+        }
+
+        fn read(&self, name: &str) -> String {
+            fs::read_to_string(self.images.folder.join(name)).unwrap()
+        }
+    }
+
+    #[test]
+    fn an_image_stands_with_its_records_and_nothing_else_is_left() {
+        let folder = Folder::new();
+        let placed = folder.build(1, "a", false).unwrap();
+        assert_eq!((placed.version.as_str(), placed.was_there), ("1.0", false));
+        let names = [".lock", ".work", CHECKSUMS, "host-1.0.build.json", "host-1.0.iso", "host-1.0.lock"];
+        assert_eq!(folder.names()[..6], names);
+        assert_eq!(folder.names()[6..], ["host-1.0.manifest.json", "host-1.0.spdx.json"]);
+        let sum = hex::encode(Sha256::digest("a"));
+        assert!(folder.read(CHECKSUMS).contains(&format!("{sum}  host-1.0.iso\n")));
+    }
+
+    #[test]
+    fn the_same_inputs_leave_the_image_and_others_get_the_next_number() {
+        let folder = Folder::new();
+        folder.build(1, "a", false).unwrap();
+        assert!(folder.build(1, "a", false).unwrap().was_there);
+        assert_eq!(folder.build(2, "b", false).unwrap().version, "1.0-2");
+        assert_eq!(folder.build(3, "c", false).unwrap().version, "1.0-3");
+        assert_eq!(folder.build(2, "b", false).unwrap().version, "1.0-2");
+        assert_eq!((folder.read("host-1.0.iso"), folder.read("host-1.0-2.iso")), ("a".into(), "b".into()));
+        assert_eq!(folder.read(CHECKSUMS).lines().count(), 15);
+    }
+
+    #[test]
+    fn an_image_without_its_record_is_never_overwritten_unless_told() {
+        let folder = Folder::new();
+        folder.build(1, "a", false).unwrap();
+        fs::remove_file(folder.images.folder.join("host-1.0.build.json")).unwrap();
+        assert_eq!(folder.build(1, "a", false).unwrap().version, "1.0-2");
+        assert_eq!(folder.build(3, "c", true).unwrap().version, "1.0");
+        assert_eq!(folder.read("host-1.0.iso"), "c");
+    }
+
+    #[test]
+    fn a_damaged_image_is_reported() {
+        let folder = Folder::new();
+        folder.build(1, "a", false).unwrap();
+        fs::write(folder.images.folder.join("host-1.0.iso"), "x").unwrap();
+        let error = folder.build(1, "a", false).unwrap_err();
+        assert!(matches!(error, ImagesError::Changed { .. }), "{error}");
+        assert_eq!(folder.read("host-1.0.iso"), "x");
+        assert!(!folder.build(1, "a", true).unwrap().was_there);
+    }
+
+    #[test]
+    fn other_names_that_begin_alike_count_for_nothing() {
+        let folder = Folder::new();
+        for name in ["host-1.0.1.iso", "host-1.0-x.iso", "host-1.0-1.iso", "ghost-1.0-7.iso", "host-1.0-7.isox"] {
+            fs::write(folder.images.folder.join(name), "").unwrap();
+        }
+        assert_eq!(folder.images.slot("host", "1.0", &[0; 32], false).unwrap().version, "1.0");
+    }
+
+    #[test]
+    fn lines_of_files_that_are_gone_go() {
+        let folder = Folder::new();
+        folder.build(1, "a", false).unwrap();
+        fs::remove_file(folder.images.folder.join("host-1.0.iso")).unwrap();
+        folder.build(2, "b", false).unwrap();
+        let sums = folder.read(CHECKSUMS);
+        assert!(
+            sums.lines().all(|line| folder.images.folder.join(line.split_once("  ").unwrap().1).exists()),
+            "{sums}"
+        );
+    }
+}

@@ -1,0 +1,21 @@
+use super::{BuildError, Resolved};
+use crate::assemble::Files;
+use crate::packages::{LockedPackage, download};
+use crate::progress::Progress;
+
+/// A locked profile whose packages are all here, verified.
+#[derive(Debug)]
+pub struct Fetched {
+    pub(super) resolved: Resolved,
+    pub(super) files: Files,
+}
+
+impl Resolved {
+    pub fn fetch(self, progress: &dyn Progress) -> Result<Fetched, BuildError> {
+        let order = &self.order;
+        let packages: Vec<LockedPackage> = self.lock.packages.iter().chain(&self.lock.tools).cloned().collect();
+        let paths = download(&packages, &order.archives, &order.cache, &order.client, progress)?;
+        let files = packages.into_iter().map(|package| package.sha256).zip(paths).collect();
+        Ok(Fetched { resolved: self, files })
+    }
+}

@@ -1,0 +1,78 @@
+//! What a build is made from, as one number.
+
+use super::{BuildError, Resolved};
+use crate::profile::{OverlayContent, Profile};
+use appliance_contract::manifest::Program;
+use sha2::{Digest, Sha256};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// This very program: its version and its bytes.
+pub(super) fn program() -> Result<Program, BuildError> {
+    // Not by its name, under which another may have been put meanwhile.
+    let path = PathBuf::from("/proc/self/exe");
+    let bytes = fs::read(&path).map_err(|source| BuildError::Io { attempt: "reading", path, source })?;
+    Ok(Program { version: env!("CARGO_PKG_VERSION").to_owned(), sha256: hex::encode(Sha256::digest(bytes)) })
+}
+
+/// SHA-256 over all that decides an image's bytes, but for its build number.
+pub(super) fn digest(resolved: &Resolved, program: &Program) -> Result<[u8; 32], BuildError> {
+    let mut parts = Parts(Sha256::new());
+    parts.add(&program.sha256);
+    parts.add(&resolved.lock_text);
+    parts.add(resolved.source_date.to_le_bytes());
+    profile(&resolved.order.profile, &mut parts);
+    if let Some(folder) = &resolved.order.templates {
+        let mut files = Vec::new();
+        list(folder, &mut files)?;
+        files.sort();
+        for path in files {
+            let bytes = read(&path)?;
+            let name = path.strip_prefix(folder).unwrap_or(&path);
+            parts.add(name.as_os_str().as_encoded_bytes());
+            parts.add(bytes);
+        }
+    }
+    Ok(parts.0.finalize().into())
+}
+
+fn profile(profile: &Profile, parts: &mut Parts) {
+    // Where a set lies on the build machine says nothing; its SHA-256 does.
+    let mut keys = profile.clone();
+    for set in &mut keys.sets {
+        set.path = PathBuf::new();
+    }
+    parts.add(keys.show());
+    for file in profile.overlays.iter().flat_map(|overlay| &overlay.files) {
+        parts.add(&file.path);
+        match &file.content {
+            OverlayContent::Bytes(bytes) => parts.add(bytes),
+            OverlayContent::Template(text) => parts.add(text),
+            OverlayContent::Symlink(_) | OverlayContent::Directory => {}
+        }
+    }
+}
+
+/// Parts of a hash, each with its length, so that none runs into the next.
+struct Parts(Sha256);
+
+impl Parts {
+    fn add(&mut self, bytes: impl AsRef<[u8]>) {
+        let bytes = bytes.as_ref();
+        self.0.update((bytes.len() as u64).to_le_bytes());
+        self.0.update(bytes);
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, BuildError> {
+    fs::read(path).map_err(|source| BuildError::Io { attempt: "reading", path: path.to_owned(), source })
+}
+
+fn list(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), BuildError> {
+    let failed = |source| BuildError::Io { attempt: "listing", path: folder.to_owned(), source };
+    for entry in fs::read_dir(folder).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        if path.is_dir() { list(&path, files)? } else { files.push(path) }
+    }
+    Ok(())
+}

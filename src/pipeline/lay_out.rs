@@ -1,0 +1,55 @@
+//! From the root file system to the image in its place.
+
+use super::{BuildError, Built, Packed};
+use crate::embedded;
+use crate::images::Finished;
+use crate::medium::{self, Input, Root};
+use crate::progress::Progress;
+
+impl Packed {
+    pub fn lay_out(self, progress: &dyn Progress) -> Result<Built, BuildError> {
+        let assembled = &self.assembled;
+        let resolved = &assembled.resolved;
+        let order = &resolved.order;
+        let iso = assembled.work.path().join("medium.iso");
+        let medium = medium::lay_out(
+            Input {
+                profile: &order.profile,
+                version: &assembled.slot.version,
+                lock: &resolved.lock,
+                lock_sha256: resolved.lock_sha256,
+                source_date: resolved.source_date,
+                tree: &assembled.tree,
+                root: match &self.root {
+                    Some(root) => Root::Squashfs { file: &root.file, verity: &root.verity },
+                    None => Root::Plain,
+                },
+                agent: order.profile.agent.then_some(embedded::AGENT),
+                program: assembled.program.clone(),
+                tools: &assembled.tools,
+                templates: order.templates.as_deref(),
+                output: &iso,
+            },
+            progress,
+        )?;
+        let finished = Finished {
+            iso: &medium.path,
+            size: medium.size,
+            sha256: medium.sha256,
+            manifest: &medium.manifest_json,
+            sbom: &medium.sbom,
+            lock: resolved.lock_text.as_bytes(),
+        };
+        let placed = assembled.images.place(&assembled.slot, &finished, order.replace)?;
+        Ok(Built {
+            path: placed.path,
+            version: placed.version,
+            was_there: placed.was_there,
+            size: medium.size,
+            sha256: medium.sha256,
+            packages: resolved.lock.packages.len(),
+            root_size: self.root.as_ref().map(|root| root.size),
+            initramfs_size: medium.initramfs_size,
+        })
+    }
+}

@@ -1,0 +1,120 @@
+//! From the tree to the root file system.
+
+use super::{Assembled, BuildError};
+use crate::format::squashfs::{self, Options};
+use crate::format::verity::{self, VerityOptions};
+use crate::profile::RootFormat;
+use crate::progress::Progress;
+use crate::tree::{Kind, Node, Tree, TreeError, TreePath};
+use appliance_contract::manifest::Verity;
+use appliance_contract::medium;
+use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
+use std::fs::OpenOptions;
+use std::io::{self, BufWriter, Write};
+use std::num::NonZero;
+use std::path::PathBuf;
+use uuid::Uuid;
+
+/// Ours, drawn once: what is derived from a build's lock gets a UUID below it.
+const NAMESPACE: Uuid = Uuid::from_u128(0x3f0e_5a0c_7d1b_4b52_9c43_2be9_1a56_d70f);
+
+/// An assembled image with its root file system.
+#[derive(Debug)]
+pub struct Packed {
+    pub(super) assembled: Assembled,
+    /// `None`: the tree itself is the medium's.
+    pub(super) root: Option<PackedRoot>,
+}
+
+#[derive(Debug)]
+pub(super) struct PackedRoot {
+    pub file: PathBuf,
+    /// With the hash tree.
+    pub size: u64,
+    pub verity: Verity,
+}
+
+impl Assembled {
+    pub fn pack(self, progress: &dyn Progress) -> Result<Packed, BuildError> {
+        let root = match self.resolved.order.profile.root.format {
+            RootFormat::Plain => None,
+            RootFormat::Squashfs => Some(self.squashfs(progress)?),
+        };
+        Ok(Packed { assembled: self, root })
+    }
+
+    fn squashfs(&self, progress: &dyn Progress) -> Result<PackedRoot, BuildError> {
+        let path = self.work.path().join("root.squashfs");
+        let failed = |attempt| {
+            let path = path.clone();
+            move |source: io::Error| BuildError::Io { attempt, path, source }
+        };
+        let root = &self.resolved.order.profile.root;
+        let options = Options {
+            compression: root.compression,
+            block_size: root.block_size,
+            // One core where the machine does not tell.
+            threads: std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN),
+            time: u32::try_from(self.resolved.source_date).unwrap_or(0),
+        };
+        let mut file =
+            OpenOptions::new().read(true).write(true).create_new(true).open(&path).map_err(failed("making"))?;
+        let mut out = BufWriter::with_capacity(1 << 20, &file);
+        squashfs::write(&self.on_root()?, &options, &mut out, progress)?;
+        out.flush().map_err(failed("writing"))?;
+        drop(out);
+        progress.item("verity");
+        let (uuid, salt) = self.verity_identity();
+        let made = verity::append(&mut file, &VerityOptions { uuid, salt: salt.to_vec() })?;
+        let size = file.metadata().map_err(failed("reading the size of"))?.len();
+        let verity = Verity {
+            uuid: made.uuid.to_string(),
+            salt: hex::encode(&made.salt),
+            root_hash: hex::encode(made.root_hash),
+            hash_offset: made.hash_offset,
+            data_blocks: made.data_blocks,
+        };
+        Ok(PackedRoot { file: path, size, verity })
+    }
+
+    /// The tree without what the medium carries itself. It is listed with what
+    /// pruning took away, so that `dpkg -V` reports nothing else.
+    fn on_root(&self) -> Result<Tree, BuildError> {
+        let mut tree = self.tree.clone();
+        let mut gone: BTreeSet<Vec<u8>> = BTreeSet::new();
+        // These are fixed names, which parse.
+        // systemd-tmpfiles sets this folder's list again at each boot, and squashfs has no place for it.
+        let journal = TreePath::parse("/var/log/journal").unwrap_or_default();
+        if let Some(id) = tree.lookup(&journal) {
+            tree.node_mut(id).metadata.xattrs.retain(|name, _| !name.starts_with(b"system.posix_acl_"));
+        }
+        let (boot, list) = (TreePath::parse("/boot").unwrap_or_default(), medium::IN_IMAGE_PRUNED);
+        let list = TreePath::parse(list).unwrap_or_default();
+        let Some(Node { kind: Kind::Directory(entries), .. }) = tree.get(&boot) else { return Ok(tree) };
+        for name in entries.keys().cloned().collect::<Vec<_>>() {
+            let path = boot.join(name).map_err(TreeError::from)?;
+            gone.insert(path.to_bytes());
+            tree.remove(&path)?;
+        }
+        if let Some(id) = tree.lookup(&list)
+            && let Kind::File(content) = &tree.node(id).kind
+        {
+            let failed = |source| BuildError::Io { attempt: "reading", path: medium::IN_IMAGE_PRUNED.into(), source };
+            let before = content.read().map_err(failed)?;
+            gone.extend(before.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()).map(<[u8]>::to_vec));
+            let lines: Vec<u8> = gone.iter().flat_map(|path| [path.as_slice(), b"\n"].concat()).collect();
+            tree.node_mut(id).kind = Kind::File(lines.into());
+        }
+        Ok(tree)
+    }
+
+    /// Derived, as chance has no place in an image.
+    fn verity_identity(&self) -> (Uuid, [u8; 32]) {
+        let mut name = self.resolved.lock_sha256.to_vec();
+        name.extend(self.resolved.order.profile.name.as_bytes());
+        name.extend(self.slot.version.as_bytes());
+        let salt = Sha256::new().chain_update(b"verity salt").chain_update(&name).finalize();
+        (Uuid::new_v5(&NAMESPACE, &name), salt.into())
+    }
+}
