@@ -9,8 +9,10 @@ use crate::profile::{Origin, PackageRequest};
 use crate::progress::{Progress, Stage, Unit};
 use sha2::{Digest, Sha256};
 
-/// What the build runs or copies boot files from. shim's helpers hold MokManager.
-const TOOLS: [&str; 6] = [
+/// What the build runs or copies boot files from. base-files has the links of
+/// the merged /usr, without which no program starts; shim's helpers hold MokManager.
+const TOOLS: [&str; 7] = [
+    "base-files",
     "grub-common",
     "grub-efi-amd64-bin",
     "grub-efi-amd64-signed",
