@@ -49,7 +49,11 @@ impl Machine {
         Self {
             folder: tempfile::tempdir().unwrap(),
             archives: Archives::find(&choice).unwrap(),
-            client: Client::new(Policy { retries: 2, first_wait: none, longest_wait: none, ..Policy::default() }),
+            client: Client::with_proxies(
+                Policy { retries: 2, first_wait: none, longest_wait: none, ..Policy::default() },
+                None,
+                None,
+            ),
         }
     }
 

@@ -97,7 +97,11 @@ impl Machine {
             archives: &Archives::find(&choice)?,
             keyring: &signer().1,
             cache: &Cache::new(self.cache.path()),
-            client: &Client::new(Policy { retries: 1, first_wait: none, longest_wait: none, ..Policy::default() }),
+            client: &Client::with_proxies(
+                Policy { retries: 1, first_wait: none, longest_wait: none, ..Policy::default() },
+                None,
+                None,
+            ),
             now: NOW,
             check_age: self.check_age,
         };

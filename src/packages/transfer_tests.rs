@@ -7,7 +7,7 @@ use std::time::Duration;
 /// Repeats at once.
 fn client() -> Client {
     let none = Duration::ZERO;
-    Client::new(Policy { retries: 3, first_wait: none, longest_wait: none, ..Policy::default() })
+    Client::with_proxies(Policy { retries: 3, first_wait: none, longest_wait: none, ..Policy::default() }, None, None)
 }
 
 fn body() -> Vec<u8> {
@@ -155,7 +155,11 @@ fn a_silent_server_is_asked_again() {
         _ => Reply::file(request, &body()),
     });
     let read_timeout = Duration::from_millis(300);
-    let client = Client::new(Policy { read_timeout, retries: 3, first_wait: Duration::ZERO, ..Policy::default() });
+    let client = Client::with_proxies(
+        Policy { read_timeout, retries: 3, first_wait: Duration::ZERO, ..Policy::default() },
+        None,
+        None,
+    );
     let mut sink = Memory::default();
     client.fetch(&Url::parse(&server.url("file")).unwrap(), &mut sink, exactly(), &Stop::default()).unwrap();
     assert_eq!(sink.0, body());
