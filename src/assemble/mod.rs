@@ -95,6 +95,7 @@ fn finish(tree: &mut Tree, profile: &Profile, manifest: &Manifest, epoch: i64) -
         return Ok(());
     }
     normalise::clean(tree);
+    normalise::drop_log_acls(tree)?;
     normalise::move_database(tree, epoch)?;
     normalise::fit_for_reading_only(tree, epoch)?;
     normalise::name_image(tree, &profile.name, &manifest.version, epoch)?;

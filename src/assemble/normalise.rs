@@ -24,17 +24,8 @@ const MOUNT_POINTS: [(&str, u16); 12] = [
     ("/var/tmp", 0o1777),
 ];
 /// Emptied in every build; `/boot` is not, as the medium's kernel comes from there.
-const EMPTIED: [&str; 9] = [
-    "/dev",
-    "/proc",
-    "/run",
-    "/sys",
-    "/tmp",
-    "/var/tmp",
-    "/var/lib/apt/lists",
-    "/var/lib/dpkg/updates",
-    "/var/backups",
-];
+const EMPTIED: [&str; 8] =
+    ["/dev", "/proc", "/run", "/sys", "/tmp", "/var/tmp", "/var/lib/dpkg/updates", "/var/backups"];
 /// Backups, locks, caches and secrets that programs make as they run.
 const REMOVED: [&str; 26] = [
     "/etc/.pwd.lock",
@@ -104,10 +95,11 @@ pub fn clean(tree: &mut Tree) {
         .walk()
         .filter(|(path, id)| {
             let names: Vec<&[u8]> = path.names().collect();
-            let log = names.len() > 2 && names[..2] == [b"var".as_slice(), b"log"];
+            let below = |folder: &[&[u8]]| names.len() > folder.len() && names[..folder.len()] == *folder;
+            let left_behind = below(&[b"var", b"log"]) || below(&[b"var", b"lib", b"apt", b"lists"]);
             // Python makes them anew in memory; they hold times and twice the size.
             let compiled = path.name() == Some(b"__pycache__");
-            compiled || (log && !matches!(tree.node(*id).kind, Kind::Directory(_)))
+            compiled || (left_behind && !matches!(tree.node(*id).kind, Kind::Directory(_)))
         })
         .map(|(path, _)| path)
         .collect();
@@ -115,6 +107,17 @@ pub fn clean(tree: &mut Tree) {
         // Below a folder that went before, or there.
         let _ = tree.remove(&path);
     }
+}
+
+/// Drops the access lists below `/var/log`, which squashfs cannot hold: systemd
+/// sets them on the running node (`tmpfiles.d/systemd.conf`).
+pub fn drop_log_acls(tree: &mut Tree) -> Result<(), AssembleError> {
+    let logs = edit::path("/var/log")?;
+    let below: Vec<_> = tree.walk().filter(|(path, _)| path.names().take(2).eq(logs.names())).collect();
+    for (_, id) in below {
+        tree.node_mut(id).metadata.xattrs.retain(|name, _| !name.starts_with(b"system.posix_acl_"));
+    }
+    Ok(())
 }
 
 /// Moves dpkg's database to where no `/var` can hide it.

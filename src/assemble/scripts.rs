@@ -12,8 +12,9 @@ const LAST_LINES: usize = 30;
 /// Stops packages from starting services (invoke-rc.d(8)); there while scripts run, then gone.
 const POLICY: &str = "usr/sbin/policy-rc.d";
 /// Come before the real programs in `PATH`: module lists are made beside the
-/// scripts (see [`depmod`]), and an image that many nodes boot must hold no host keys.
-const IDLE: [&str; 2] = ["usr/local/sbin/depmod", "usr/local/sbin/ssh-keygen"];
+/// scripts (see [`depmod`]), certificates after them, once instead of twice (see
+/// [`certificates`]), and an image that many nodes boot must hold no host keys.
+const IDLE: [&str; 3] = ["usr/local/sbin/depmod", "usr/local/sbin/update-ca-certificates", "usr/local/sbin/ssh-keygen"];
 /// Keeps the kernel's scripts from making `/vmlinuz` and `/initrd.img` (kernel-img.conf(5)).
 const KERNEL_LINKS: &str = "etc/kernel-img.conf";
 
@@ -84,9 +85,22 @@ fn script(path: &Path, code: u8) -> Result<(), AssembleError> {
 /// Makes the lists of the modules of each kernel in the root. It reads all
 /// modules, which takes as long as all scripts together; it needs nothing of theirs.
 pub fn depmod(root: &Path, epoch: i64) -> Result<(), AssembleError> {
+    const PROGRAM: &str = "/usr/sbin/depmod";
+    if fs::symlink_metadata(root.join(PROGRAM.trim_start_matches('/'))).is_err() {
+        return Ok(());
+    }
     for entry in fs::read_dir(root.join("usr/lib/modules")).into_iter().flatten().flatten() {
         let version = entry.file_name();
-        run_in(root, epoch, "/usr/sbin/depmod", &[&version.to_string_lossy()])?;
+        run_in(root, epoch, PROGRAM, &[&version.to_string_lossy()])?;
+    }
+    Ok(())
+}
+
+/// Makes `/etc/ssl/certs`, where the image has certificates.
+pub fn certificates(root: &Path, epoch: i64) -> Result<(), AssembleError> {
+    const PROGRAM: &str = "/usr/sbin/update-ca-certificates";
+    if root.join(PROGRAM.trim_start_matches('/')).exists() {
+        run_in(root, epoch, PROGRAM, &[])?;
     }
     Ok(())
 }

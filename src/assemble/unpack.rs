@@ -95,6 +95,7 @@ pub fn install(
         configured.and(modules)
     })?;
     surroundings.take_down()?;
+    scripts::certificates(&root, epoch)?;
     placer.refresh()?;
     fs::remove_dir_all(&staged).map_err(io_at("removing", &staged))
 }

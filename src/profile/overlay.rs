@@ -18,7 +18,7 @@ pub(super) enum Folder<'a> {
 
 /// The ending of templates, which the file in the image loses.
 const TEMPLATE: &str = ".hbs";
-/// Files in folders of these names are programs.
+/// Files below folders of these names are programs.
 const PROGRAM_FOLDERS: [&str; 5] = ["bin", "sbin", "libexec", "system-generators", "system-environment-generators"];
 
 /// Reads `[files]` and the folder it names. No part of the result comes from
@@ -92,11 +92,11 @@ struct Said {
 }
 
 fn file(path: String, content: OverlayContent) -> OverlayFile {
-    let parent = path.rsplit('/').nth(1).unwrap_or_default();
+    let among_programs = path.rsplit('/').skip(1).any(|parent| PROGRAM_FOLDERS.contains(&parent));
     let mode = match &content {
         OverlayContent::Symlink(_) => 0o777,
         OverlayContent::Directory => 0o755,
-        _ if PROGRAM_FOLDERS.contains(&parent) => 0o755,
+        _ if among_programs => 0o755,
         _ => 0o644,
     };
     OverlayFile { path, content, mode, owner: "root".to_owned(), group: "root".to_owned() }

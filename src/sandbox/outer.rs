@@ -6,6 +6,7 @@ use super::protocol;
 use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
+use nix::sys::stat::{Mode, umask};
 use nix::unistd::{Uid, User, getegid, geteuid};
 use std::fs;
 use std::io::{self, Read, Write};
@@ -21,7 +22,8 @@ pub fn entered() -> bool {
 
 /// Moves this process into a new user and mount namespace, where it is uid 0
 /// and 65,536 ids are mapped; what it writes as uid 0 belongs to the user
-/// outside. To be called before the process begins any thread; again does nothing.
+/// outside, and its umask is 022. To be called before the process begins any
+/// thread; again does nothing.
 ///
 /// Nothing is forked: the process stays the one that the user started, so
 /// signals, exit code and the terminal need no care.
@@ -70,6 +72,8 @@ pub fn enter_user_namespace() -> Result<(), SandboxError> {
     let denied = |errno| SandboxError::UserNamespace { errno, mend: mend(errno) };
     unshare(CloneFlags::CLONE_NEWNS).map_err(denied)?;
     mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>).map_err(denied)?;
+    // What is made without a mode of its own must not depend on who builds.
+    umask(Mode::from_bits_truncate(0o022));
     ENTERED.store(true, Ordering::Release);
     Ok(())
 }
