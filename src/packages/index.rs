@@ -6,6 +6,7 @@ pub(super) use record::is_pool_path;
 pub use record::{MultiArch, Priority, Record};
 
 use super::dependency::{self, DependencyError};
+use super::refresh::SuiteIndex;
 use super::version::{Version, VersionError};
 use record::{Field, Paragraph};
 use std::collections::HashMap;
@@ -15,7 +16,16 @@ use std::collections::HashMap;
 pub struct Source<'a> {
     pub archive: &'a str,
     pub suite: &'a str,
+    /// Off where the suite's Release file says `NotAutomatic: yes`.
+    pub automatic: bool,
     pub packages: &'a [u8],
+}
+
+impl<'a> From<&'a SuiteIndex> for Source<'a> {
+    fn from(index: &'a SuiteIndex) -> Self {
+        let SuiteIndex { archive, suite, automatic, packages, .. } = index;
+        Self { archive, suite, automatic: *automatic, packages }
+    }
 }
 
 /// A record's place in its [`Index`].
@@ -25,7 +35,7 @@ pub type RecordId = u32;
 #[derive(Debug)]
 pub struct Index<'a> {
     records: Vec<Record<'a>>,
-    /// Highest version first; of equal ones the first suite's.
+    /// Automatic suites first, then the highest version; of equal ones the first suite's.
     by_name: HashMap<&'a str, Vec<RecordId>>,
     /// A virtual name to who provides it, in which version.
     providers: HashMap<&'a str, Vec<(RecordId, Option<Version<'a>>)>>,
@@ -61,7 +71,9 @@ impl<'a> Index<'a> {
         }
         for ids in index.by_name.values_mut() {
             // Stable: of equal versions the one read first stays first.
-            ids.sort_by(|a, b| index.records[*b as usize].version.cmp(&index.records[*a as usize].version));
+            // A suite that is not automatic has a lower priority than all others, whatever the version (apt_preferences(5)).
+            let key = |id: &RecordId| (index.records[*id as usize].automatic, index.records[*id as usize].version);
+            ids.sort_by(|a, b| key(b).cmp(&key(a)));
         }
         Ok(index)
     }
@@ -143,7 +155,7 @@ impl<'a> Index<'a> {
         0..self.records.len() as RecordId
     }
 
-    /// Every version of a package, the highest first.
+    /// Every version of a package, the one that apt would take first.
     pub fn versions(&self, name: &str) -> &[RecordId] {
         self.by_name.get(name).map_or(&[], Vec::as_slice)
     }
@@ -174,8 +186,12 @@ mod tests {
     }
 
     fn read<'a>(texts: &[(&'a str, &'a str)]) -> Result<Index<'a>, IndexError> {
-        let source =
-            |(suite, text): &(&'a str, &'a str)| Source { archive: "debian", suite, packages: text.as_bytes() };
+        let source = |(suite, text): &(&'a str, &'a str)| Source {
+            archive: "debian",
+            suite,
+            automatic: !suite.ends_with("backports"),
+            packages: text.as_bytes(),
+        };
         Index::read(&texts.iter().map(source).collect::<Vec<_>>(), "amd64")
     }
 
@@ -206,6 +222,9 @@ mod tests {
         let index = read(&[("first", &old), ("second", &new), ("third", &new)]).expect("an index");
         let suites: Vec<_> = index.versions("a").iter().map(|id| index.record(*id).suite).collect();
         assert_eq!(suites, ["second", "third", "first"]);
+        let newest = paragraph("Package: a\nVersion: 2\nArchitecture: amd64");
+        let index = read(&[("trixie-backports", &newest), ("trixie", &old)]).expect("an index");
+        assert_eq!(index.record(index.versions("a")[0]).suite, "trixie");
     }
 
     #[test]
@@ -225,7 +244,7 @@ mod tests {
             let error = read(&[("trixie", &bad)]).expect_err(message).to_string();
             assert!(error.contains("trixie") && error.contains(message), "{error}: expected {message}");
         }
-        let source = Source { archive: "debian", suite: "trixie", packages: b"Package: \xff\n" };
+        let source = Source { archive: "debian", suite: "trixie", automatic: true, packages: b"Package: \xff\n" };
         assert!(matches!(Index::read(&[source], "amd64"), Err(IndexError::Encoding { offset: 9, .. })));
     }
 

@@ -2,6 +2,7 @@
 
 use super::dependency::is_package_name;
 use super::index::{Record, is_pool_path};
+use super::refresh::SuiteIndex;
 use super::resolver::{BaseSet, Conflicts, Request, Resolution};
 use super::version::Version;
 use crate::profile::Suite;
@@ -63,22 +64,22 @@ pub enum LockError {
 }
 
 impl Lock {
-    /// The lock of what was resolved. A suite may come once for each component.
+    /// The lock of what was resolved from `indices`, which name a suite once for each component.
     pub fn new(
         profile: &str,
         architecture: &str,
         request: String,
-        mut suites: Vec<LockedSuite>,
+        indices: &[SuiteIndex],
         packages: &Resolution<'_>,
         tools: &Resolution<'_>,
     ) -> Self {
-        let mut seen = vec![];
-        suites.retain(|suite| {
-            let key = (suite.archive.clone(), suite.name.clone());
-            let new = !seen.contains(&key);
-            seen.push(key);
-            new
-        });
+        let mut suites: Vec<LockedSuite> = vec![];
+        for index in indices {
+            let suite = LockedSuite::from(index);
+            if !suites.contains(&suite) {
+                suites.push(suite);
+            }
+        }
         let locked =
             |resolution: &Resolution<'_>| resolution.packages.iter().map(|r| LockedPackage::from(*r)).collect();
         Self {
@@ -148,6 +149,17 @@ impl From<&Record<'_>> for LockedPackage {
             size: record.size,
             archive: record.archive.to_owned(),
             path: record.path.to_owned(),
+        }
+    }
+}
+
+impl From<&SuiteIndex> for LockedSuite {
+    fn from(index: &SuiteIndex) -> Self {
+        Self {
+            archive: index.archive.clone(),
+            name: index.suite.clone(),
+            inrelease_sha256: index.inrelease_sha256.clone(),
+            date: index.date,
         }
     }
 }

@@ -47,6 +47,8 @@ pub struct SuiteIndex {
     pub inrelease_sha256: String,
     /// When the archive made the suite's Release file, seconds since 1970.
     pub date: i64,
+    /// What [`Release::automatic`] says.
+    pub automatic: bool,
     /// The text of `Packages`.
     pub packages: Vec<u8>,
 }
@@ -189,6 +191,7 @@ impl Fetching<'_> {
                 component: component.clone(),
                 inrelease_sha256: inrelease.to_string(),
                 date: release.date,
+                automatic: release.automatic,
                 packages: self.index(base, release, component)?,
             });
         }

@@ -12,6 +12,9 @@ pub struct Release {
     pub date: i64,
     pub valid_until: Option<i64>,
     pub acquire_by_hash: bool,
+    /// Off for backports and the like: their packages are taken when asked for by version,
+    /// or when no other suite has the name.
+    pub automatic: bool,
     pub architectures: Vec<String>,
     pub components: Vec<String>,
     /// Path below the suite's folder → what it must be.
@@ -93,6 +96,7 @@ impl Release {
             date: moment("date")?.ok_or(ReleaseError::Missing { field: "Date" })?,
             valid_until: moment("valid-until")?,
             acquire_by_hash: text("acquire-by-hash") == "yes",
+            automatic: text("notautomatic") != "yes",
             architectures: words("architectures"),
             components: words("components"),
             files,

@@ -7,6 +7,8 @@ use crate::packages::version::Version;
 pub struct Record<'a> {
     pub archive: &'a str,
     pub suite: &'a str,
+    /// Of a suite whose packages are taken without being asked for by version.
+    pub automatic: bool,
     pub name: &'a str,
     pub version: Version<'a>,
     pub architecture: &'a str,
@@ -168,6 +170,7 @@ impl<'a> Paragraph<'a> {
         Ok(Record {
             archive: source.archive,
             suite: source.suite,
+            automatic: source.automatic,
             name,
             version,
             architecture: self[Field::Architecture],

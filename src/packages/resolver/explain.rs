@@ -84,26 +84,26 @@ fn sentence(universe: &Universe<'_>, reason: &Because<'_>) -> String {
 
 /// What there is instead of a dependency that nothing satisfies.
 fn found(universe: &Universe<'_>, group: &Group<'_>) -> String {
-    let suites = universe.index.suites();
-    let mut parts = vec![];
-    for alternative in &group.alternatives {
-        let name = alternative.name;
-        match universe.candidate(name) {
-            Some(id) => {
-                let place = universe.record(id).map_or("the build", |record| record.suite);
-                parts.push(format!("{place} has {name} {}", universe.version(id)));
-            }
-            None => match universe.providers(name).as_slice() {
-                [] => {
-                    let have = if suites.len() == 1 { "has" } else { "have" };
-                    parts.push(format!("{} {have} no {name}", suites.join(" and ")));
-                }
-                providers => {
-                    let names: Vec<_> = providers.iter().map(|id| universe.name(*id)).collect();
-                    parts.push(format!("{name} is virtual, provided in no such version by {}", names.join(", ")));
-                }
-            },
+    let parts: Vec<_> = group.alternatives.iter().map(|alternative| found_of(universe, alternative)).collect();
+    format!(", of which there is {}", parts.join(" and "))
+}
+
+fn found_of(universe: &Universe<'_>, wanted: &Dependency<'_>) -> String {
+    let name = wanted.name;
+    if let Some(id) = universe.candidate(name) {
+        let place = universe.record(id).map_or("the build", |record| record.suite);
+        let versions = universe.index.versions(name).iter().map(|id| universe.index.record(*id));
+        let other = versions.into_iter().find(|record| wanted.accepts(Some(record.version)));
+        let hint = other.filter(|other| other.version != universe.version(id)).map(|other| {
+            format!(" ({name} {} in {} would do, if the profile asked for it by version)", other.version, other.suite)
+        });
+        return format!("{name} {} in {place}{}", universe.version(id), hint.unwrap_or_default());
+    }
+    match universe.providers(name).as_slice() {
+        [] => format!("no {name} in {}", universe.index.suites().join(" and ")),
+        providers => {
+            let names: Vec<_> = providers.iter().map(|id| universe.name(*id)).collect();
+            format!("no such version among what {} provide", names.join(", "))
         }
     }
-    format!(", but {}", parts.join(" and "))
 }

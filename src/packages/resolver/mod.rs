@@ -243,11 +243,12 @@ impl<'a> Search<'a> {
                 })
             }
             [only] => Ok(*only),
-            several => Err(ResolveError::Virtual {
-                origin: request.origin.clone(),
-                name: request.name.clone(),
-                providers: several.iter().map(|id| self.universe.name(*id).to_owned()).collect(),
-            }),
+            several => {
+                let mut providers: Vec<_> = several.iter().map(|id| self.universe.name(*id).to_owned()).collect();
+                providers.sort();
+                let (origin, name) = (request.origin.clone(), request.name.clone());
+                Err(ResolveError::Virtual { origin, name, providers })
+            }
         }
     }
 

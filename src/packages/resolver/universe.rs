@@ -5,6 +5,7 @@ use super::Supplied;
 use crate::packages::dependency::{Dependency, Qualifier};
 use crate::packages::index::{Index, MultiArch, Priority, Record, RecordId};
 use crate::packages::version::Version;
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 /// A package that may be chosen. Ordered: supplied ones come after the archive's.
@@ -109,8 +110,9 @@ impl<'a> Universe<'a> {
         hit
     }
 
-    /// As apt's `CompareProviders`: essential, protected, then the higher
-    /// priority; names decide what is left, so that the choice is stable.
+    /// As apt's `CompareProviders`: essential, protected, then the higher priority.
+    /// Of the rest apt takes the package that its cache met last, mostly the last
+    /// by name; the name alone decides here, so that the choice is stable.
     fn sort(&self, ids: &mut Vec<PackageId>) {
         let key = |id: &PackageId| {
             let record = self.record(*id);
@@ -120,7 +122,7 @@ impl<'a> Universe<'a> {
                 !record.is_some_and(|record| record.essential),
                 !record.is_some_and(|record| record.protected),
                 record.map_or(Priority::Optional, |record| record.priority),
-                self.name(*id),
+                Reverse(self.name(*id)),
             )
         };
         ids.sort_by(|a, b| key(a).cmp(&key(b)));
