@@ -4,7 +4,7 @@ use super::{BuildError, Order};
 use crate::packages::index::{Index, Source};
 use crate::packages::lock::request_digest;
 use crate::packages::resolver::{BaseSet, Conflicts, Request, Supplied, resolve};
-use crate::packages::{Lock, LockedSuite, RefreshRequest, SuiteIndex, SuiteWanted, refresh};
+use crate::packages::{Lock, RefreshRequest, SuiteWanted, refresh};
 use crate::profile::{Origin, PackageRequest};
 use crate::progress::{Progress, Stage, Unit};
 use sha2::{Digest, Sha256};
@@ -81,15 +81,14 @@ impl Order {
             check_age: true,
         };
         let indices = refresh(&request, progress)?;
-        let sources: Vec<Source<'_>> = indices.iter().map(source).collect();
+        let sources: Vec<Source<'_>> = indices.iter().map(Source::from).collect();
         let index = Index::read(&sources, architecture)?;
-        let locked = indices.iter().map(locked).collect();
         self.requests(|image, tools| {
             progress.item("dependencies");
             let packages = resolve(&index, image)?;
             let needed = resolve(&index, tools)?;
             let digest = request_digest(&self.profile.suites, image, tools);
-            Ok(Lock::new(&self.profile.name, architecture, digest, locked, &packages, &needed))
+            Ok(Lock::new(&self.profile.name, architecture, digest, &indices, &packages, &needed))
         })
     }
 
@@ -129,17 +128,4 @@ impl Order {
 
 fn wanted(suite: &crate::profile::Suite) -> SuiteWanted {
     SuiteWanted { archive: suite.archive.clone(), name: suite.name.clone(), components: suite.components.clone() }
-}
-
-fn source(index: &SuiteIndex) -> Source<'_> {
-    Source { archive: &index.archive, suite: &index.suite, packages: &index.packages }
-}
-
-fn locked(index: &SuiteIndex) -> LockedSuite {
-    LockedSuite {
-        archive: index.archive.clone(),
-        name: index.suite.clone(),
-        inrelease_sha256: index.inrelease_sha256.clone(),
-        date: index.date,
-    }
 }
