@@ -84,11 +84,6 @@ impl Assembled {
         let mut tree = self.tree.clone();
         let mut gone: BTreeSet<Vec<u8>> = BTreeSet::new();
         // These are fixed names, which parse.
-        // systemd-tmpfiles sets this folder's list again at each boot, and squashfs has no place for it.
-        let journal = TreePath::parse("/var/log/journal").unwrap_or_default();
-        if let Some(id) = tree.lookup(&journal) {
-            tree.node_mut(id).metadata.xattrs.retain(|name, _| !name.starts_with(b"system.posix_acl_"));
-        }
         let (boot, list) = (TreePath::parse("/boot").unwrap_or_default(), medium::IN_IMAGE_PRUNED);
         let list = TreePath::parse(list).unwrap_or_default();
         let Some(Node { kind: Kind::Directory(entries), .. }) = tree.get(&boot) else { return Ok(tree) };

@@ -288,6 +288,16 @@ fn modes_come_from_the_profile_and_not_from_the_checkout() {
 }
 
 #[test]
+fn the_host_profiles_programs_can_be_run() {
+    let host = Library::new(Path::new("/nonexistent")).load("host").unwrap();
+    let files = host.overlays.iter().flat_map(|overlay| &overlay.files);
+    let programs =
+        |file: &&OverlayFile| matches!(&file.content, OverlayContent::Bytes(bytes) if bytes.starts_with(b"#!"));
+    let modes: Vec<u16> = files.filter(programs).map(|file| file.mode).collect();
+    assert_eq!(modes, [0o755; 3]);
+}
+
+#[test]
 fn a_file_and_a_template_of_one_path_are_refused() {
     let root = root(&[("t.toml", BASE), ("t/etc/motd", ""), ("t/etc/motd.hbs", "")]);
     let error = Library::new(root.path()).load("t").unwrap_err();
