@@ -19,7 +19,7 @@ pub struct Entries {
 pub struct Entry {
     pub id: &'static str,
     pub title: String,
-    /// The key that starts it from the menu.
+    /// The key that starts it from the menu; c and e are GRUB's own there.
     pub hotkey: char,
     /// What the loader does, in order.
     pub steps: Vec<Step>,
@@ -192,7 +192,7 @@ fn appliance(request: &Request<'_>, root: &RootSource, hash: [u8; 32]) -> Entrie
         entries.push(entry("linux", format!("{name} {version}"), 'l', linux(request, words.clone(), true), &words));
     }
     let words = arguments(Action::Check, plain());
-    entries.push(entry("check", "Check this medium".into(), 'c', linux(request, words.clone(), true), &words));
+    entries.push(entry("check", "Check this medium".into(), 'm', linux(request, words.clone(), true), &words));
     // A profile that turns the shell off does not offer one in the menu either.
     if boot.on_missing == OnMissing::Shell {
         let words = arguments(Action::Rescue, plain());

@@ -185,12 +185,12 @@ mod tests {
         let fleet = tempfile::tempdir().unwrap();
         let etc = fleet.path().join("pservers/web1/etc/ssh");
         fs::create_dir_all(&etc).unwrap();
-        fs::create_dir_all(fleet.path().join("global/etc")).unwrap();
+        fs::create_dir_all(fleet.path().join("global")).unwrap();
         fs::create_dir_all(fleet.path().join("pservers/web1/.git")).unwrap();
         fs::write(etc.join("ssh_host_ed25519_key"), "private").unwrap();
         fs::write(etc.join("ssh_host_ed25519_key.pub"), "public").unwrap();
         fs::write(fleet.path().join("pservers/web1/etc/secret"), "x").unwrap();
-        fs::write(fleet.path().join("global/etc/hosts"), "127.0.0.1 localhost\n").unwrap();
+        fs::write(fleet.path().join("global/hosts"), "127.0.0.1 localhost\n").unwrap();
         fleet
     }
 
@@ -208,7 +208,7 @@ mod tests {
         assert_eq!(mode("local/etc/ssh/ssh_host_ed25519_key.pub"), Some((0o644, 0, 0)));
         assert_eq!(mode("local/etc/secret"), Some((0o640, 7, 8)));
         assert_eq!(mode("local/etc"), Some((0o755, 0, 0)));
-        assert!(get(&config, "global/etc/hosts").is_some());
+        assert!(get(&config, "global/hosts").is_some());
         assert!(get(&config, "local/.git").is_none());
         assert!(get(&config, "appliance.toml").is_some());
         assert!(config.tree.walk().all(|(_, id)| config.tree.node(id).metadata.mtime == 9));

@@ -90,8 +90,11 @@ impl Machine {
                 last.push(",server=on,wait=off");
             }
         }
+        // q35's SATA controller has six ports, one drive each.
+        let mut ports = 0..;
         for drive in &self.drives {
-            arguments.extend(["-device".into(), drive.device().into()]);
+            let port = matches!(drive.bus, Bus::Cd | Bus::Sata).then(|| ports.next()).flatten();
+            arguments.extend(["-device".into(), drive.device(port).into()]);
         }
         arguments
     }
@@ -116,7 +119,7 @@ impl Drive {
         format!("if=none,format=raw,id={},{write},file=", self.name)
     }
 
-    fn device(&self) -> String {
+    fn device(&self, port: Option<u32>) -> String {
         let name = &self.name;
         let driver = match self.bus {
             Bus::Cd => "ide-cd",
@@ -125,7 +128,8 @@ impl Drive {
             Bus::Virtio => "virtio-blk-pci",
         };
         let boot = self.boot_index.map(|index| format!(",bootindex={index}")).unwrap_or_default();
-        format!("{driver},drive={name},id={name}-device,serial={name}{boot}")
+        let port = port.map(|port| format!(",bus=ide.{port}")).unwrap_or_default();
+        format!("{driver},drive={name},id={name}-device,serial={name}{port}{boot}")
     }
 }
 
@@ -162,7 +166,8 @@ mod tests {
         let line = line(&machine(Firmware::Bios));
         assert!(line.contains("if=none,format=raw,id=medium,readonly=on,file=/images/medium,,v1.img"), "{line}");
         assert!(line.contains("id=config,snapshot=on,file=/images/config,,v1.img"), "{line}");
-        assert!(line.contains("ide-cd,drive=medium,id=medium-device,serial=medium,bootindex=0"), "{line}");
+        assert!(line.contains("ide-cd,drive=medium,id=medium-device,serial=medium,bus=ide.0,bootindex=0"), "{line}");
+        assert!(line.contains("ide-hd,drive=config,id=config-device,serial=config,bus=ide.1"), "{line}");
         assert!(line.contains("hostfwd=tcp:127.0.0.1:2222-:22"), "{line}");
         assert!(line.contains("unix:/run/qmp,server=on,wait=off"), "{line}");
         assert!(!line.contains("pflash"), "{line}");

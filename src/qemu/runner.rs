@@ -76,7 +76,14 @@ pub fn run(name: &str, scenario: &Scenario, setting: &Setting) -> Result<Outcome
     let log = setting.logs.join(format!("{name}.log"));
     let mut running = Running::start(&setting.qemu, &arguments, &log)?;
     let mut walk = Walk { scenario, late, socket, monitor: None, milestones: Vec::new(), begun: Instant::now() };
-    let failure = walk.all(&mut running)?;
+    let mut failure = walk.all(&mut running)?;
+    if let Some(failure) = &mut failure {
+        // What QEMU itself said, where it refused to go on.
+        let said = std::fs::read_to_string(log.with_extension("qemu.log")).unwrap_or_default();
+        if let Some(line) = said.lines().last() {
+            *failure += &format!(" ({line})");
+        }
+    }
     Ok(Outcome { failure, took: walk.begun.elapsed(), milestones: walk.milestones, tail: running.console.tail(25) })
 }
 
