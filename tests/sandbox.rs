@@ -61,6 +61,7 @@ fn ids_are_mapped() {
     let root = world();
     let file = root.path().join("file");
     fs::write(&file, "").unwrap();
+    assert_eq!(fs::metadata(&file).unwrap().mode() & 0o777, 0o644, "whatever the user's umask is");
     for id in [0, 1, 1000, 65_534, 65_535] {
         chown(&file, Some(id), Some(id)).unwrap();
         assert_eq!(fs::metadata(&file).unwrap().uid(), id);

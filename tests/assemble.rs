@@ -1,0 +1,351 @@
+//! Assembling, from packages made here; the machine's own dpkg configures them.
+
+#[path = "inside/debs.rs"]
+mod debs;
+#[path = "inside/mod.rs"]
+mod inside;
+
+use applbuild::assemble::{AssembleError, Assembled, Request, WorkFolder, assemble, unpack_tools};
+use applbuild::packages::Digest;
+use applbuild::profile::{Library, Profile};
+use applbuild::progress::Silent;
+use applbuild::tree::{Kind, Node, Tree, TreePath};
+use debs::{Deb, base, lock};
+use std::fs;
+use std::path::Path;
+use std::process::ExitCode;
+use tempfile::TempDir;
+
+const EPOCH: i64 = 1_600_000_000;
+
+fn main() -> ExitCode {
+    inside::main(&[
+        ("packages_become_an_image", packages_become_an_image),
+        ("two_assemblies_are_equal", two_assemblies_are_equal),
+        ("diversions_and_replacements_are_honoured", diversions_and_replacements_are_honoured),
+        ("a_file_of_two_packages_is_refused", a_file_of_two_packages_is_refused),
+        ("a_failing_script_is_named", a_failing_script_is_named),
+        ("nothing_is_written_outside", nothing_is_written_outside),
+        ("overlays_are_laid_over", overlays_are_laid_over),
+        ("passwords_are_refused", passwords_are_refused),
+        ("sets_are_taken_as_they_are", sets_are_taken_as_they_are),
+        ("tools_are_unpacked_and_not_configured", tools_are_unpacked_and_not_configured),
+        ("damaged_packages_are_refused", damaged_packages_are_refused),
+    ])
+}
+
+/// A profile in a folder of its own, with overlay files.
+struct World {
+    folder: TempDir,
+    profile: Profile,
+}
+
+fn world(toml: &str, files: &[(&str, &str)]) -> World {
+    let folder = tempfile::tempdir().unwrap();
+    let profiles = folder.path().join("profiles");
+    let head = "kind = \"host\"\nversion = \"1\"\narchitecture = \"amd64\"\nsuites = [\"debian/trixie\"]\ncomponents = [\"main\"]\n";
+    for (path, text) in files {
+        let path = profiles.join("t").join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    fs::create_dir_all(&profiles).unwrap();
+    let packages = if toml.contains("packages =") { "" } else { "packages = [\"base-files\"]\n" };
+    fs::write(profiles.join("t.toml"), format!("{head}{packages}{toml}")).unwrap();
+    fs::create_dir(folder.path().join("debs")).unwrap();
+    let profile = Library::new(folder.path()).load("t").unwrap_or_else(|error| panic!("{error:?}"));
+    World { folder, profile }
+}
+
+impl World {
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn assemble(&self, debs: &[Deb]) -> Result<Assembled, AssembleError> {
+        let (lock, files) = lock(debs, &self.path().join("debs"));
+        let work = WorkFolder::new(&self.path().join("work")).unwrap();
+        let request = Request { profile: &self.profile, lock: &lock, files: &files, version: "1-2" };
+        assemble(&request, work, &Silent)
+    }
+
+    fn work_is_empty(&self) -> bool {
+        fs::read_dir(self.path().join("work")).unwrap().next().is_none()
+    }
+}
+
+fn with_base(debs: impl IntoIterator<Item = Deb>) -> Vec<Deb> {
+    base().into_iter().chain(debs).collect()
+}
+
+fn node<'a>(tree: &'a Tree, path: &str) -> Option<&'a Node> {
+    tree.get(&TreePath::parse(path).unwrap())
+}
+
+fn text(tree: &Tree, path: &str) -> String {
+    match node(tree, path).map(|node| &node.kind) {
+        Some(Kind::File(content)) => String::from_utf8(content.read().unwrap()).unwrap(),
+        other => panic!("{path}: found {other:?}"),
+    }
+}
+
+fn link(tree: &Tree, path: &str) -> String {
+    match node(tree, path).map(|node| &node.kind) {
+        Some(Kind::Symlink(target)) => String::from_utf8(target.clone()).unwrap(),
+        other => panic!("{path}: found {other:?}"),
+    }
+}
+
+/// Packages with all that dpkg has to do.
+fn varied() -> Vec<Deb> {
+    let watcher = Deb::new("watcher")
+        .field("Essential: yes")
+        .control("triggers", "interest-noawait /usr/share/watched\n")
+        .script("postinst", "if [ \"$1\" = triggered ]; then echo \"$2\" >> /var/triggered; fi");
+    let mut same =
+        Deb::new("same").field("Multi-Arch: same").folder("usr/share/watched").file("usr/share/watched/x", "x");
+    same.architecture = "amd64";
+    let late = Deb::new("late")
+        .field("Pre-Depends: watcher")
+        .control("conffiles", "/etc/late.conf\n")
+        .file("etc/late.conf", "configured\n")
+        .folder("usr/share/doc/late")
+        .file("usr/share/doc/late/README", "read me")
+        .file("usr/share/doc/late/copyright", "free")
+        .program("usr/bin/late", "#!/bin/sh\n", 0o4755)
+        .owned(500, 500)
+        .hard_link("usr/bin/later", "usr/bin/late")
+        .device("usr/lib/device", 5, 1)
+        // Through the link of the merged /usr.
+        .file("lib/late.so", "library")
+        .script(
+            "preinst",
+            "[ ! -e /usr/bin/late ]; [ \"$1\" = install ]; echo \"$DPKG_MAINTSCRIPT_PACKAGE\" > /var/preinst",
+        )
+        .script(
+            "postinst",
+            "cat /etc/late.conf > /var/postinst; mkdir /var/log/late; echo noise > /var/log/late/log\n\
+             mkdir -p /etc/ssh; echo secret > /etc/ssh/ssh_host_rsa_key; [ ! -e /etc/late.conf.dpkg-new ]\n\
+             [ -x /usr/sbin/policy-rc.d ]; echo now > /var/made; echo \"$SOURCE_DATE_EPOCH\" > /var/epoch",
+        );
+    vec![watcher, same, late]
+}
+
+fn packages_become_an_image() {
+    let world = world("[prune]\ndocumentation = true\n", &[]);
+    let assembled = world.assemble(&with_base(varied())).unwrap_or_else(|error| panic!("{error}"));
+    let tree = &assembled.tree;
+    // dpkg's database: all installed, conffiles with their hash, lists by the right names.
+    let status = text(tree, "/usr/lib/appliance/dpkg/status");
+    let packages = status.lines().filter(|line| line.starts_with("Package: ")).count();
+    assert_eq!(status.matches("Status: install ok installed").count(), packages);
+    assert_eq!(packages, 5, "{status}");
+    assert!(status.contains(" /etc/late.conf 6658ea6e0b887bce7ec6bb7a0c3d5c0d\n"), "{status}");
+    assert!(!status.contains("newconffile"), "{status}");
+    let info = "/usr/lib/appliance/dpkg/info";
+    assert!(node(tree, &format!("{info}/same:amd64.list")).is_some());
+    assert!(text(tree, &format!("{info}/late.list")).starts_with("/etc/late.conf\n/usr/share/doc/late\n"));
+    assert!(text(tree, &format!("{info}/late.md5sums")).contains("  usr/bin/late\n"));
+    assert!(!text(tree, &format!("{info}/late.md5sums")).contains("etc/late.conf"));
+    assert_eq!(link(tree, "/var/lib/dpkg"), "/usr/lib/appliance/dpkg");
+    // Scripts ran at their times.
+    assert_eq!(text(tree, "/var/preinst"), "late\n");
+    assert_eq!(text(tree, "/var/postinst"), "configured\n");
+    assert_eq!(text(tree, "/var/triggered"), "/usr/share/watched\n");
+    assert_eq!(text(tree, "/var/epoch"), format!("{EPOCH}\n"));
+    assert_eq!(text(tree, "/etc/late.conf"), "configured\n");
+    // What the archives say.
+    let late = node(tree, "/usr/bin/late").unwrap();
+    assert_eq!((late.metadata.mode, late.metadata.uid, late.metadata.gid), (0o4755, 500, 500));
+    assert_eq!(late.metadata.mtime, 1_000_000_000);
+    let id = |path: &str| tree.lookup(&TreePath::parse(path).unwrap());
+    assert_eq!(id("/usr/bin/late"), id("/usr/bin/later"));
+    assert!(matches!(node(tree, "/usr/lib/device").unwrap().kind, Kind::CharacterDevice { major: 5, minor: 1 }));
+    assert_eq!(text(tree, "/usr/lib/late.so"), "library");
+    // What the build left is gone, and every time is settled.
+    for gone in ["/usr/sbin/policy-rc.d", "/etc/kernel-img.conf", "/var/log/late/log", "/etc/ssh/ssh_host_rsa_key"] {
+        assert!(node(tree, gone).is_none(), "{gone}");
+    }
+    assert!(node(tree, "/var/log/late").is_some());
+    assert_eq!(node(tree, "/var/made").unwrap().metadata.mtime, EPOCH);
+    for (path, id) in tree.walk() {
+        let node = tree.node(id);
+        assert!(node.metadata.mtime <= EPOCH, "{path}");
+        assert!(!matches!(node.kind, Kind::Directory(_)) || node.metadata.mtime == EPOCH, "{path}");
+    }
+    // What a read-only root needs.
+    assert_eq!(text(tree, "/etc/machine-id"), "");
+    assert_eq!((link(tree, "/root"), link(tree, "/home")), ("var/roothome".into(), "var/home".into()));
+    for place in ["/config", "/data", "/srv", "/var/roothome", "/var/home"] {
+        assert!(matches!(node(tree, place).map(|node| &node.kind), Some(Kind::Directory(_))), "{place}");
+    }
+    assert!(text(tree, "/etc/.updated").contains(&format!("TIMESTAMP_NSEC={EPOCH}000000000\n")));
+    assert_eq!(text(tree, "/etc/os-release"), "ID=test\nIMAGE_ID=\"t\"\nIMAGE_VERSION=\"1-2\"\n");
+    assert!(text(tree, "/etc/shadow").starts_with("root:*:18518:0:"));
+    assert_eq!(node(tree, "/usr/bin/appliance").unwrap().metadata.mode, 0o755);
+    assert!(text(tree, "/usr/share/appliance/manifest.json").contains("\"version\": \"1-2\""));
+    assert_eq!(assembled.manifest.packages.len(), 5);
+    // What was pruned is told.
+    assert_eq!(text(tree, "/usr/share/appliance/pruned"), "/usr/share/doc/late/README\n");
+    assert_eq!(text(tree, "/usr/share/doc/late/copyright"), "free");
+    drop(assembled);
+    assert!(world.work_is_empty());
+}
+
+/// All of a tree, in a text.
+fn listing(tree: &Tree) -> String {
+    tree.walk()
+        .map(|(path, id)| {
+            let Node { metadata, kind } = tree.node(id);
+            let kind = match kind {
+                Kind::Directory(_) => "directory".to_owned(),
+                Kind::File(content) => Digest::of(&content.read().unwrap()).to_string(),
+                other => format!("{other:?}"),
+            };
+            format!("{path} {metadata:?} {kind}\n")
+        })
+        .collect()
+}
+
+fn two_assemblies_are_equal() {
+    let (one, other) = (world("", &[]), world("", &[]));
+    let debs = with_base(varied());
+    let first = listing(&one.assemble(&debs).unwrap().tree);
+    // A later second, another folder.
+    let second = listing(&other.assemble(&debs).unwrap().tree);
+    for (left, right) in first.lines().zip(second.lines()) {
+        assert_eq!(left, right);
+    }
+    assert_eq!(first.len(), second.len());
+}
+
+fn diversions_and_replacements_are_honoured() {
+    let diverter = Deb::new("diverter").file("usr/bin/tool", "mine").script(
+        "preinst",
+        "dpkg-divert --package diverter --add --no-rename --divert /usr/bin/tool.real /usr/bin/tool",
+    );
+    let tool = Deb::new("tool").file("usr/bin/tool", "theirs");
+    let new = Deb::new("new").field("Replaces: old (<< 2)").file("usr/bin/moved", "new");
+    let old = Deb::new("old").file("usr/bin/moved", "old").file("usr/bin/kept", "old");
+    let world = world("", &[]);
+    let assembled = world.assemble(&with_base([diverter, tool, new, old])).unwrap();
+    let tree = &assembled.tree;
+    assert_eq!((text(tree, "/usr/bin/tool"), text(tree, "/usr/bin/tool.real")), ("mine".into(), "theirs".into()));
+    assert_eq!((text(tree, "/usr/bin/moved"), text(tree, "/usr/bin/kept")), ("new".into(), "old".into()));
+    assert_eq!(text(tree, "/usr/lib/appliance/dpkg/info/old.list"), "/usr/bin/kept\n");
+}
+
+fn a_file_of_two_packages_is_refused() {
+    let world = world("", &[]);
+    let (one, two) = (Deb::new("one").file("usr/lib/x", "1"), Deb::new("two").file("lib/x", "2"));
+    let error = world.assemble(&with_base([one, two])).unwrap_err();
+    assert!(
+        matches!(&error, AssembleError::Conflict { path, other, .. } if path == "/lib/x" && other == "one"),
+        "{error}"
+    );
+    assert!(error.to_string().contains("two 1.0"), "{error}");
+    assert!(world.work_is_empty());
+}
+
+fn a_failing_script_is_named() {
+    let world = world("", &[]);
+    for script in ["preinst", "postinst"] {
+        let bad = Deb::new("bad").script(script, "echo the reason >&2\nexit 3");
+        let error = world.assemble(&with_base([bad])).unwrap_err();
+        let AssembleError::Script { package, script: found, exit, log } = &error else { panic!("{error}") };
+        assert_eq!((package.as_str(), found.as_str(), exit.as_str()), ("bad", script, "exit status 3"));
+        assert!(log.contains("the reason"), "{log}");
+        assert!(world.work_is_empty());
+    }
+}
+
+fn nothing_is_written_outside() {
+    let outside = tempfile::tempdir().unwrap();
+    let target = outside.path().to_str().unwrap();
+    let world = world("", &[]);
+    // A symlink of one package, a file through it of another.
+    let bait = Deb::new("bait").symlink("usr/share/out", target);
+    let bite = Deb::new("bite").file("usr/share/out/file", "x");
+    let error = world.assemble(&with_base([bait, bite])).unwrap_err();
+    assert!(error.to_string().contains("bite 1.0") && error.to_string().contains("missing"), "{error}");
+    // Within one package the reader itself refuses it; `..` and absolute names too.
+    let one = Deb::new("one").symlink("usr/share/out", target).file("usr/share/out/file", "x");
+    assert!(world.assemble(&with_base([one])).is_err());
+    // An absolute symlink to a folder that the root has stays inside.
+    let inward = Deb::new("a-link").symlink("usr/share/in", "/usr/lib");
+    let through = Deb::new("b-file").file("usr/share/in/file", "inside");
+    let assembled = world.assemble(&with_base([inward, through])).unwrap();
+    assert_eq!(text(&assembled.tree, "/usr/lib/file"), "inside");
+    assert!(fs::read_dir(outside.path()).unwrap().next().is_none());
+}
+
+fn overlays_are_laid_over() {
+    let profile = "[files.modes]\n\"/etc/of-a\" = { mode = \"0640\", owner = \"_a\", group = \"_a\" }\n\
+        [files.links]\n\"/etc/link\" = \"of-a\"\n\"/root\" = \"var/roothome\"\n[variables]\ncolour = \"red\"\n";
+    let files = [("etc/of-a", "a"), ("etc/rendered.hbs", "{{vars.colour}} {{version}}"), ("deep/er/file", "x")];
+    let rich = world(profile, &files);
+    let assembled = rich.assemble(&base()).unwrap_or_else(|error| panic!("{error}"));
+    let tree = &assembled.tree;
+    let metadata = &node(tree, "/etc/of-a").unwrap().metadata;
+    assert_eq!((metadata.mode, metadata.uid, metadata.gid, metadata.mtime), (0o640, 500, 500, EPOCH));
+    assert_eq!(text(tree, "/etc/rendered"), "red 1-2");
+    assert_eq!((link(tree, "/etc/link"), link(tree, "/root")), ("of-a".into(), "var/roothome".into()));
+    assert_eq!(node(tree, "/deep/er").unwrap().metadata.mode, 0o755);
+    let stranger =
+        world("[files.modes]\n\"/etc/x\" = { mode = \"0640\", owner = \"nobody-here\" }\n", &[("etc/x", "")]);
+    let error = stranger.assemble(&base()).unwrap_err();
+    assert!(error.to_string().contains("nobody-here"), "{error}");
+    let services = world("[services]\nenable = [\"x.service\"]\n", &[]);
+    assert!(matches!(services.assemble(&base()), Err(AssembleError::NoSystemctl { key: "enable" })));
+}
+
+fn passwords_are_refused() {
+    let error = world("", &[("etc/shadow", "root:$y$j9T$x:1::::::\n")]).assemble(&base()).unwrap_err();
+    assert!(matches!(&error, AssembleError::Password { user, .. } if user == "root"), "{error}");
+}
+
+fn sets_are_taken_as_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let set = |name: &str, deb: &Deb| {
+        let bytes = zstd::encode_all(deb.tar().as_slice(), 1).unwrap();
+        fs::write(folder.path().join(name), &bytes).unwrap();
+        Digest::of(&bytes).to_string()
+    };
+    let first = set("base.tzst", &Deb::new("x").folder("etc").file("etc/rc", "old").device("dev/console", 0, 0));
+    let second = set("etc.tzst", &Deb::new("x").file("etc/rc", "new").file("netbsd", "kernel"));
+    let entry = |name: &str, sha256: &str| {
+        format!("[[sets]]\nfile = \"{}\"\nsha256 = \"{sha256}\"\n", folder.path().join(name).display())
+    };
+    let head = "packages = []\nagent = false\n[boot]\nkernel = \"/netbsd\"\nprotocol = \"multiboot\"\n";
+    let good = world(&format!("{head}{}{}", entry("base.tzst", &first), entry("etc.tzst", &second)), &[]);
+    let assembled = good.assemble(&[]).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(text(&assembled.tree, "/etc/rc"), "new");
+    assert!(matches!(node(&assembled.tree, "/dev/console").unwrap().kind, Kind::CharacterDevice { .. }));
+    assert!(node(&assembled.tree, "/etc/machine-id").is_none() && node(&assembled.tree, "/usr").is_none());
+    let bad = world(&format!("{head}{}", entry("base.tzst", &second)), &[]);
+    let error = bad.assemble(&[]).unwrap_err();
+    assert!(error.to_string().contains(&first) && error.to_string().contains(&second), "{error}");
+}
+
+fn tools_are_unpacked_and_not_configured() {
+    let world = world("", &[]);
+    let tool = Deb::new("tool").folder("usr").folder("usr/bin").file("usr/bin/tool", "x").script("postinst", "exit 1");
+    let (lock, files) = lock(&[tool], &world.path().join("debs"));
+    let work = WorkFolder::new(&world.path().join("work")).unwrap();
+    let root = unpack_tools(&lock.packages, &files, &work, &Silent).unwrap();
+    assert_eq!(fs::read(root.join("usr/bin/tool")).unwrap(), b"x");
+}
+
+fn damaged_packages_are_refused() {
+    let world = world("", &[]);
+    let debs = with_base(varied());
+    let (lock, files) = lock(&debs, &world.path().join("debs"));
+    let path = world.path().join("debs/late.deb");
+    let whole = fs::read(&path).unwrap();
+    fs::write(&path, &whole[..whole.len() - 20]).unwrap();
+    let work = WorkFolder::new(&world.path().join("work")).unwrap();
+    let request = Request { profile: &world.profile, lock: &lock, files: &files, version: "1" };
+    let error = assemble(&request, work, &Silent).unwrap_err();
+    assert!(error.to_string().contains("late"), "{error}");
+    assert!(world.work_is_empty());
+}
