@@ -52,6 +52,9 @@ pub fn run() -> ExitCode {
     }
     boot::empty_initramfs(Path::new("/"));
     let error = linux::switch_root(&places.sysroot, "/sbin/init");
+    if let Some(damage) = boot::damage(&machine) {
+        console.say(boot::RootError::Damaged(damage).to_string());
+    }
     give_up(&machine, &console, &format!("starting /sbin/init of the image: {error}"))
 }
 

@@ -80,6 +80,10 @@ impl Machine for Linux {
         Ok(umount2(target, MntFlags::empty()).or_else(|_| umount2(target, MntFlags::MNT_DETACH))?)
     }
 
+    fn set_owner(&self, path: &Path, uid: u32, gid: u32) -> io::Result<()> {
+        crate::etc_plan::chown(path, uid, gid)
+    }
+
     fn is_read_only(&self, device: &Path) -> io::Result<bool> {
         sys::is_read_only(&Self::open_device(device)?)
     }

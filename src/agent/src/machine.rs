@@ -90,6 +90,8 @@ pub trait Machine: fmt::Debug {
     /// Unmounts, or lets go as soon as nobody uses it.
     fn unmount(&self, target: &Path) -> io::Result<()>;
 
+    /// Sets the owner of a path, of a link itself.
+    fn set_owner(&self, path: &Path, uid: u32, gid: u32) -> io::Result<()>;
     fn is_read_only(&self, device: &Path) -> io::Result<bool>;
     fn set_read_only(&self, device: &Path, on: bool) -> io::Result<()>;
     fn load_module(&self, file: &Path) -> io::Result<()>;

@@ -11,6 +11,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Read};
 use std::path::Path;
+use std::time::Duration;
+
+/// How often drives that could not be read are looked at again.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
 /// The config partition, mounted read-only.
 #[derive(Debug)]
@@ -81,6 +85,8 @@ pub fn look(boot: &mut Boot<'_>, boot_disk: Option<&str>) -> Result<Found, BootE
             candidates[index].marker = read_marker(boot, &blocks[index], found.kind, &folder);
         }
     }
+    // It stays where something is still mounted on it; an empty folder does no harm.
+    let _ = fs::remove_dir(&folder);
     let decision = decide(&candidates, &boot.args.config, boot.args.role);
     Ok(Found { candidates, decision, blocks, looks })
 }
@@ -152,17 +158,22 @@ pub fn find(boot: &mut Boot<'_>) -> Result<(Config, String), BootError> {
     let boot_disk = boot.boot_disk.clone();
     let begun = boot.machine.uptime();
     let mut looked: Option<Found> = None;
+    let mut looked_at = begun;
     let mut said = false;
     loop {
         let changed = boot.poll();
         let waited = boot.machine.uptime().saturating_sub(begun);
         let late = waited >= boot.args.timeout;
-        if changed {
+        // A drive that was there from the start may show its disc later: no device arrives then.
+        let unreadable = |found: &Found| found.looks.iter().any(|look| look.contents.is_err());
+        let again = boot.machine.uptime().saturating_sub(looked_at) >= LOOK_AGAIN;
+        if changed || (again && looked.as_ref().is_some_and(unreadable)) {
             looked = None;
         }
         // One that was named outright need not wait for the others.
         let named = boot.args.config != ConfigChoice::Auto;
         if looked.is_none() && (late || boot.devices.settled(boot) || named) {
+            looked_at = boot.machine.uptime();
             let found = look(boot, boot_disk.as_deref())?;
             match &found.decision {
                 Decision::Chosen { .. } => return take(boot, found),

@@ -1,6 +1,5 @@
 use super::*;
 use crate::boot::tests::World;
-use std::time::Duration;
 
 fn marker(node: &str) -> String {
     format!("schema = 1\nrole = \"host\"\nnode = \"{node}\"\n")
@@ -45,6 +44,16 @@ fn a_disk_that_comes_late_is_found_and_the_order_of_arrival_decides_nothing() {
     assert_eq!(line, "node web1 on /dev/sda (ext4)");
     assert_eq!(others, ["/dev/sdb"]);
     assert!(world.said().iter().any(|line| line.contains("/dev/sdb also hold a config of node web1")));
+}
+
+#[test]
+fn a_disc_that_is_put_in_late_is_found_though_no_device_arrives() {
+    let world = World::new();
+    world.disk("sr0", &[], b"");
+    let node = world.places().dev.join("sr0");
+    std::fs::remove_file(&node).unwrap();
+    world.at(Duration::from_secs(9), |world| world.ext4("sr0", &[("appliance.toml", &marker("web1"))]));
+    assert_eq!(find_in(&world).unwrap().0, "node web1 on /dev/sr0 (ext4)");
 }
 
 #[test]

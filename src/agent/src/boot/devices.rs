@@ -17,7 +17,8 @@ pub const INTERVAL: Duration = Duration::from_millis(100);
 /// After the last arrival, how long the machine must stay quiet before nothing more is expected.
 /// USB has no end of enumeration: a hub's ports answer within a second (USB 2.0, 7.1.7.3 and 11.12.2).
 const QUIET_USB: Duration = Duration::from_millis(1500);
-/// ATA, NVMe and Xen say themselves what they still wait for.
+/// ATA ports have been probed when the driver's loading returns (kernel/module/main.c, do_init_module, waits for all
+/// asynchronous work); NVMe and Xen say themselves what they still wait for.
 const QUIET_KNOWN: Duration = Duration::from_millis(400);
 /// A SCSI host or USB reader that shows no unit for this long has none.
 const PATIENCE: Duration = Duration::from_secs(8);
@@ -171,11 +172,6 @@ fn quiet_needed(sys: &Path) -> Duration {
 /// What the machine itself says it still waits for.
 fn pending(sys: &Path) -> Option<String> {
     let value = |path: PathBuf| fs::read_to_string(path).map(|text| text.trim_end().to_owned()).unwrap_or_default();
-    for name in names(&sys.join("class/ata_device")) {
-        if value(sys.join("class/ata_device").join(&name).join("class")) == "unknown" {
-            return Some(format!("ATA device {name}"));
-        }
-    }
     for name in names(&sys.join("class/nvme")) {
         let state = value(sys.join("class/nvme").join(&name).join("state"));
         if matches!(state.as_str(), "new" | "connecting" | "resetting") {
@@ -260,7 +256,7 @@ mod tests {
         assert_eq!(pending(&sys).as_deref(), Some("USB storage 1-1:1.0"));
         put(&sys.join("bus/usb/devices/1-1:1.0/host3/target3:0:0/uevent"), "");
         assert!(devices.settled(&boot));
-        put(&sys.join("class/ata_device/dev1.0/class"), "unknown\n");
+        put(&sys.join("class/nvme/nvme0/state"), "connecting\n");
         assert!(!devices.settled(&boot));
         // What never answers does not hold the boot for ever.
         boot.machine.sleep(PATIENCE);

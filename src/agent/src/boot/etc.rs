@@ -27,8 +27,8 @@ pub fn prepare(boot: &mut Boot<'_>, config: &Config) -> Result<(Layer, String), 
     let (mount, image) = (boot.places.config.clone(), boot.places.sysroot.clone());
     let places = Places { config: &mount, image: &image, has_modes: config.kind.has_modes() };
     let plan = etc_plan::prepare(places, &config.marker, &attributes)?;
-    etc_plan::apply(&plan, &mount.join("local/etc"), &identity::layer(boot), &etc_plan::chown)
-        .map_err(EtcError::from)?;
+    let set_owner = |path: &Path, uid, gid| boot.machine.set_owner(path, uid, gid);
+    etc_plan::apply(&plan, &mount.join("local/etc"), &identity::layer(boot), &set_owner).map_err(EtcError::from)?;
     for warning in &plan.warnings {
         boot.warn(format!("etc: {warning}"));
     }

@@ -19,6 +19,8 @@ mod var;
 mod volume;
 
 #[cfg(test)]
+mod flow_tests;
+#[cfg(test)]
 pub(crate) mod tests;
 
 pub use blocks::describe_all as describe_blocks;
@@ -26,6 +28,7 @@ pub use config::look as look_for_config;
 pub use devices::Devices;
 pub use handover::empty_initramfs;
 pub use kernel::{Kernel, mount_all};
+pub use root::{RootError, damage};
 
 use crate::console::Console;
 use crate::machine::{Machine, Places, Shell};
@@ -148,19 +151,26 @@ impl<'a> Boot<'a> {
         mut work: impl FnMut(&mut Self) -> Result<(T, String), BootError>,
         undo: impl Fn(&mut Self),
     ) -> T {
-        let mut watch = config::watcher();
+        // Without a root image the root is what is missing.
+        let mut for_config = config::watcher();
+        let mut for_root = root::watcher();
         loop {
             match self.step(name, &mut work) {
                 Ok(value) => return value,
                 Err(error) => {
                     self.console
                         .say(error.to_string().lines().map(|line| format!("{name}: {line}\n")).collect::<String>());
+                    // Damage explains what it led to; the root step has told it itself.
+                    if shell == Shell::Image
+                        && let Some(damage) = root::damage(self.machine)
+                    {
+                        self.console.say(root::RootError::Damaged(damage).to_string());
+                    }
                     self.announce_missing_drivers();
                     undo(self);
-                    operator::ask(self, shell, &mut |boot| {
-                        if shell == Shell::Image {
-                            watch(boot);
-                        }
+                    operator::ask(self, shell, &mut |boot| match shell {
+                        Shell::Image => for_config(boot),
+                        Shell::BuiltIn => for_root(boot),
                     });
                 }
             }

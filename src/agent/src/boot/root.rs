@@ -3,7 +3,7 @@
 use super::blocks::{self, Block};
 use super::{Boot, BootError, devices, volume};
 use crate::iso;
-use crate::machine::{Mount, MountFlags};
+use crate::machine::{Machine, Mount, MountFlags};
 use crate::probe::FileSystemKind;
 use crate::verity::{self, Superblock, VerityError};
 use appliance_contract::boot_record::{self, Image};
@@ -36,15 +36,15 @@ pub enum RootError {
     Missing { wanted: String, seconds: u64, devices: Vec<String> },
     #[error("the medium with UUID {uuid} on /dev/{device}: {source}")]
     Medium { uuid: String, device: String, source: iso::IsoError },
-    #[error("{device}: {source}")]
+    #[error("the root image on /dev/{device} does not match its hash: {source}")]
     Verity { device: String, source: VerityError },
     #[error("{doing} for the root image on /dev/{device}: {source}")]
     Step { doing: &'static str, device: String, source: io::Error },
     #[error(
-        "the root image does not match its hash: {damage} (on /dev/{device}); \
-         the medium is damaged or appliance.roothash belongs to another image"
+        "the root image does not match its hash: {0}; the medium is damaged, or appliance.roothash belongs to \
+         another image"
     )]
-    Damaged { damage: String, device: String },
+    Damaged(String),
     #[error("the root image has no /sbin/init; expected the root of a system")]
     NoInit,
 }
@@ -112,12 +112,23 @@ pub fn attach(boot: &mut Boot<'_>) -> Result<Attached, RootError> {
         return Ok(Attached { block: place.block, offset, device: data.clone(), verity: None, data });
     };
     boot.load_named(&["dm_verity"]);
-    let file = fs::File::open(&data).map_err(step("opening the device"))?;
-    let superblock =
-        Superblock::read(&file).map_err(|source| RootError::Verity { device: format!("/dev/{name}"), source })?;
-    let target = superblock.target(&data, &root_hash);
+    match verify(boot, &name, &data, &root_hash) {
+        Ok((device, superblock)) => Ok(Attached { block: place.block, offset, device, verity: Some(superblock), data }),
+        Err(error) => {
+            boot.machine.release_loop(&data);
+            Err(error)
+        }
+    }
+}
+
+/// Lays dm-verity over the image.
+fn verify(boot: &Boot<'_>, name: &str, data: &Path, root_hash: &[u8; 32]) -> Result<(PathBuf, Superblock), RootError> {
+    let step = |doing| move |source| RootError::Step { doing, device: name.to_owned(), source };
+    let file = fs::File::open(data).map_err(step("opening the device"))?;
+    let superblock = Superblock::read(&file).map_err(|source| RootError::Verity { device: name.to_owned(), source })?;
+    let target = superblock.target(data, root_hash);
     let device = boot.machine.create_mapped(MAPPED, &target).map_err(step("making the dm-verity device"))?;
-    Ok(Attached { block: place.block, offset, device, verity: Some(superblock), data })
+    Ok((device, superblock))
 }
 
 /// Attaches the image and mounts it.
@@ -139,7 +150,7 @@ pub fn open(boot: &mut Boot<'_>) -> Result<(Root, String), BootError> {
     };
     if let Some(failure) = failure {
         // Damage explains both better than what it led to.
-        return Err(damage(boot).map_or(failure, |damage| RootError::Damaged { damage, device }).into());
+        return Err(damage(boot.machine).map_or(failure, RootError::Damaged).into());
     }
     let image = image(&target);
     let verified = if attached.verity.is_some() { "verified" } else { "NOT verified" };
@@ -157,12 +168,12 @@ pub fn close(boot: &mut Boot<'_>) {
 }
 
 /// What dm-verity found, if it found damage.
-pub fn damage(boot: &Boot<'_>) -> Option<String> {
-    let status = boot.machine.mapped_status(MAPPED).ok()?;
+pub fn damage(machine: &dyn Machine) -> Option<String> {
+    let status = machine.mapped_status(MAPPED).ok()?;
     if status.trim() != "C" {
         return None;
     }
-    let log = boot.machine.kernel_log();
+    let log = machine.kernel_log();
     Some(verity::damage_in_log(&log).unwrap_or("a block is corrupted").to_owned())
 }
 
@@ -172,6 +183,34 @@ fn image(sysroot: &Path) -> Image {
     match manifest {
         Some(manifest) => Image { name: manifest.name, version: manifest.version },
         None => Image { name: "image".into(), version: "without manifest".into() },
+    }
+}
+
+/// For the time a shell is open: says when what was missing has appeared.
+pub fn watcher() -> impl FnMut(&mut Boot<'_>) {
+    let mut waiting = true;
+    move |boot| {
+        // Only arrivals are looked at, or an empty drive would be asked four times a second.
+        if !boot.poll() || !waiting {
+            return;
+        }
+        if let Ok(Some(place)) = find(boot, &blocks::list(&boot.places)) {
+            waiting = false;
+            let device = place.block.name;
+            boot.console
+                .say(format!("root: /dev/{device} has what was missing; leave the shell (exit) to boot with it"));
+        }
+    }
+}
+
+fn find(boot: &Boot<'_>, blocks: &[Block]) -> Result<Option<Place>, RootError> {
+    match &boot.args.root {
+        RootSource::Medium { uuid, path } => find_medium(blocks, uuid, path),
+        RootSource::Device { name } => {
+            let found = blocks.iter().find(|block| block.name == *name && block.bytes > 0);
+            Ok(found.map(|block| Place { block: block.clone(), range: None }))
+        }
+        source => Err(RootError::Unsupported(source.clone())),
     }
 }
 
@@ -188,15 +227,7 @@ fn wait_for(boot: &mut Boot<'_>) -> Result<Place, RootError> {
     loop {
         boot.poll();
         let blocks = blocks::list(&boot.places);
-        let found = match &source {
-            RootSource::Medium { uuid, path } => find_medium(&blocks, uuid, path)?,
-            RootSource::Device { name } => blocks
-                .iter()
-                .find(|block| block.name == *name && block.bytes > 0)
-                .map(|block| Place { block: block.clone(), range: None }),
-            RootSource::File { .. } | RootSource::Http { .. } => None,
-        };
-        if let Some(place) = found {
+        if let Some(place) = find(boot, &blocks)? {
             return Ok(place);
         }
         let waited = boot.machine.uptime().saturating_sub(begun);

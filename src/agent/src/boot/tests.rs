@@ -138,12 +138,17 @@ impl World {
         let mut bytes = vec![0; 4096];
         bytes[1024 + 56..1024 + 58].copy_from_slice(&0xef53u16.to_le_bytes());
         self.content(name, &bytes);
-        let tree = self.folder.path().join("volumes").join(name);
+        let tree = self.volume(name);
         fs::create_dir_all(&tree).unwrap();
         for (path, text) in files {
             put(&tree.join(path), text);
         }
         self.volumes.borrow_mut().insert(name.to_owned(), Ok(tree));
+    }
+
+    /// The files on a device.
+    pub fn volume(&self, name: &str) -> PathBuf {
+        self.folder.path().join("volumes").join(name)
     }
 
     pub fn broken_volume(&self, name: &str, error: &str) {
@@ -201,6 +206,11 @@ impl Machine for World {
             fs::remove_file(target)?;
             fs::create_dir(target)?;
         }
+        Ok(())
+    }
+
+    /// Tests run as an ordinary user too.
+    fn set_owner(&self, _path: &Path, _uid: u32, _gid: u32) -> io::Result<()> {
         Ok(())
     }
 

@@ -57,8 +57,7 @@ pub fn overlay(boot: &mut Boot<'_>, name: &str, lower: &[&Path], target: &Path) 
     }
     // The union's root shows the uppermost folder's mode and owner.
     let stat = fs::metadata(target).map_err(failed("looking at", target))?;
-    std::os::unix::fs::chown(&upper, Some(stat.uid()), Some(stat.gid()))
-        .map_err(failed("setting the owner of", &upper))?;
+    boot.machine.set_owner(&upper, stat.uid(), stat.gid()).map_err(failed("setting the owner of", &upper))?;
     fs::set_permissions(&upper, fs::Permissions::from_mode(stat.mode() & 0o7777))
         .map_err(failed("setting the mode of", &upper))?;
     let lower: Vec<String> = lower.iter().map(|path| path.display().to_string()).collect();
@@ -100,8 +99,8 @@ fn on_disk(boot: &mut Boot<'_>, config: &Config, wanted: Option<&Entry>) -> Resu
         (None, Ok(contents)) => return Err(format!("{device} holds no file system ({contents:?})")),
         (None, Err(error)) => return Err(format!("{device} cannot be read: {error}")),
     };
-    if !block.holders.is_empty() {
-        return Err(format!("{device} is held by {}", block.holders.join(", ")));
+    if let Some(holder) = block.in_use() {
+        return Err(format!("{device} is in use: {holder}"));
     }
     if check {
         check_file_system(boot, kind.name(), &device)?;
@@ -127,6 +126,8 @@ fn on_disk(boot: &mut Boot<'_>, config: &Config, wanted: Option<&Entry>) -> Resu
         let _ = boot.machine.unmount(&beside);
         format!("moving {device} to /var: {error}")
     })?;
+    // Only a mount point, and empty again.
+    let _ = fs::remove_dir(&beside);
     let filled = filled.map(|count| format!(", filled from the image with {count} files")).unwrap_or_default();
     Ok(Some((device.clone(), format!("{device} ({kind}){filled}"))))
 }
