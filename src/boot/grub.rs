@@ -91,6 +91,21 @@ pub enum GrubError {
     Template(#[from] TemplateError),
 }
 
+/// What a medium needs of a boot loader.
+pub trait Loader: std::fmt::Debug {
+    /// The code for the first sector of a disk or stick.
+    fn boot_hybrid(&self) -> Result<Vec<u8>, GrubError>;
+    /// The image that a BIOS starts, from disc, stick or disk: it looks for
+    /// the volume with `uuid` and nothing else.
+    fn core_image(&self, uuid: VolumeUuid) -> Result<Vec<u8>, GrubError>;
+    /// The EFI system partition: shim, which the firmware's keys sign, starts
+    /// GRUB, whose menu here does nothing but find the medium's. Without
+    /// Secure Boot the firmware starts GRUB itself.
+    fn esp(&self, uuid: VolumeUuid, secure_boot: bool) -> Result<Vec<u8>, GrubError>;
+    /// Files below `/boot/grub` that GRUB under UEFI loads.
+    fn efi_modules(&self) -> Result<Vec<(String, Content)>, GrubError>;
+}
+
 /// A folder that holds the unpacked packages of a lock's `[tools]`.
 #[derive(Debug, Clone, Copy)]
 pub struct Tools<'a> {
@@ -105,18 +120,17 @@ impl Tools<'_> {
             _ => GrubError::File { action: "reading", path, source },
         })
     }
+}
 
-    /// The code for the first sector of a disk or stick.
-    pub fn boot_hybrid(&self) -> Result<Vec<u8>, GrubError> {
+impl Loader for Tools<'_> {
+    fn boot_hybrid(&self) -> Result<Vec<u8>, GrubError> {
         let mut code = self.read("usr/lib/grub/i386-pc/boot_hybrid.img", "grub-pc-bin")?;
         // What follows is the disk's signature and its partition table.
         code.truncate(440);
         Ok(code)
     }
 
-    /// The image that a BIOS starts, from disc, stick or disk: it looks for
-    /// the volume with `uuid` and nothing else.
-    pub fn core_image(&self, uuid: VolumeUuid) -> Result<Vec<u8>, GrubError> {
+    fn core_image(&self, uuid: VolumeUuid) -> Result<Vec<u8>, GrubError> {
         let program = self.folder.join("usr/bin/grub-mkimage");
         if !program.exists() {
             return Err(GrubError::Missing { path: program, package: "grub-common" });
@@ -147,10 +161,7 @@ impl Tools<'_> {
         std::fs::read(&core).map_err(failed("reading", &core))
     }
 
-    /// The EFI system partition: shim, which the firmware's keys sign, starts
-    /// GRUB, whose menu here does nothing but find the medium's. Without
-    /// Secure Boot the firmware starts GRUB itself.
-    pub fn esp(&self, uuid: VolumeUuid, secure_boot: bool) -> Result<Vec<u8>, GrubError> {
+    fn esp(&self, uuid: VolumeUuid, secure_boot: bool) -> Result<Vec<u8>, GrubError> {
         let mut tree = Tree::new(Metadata::new(0o755));
         let mut put = |path: &str, bytes: Vec<u8>| {
             let node = Node::file(Metadata::new(0o644), bytes.into());
@@ -176,8 +187,7 @@ impl Tools<'_> {
         Ok(fat::build(&tree, &FatOptions { size: ESP_SIZE, label: "EFI".into(), volume_id })?)
     }
 
-    /// Files below `/boot/grub` that GRUB under UEFI loads.
-    pub fn efi_modules(&self) -> Result<Vec<(String, Content)>, GrubError> {
+    fn efi_modules(&self) -> Result<Vec<(String, Content)>, GrubError> {
         let read = |name: &&str| {
             let bytes = self.read(&format!("usr/lib/grub/x86_64-efi/{name}.mod"), "grub-efi-amd64-bin")?;
             Ok((format!("/boot/grub/x86_64-efi/{name}.mod"), bytes.into()))

@@ -2,6 +2,7 @@
 
 use crate::tree::{Kind, Tree, TreePath};
 use fatfs::{Date, DateTime, FileSystem, FormatVolumeOptions, FsOptions, Time, TimeProvider};
+use std::collections::HashSet;
 use std::io::{self, Cursor, Write};
 
 #[derive(Debug, Clone)]
@@ -39,10 +40,16 @@ impl TimeProvider for Fixed {
     }
 }
 
-/// A file system with `tree`'s directories and files. Modes, owners, times
-/// and names that differ in case alone have no place in it; links are refused.
+/// A file system with `tree`'s directories and files. Modes, owners and times
+/// have no place in it; links, and names that differ in case alone, are refused.
 pub fn build(tree: &Tree, options: &FatOptions) -> Result<Vec<u8>, FatError> {
     let size = options.size;
+    let mut names = HashSet::new();
+    for (path, _) in tree.walk() {
+        if !names.insert(path.to_string().to_lowercase()) {
+            return Err(FatError::Unsupported { path, found: "another's name but for the case of letters" });
+        }
+    }
     let formatting = |source| FatError::Format { size, source };
     let mut image = vec![0; size as usize];
     let mut format = FormatVolumeOptions::new().volume_id(options.volume_id).volume_label(label(&options.label)?);
@@ -124,6 +131,10 @@ mod tests {
             error.to_string(),
             "FAT cannot hold /link, which is a symbolic link; expected a file or a directory"
         );
+        let mut twice = sample();
+        let file = Node::file(Metadata::new(0o644), Vec::new().into());
+        twice.insert(&TreePath::parse("/EFI/boot").unwrap(), file).unwrap();
+        assert!(build(&twice, &options(8 << 20)).unwrap_err().to_string().contains("but for the case"));
         let mut full = sample();
         let big = Node::file(Metadata::new(0o644), vec![0; 9 << 20].into());
         full.insert(&TreePath::parse("/big").unwrap(), big).unwrap();

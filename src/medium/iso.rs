@@ -5,7 +5,7 @@ use super::identity::Identity;
 use super::patches::{self, CoreTooShort};
 use super::sbom::{self, SbomError};
 use crate::boot::entries::{self, Entries, Request};
-use crate::boot::grub::{self, GrubError, Tools};
+use crate::boot::grub::{self, GrubError, Loader};
 use crate::boot::initramfs::{self, Initramfs, InitramfsError};
 use crate::boot::kernel::{KernelError, Kernels};
 use crate::boot::microcode::{self, MicrocodeError};
@@ -39,8 +39,8 @@ pub struct Input<'a> {
     /// The agent's bytes; `None` for a system without it.
     pub agent: Option<&'a [u8]>,
     pub program: Program,
-    /// Folder with the lock's tools, unpacked.
-    pub tools: &'a Path,
+    /// GRUB from the lock's tools, unpacked.
+    pub loader: &'a dyn Loader,
     /// The user's own templates.
     pub templates: Option<&'a Path>,
     /// The file to make.
@@ -171,14 +171,10 @@ impl<'a> Draft<'a> {
             let length = fs::metadata(file).map_err(failed("reading", file))?.len();
             draft.put(medium::ROOT_IMAGE, Content::host(file.to_owned(), length))?;
         }
-        for (path, content) in draft.tools().efi_modules()? {
+        for (path, content) in input.loader.efi_modules()? {
             draft.put(&path, content)?;
         }
         Ok(draft)
-    }
-
-    fn tools(&self) -> Tools<'a> {
-        Tools { folder: self.input.tools }
     }
 
     fn put(&mut self, path: &str, content: Content) -> Result<(), MediumError> {
@@ -266,7 +262,7 @@ impl<'a> Draft<'a> {
         let info = format!("{} {version} {} {uuid}\n", profile.name, profile.architecture.debian());
         self.put("/.disk/info", info.into_bytes().into())?;
         progress.item("boot loader");
-        self.put(grub::CORE, self.tools().core_image(uuid)?.into())?;
+        self.put(grub::CORE, self.input.loader.core_image(uuid)?.into())?;
         let subject = sbom::Subject { name: &profile.name, version, identity: &identity, created: source_date };
         let sbom = sbom::render(&subject, lock)?;
         self.put(medium::SBOM, sbom.clone().into())?;
@@ -283,8 +279,8 @@ impl<'a> Draft<'a> {
             joliet: matches!(self.input.root, Root::Squashfs { .. }),
             boot: Some(Boot {
                 bios: TreePath::parse(grub::CORE)?,
-                mbr: self.tools().boot_hybrid()?,
-                esp: self.tools().esp(uuid, boot.secure_boot)?,
+                mbr: self.input.loader.boot_hybrid()?,
+                esp: self.input.loader.esp(uuid, boot.secure_boot)?,
             }),
         };
         let aligned = match self.input.root {

@@ -1,0 +1,354 @@
+//! The medium's writers before outside judges: xorriso, sgdisk, fsck.fat, cpio, zstd, sha256sum.
+
+use applbuild::boot::grub::{GrubError, Loader};
+use applbuild::format::fat::{self, FatOptions};
+use applbuild::format::gpt::{self, Partition};
+use applbuild::format::iso::VolumeUuid;
+use applbuild::format::squashfs::Compression;
+use applbuild::medium::{Input, Medium, Root, lay_out};
+use applbuild::packages::Lock;
+use applbuild::profile::{self, Architecture, Boot, Hypervisor, OnMissing, Profile, Protocol, RootFormat};
+use applbuild::progress::Silent;
+use applbuild::tree::{Content, Kind, Metadata, Node, Tree, TreePath};
+use appliance_contract::manifest::{Manifest, Program, Verity};
+use appliance_contract::{Schema, initramfs::ModuleIndex};
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+const VERSION: &str = "6.12.1-test";
+const DATE: i64 = 1_790_000_000;
+
+/// A boot loader of the right shapes that boots nothing.
+#[derive(Debug)]
+struct Shapes;
+
+impl Loader for Shapes {
+    fn boot_hybrid(&self) -> Result<Vec<u8>, GrubError> {
+        Ok(vec![0x90; 440])
+    }
+
+    fn core_image(&self, uuid: VolumeUuid) -> Result<Vec<u8>, GrubError> {
+        let mut core = vec![0x90; 40_001];
+        core[3000..3022].copy_from_slice(uuid.to_string().as_bytes());
+        Ok(core)
+    }
+
+    fn esp(&self, _: VolumeUuid, _: bool) -> Result<Vec<u8>, GrubError> {
+        Ok(esp())
+    }
+
+    fn efi_modules(&self) -> Result<Vec<(String, Content)>, GrubError> {
+        Ok(vec![("/boot/grub/x86_64-efi/elf.mod".into(), b"module".to_vec().into())])
+    }
+}
+
+fn esp() -> Vec<u8> {
+    let mut tree = Tree::new(Metadata::new(0o755));
+    for (name, size) in [("/EFI/BOOT/BOOTX64.EFI", 900_000), ("/EFI/BOOT/a name that is long.efi", 10), ("/empty", 0)] {
+        put(&mut tree, name, vec![7; size]);
+    }
+    fat::build(&tree, &FatOptions { size: 8 << 20, label: "EFI".into(), volume_id: 7 }).unwrap()
+}
+
+fn put(tree: &mut Tree, path: &str, bytes: Vec<u8>) {
+    let node = Node::file(Metadata::new(0o644).with_mtime(DATE), bytes.into());
+    tree.insert(&TreePath::parse(path).unwrap(), node).unwrap();
+}
+
+/// An image with all that a medium takes from one.
+fn image() -> Tree {
+    let mut tree = Tree::new(Metadata::new(0o755).with_mtime(DATE));
+    put(&mut tree, &format!("/boot/vmlinuz-{VERSION}"), vec![1; 100_000]);
+    put(&mut tree, "/boot/xen-4.20-amd64.gz", vec![2; 50_000]);
+    put(&mut tree, "/usr/lib/firmware/intel-ucode/06-0f-02", vec![3; 2048]);
+    let folder = format!("/usr/lib/modules/{VERSION}");
+    put(&mut tree, &format!("{folder}/kernel/drivers/block/loop.ko"), b"\x7fELF loop".to_vec());
+    put(&mut tree, &format!("{folder}/kernel/drivers/ata/ahci.ko"), b"\x7fELF ahci".to_vec());
+    let dependencies = "kernel/drivers/block/loop.ko:\nkernel/drivers/ata/ahci.ko: kernel/drivers/block/loop.ko\n";
+    put(&mut tree, &format!("{folder}/modules.dep"), dependencies.into());
+    put(&mut tree, &format!("{folder}/modules.alias"), b"alias pci:v*d*sv*sd*bc01sc06i01* ahci\n".to_vec());
+    put(&mut tree, &format!("{folder}/modules.softdep"), Vec::new());
+    put(&mut tree, &format!("{folder}/modules.builtin"), b"kernel/fs/nls/nls_cp437.ko\n".to_vec());
+    tree
+}
+
+fn profile(format: RootFormat) -> Profile {
+    let ours = format == RootFormat::Squashfs;
+    Profile {
+        name: "host".into(),
+        kind: appliance_contract::marker::Role::Host,
+        version: "2026.11.1".into(),
+        architecture: Architecture::Amd64,
+        mirrors: Default::default(),
+        suites: Vec::new(),
+        packages: Vec::new(),
+        recommends: false,
+        overlays: Vec::new(),
+        sets: Vec::new(),
+        boot: Boot {
+            hypervisors: if ours { vec![Hypervisor::Xen, Hypervisor::Kvm] } else { Vec::new() },
+            kernel: None,
+            protocol: Protocol::Linux,
+            kernel_arguments: Vec::new(),
+            xen_arguments: Vec::new(),
+            consoles: vec!["tty0".into(), "ttyS0,115200".into()],
+            on_missing: OnMissing::Shell,
+            menu_timeout: 5,
+            secure_boot: true,
+        },
+        services: Default::default(),
+        root: profile::Root { format, compression: Compression::Zstd { level: 15 }, block_size: 131_072 },
+        prune: Default::default(),
+        agent: ours,
+        initramfs: Default::default(),
+        volume_label: "HOST".into(),
+        source_date_epoch: Some(DATE),
+        variables: Default::default(),
+    }
+}
+
+fn lock() -> Lock {
+    Lock {
+        schema: Schema::CURRENT,
+        profile: "host".into(),
+        architecture: "amd64".into(),
+        request: String::new(),
+        date: DATE,
+        suites: Vec::new(),
+        packages: Vec::new(),
+        tools: Vec::new(),
+    }
+}
+
+/// The medium of [`image`] in `folder`.
+fn make(folder: &Path, tree: &Tree, format: RootFormat) -> Medium {
+    let root = folder.join("root");
+    fs::write(&root, vec![5; 1_000_001]).unwrap();
+    let verity =
+        Verity { uuid: String::new(), salt: String::new(), root_hash: "ab".repeat(32), hash_offset: 0, data_blocks: 0 };
+    let profile = profile(format);
+    let plain = format == RootFormat::Plain;
+    let input = Input {
+        profile: &profile,
+        version: "2026.11.1",
+        lock: &lock(),
+        lock_sha256: [1; 32],
+        source_date: DATE,
+        tree,
+        root: if plain { Root::Plain } else { Root::Squashfs { file: &root, verity: &verity } },
+        agent: profile.agent.then_some(b"\x7fELF agent".as_slice()),
+        program: Program { version: "0.1.0".into(), sha256: "cd".repeat(32) },
+        loader: &Shapes,
+        templates: None,
+        output: &folder.join("host.iso"),
+    };
+    lay_out(input, &Silent).unwrap()
+}
+
+/// Runs a judge; its absence is a failure that says what to install.
+fn judge(program: &str, package: &str, arguments: &[&str], folder: &Path) -> Output {
+    match Command::new(program).args(arguments).current_dir(folder).env("LC_ALL", "C").output() {
+        Ok(output) => output,
+        Err(error) => panic!("running {program}: {error}; install it: apt-get install {package}"),
+    }
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&[output.stdout.clone(), output.stderr.clone()].concat()).into_owned()
+}
+
+fn xorriso(folder: &Path, arguments: &[&str]) -> String {
+    let output = judge("xorriso", "xorriso", arguments, folder);
+    let text = text(&output);
+    assert!(output.status.success(), "{text}");
+    text
+}
+
+#[test]
+fn xorriso_finds_all_that_boots() {
+    let folder = tempfile::tempdir().unwrap();
+    let medium = make(folder.path(), &image(), RootFormat::Squashfs);
+    let report =
+        xorriso(folder.path(), &["-indev", "host.iso", "-report_el_torito", "plain", "-report_system_area", "plain"]);
+    for line in [
+        "System area summary: MBR protective-msdos-label grub2-mbr cyl-align-off GPT",
+        "El Torito img path :   1  /boot/grub/i386-pc/eltorito.img",
+        "El Torito img opts :   1  boot-info-table grub2-boot-info",
+        "GPT partname local :   2  EFI System Partition",
+    ] {
+        assert!(report.contains(line), "{line}\n{report}");
+    }
+    assert!(report.contains("El Torito boot img :   2  UEFI  y   none  0x0000  0x00  16384"), "{report}");
+    let found = judge("sgdisk", "gdisk", &["--verify", "host.iso"], folder.path());
+    assert!(text(&found).contains("No problems found"), "{}", text(&found));
+    let blkid = judge("blkid", "util-linux", &["-p", "-o", "value", "-s", "UUID", "host.iso"], folder.path());
+    assert_eq!(text(&blkid).trim(), medium.uuid.to_string());
+}
+
+#[test]
+fn what_is_extracted_agrees_with_the_checksums_and_the_manifest() {
+    let folder = tempfile::tempdir().unwrap();
+    let medium = make(folder.path(), &image(), RootFormat::Squashfs);
+    xorriso(folder.path(), &["-osirrox", "on", "-indev", "host.iso", "-extract", "/", "out"]);
+    let out = folder.path().join("out");
+    let found = judge("sha256sum", "coreutils", &["--check", "--strict", "appliance/SHA256SUMS"], &out);
+    assert!(found.status.success(), "{}", text(&found));
+    let manifest: Manifest = serde_json::from_slice(&fs::read(out.join("appliance/manifest.json")).unwrap()).unwrap();
+    assert_eq!(manifest, medium.manifest);
+    assert_eq!(fs::read(out.join("appliance/manifest.json")).unwrap(), medium.manifest_json);
+    let listed = manifest.files.iter().map(|file| file.path.as_str()).collect::<Vec<_>>();
+    for path in ["/.disk/info", "/boot/xen.gz", "/boot/grub/loopback.cfg", "/appliance/sbom.spdx.json"] {
+        assert!(listed.contains(&path), "{path}: {listed:?}");
+    }
+    // Every file but the manifest and the list of checksums themselves.
+    let count = text(&judge("find", "findutils", &[".", "-type", "f"], &out)).lines().count();
+    assert_eq!(listed.len() + 2, count);
+    let menu = fs::read_to_string(out.join("boot/grub/grub.cfg")).unwrap();
+    for entry in &manifest.boot_entries {
+        assert!(menu.contains(&entry.kernel_arguments), "{menu}");
+    }
+}
+
+#[test]
+fn the_root_image_lies_in_one_run_on_a_page() {
+    let folder = tempfile::tempdir().unwrap();
+    make(folder.path(), &image(), RootFormat::Squashfs);
+    let report = xorriso(
+        folder.path(),
+        &["-indev", "host.iso", "-find", "/appliance/root.squashfs", "-exec", "report_lba", "--"],
+    );
+    let line = report.lines().find(|line| line.contains("root.squashfs")).unwrap();
+    let fields: Vec<&str> = line.split(',').map(str::trim).collect();
+    let block: usize = fields[1].parse().unwrap();
+    assert_eq!(block % 2, 0, "{line}");
+    let iso = fs::read(folder.path().join("host.iso")).unwrap();
+    assert!(iso[block * 2048..][..1_000_001].iter().all(|&byte| byte == 5));
+}
+
+#[test]
+fn two_runs_give_the_same_bytes_and_other_input_another_uuid() {
+    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let mut other = image();
+    put(&mut other, &format!("/boot/vmlinuz-{VERSION}"), vec![9; 100_000]);
+    let first = make(folders[0].path(), &image(), RootFormat::Squashfs);
+    let second = make(folders[1].path(), &image(), RootFormat::Squashfs);
+    let third = make(folders[2].path(), &other, RootFormat::Squashfs);
+    assert_eq!((first.sha256, first.uuid), (second.sha256, second.uuid));
+    assert_ne!(first.uuid, third.uuid);
+    assert_eq!(fs::metadata(&first.path).unwrap().len(), first.size);
+}
+
+#[test]
+fn the_initramfs_is_what_zstd_and_cpio_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let medium = make(folder.path(), &image(), RootFormat::Squashfs);
+    assert!(medium.initramfs_size.is_some_and(|size| size < 8_000_000));
+    xorriso(folder.path(), &["-osirrox", "on", "-indev", "host.iso", "-extract", "/boot", "boot"]);
+    let boot = folder.path().join("boot");
+    let unpacked = judge("zstd", "zstd", &["-d", "-q", "initramfs.zst", "-o", "initramfs.cpio"], &boot);
+    assert!(unpacked.status.success(), "{}", text(&unpacked));
+    let listed = text(&judge("cpio", "cpio", &["-tvn", "--quiet", "-F", "initramfs.cpio"], &boot));
+    for line in ["crw-------   1 0        0          5,   1", "-rwxr-xr-x   1 0        0              10"] {
+        assert!(listed.contains(line), "{line}\n{listed}");
+    }
+    let taken = judge("cpio", "cpio", &["-id", "--quiet", "-F", "initramfs.cpio", "lib/modules/*"], &boot);
+    // As an ordinary user, too: no device is among these.
+    assert!(taken.status.success() || boot.join("lib/modules/index").exists(), "{}", text(&taken));
+    let index = ModuleIndex::parse(&fs::read_to_string(boot.join("lib/modules/index")).unwrap()).unwrap();
+    assert_eq!(index.modules["ahci"].needs, ["loop"]);
+    assert_eq!(fs::read(boot.join("lib/modules/ahci.ko")).unwrap(), b"\x7fELF ahci");
+    let microcode = text(&judge("cpio", "cpio", &["-t", "--quiet", "-F", "microcode.cpio"], &boot));
+    assert!(microcode.contains("kernel/x86/microcode/GenuineIntel.bin"), "{microcode}");
+}
+
+#[test]
+fn a_plain_root_keeps_modes_owners_links_and_devices() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut tree = image();
+    let path = |text: &str| TreePath::parse(text).unwrap();
+    let secret = Metadata::new(0o4750).with_owner(3, 7).with_mtime(DATE - 5);
+    let id = tree.insert(&path("/bin/su"), Node::file(secret, b"su".to_vec().into())).unwrap();
+    tree.link(&path("/bin/su2"), id).unwrap();
+    tree.insert(&path("/etc/link"), Node::symlink("../bin/su", DATE)).unwrap();
+    let device = Node { metadata: Metadata::new(0o600), kind: Kind::CharacterDevice { major: 5, minor: 1 } };
+    tree.insert(&path("/dev/console"), device).unwrap();
+    let medium = make(folder.path(), &tree, RootFormat::Plain);
+    let entry = &medium.manifest.boot_entries[0];
+    assert_eq!((entry.id.as_str(), medium.initramfs_size), ("system", None));
+    let listed = xorriso(folder.path(), &["-indev", "host.iso", "-find", "/", "-exec", "lsdl", "--"]);
+    let line =
+        |name: &str| listed.lines().find(|line| line.contains(name)).unwrap_or_else(|| panic!("{name}: {listed}"));
+    let words = line("'/bin/su'").split_whitespace().collect::<Vec<_>>();
+    assert_eq!((words[0], &words[2..5]), ("-rwsr-x---", ["3", "7", "2"].as_slice()));
+    // One name's content is the other's.
+    let places = xorriso(folder.path(), &["-indev", "host.iso", "-find", "/bin", "-exec", "report_lba", "--"]);
+    let blocks: Vec<_> =
+        places.lines().filter(|line| line.contains("/su")).filter_map(|line| line.split(',').nth(1)).collect();
+    assert_eq!(blocks.len(), 2, "{places}");
+    assert_eq!(blocks[0], blocks[1]);
+    assert!(line("'/etc/link'").ends_with("-> '../bin/su'"), "{listed}");
+    assert!(line("'/dev/console'").starts_with("crw-------"), "{listed}");
+    let menu = xorriso(folder.path(), &["-osirrox", "on", "-indev", "host.iso", "-extract", "/boot/grub", "grub"]);
+    let menu = fs::read_to_string(folder.path().join("grub/grub.cfg")).unwrap_or(menu);
+    assert!(menu.contains(&format!("  linux /boot/vmlinuz-{VERSION} console=tty0 console=ttyS0,115200\n")), "{menu}");
+}
+
+#[test]
+fn nothing_stands_under_the_name_of_a_medium_that_failed() {
+    let folder = tempfile::tempdir().unwrap();
+    let profile = profile(RootFormat::Squashfs);
+    let verity =
+        Verity { uuid: String::new(), salt: String::new(), root_hash: "ab".repeat(32), hash_offset: 0, data_blocks: 0 };
+    let input = Input {
+        profile: &profile,
+        version: "1",
+        lock: &lock(),
+        lock_sha256: [1; 32],
+        source_date: DATE,
+        tree: &image(),
+        root: Root::Squashfs { file: &folder.path().join("gone"), verity: &verity },
+        agent: Some(b"agent"),
+        program: Program { version: "0.1.0".into(), sha256: String::new() },
+        loader: &Shapes,
+        templates: None,
+        output: &folder.path().join("host.iso"),
+    };
+    let error = lay_out(input, &Silent).unwrap_err();
+    assert!(error.to_string().contains("gone"), "{error}");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn fsck_finds_nothing_to_mend_in_a_fat_file_system() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("esp"), esp()).unwrap();
+    let found = judge("fsck.fat", "dosfstools", &["-n", "-v", "esp"], folder.path());
+    assert!(found.status.success(), "{}", text(&found));
+}
+
+#[test]
+fn sgdisk_finds_the_guids_that_were_given() {
+    let folder = tempfile::tempdir().unwrap();
+    let guid = |text: &str| text.parse().unwrap();
+    let partition = Partition {
+        type_guid: guid(appliance_contract::gpt_types::CONFIG),
+        guid: guid("01234567-89ab-4cde-8f01-23456789abcd"),
+        name: "config".into(),
+        first_sector: 2048,
+        last_sector: 20_479,
+    };
+    let mut disk =
+        fs::File::options().read(true).write(true).create_new(true).open(folder.path().join("disk")).unwrap();
+    disk.set_len(32_768 * gpt::SECTOR).unwrap();
+    gpt::write(&mut disk, 32_768, guid("fedcba98-7654-4321-8fed-cba987654321"), &[partition]).unwrap();
+    let found = text(&judge("sgdisk", "gdisk", &["--verify", "--print", "--info=1", "disk"], folder.path()));
+    for line in [
+        "No problems found",
+        "Disk identifier (GUID): FEDCBA98-7654-4321-8FED-CBA987654321",
+        "Partition unique GUID: 01234567-89AB-4CDE-8F01-23456789ABCD",
+        "Partition GUID code: 6F9A1B52-3C8E-4D07-A1F4-5B0C9E72D3A8",
+    ] {
+        assert!(found.contains(line), "{line}\n{found}");
+    }
+}
