@@ -1,6 +1,7 @@
 //! From the root file system to the image in its place.
 
 use super::{BuildError, Built, Packed};
+use crate::boot::grub::Tools;
 use crate::embedded;
 use crate::images::Finished;
 use crate::medium::{self, Input, Root};
@@ -26,7 +27,7 @@ impl Packed {
                 },
                 agent: order.profile.agent.then_some(embedded::AGENT),
                 program: assembled.program.clone(),
-                tools: &assembled.tools,
+                loader: &Tools { folder: &assembled.tools },
                 templates: order.templates.as_deref(),
                 output: &iso,
             },
