@@ -6,15 +6,21 @@ use std::cell::RefCell;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 #[derive(Debug)]
 pub struct Console {
-    outputs: RefCell<Vec<File>>,
+    outputs: RefCell<Vec<Output>>,
     /// Names below `/dev`, the kernel's `/dev/console` last.
     terminals: Vec<String>,
     /// What was said, for tests.
     said: Option<RefCell<Vec<String>>>,
+}
+
+#[derive(Debug)]
+struct Output {
+    path: PathBuf,
+    file: File,
 }
 
 /// The consoles in use, as `/sys/class/tty/console/active` lists them: the one
@@ -27,9 +33,9 @@ pub fn active(sys: &Path) -> Vec<String> {
 impl Console {
     pub fn open(sys: &Path, dev: &Path) -> Self {
         let mut terminals = active(sys);
-        let mut outputs: Vec<File> = terminals.iter().filter_map(|name| open(&dev.join(name))).collect();
+        let mut outputs: Vec<Output> = terminals.iter().filter_map(|name| open(dev.join(name))).collect();
         if outputs.is_empty() {
-            outputs.extend(open(&dev.join("console")));
+            outputs.extend(open(dev.join("console")));
             terminals = vec!["console".to_owned()];
         }
         Self { outputs: RefCell::new(outputs), terminals, said: None }
@@ -53,7 +59,7 @@ impl Console {
         for line in text.as_ref().lines() {
             let bytes = format!("appliance: {}\n", printable(line));
             for output in self.outputs.borrow_mut().iter_mut() {
-                let _ = output.write_all(bytes.as_bytes());
+                output.write(bytes.as_bytes());
             }
             if let Some(said) = &self.said {
                 said.borrow_mut().push(line.to_owned());
@@ -66,12 +72,24 @@ impl Console {
     }
 }
 
-fn open(path: &Path) -> Option<File> {
+impl Output {
+    /// A terminal whose shell has ended is hung up, and every file open on it fails from then on: it is opened anew.
+    fn write(&mut self, bytes: &[u8]) {
+        if self.file.write_all(bytes).is_err()
+            && let Some(mut anew) = open(self.path.clone())
+            && anew.file.write_all(bytes).is_ok()
+        {
+            *self = anew;
+        }
+    }
+}
+
+fn open(path: PathBuf) -> Option<Output> {
     // Opening a serial line without carrier must not block the boot; writing may, or lines would be lost.
     let flags = OFlag::O_NOCTTY | OFlag::O_NONBLOCK;
-    let file = OpenOptions::new().write(true).custom_flags(flags.bits()).open(path).ok()?;
+    let file = OpenOptions::new().write(true).custom_flags(flags.bits()).open(&path).ok()?;
     fcntl(&file, FcntlArg::F_SETFL(OFlag::empty())).ok()?;
-    Some(file)
+    Some(Output { path, file })
 }
 
 /// A label or a marker comes from a disk: it must not send control sequences to the terminal.
@@ -100,6 +118,17 @@ mod tests {
             assert_eq!(text, "appliance: one\nappliance: two?[2J\n");
         }
         assert_eq!(console.terminals(), ["tty0", "ttyS0"]);
+    }
+
+    #[test]
+    fn a_terminal_that_was_hung_up_is_opened_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ttyS0");
+        std::fs::write(&path, "").unwrap();
+        // Open for reading alone: writing to it fails, as to a terminal after its hang-up.
+        let mut output = Output { file: File::open(&path).unwrap(), path: path.clone() };
+        output.write(b"still here");
+        assert_eq!(std::fs::read_to_string(path).unwrap(), "still here");
     }
 
     #[test]
