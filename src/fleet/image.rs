@@ -140,7 +140,7 @@ fn fat_size(tree: &Tree) -> u32 {
         .sum();
     let size = SMALLEST_FAT.max(2 * needed).next_multiple_of(ALIGNMENT);
     // `MAX_LOCAL_ETC` keeps real trees far below.
-    u32::try_from(size).unwrap_or(u32::MAX & !511)
+    u32::try_from(size).unwrap_or(!511)
 }
 
 /// "Linux filesystem data" (UAPI.2).

@@ -128,7 +128,7 @@ impl Line<'_> {
         self.chain.push(name.to_owned());
         for parent in parents(&mut file)? {
             if let Some(at) = self.chain.iter().position(|above| *above == parent.value) {
-                let circle = [&self.chain[at..], &[parent.value.clone()]].concat().join(" → ");
+                let circle = [&self.chain[at..], std::slice::from_ref(&parent.value)].concat().join(" → ");
                 return Err(parent.refuse(
                     format!("profiles extend each other in a circle: {circle}"),
                     "leads back",

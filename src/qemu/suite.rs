@@ -51,7 +51,7 @@ impl Suite {
             }
         }
         names.sort();
-        for name in chosen.iter().filter(|name| !names.contains(name)) {
+        if let Some(name) = chosen.iter().find(|name| !names.contains(name)) {
             let nearest = names.iter().map(|known| (strsim::damerau_levenshtein(name, known), known)).min();
             let hint = nearest.filter(|(distance, _)| *distance <= 3);
             let hint = hint.map(|(_, known)| format!(", did you mean {known:?}?")).unwrap_or_default();

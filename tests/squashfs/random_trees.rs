@@ -39,7 +39,7 @@ impl Filling {
                 1 => (state >> 24) as u8,
                 2 => b'a' + (state >> 28) as u8,
                 // Blocks of zeros between others.
-                _ if place / BLOCK as usize % 2 == 0 => 0,
+                _ if (place / BLOCK as usize).is_multiple_of(2) => 0,
                 _ => (state >> 27) as u8,
             }
         };
