@@ -158,7 +158,7 @@ mod tests {
     fn line(machine: &Machine) -> String {
         let flash = Flash { code: "/ovmf/code".into(), variables: "/ovmf/vars".into() };
         let flash = (machine.firmware != Firmware::Bios).then_some(&flash);
-        machine.arguments(flash, Path::new("/work")).join(" ".as_ref()).into_string().unwrap()
+        machine.arguments(flash, Path::new("/folder")).join(" ".as_ref()).into_string().unwrap()
     }
 
     #[test]
@@ -177,6 +177,6 @@ mod tests {
     fn secure_boot_guards_its_variables_by_smm() {
         let line = line(&machine(Firmware::SecureBoot));
         assert!(line.contains("q35,smm=on"), "{line}");
-        assert!(line.contains("unit=1,file=/work/uefi-variables.fd"), "{line}");
+        assert!(line.contains("unit=1,file=/folder/uefi-variables.fd"), "{line}");
     }
 }
