@@ -244,6 +244,10 @@ fn a_file_of_two_packages_is_refused() {
         "{error}"
     );
     assert!(error.to_string().contains("two 1.0"), "{error}");
+    // One that replaces an older version than is there.
+    let two = Deb::new("two").field("Replaces: one (<< 1.0)").file("usr/lib/x", "2");
+    let error = world.assemble(&with_base([Deb::new("one").file("usr/lib/x", "1"), two])).unwrap_err();
+    assert!(matches!(error, AssembleError::Conflict { .. }), "{error}");
     assert!(world.work_is_empty());
 }
 

@@ -6,6 +6,8 @@ use super::error::AssembleError;
 use super::package::Package;
 use super::root::{ResolveError, Root};
 use super::stage::set_xattrs;
+use crate::packages::dependency;
+use crate::packages::version::Version;
 use crate::tree::{Kind, Metadata, TreePath};
 use nix::sys::stat::Mode;
 use std::collections::{BTreeMap, HashMap};
@@ -40,7 +42,7 @@ pub struct Placer {
     /// The times that archives give to files, by real path.
     pub times: HashMap<TreePath, i64>,
     diversions: Diversions,
-    /// Which package a real path belongs to, with the names that it replaces.
+    /// Which package a real path belongs to.
     owners: HashMap<TreePath, Owner>,
     /// What a package lost to one that replaces it: (database name, path as listed).
     lost: Vec<(String, Vec<u8>)>,
@@ -51,7 +53,22 @@ struct Owner {
     package: String,
     database_name: String,
     listed: Vec<u8>,
-    replaces: Vec<String>,
+    version: String,
+    /// The field `Replaces`.
+    replaces: String,
+}
+
+impl Owner {
+    /// Whether this package may take over files of that one (Policy 7.6.1).
+    fn replaces(&self, other: &Self) -> bool {
+        // A field that cannot be read allows nothing.
+        let groups = dependency::parse(&self.replaces).unwrap_or_default();
+        let version = Version::parse(&other.version).ok();
+        groups
+            .iter()
+            .flat_map(|group| &group.alternatives)
+            .any(|named| named.name == other.package && named.accepts(version))
+    }
 }
 
 impl Placer {
@@ -211,12 +228,13 @@ impl Placer {
                 package: package.name.clone(),
                 database_name: package.database_name(),
                 listed: listed.to_vec(),
-                replaces: package.control.names("Replaces"),
+                version: package.version.clone(),
+                replaces: package.control.field("Replaces").unwrap_or_default(),
             };
             if let Some(old) = self.owners.get(real).filter(|old| old.database_name != new.database_name) {
-                if new.replaces.contains(&old.package) {
+                if new.replaces(old) {
                     self.lost.push((old.database_name.clone(), old.listed.clone()));
-                } else if old.replaces.contains(&new.package) {
+                } else if old.replaces(&new) {
                     self.lost.push((new.database_name, new.listed));
                     return Ok(None);
                 } else {

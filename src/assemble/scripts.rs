@@ -5,7 +5,7 @@ use super::package::Package;
 use crate::sandbox::{Command, Output, run_with};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 const LAST_LINES: usize = 30;
@@ -15,6 +15,12 @@ const POLICY: &str = "usr/sbin/policy-rc.d";
 /// scripts (see [`depmod`]), certificates after them, once instead of twice (see
 /// [`certificates`]), and an image that many nodes boot must hold no host keys.
 const IDLE: [&str; 3] = ["usr/local/sbin/depmod", "usr/local/sbin/update-ca-certificates", "usr/local/sbin/ssh-keygen"];
+/// Stands in for Python's own compiler: no image holds compiled modules (they
+/// carry times, and Python makes them in memory), so making them is time lost.
+/// Reads what callers write to it.
+const NO_COMPILER: &str = "import sys\nif '-' in sys.argv[1:]:\n    sys.stdin.read()\n";
+const COMPILER: &str = "py_compile.py";
+const PUT_BY: &str = "py_compile.py.put-by";
 /// Keeps the kernel's scripts from making `/vmlinuz` and `/initrd.img` (kernel-img.conf(5)).
 const KERNEL_LINKS: &str = "etc/kernel-img.conf";
 
@@ -65,13 +71,41 @@ impl<'a> Surroundings<'a> {
         Ok(Self { root })
     }
 
+    /// Puts Python's compiler by, where what was unpacked last has brought it.
+    pub fn put_compiler_by(&self) -> Result<(), AssembleError> {
+        for folder in python_folders(self.root) {
+            let (real, by) = (folder.join(COMPILER), folder.join(PUT_BY));
+            if real.is_file() && !by.exists() {
+                fs::rename(&real, &by).map_err(io_at("renaming", &real))?;
+                fs::write(&real, NO_COMPILER).map_err(io_at("writing", &real))?;
+            }
+        }
+        Ok(())
+    }
+
     pub fn take_down(self) -> Result<(), AssembleError> {
+        for folder in python_folders(self.root) {
+            let by = folder.join(PUT_BY);
+            if by.exists() {
+                fs::rename(&by, folder.join(COMPILER)).map_err(io_at("renaming", &by))?;
+            }
+        }
         for name in [POLICY, KERNEL_LINKS].into_iter().chain(IDLE) {
             let path = self.root.join(name);
             fs::remove_file(&path).map_err(io_at("removing", &path))?;
         }
         Ok(())
     }
+}
+
+fn python_folders(root: &Path) -> Vec<PathBuf> {
+    fs::read_dir(root.join("usr/lib"))
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(|entry| entry.file_name().as_encoded_bytes().starts_with(b"python3."))
+        .map(|entry| entry.path())
+        .collect()
 }
 
 fn script(path: &Path, code: u8) -> Result<(), AssembleError> {

@@ -9,7 +9,7 @@ use super::scripts;
 use super::triggers;
 use super::work::WorkFolder;
 use crate::packages::LockedPackage;
-use crate::progress::{Progress, Stage, Unit};
+use crate::progress::{Progress, Silent, Stage, Unit};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -29,7 +29,9 @@ pub fn unpack_tools(
 ) -> Result<PathBuf, AssembleError> {
     let root = work.folder("tools")?;
     let staged = work.folder("tools-staged")?;
-    let read = read_all(packages, files, &staged, progress)?;
+    // The stage that runs counts something else.
+    progress.item("the tools' packages");
+    let read = read_all(packages, files, &staged, &Silent)?;
     let mut placer = Placer::new(&root);
     let order = order::base(&read);
     let rest = (0..read.len()).filter(|index| !order.contains(index));
@@ -67,6 +69,7 @@ pub fn install(
     }
     progress.stage(Stage::Configure, packages.len() as u64, Unit::Packages);
     let surroundings = scripts::Surroundings::set_up(&root)?;
+    surroundings.put_compiler_by()?;
     scripts::preinst(&root, &pick(&base), epoch)?;
     database.add_unpacked(&pick(&base).into_iter().zip(lists).collect::<Vec<_>>())?;
     database.remove_lost(&placer.take_lost())?;
@@ -83,6 +86,7 @@ pub fn install(
         scripts::preinst(&root, &pick(&rest), epoch)?;
         placer.refresh()?;
         lists = place(placer, &read, &rest)?;
+        surroundings.put_compiler_by()?;
         let paths = lists.iter().flatten().map(Vec::as_slice);
         triggers::activate_paths(&root.join(database::FOLDER).join("triggers"), paths)?;
         database.add_unpacked(&pick(&rest).into_iter().zip(lists).collect::<Vec<_>>())?;
