@@ -24,6 +24,8 @@ pub fn manifest(profile: &Profile, lock: &Lock, version: &str, epoch: i64) -> Re
         medium_uuid: None,
         root: None,
         boot_entries: Vec::new(),
+        guest: None,
+        guests: Vec::new(),
         files: Vec::new(),
         packages: lock
             .packages

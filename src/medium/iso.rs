@@ -331,6 +331,8 @@ impl<'a> Draft<'a> {
             medium_uuid: Some(uuid.to_string()),
             root: Some(root),
             boot_entries: entries.manifest(),
+            guest: None,
+            guests: Vec::new(),
             files: checksums::files(&self.tree, hashes),
             packages: lock.packages.iter().map(package).collect(),
         }

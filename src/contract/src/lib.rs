@@ -3,12 +3,14 @@
 
 pub mod boot_record;
 pub mod gpt_types;
+pub mod guest_image;
 pub mod initramfs;
 pub mod kernel_args;
 pub mod manifest;
 pub mod marker;
 pub mod medium;
 pub mod modes;
+pub mod readiness;
 mod schema;
 
 pub use schema::{Schema, SchemaError};

@@ -24,6 +24,12 @@ pub struct Manifest {
     pub root: Option<RootImage>,
     #[serde(default)]
     pub boot_entries: Vec<BootEntry>,
+    /// How a host starts it; a guest image's alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guest: Option<GuestBoot>,
+    /// The guest images that the medium holds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub guests: Vec<EmbeddedGuest>,
     #[serde(default)]
     pub files: Vec<File>,
     pub packages: Vec<Package>,
@@ -61,6 +67,25 @@ pub struct BootEntry {
     pub id: String,
     pub title: String,
     pub kernel_arguments: String,
+}
+
+/// What a hypervisor is given to start a guest; paths are relative to the image's folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GuestBoot {
+    pub kernel: String,
+    pub initramfs: String,
+    /// [`crate::guest_image::kernel_arguments`] puts the device in; consoles are the host's to add.
+    pub kernel_arguments: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EmbeddedGuest {
+    pub name: String,
+    pub version: String,
+    /// Its folder on the medium.
+    pub path: String,
+    /// Of its manifest, which names the SHA-256 of its other files.
+    pub manifest_sha256: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

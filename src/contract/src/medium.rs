@@ -7,6 +7,8 @@ pub const ROOT_IMAGE: &str = "/appliance/root.squashfs";
 pub const SBOM: &str = "/appliance/sbom.spdx.json";
 /// Lines of `sha256sum`, paths relative to the medium's root.
 pub const CHECKSUMS: &str = "/appliance/SHA256SUMS";
+/// Holds a folder for each guest image, by its name; [`crate::guest_image`] says what is in it.
+pub const GUESTS: &str = "/appliance/guests";
 pub const KERNEL: &str = "/boot/vmlinuz";
 pub const INITRAMFS: &str = "/boot/initramfs.zst";
 pub const XEN: &str = "/boot/xen.gz";
