@@ -1,9 +1,10 @@
 use super::failure::Failure;
 use super::{Common, source_date_epoch};
 use applbuild::fleet::{self, ConfigFormat, ConfigImage};
-use applbuild::qemu::{self, Accelerator, Bus, Drive, Firmware, Machine};
+use applbuild::qemu::{self, Accelerator, Bus, Chosen, Drive, Firmware, Machine};
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -26,6 +27,17 @@ pub struct Arguments {
     /// Memory in MiB
     #[arg(long, value_name = "MIB", default_value_t = 2048)]
     memory: u32,
+    /// Who runs the machine's instructions [default: KVM where a trial shows that it works]
+    #[arg(long, value_enum)]
+    accel: Option<AcceleratorChoice>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum AcceleratorChoice {
+    /// The processor's own virtualisation
+    Kvm,
+    /// Software emulation
+    Tcg,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -52,6 +64,7 @@ impl Arguments {
             attached: Attached::Cd,
             ssh: None,
             memory: 2048,
+            accel: None,
         }
     }
 }
@@ -75,7 +88,11 @@ pub fn run(_: &Common, arguments: &Arguments) -> Result<(), Failure> {
         let file = config_file(config, arguments.node.as_deref(), folder.path())?;
         drives.push(Drive { name: "config".to_owned(), file, bus: Bus::Virtio, keep_writes: false, boot_index: None });
     }
-    let accelerator = Accelerator::probe(&qemu);
+    let Chosen { accelerator, reason } = match arguments.accel {
+        None => Chosen::probe(&qemu),
+        Some(AcceleratorChoice::Kvm) => Chosen::told(Accelerator::Kvm),
+        Some(AcceleratorChoice::Tcg) => Chosen::told(Accelerator::Tcg),
+    };
     let machine = Machine {
         firmware: match arguments.firmware {
             FirmwareChoice::Bios => Firmware::Bios,
@@ -87,11 +104,16 @@ pub fn run(_: &Common, arguments: &Arguments) -> Result<(), Failure> {
         ssh_port: arguments.ssh,
         monitor: None,
     };
-    eprintln!("booting {} in QEMU by {}; Ctrl-A, then x, ends it", arguments.image.display(), accelerator.name());
+    let name = accelerator.name();
+    eprintln!("booting {} in QEMU by {name} ({reason}); Ctrl-A, then x, ends it", arguments.image.display());
     if let Some(port) = arguments.ssh {
         eprintln!("ssh -p {port} root@127.0.0.1 reaches it, with a key that its config allows");
     }
-    let status = qemu::terminal::run(&qemu, &machine).map_err(Failure::plain)?;
+    let stop = super::interrupt::stop()?;
+    let status = qemu::terminal::run(&qemu, &machine, &stop).map_err(Failure::plain)?;
+    if stop.load(Ordering::Relaxed) {
+        return Err(Failure::Interrupted);
+    }
     if status.success() { Ok(()) } else { Err(Failure::text(format!("QEMU ended with {status}"))) }
 }
 

@@ -14,6 +14,8 @@ pub enum Failure {
     /// A file that the user wrote is wrong.
     Input(Report),
     Failed(Report),
+    /// A signal asked for the end.
+    Interrupted,
 }
 
 impl Failure {
@@ -51,9 +53,10 @@ impl Failure {
         }
     }
 
-    fn report(&self) -> &Report {
+    fn report(&self) -> Option<&Report> {
         match self {
-            Self::Usage(report) | Self::Input(report) | Self::Failed(report) => report,
+            Self::Usage(report) | Self::Input(report) | Self::Failed(report) => Some(report),
+            Self::Interrupted => None,
         }
     }
 
@@ -62,19 +65,22 @@ impl Failure {
             Self::Failed(_) => ExitCode::from(1),
             Self::Usage(_) => ExitCode::from(2),
             Self::Input(_) => ExitCode::from(3),
+            Self::Interrupted => ExitCode::from(super::interrupt::INTERRUPTED),
         }
     }
 
     pub fn print(&self, as_json: bool) {
         if as_json {
             super::output::event("error", self.as_json());
+        } else if let Some(report) = self.report() {
+            eprintln!("{report:?}");
         } else {
-            eprintln!("{:?}", self.report());
+            eprintln!("interrupted");
         }
     }
 
     fn as_json(&self) -> Value {
-        let report = self.report();
+        let Some(report) = self.report() else { return json!({"message": "interrupted"}) };
         let causes: Vec<String> = report.chain().skip(1).map(ToString::to_string).collect();
         let mut event = json!({"message": report.to_string(), "causes": causes});
         if let Some(help) = report.help() {

@@ -2,10 +2,15 @@
 
 use super::failure::Failure;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::flag;
 use signal_hook::iterator::Signals;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// As a shell tells of a program that SIGINT ended.
-const INTERRUPTED: i32 = 130;
+pub const INTERRUPTED: u8 = 130;
+
+const ENDING: [i32; 3] = [SIGINT, SIGTERM, SIGHUP];
 
 #[derive(Debug, thiserror::Error)]
 #[error("asking for signals")]
@@ -15,12 +20,23 @@ struct WatchError(#[source] std::io::Error);
 /// final names are whole at any moment; what a build has in its work folder is
 /// removed by the next one.
 pub fn watch() -> Result<(), Failure> {
-    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(|source| Failure::plain(WatchError(source)))?;
+    let mut signals = Signals::new(ENDING).map_err(|source| Failure::plain(WatchError(source)))?;
     std::thread::spawn(move || {
         if signals.forever().next().is_some() {
             eprintln!("\ninterrupted; what was fetched is kept, and the next run cleans up");
-            std::process::exit(INTERRUPTED);
+            std::process::exit(INTERRUPTED.into());
         }
     });
     Ok(())
+}
+
+/// A flag that the first such signal sets, for what must be undone; the second ends the process.
+pub fn stop() -> Result<Arc<AtomicBool>, Failure> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in ENDING {
+        flag::register_conditional_shutdown(signal, INTERRUPTED.into(), Arc::clone(&stop))
+            .and_then(|_| flag::register(signal, Arc::clone(&stop)))
+            .map_err(|source| Failure::plain(WatchError(source)))?;
+    }
+    Ok(stop)
 }

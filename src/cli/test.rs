@@ -6,6 +6,8 @@ use applbuild::qemu::suite::{self, Suite};
 use clap::Args;
 use serde_json::json;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -41,11 +43,13 @@ pub fn run(common: &Common, arguments: &Arguments) -> Result<(), Failure> {
         }
     };
     let suite = Suite::read(&folder, &arguments.scenarios).map_err(Failure::input)?;
+    let stop = super::interrupt::stop()?;
     let setting = Setting {
         qemu,
         image: arguments.image.clone(),
         fleet: folder.join(suite::FLEET),
         logs: arguments.logs.clone().unwrap_or_else(|| arguments.image.with_file_name("console")),
+        stop: Arc::clone(&stop),
     };
     let results = suite.run(&setting, arguments.jobs, &|name, outcome| {
         let seconds = outcome.took.as_secs_f64();
@@ -73,6 +77,9 @@ pub fn run(common: &Common, arguments: &Arguments) -> Result<(), Failure> {
             results.len() - failed,
             setting.logs.display()
         ));
+    }
+    if stop.load(Ordering::Relaxed) {
+        return Err(Failure::Interrupted);
     }
     match failed {
         0 if results.is_empty() => Err(Failure::text(format!("{} holds no scenario", folder.display()))),

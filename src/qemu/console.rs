@@ -3,8 +3,9 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Text on a console after which nothing good can come.
 pub const FAILURES: &[&str] =
@@ -19,7 +20,12 @@ pub enum Waited {
     /// The console closed: the machine is off.
     Closed,
     TimedOut,
+    /// The user wants no more.
+    Stopped,
 }
+
+/// How soon a wait hears that it is to stop.
+const HEARING: Duration = Duration::from_millis(200);
 
 #[derive(Debug, Default)]
 struct State {
@@ -72,7 +78,8 @@ impl Console {
     }
 
     /// Waits for `text` after what was found last; `None` waits for the machine to go off.
-    pub fn wait(&self, text: Option<&str>, failures: &[String], until: Instant) -> Waited {
+    /// `stop` ends the wait from outside.
+    pub fn wait(&self, text: Option<&str>, failures: &[String], until: Instant, stop: &AtomicBool) -> Waited {
         let mut state = self.lock();
         loop {
             let rest = &state.text[state.position..];
@@ -90,7 +97,10 @@ impl Console {
             if state.closed {
                 return if text.is_none() { Waited::Found } else { Waited::Closed };
             }
-            let left = until.saturating_duration_since(Instant::now());
+            if stop.load(Ordering::Relaxed) {
+                return Waited::Stopped;
+            }
+            let left = until.saturating_duration_since(Instant::now()).min(HEARING);
             if left.is_zero() {
                 return Waited::TimedOut;
             }
@@ -166,14 +176,14 @@ impl ControlFilter {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
-
     fn console(text: &str) -> Console {
         let console = Console::default();
         console.push(text);
         console.close();
         console
     }
+
+    static GO_ON: AtomicBool = AtomicBool::new(false);
 
     fn soon() -> Instant {
         Instant::now() + Duration::from_secs(5)
@@ -183,12 +193,13 @@ mod tests {
     fn waits_in_order_and_stops_at_the_first_failure() {
         let failures = vec!["Kernel panic".to_owned()];
         let good = console("one two three Kernel panic");
-        assert_eq!(good.wait(Some("one"), &failures, soon()), Waited::Found);
-        assert_eq!(good.wait(Some("three"), &failures, soon()), Waited::Found);
-        assert_eq!(good.wait(Some("two"), &failures, soon()), Waited::Failed("Kernel panic".into()));
-        assert_eq!(console("one").wait(Some("two"), &failures, soon()), Waited::Closed);
+        assert_eq!(good.wait(Some("one"), &failures, soon(), &GO_ON), Waited::Found);
+        assert_eq!(good.wait(Some("three"), &failures, soon(), &GO_ON), Waited::Found);
+        assert_eq!(good.wait(Some("two"), &failures, soon(), &GO_ON), Waited::Failed("Kernel panic".into()));
+        assert_eq!(console("one").wait(Some("two"), &failures, soon(), &GO_ON), Waited::Closed);
         let open = Console::default();
-        assert_eq!(open.wait(Some("x"), &failures, Instant::now()), Waited::TimedOut);
+        assert_eq!(open.wait(Some("x"), &failures, Instant::now(), &GO_ON), Waited::TimedOut);
+        assert_eq!(open.wait(Some("x"), &failures, soon(), &AtomicBool::new(true)), Waited::Stopped);
     }
 
     #[test]

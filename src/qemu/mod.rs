@@ -6,6 +6,7 @@ pub mod console;
 pub mod damage;
 pub mod error;
 pub mod firmware;
+pub mod keeper;
 pub mod machine;
 pub mod monitor;
 pub mod runner;
@@ -13,7 +14,7 @@ pub mod scenario;
 pub mod suite;
 pub mod terminal;
 
-pub use accelerator::Accelerator;
+pub use accelerator::{Accelerator, Chosen};
 pub use error::QemuError;
 pub use firmware::Firmware;
 pub use machine::{Bus, Drive, Machine};

@@ -3,11 +3,13 @@
 use super::console::{Console, FAILURES, Waited};
 use super::monitor::Monitor;
 use super::scenario::{Scenario, ScenarioDrive, Step};
-use super::{Accelerator, Drive, Machine, QemuError, damage};
+use super::{Accelerator, Drive, Machine, QemuError, damage, keeper};
 use crate::fleet::{ConfigImage, FleetError};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdin, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 /// How long QEMU may take to end after its console has closed.
@@ -25,6 +27,8 @@ pub struct Setting {
     pub fleet: PathBuf,
     /// Receives the console's log; a scenario's own files lie in a temporary folder.
     pub logs: PathBuf,
+    /// Set from outside, it ends every scenario.
+    pub stop: Arc<AtomicBool>,
 }
 
 #[derive(Debug, Clone)]
@@ -75,7 +79,8 @@ pub fn run(name: &str, scenario: &Scenario, setting: &Setting) -> Result<Outcome
     std::fs::create_dir_all(&setting.logs).map_err(QemuError::file("making", &setting.logs))?;
     let log = setting.logs.join(format!("{name}.log"));
     let mut running = Running::start(&setting.qemu, &arguments, &log)?;
-    let mut walk = Walk { scenario, late, socket, monitor: None, milestones: Vec::new(), begun: Instant::now() };
+    let stop = &setting.stop;
+    let mut walk = Walk { scenario, late, socket, stop, monitor: None, milestones: Vec::new(), begun: Instant::now() };
     let mut failure = walk.all(&mut running)?;
     if let Some(failure) = &mut failure {
         // What QEMU itself said, where it refused to go on.
@@ -122,8 +127,7 @@ struct Running {
 impl Running {
     fn start(qemu: &Path, arguments: &[std::ffi::OsString], log: &Path) -> Result<Self, QemuError> {
         let errors = std::fs::File::create(log.with_extension("qemu.log")).map_err(QemuError::file("writing", log))?;
-        let mut child = Command::new(qemu)
-            .args(arguments)
+        let mut child = keeper::command(qemu, arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(errors)
@@ -169,6 +173,7 @@ struct Walk<'a> {
     scenario: &'a Scenario,
     late: Vec<Drive>,
     socket: PathBuf,
+    stop: &'a AtomicBool,
     monitor: Option<Monitor>,
     milestones: Vec<(String, Duration)>,
     begun: Instant,
@@ -184,8 +189,8 @@ impl Walk<'_> {
         let until = self.begun + Duration::from_secs(self.scenario.bound);
         for step in &self.scenario.steps {
             let waited = match step {
-                Step::Expect { expect } => running.console.wait(Some(expect), &failures, until),
-                Step::Off { .. } => match running.console.wait(None, &failures, until) {
+                Step::Expect { expect } => running.console.wait(Some(expect), &failures, until, self.stop),
+                Step::Off { .. } => match running.console.wait(None, &failures, until, self.stop) {
                     Waited::Found if !running.ended().unwrap_or(false) => Waited::TimedOut,
                     waited => waited,
                 },
@@ -210,6 +215,7 @@ impl Walk<'_> {
                 Waited::Found => self.milestones.push((what, self.begun.elapsed())),
                 Waited::Failed(text) => return Ok(Some(format!("{text:?} came while waiting for {what}"))),
                 Waited::Closed => return Ok(Some(format!("the machine ended while waiting for {what}"))),
+                Waited::Stopped => return Ok(Some(format!("interrupted while waiting for {what}"))),
                 Waited::TimedOut => {
                     return Ok(Some(format!("{what} did not come within {} s", self.scenario.bound)));
                 }

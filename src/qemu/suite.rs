@@ -63,7 +63,7 @@ impl Suite {
     }
 
     /// Runs them, `jobs` at a time, longest bound first; `done` hears of each as it ends.
-    /// The results are in the order of the scenarios.
+    /// The results are in the order of the scenarios; those that `setting.stop` kept from starting are left out.
     pub fn run(
         &self,
         setting: &Setting,
@@ -77,7 +77,9 @@ impl Suite {
         std::thread::scope(|scope| {
             for _ in 0..jobs.clamp(1, order.len().max(1)) {
                 scope.spawn(|| {
-                    while let Some(&at) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    while !setting.stop.load(Ordering::Relaxed)
+                        && let Some(&at) = order.get(next.fetch_add(1, Ordering::Relaxed))
+                    {
                         let (name, scenario) = &self.scenarios[at];
                         let outcome =
                             runner::run(name, scenario, setting).unwrap_or_else(|error| could_not_run(&error));
