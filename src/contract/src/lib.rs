@@ -3,6 +3,7 @@
 
 pub mod boot_record;
 pub mod gpt_types;
+pub mod guest;
 pub mod guest_image;
 pub mod initramfs;
 pub mod kernel_args;
@@ -10,6 +11,7 @@ pub mod manifest;
 pub mod marker;
 pub mod medium;
 pub mod modes;
+pub mod nearest;
 pub mod readiness;
 mod schema;
 

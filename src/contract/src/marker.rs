@@ -39,6 +39,7 @@ impl std::str::FromStr for Role {
 
 /// The name of a node: one host name label or several (RFC 1123, 2.1).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "String", into = "String")]
 pub struct NodeName(String);
 

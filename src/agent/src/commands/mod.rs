@@ -7,7 +7,6 @@
 mod etc_diff;
 mod layers;
 mod mounts;
-mod nearest;
 mod status;
 mod status_text;
 mod text_diff;
@@ -68,7 +67,9 @@ pub enum CommandError {
 }
 
 fn suggestion(found: &str, known: &[&str]) -> String {
-    nearest::nearest(found, known).map(|near| format!(" (did you mean {near}?)")).unwrap_or_default()
+    appliance_contract::nearest::nearest(found, known)
+        .map(|near| format!(" (did you mean {near}?)"))
+        .unwrap_or_default()
 }
 
 /// Does what `arguments` (without the program's name) say; gives the exit status.

@@ -1,3 +1,5 @@
+//! The nearest right name, for messages about slips.
+
 /// The word of `known` that `found` is most likely a slip of: at most a third of its letters differ.
 pub fn nearest<'a>(found: &str, known: &[&'a str]) -> Option<&'a str> {
     let best = known.iter().map(|word| (distance(found, word), *word)).min()?;
