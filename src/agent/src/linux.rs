@@ -1,6 +1,6 @@
 //! The real machine: what [`Machine`] asks, done by the Linux kernel.
 
-use crate::machine::{Machine, Mount, MountFlags, Places, ProcessId, Shell};
+use crate::machine::{Ended, Machine, Mount, MountFlags, Places, ProcessId, Shell};
 use crate::sys::{self, Program, Target};
 use nix::fcntl::OFlag;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
@@ -158,6 +158,9 @@ impl Machine for Linux {
         let flags = OFlag::O_NOCTTY | OFlag::O_NONBLOCK;
         let path = self.places.dev.join(terminal);
         let open = OpenOptions::new().read(true).write(true).custom_flags(flags.bits()).open(path)?;
+        // A serial port that the kernel names and the machine lacks opens, and then every read and write is EIO, even
+        // of nothing (drivers/tty/tty_io.c, tty_io_error): a shell there would end at once, as if it had been left.
+        nix::unistd::write(&open, &[])?;
         nix::fcntl::fcntl(&open, nix::fcntl::FcntlArg::F_SETFL(OFlag::empty()))?;
         let program = match shell {
             Shell::Image => Program {
@@ -177,14 +180,15 @@ impl Machine for Linux {
         i32::try_from(child.id()).map_err(io::Error::other)
     }
 
-    fn reap(&self) -> Vec<ProcessId> {
+    fn reap(&self) -> Vec<Ended> {
         let mut ended = Vec::new();
-        while let Ok(WaitStatus::Exited(pid, _) | WaitStatus::Signaled(pid, ..)) =
-            waitpid(None, Some(WaitPidFlag::WNOHANG))
-        {
-            ended.push(pid.as_raw());
+        loop {
+            match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+                Ok(WaitStatus::Exited(pid, status)) => ended.push(Ended { process: pid.as_raw(), clean: status == 0 }),
+                Ok(WaitStatus::Signaled(pid, ..)) => ended.push(Ended { process: pid.as_raw(), clean: false }),
+                _ => return ended,
+            }
         }
-        ended
     }
 
     fn end(&self, process: ProcessId) {

@@ -69,6 +69,14 @@ pub struct Mount<'a> {
 /// A shell that runs, by its process id.
 pub type ProcessId = i32;
 
+/// A process that is no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ended {
+    pub process: ProcessId,
+    /// With status 0, as a shell does that was left by its operator.
+    pub clean: bool,
+}
+
 /// Which shell an operator gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shell {
@@ -105,10 +113,10 @@ pub trait Machine: fmt::Debug {
     /// The kernel's messages so far, oldest first.
     fn kernel_log(&self) -> Vec<String>;
 
-    /// Starts a shell on a terminal, by its name below `/dev`.
+    /// Starts a shell on a terminal, by its name below `/dev`. A terminal with nothing behind it is an error.
     fn start_shell(&self, shell: Shell, terminal: &str) -> io::Result<ProcessId>;
     /// The processes that ended since the last call.
-    fn reap(&self) -> Vec<ProcessId>;
+    fn reap(&self) -> Vec<Ended>;
     fn end(&self, process: ProcessId);
     /// Runs a program of the root image to its end and returns its exit status.
     /// The text is what it printed.

@@ -15,7 +15,7 @@ const WAIT: Duration = Duration::from_secs(10);
 const BEFORE_REBOOT: Duration = Duration::from_secs(10);
 /// How often the shells and the devices are looked at while a shell is open.
 const WATCH: Duration = Duration::from_millis(250);
-/// A shell that ends sooner was left by nobody: its terminal is not there (a serial port without a line).
+/// A shell that ends sooner, and not with status 0, was left by nobody: it could not run.
 const BROKEN: Duration = Duration::from_millis(700);
 
 /// Returns when it is worth trying again.
@@ -72,18 +72,21 @@ fn shells(boot: &mut Boot<'_>, shell: Shell, watch: &mut dyn FnMut(&mut Boot<'_>
             Err(error) => boot.console.say(format!("starting a shell on /dev/{terminal}: {error}")),
         }
     }
+    let mut left_by_operator = false;
     while !running.is_empty() {
         let ended = boot.machine.reap();
         let early = boot.machine.uptime().saturating_sub(started) < BROKEN;
-        let before = running.len();
-        running.retain(|process| !ended.contains(process));
-        if running.len() < before && !early {
+        let (gone, left): (Vec<_>, Vec<_>) =
+            running.iter().partition(|&process| ended.iter().any(|ended| ended.process == *process));
+        running = left;
+        if ended.iter().any(|ended| gone.contains(&ended.process) && (ended.clean || !early)) {
+            left_by_operator = true;
             break;
         }
         watch(boot);
         boot.machine.sleep(WATCH);
     }
-    if running.is_empty() && boot.machine.uptime().saturating_sub(started) < BROKEN {
+    if !left_by_operator {
         // No console takes a shell: not a reason to spin.
         boot.machine.sleep(WAIT);
     }
@@ -155,9 +158,19 @@ mod tests {
         let world = World::new();
         let index = world.index(&[]);
         let mut boot = world.boot(&index);
-        world.shells_end_after(Duration::ZERO);
+        world.shells_fail();
         let before = boot.machine.uptime();
         ask(&mut boot, Shell::BuiltIn, &mut |_| {});
         assert!(boot.machine.uptime() - before >= WAIT, "must not spin");
+    }
+
+    #[test]
+    fn a_shell_that_is_left_at_once_is_left_all_the_same() {
+        let world = World::new();
+        let index = world.index(&[]);
+        let mut boot = world.boot(&index);
+        world.shells_end_after(Duration::ZERO);
+        ask(&mut boot, Shell::BuiltIn, &mut |_| {});
+        assert!(boot.machine.uptime() < WATCH, "{:?}", boot.machine.uptime());
     }
 }

@@ -3,7 +3,7 @@
 
 use super::Boot;
 use crate::console::Console;
-use crate::machine::{Machine, Mount, Places, ProcessId, Shell};
+use crate::machine::{Ended, Machine, Mount, Places, ProcessId, Shell};
 use crate::sys::Target;
 use appliance_contract::initramfs::{Module, ModuleIndex};
 use appliance_contract::kernel_args::KernelArgs;
@@ -33,6 +33,7 @@ pub struct World {
     volumes: RefCell<BTreeMap<String, Result<PathBuf, String>>>,
     shells_end: Cell<Duration>,
     shells: Cell<i32>,
+    shells_fail: Cell<bool>,
     events: RefCell<Vec<(Duration, Event)>>,
     pub status: RefCell<String>,
     pub kernel_log: RefCell<Vec<String>>,
@@ -60,6 +61,7 @@ impl World {
             volumes: RefCell::default(),
             shells_end: Cell::new(Duration::from_secs(1)),
             shells: Cell::new(0),
+            shells_fail: Cell::new(false),
             events: RefCell::default(),
             status: RefCell::new("V".into()),
             kernel_log: RefCell::default(),
@@ -85,6 +87,12 @@ impl World {
 
     pub fn shells_end_after(&self, time: Duration) {
         self.shells_end.set(time);
+    }
+
+    /// Shells cannot run: they end at once, and not with status 0.
+    pub fn shells_fail(&self) {
+        self.shells_end.set(Duration::ZERO);
+        self.shells_fail.set(true);
     }
 
     /// Does something once the clock has passed `time`.
@@ -264,11 +272,12 @@ impl Machine for World {
     }
 
     /// The first shell ends first; where shells end at once, all do.
-    fn reap(&self) -> Vec<ProcessId> {
+    fn reap(&self) -> Vec<Ended> {
         if self.now.get() < self.shells_end.get() {
             return Vec::new();
         }
-        if self.shells_end.get().is_zero() { (1..=self.shells.get()).collect() } else { vec![1] }
+        let last = if self.shells_end.get().is_zero() { self.shells.get() } else { 1 };
+        (1..=last).map(|process| Ended { process, clean: !self.shells_fail.get() }).collect()
     }
 
     fn end(&self, process: ProcessId) {
