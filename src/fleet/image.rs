@@ -10,6 +10,7 @@ use appliance_contract::gpt_types;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use std::io::{Seek, SeekFrom, Write};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use tempfile::NamedTempFile;
 use uuid::Uuid;
@@ -52,16 +53,20 @@ const SMALLEST_FAT: u64 = 16 << 20;
 impl ConfigImage {
     /// Writes the image of the node in `fleet` to `file`, whole or not at all.
     pub fn write(&self, fleet: &Path, file: &Path) -> Result<Written, FleetError> {
-        let config = ConfigTree::read(fleet, &self.node, self.time)?;
+        self.write_tree(&ConfigTree::read(fleet, &self.node, self.time)?.tree, file)
+    }
+
+    /// Writes the image of `tree`, which stands for the node's own.
+    pub fn write_tree(&self, tree: &Tree, file: &Path) -> Result<Written, FleetError> {
         let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let mut out = NamedTempFile::new_in(folder).map_err(FleetError::file("making a file in", folder))?;
         let mut warnings = Vec::new();
         if self.format == ConfigFormat::Iso {
-            self.write_iso(&config.tree, out.as_file())?;
+            self.write_iso(tree, out.as_file())?;
         } else {
             let bytes = match self.format {
                 ConfigFormat::Vfat => {
-                    let held = fat_form::convert(&config.tree)?;
+                    let held = fat_form::convert(tree)?;
                     warnings = held.warnings;
                     let options = FatOptions {
                         size: fat_size(&held.tree),
@@ -70,7 +75,7 @@ impl ConfigImage {
                     };
                     fat::build(&held.tree, &options)?
                 }
-                _ => ext4::write(&config.tree, &self.ext4_options())?,
+                _ => ext4::write(tree, &self.ext4_options())?,
             };
             self.write_disk(&bytes, &mut out).map_err(|error| error.at(file))?;
         }
@@ -79,6 +84,27 @@ impl ConfigImage {
         // NamedTempFile makes files that only their owner may read; a config image holds keys, so that is right.
         out.persist(file).map_err(|error| FleetError::file("renaming to", file)(error.error))?;
         Ok(Written { size, warnings })
+    }
+
+    /// Puts an ext4 config partition behind all others of the disk image or medium in `file`, which grows by it.
+    pub fn append_to(&self, tree: &Tree, file: &Path) -> Result<(), FleetError> {
+        let bytes = ext4::write(tree, &self.ext4_options())?;
+        let writing = FleetError::file("writing", file);
+        let opened = std::fs::OpenOptions::new().read(true).write(true).open(file);
+        let mut disk = opened.map_err(FleetError::file("opening", file))?;
+        let start = disk.metadata().map_err(FleetError::file("reading", file))?.len().next_multiple_of(ALIGNMENT);
+        let end = start + (bytes.len() as u64).next_multiple_of(ALIGNMENT);
+        // Room for the backup table.
+        let size = end + ALIGNMENT;
+        disk.set_len(size).and_then(|()| disk.write_all_at(&bytes, start)).map_err(writing)?;
+        let partition = Partition {
+            type_guid: config_type(),
+            guid: self.guid("partition behind a medium"),
+            name: "config".to_owned(),
+            first_sector: start / SECTOR,
+            last_sector: end / SECTOR - 1,
+        };
+        Ok(gpt::append(&mut disk, size / SECTOR, &partition)?)
     }
 
     fn ext4_options(&self) -> Ext4Options {

@@ -76,6 +76,28 @@ pub fn write<D: DiskDevice>(
     Ok(())
 }
 
+/// Adds a partition to the table that is on `device`, which may have grown since: the backup table moves to its end.
+/// The MBR stays as it is, as a hybrid medium boots by it.
+pub fn append<D: DiskDevice>(device: &mut D, sectors: u64, partition: &Partition) -> Result<(), GptWriteError> {
+    let failed = |source| GptWriteError::Table { sectors, source };
+    let config = GptConfig::new().writable(true).logical_block_size(LogicalBlockSize::Lb512);
+    let mut disk = config.open_from_device(device).map_err(failed)?;
+    let mut entries = disk.partitions().clone();
+    let number = entries.keys().max().map_or(1, |last| last + 1);
+    let entry = Entry {
+        part_type_guid: Type { guid: partition.type_guid, os: OperatingSystem::None },
+        part_guid: partition.guid,
+        first_lba: partition.first_sector,
+        last_lba: partition.last_sector,
+        flags: 0,
+        name: partition.name.clone(),
+    };
+    entries.insert(number, entry);
+    disk.update_partitions(entries).map_err(failed)?;
+    disk.write().map_err(failed)?;
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,6 +6,7 @@ pub mod console;
 pub mod damage;
 pub mod error;
 pub mod firmware;
+pub mod fixture;
 pub mod keeper;
 pub mod machine;
 pub mod monitor;

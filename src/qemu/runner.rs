@@ -1,10 +1,11 @@
 //! Runs one scenario: makes its drives, starts the machine, walks its steps.
 
 use super::console::{Console, FAILURES, Waited};
+use super::fixture::{self, FixtureError};
 use super::monitor::Monitor;
 use super::scenario::{Scenario, ScenarioDrive, Step};
 use super::{Accelerator, Drive, Machine, QemuError, damage, keeper};
-use crate::fleet::{ConfigImage, FleetError};
+use sha2::{Digest, Sha256};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Stdio};
@@ -14,9 +15,6 @@ use std::time::{Duration, Instant};
 
 /// How long QEMU may take to end after its console has closed.
 const EXIT_BOUND: Duration = Duration::from_secs(30);
-
-/// The time of the files in a scenario's config partitions: 2026-01-01.
-const CONFIG_TIME: i64 = 1_767_225_600;
 
 /// What a scenario needs from outside.
 #[derive(Debug, Clone)]
@@ -46,7 +44,7 @@ pub enum RunError {
     #[error(transparent)]
     Qemu(#[from] QemuError),
     #[error(transparent)]
-    Fleet(#[from] FleetError),
+    Fixture(#[from] FixtureError),
 }
 
 /// Runs `scenario`. An error means that it could not be run at all; that its promise was broken is an [`Outcome`].
@@ -61,8 +59,12 @@ pub fn run(name: &str, scenario: &Scenario, setting: &Setting) -> Result<Outcome
         boot_index: Some(0),
     }];
     let mut late = Vec::new();
+    let mut unwritten = Vec::new();
     for drive in &scenario.drives {
         let made = make_drive(drive, setting, folder.path())?;
+        if drive.dirty_journal {
+            unwritten.push((drive.name.clone(), made.file.clone(), hash(&made.file)?));
+        }
         if drive.late { late.push(made) } else { drives.push(made) }
     }
     let socket = folder.path().join("monitor");
@@ -82,6 +84,11 @@ pub fn run(name: &str, scenario: &Scenario, setting: &Setting) -> Result<Outcome
     let stop = &setting.stop;
     let mut walk = Walk { scenario, late, socket, stop, monitor: None, milestones: Vec::new(), begun: Instant::now() };
     let mut failure = walk.all(&mut running)?;
+    for (name, file, before) in unwritten {
+        if failure.is_none() && hash(&file)? != before {
+            failure = Some(format!("drive {name} was written to"));
+        }
+    }
     if let Some(failure) = &mut failure {
         // What QEMU itself said, where it refused to go on.
         let said = std::fs::read_to_string(log.with_extension("qemu.log")).unwrap_or_default();
@@ -92,29 +99,35 @@ pub fn run(name: &str, scenario: &Scenario, setting: &Setting) -> Result<Outcome
     Ok(Outcome { failure, took: walk.begun.elapsed(), milestones: walk.milestones, tail: running.console.tail(25) })
 }
 
-/// The image itself, or a copy with the damage that the scenario wants.
-fn medium(scenario: &Scenario, setting: &Setting, folder: &Path) -> Result<PathBuf, QemuError> {
+fn hash(file: &Path) -> Result<[u8; 32], QemuError> {
+    Ok(Sha256::digest(std::fs::read(file).map_err(QemuError::file("reading", file))?).into())
+}
+
+/// The image itself, or a copy with the damage and the partition that the scenario wants.
+fn medium(scenario: &Scenario, setting: &Setting, folder: &Path) -> Result<PathBuf, RunError> {
     let image = match &scenario.image {
         Some(other) => setting.image.with_file_name(other),
         None => setting.image.clone(),
     };
-    if scenario.damage.is_empty() {
+    if scenario.damage.is_empty() && scenario.config_on_medium.is_none() {
         return Ok(image);
     }
-    let copy = folder.join("damaged.iso");
+    let copy = folder.join("changed.iso");
     std::fs::copy(&image, &copy).map_err(QemuError::file("copying the image to", &copy))?;
     for damage in &scenario.damage {
         damage::flip_bit(&copy, &damage.file, damage.percent)?;
+    }
+    if let Some(node) = &scenario.config_on_medium {
+        fixture::append_config(&copy, node, &setting.fleet)?;
     }
     Ok(copy)
 }
 
 fn make_drive(drive: &ScenarioDrive, setting: &Setting, folder: &Path) -> Result<Drive, RunError> {
     let file = folder.join(format!("{}.img", drive.name));
-    let image =
-        ConfigImage { node: drive.node.clone(), format: drive.format, partition: drive.partition, time: CONFIG_TIME };
-    image.write(&setting.fleet, &file)?;
-    Ok(Drive { name: drive.name.clone(), file, bus: drive.bus, keep_writes: false, boot_index: None })
+    fixture::make(drive, &setting.fleet, &file)?;
+    let keep_writes = drive.dirty_journal;
+    Ok(Drive { name: drive.name.clone(), file, bus: drive.bus, keep_writes, boot_index: None })
 }
 
 /// A started QEMU; it ends with this value.

@@ -32,6 +32,9 @@ pub struct Scenario {
     pub expects_panic: bool,
     #[serde(default, rename = "drive")]
     pub drives: Vec<ScenarioDrive>,
+    /// A node whose config lies in a partition behind the image, on the medium itself.
+    #[serde(default)]
+    pub config_on_medium: Option<String>,
     /// Bits of the medium that are wrong.
     #[serde(default, rename = "damage")]
     pub damage: Vec<Damage>,
@@ -50,7 +53,20 @@ pub struct ScenarioDrive {
     pub name: String,
     pub bus: Bus,
     /// The node whose config partition it holds.
-    pub node: String,
+    #[serde(default)]
+    pub node: Option<String>,
+    /// What it holds instead of a config partition.
+    #[serde(default)]
+    pub holds: Option<Holds>,
+    /// Text of a marker in the place of the node's own.
+    #[serde(default)]
+    pub marker: Option<String>,
+    /// Bytes that `local/etc` holds besides the node's own files.
+    #[serde(default)]
+    pub etc_filler: Option<usize>,
+    /// The ext4's journal holds a change that was not carried out. The drive can be written, and must not have been.
+    #[serde(default)]
+    pub dirty_journal: bool,
     #[serde(default)]
     pub format: ConfigFormat,
     /// Number of the config partition; those before it are empty.
@@ -59,6 +75,16 @@ pub struct ScenarioDrive {
     /// Plugged in by a step, not from the start.
     #[serde(default)]
     pub late: bool,
+}
+
+/// What is no config partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Holds {
+    Luks,
+    Swap,
+    Ntfs,
+    DamagedExt4,
 }
 
 fn first() -> u32 {
@@ -125,6 +151,12 @@ impl Scenario {
             if drive.name.is_empty() || !plain || drive.name == "medium" {
                 return Err(format!("drive name {:?}: expected letters, digits and hyphens, not medium", drive.name));
             }
+            if drive.node.is_some() == drive.holds.is_some() {
+                return Err(format!("drive {}: expected node, or holds, and not both", drive.name));
+            }
+            if drive.dirty_journal && drive.format != ConfigFormat::Ext4 {
+                return Err(format!("drive {}: dirty-journal, expected format = \"ext4\"", drive.name));
+            }
             if !(1..=16).contains(&drive.partition) {
                 return Err(format!("drive {}: partition {}, expected 1 to 16", drive.name, drive.partition));
             }
@@ -175,6 +207,13 @@ mod tests {
             (
                 format!("[[drive]]\nname = \"a\"\nbus = \"sata\"\nlate = true\nnode = \"n\"\n{expect}"),
                 "only a usb drive",
+            ),
+            (format!("[[drive]]\nname = \"a\"\nbus = \"usb\"\n{expect}"), "expected node, or holds"),
+            (
+                format!(
+                    "[[drive]]\nname = \"a\"\nbus = \"usb\"\nnode = \"n\"\nformat = \"iso\"\ndirty-journal = true\n{expect}"
+                ),
+                "expected format",
             ),
             (format!("bond = 3\n{expect}"), "unknown field `bond`"),
             ("[[step]]\nexpects = \"x\"\n".to_owned(), "did not match"),
