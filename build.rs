@@ -1,4 +1,4 @@
-//! Builds the agent statically, so that one binary carries it.
+//! Builds the agent's programs statically, so that one binary carries them.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -24,7 +24,7 @@ fn main() {
     flags.extend(cargo_home.map(|home| remap(&home, "/cargo")));
     flags.push(remap(&root, "/applbuild"));
     let status = Command::new(variable("CARGO"))
-        .args(["build", "--quiet", "--package=appliance-agent", "--bin=appliance", "--profile=agent", "--locked"])
+        .args(["build", "--quiet", "--package=appliance-agent", "--bins", "--profile=agent", "--locked"])
         .arg(format!("--target={target}"))
         .arg("--target-dir")
         .arg(&built)
@@ -37,7 +37,9 @@ fn main() {
         .status()
         .unwrap_or_else(|error| panic!("starting cargo to build the agent: {error}"));
     assert!(status.success(), "building the agent for {target}: {status}");
-    let binary = built.join(&target).join("agent/appliance");
-    std::fs::copy(&binary, out.join("appliance"))
-        .unwrap_or_else(|error| panic!("copying {}: {error}", binary.display()));
+    for program in ["init", "appliance"] {
+        let binary = built.join(&target).join("agent").join(program);
+        std::fs::copy(&binary, out.join(program))
+            .unwrap_or_else(|error| panic!("copying {}: {error}", binary.display()));
+    }
 }

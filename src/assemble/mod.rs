@@ -99,7 +99,7 @@ fn finish(tree: &mut Tree, profile: &Profile, manifest: &Manifest, epoch: i64) -
     normalise::move_database(tree, epoch)?;
     normalise::fit_for_reading_only(tree, epoch)?;
     normalise::name_image(tree, &profile.name, &manifest.version, epoch)?;
-    edit::put_file(tree, medium::IN_IMAGE_AGENT, embedded::AGENT, 0o755, epoch)?;
+    edit::put_file(tree, medium::IN_IMAGE_COMMAND, embedded::COMMAND, 0o755, epoch)?;
     edit::put_file(tree, medium::IN_IMAGE_MANIFEST, serde_json::to_vec_pretty(manifest)?, 0o644, epoch)?;
     let lines: Vec<u8> = pruned.iter().flat_map(|path| [path.to_bytes().as_slice(), b"\n"].concat()).collect();
     edit::put_file(tree, medium::IN_IMAGE_PRUNED, lines, 0o644, epoch)

@@ -1,5 +1,6 @@
-//! The agent's parts: PID 1's boot flow, and the choices it makes, without I/O
-//! of their own so that they can be tested.
+//! What the agent's two programs are made of: PID 1's boot flow, the node's
+//! command, and the choices they make, without I/O of their own so that they can
+//! be tested. Two, because each is to stay below 2 MB.
 
 pub mod boot;
 pub mod candidates;

@@ -13,7 +13,7 @@ pub struct Manifest {
     pub version: String,
     pub kind: crate::marker::Role,
     pub architecture: String,
-    /// SHA-256 of the applbuild binary, which carries the agent, of the agent, and of the lock.
+    /// SHA-256 of the applbuild binary, which carries the agent and the `appliance` command, of the agent (`/init`), and of the lock.
     pub applbuild: Program,
     pub agent_sha256: Option<String>,
     pub lock_sha256: String,

@@ -17,8 +17,8 @@ pub const XEN: &str = "/boot/xen.gz";
 pub const IN_IMAGE: &str = "/usr/share/appliance";
 pub const IN_IMAGE_MANIFEST: &str = "/usr/share/appliance/manifest.json";
 pub const IN_IMAGE_PRUNED: &str = "/usr/share/appliance/pruned";
-/// The agent inside the image, where it is the `appliance` command.
-pub const IN_IMAGE_AGENT: &str = "/usr/bin/appliance";
+/// The node's command.
+pub const IN_IMAGE_COMMAND: &str = "/usr/bin/appliance";
 /// dpkg's database lives in the image proper, so that no `/var` can hide it.
 pub const IN_IMAGE_DPKG: &str = "/usr/lib/appliance/dpkg";
 
