@@ -9,7 +9,13 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+mod folder;
+
+pub use folder::FinishedFolder;
+
 pub const CHECKSUMS: &str = "SHA256SUMS";
+/// An image's record, after its name or in its folder.
+const RECORD: &str = "build.json";
 /// Held while files of the folder change.
 const LOCK: &str = ".lock";
 /// Holds the folders of running builds.
@@ -42,13 +48,52 @@ struct Record {
     sha256: String,
 }
 
+/// What an image is in the folder of images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// NAME-VERSION.iso, with its records beside it.
+    Iso,
+    /// A folder NAME-VERSION, with its records in it.
+    Folder,
+}
+
+impl Form {
+    /// The image's name without what its form adds.
+    fn stem(self, path: &Path) -> Option<&str> {
+        let name = path.file_name()?.to_str()?;
+        match self {
+            Self::Iso => name.strip_suffix(".iso"),
+            Self::Folder => path.is_dir().then_some(name),
+        }
+    }
+}
+
 /// The name that a build's image gets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Slot {
+    form: Form,
     name: String,
     /// The profile's version, with the build number when it is not the first: `2026.11.1-2`.
     pub version: String,
     inputs_sha256: String,
+}
+
+impl Slot {
+    /// The record's text.
+    fn record(&self, size: u64, sha256: &str) -> Vec<u8> {
+        let record = Record {
+            schema: Schema::CURRENT,
+            name: self.name.clone(),
+            version: self.version.clone(),
+            inputs_sha256: self.inputs_sha256.clone(),
+            size,
+            sha256: sha256.to_owned(),
+        };
+        // A record is strings and numbers, which all have a JSON form.
+        let mut text = serde_json::to_vec_pretty(&record).unwrap_or_default();
+        text.push(b'\n');
+        text
+    }
 }
 
 /// The finished files of a build.
@@ -109,17 +154,27 @@ impl Images {
     /// The name for an image of `name` and `version` that is made from these
     /// inputs: one that was given to the same inputs before, else the next that is
     /// free; with `replace` the first in any case.
-    pub fn slot(&self, name: &str, version: &str, inputs: &[u8; 32], replace: bool) -> Result<Slot, ImagesError> {
+    pub fn slot(
+        &self,
+        form: Form,
+        name: &str,
+        version: &str,
+        inputs: &[u8; 32],
+        replace: bool,
+    ) -> Result<Slot, ImagesError> {
         let inputs_sha256 = hex::encode(inputs);
         let prefix = format!("{name}-{version}");
         let mut newest = 0;
         let mut known = None;
         for path in self.paths()? {
-            let Some(stem) = path.file_name().and_then(|name| name.to_str()?.strip_suffix(".iso")) else { continue };
+            let Some(stem) = form.stem(&path) else { continue };
             let Some(number) = build_number(stem, &prefix) else { continue };
             newest = newest.max(number);
-            let record = fs::read(self.path(stem, "build.json")).ok();
-            let record: Option<Record> = record.and_then(|text| serde_json::from_slice(&text).ok());
+            let record = match form {
+                Form::Iso => self.path(stem, RECORD),
+                Form::Folder => path.join(RECORD),
+            };
+            let record: Option<Record> = fs::read(record).ok().and_then(|text| serde_json::from_slice(&text).ok());
             if record.is_some_and(|record| record.inputs_sha256 == inputs_sha256) {
                 known = Some(known.map_or(number, |known: u64| known.min(number)));
             }
@@ -130,7 +185,7 @@ impl Images {
             None => newest + 1,
         };
         let version = if number == 1 { version.to_owned() } else { format!("{version}-{number}") };
-        Ok(Slot { name: name.to_owned(), version, inputs_sha256 })
+        Ok(Slot { form, name: name.to_owned(), version, inputs_sha256 })
     }
 
     /// Puts a build's files in their places.
@@ -144,22 +199,12 @@ impl Images {
         if let Some(found) = before.filter(|_| !was_there && !replace) {
             return Err(ImagesError::Changed { path, found, expected: sha256 });
         }
-        let record = Record {
-            schema: Schema::CURRENT,
-            name: slot.name.clone(),
-            version: slot.version.clone(),
-            inputs_sha256: slot.inputs_sha256.clone(),
-            size: finished.size,
-            sha256: sha256.clone(),
-        };
-        // A record is strings and numbers, which all have a JSON form.
-        let mut record = serde_json::to_vec_pretty(&record).unwrap_or_default();
-        record.push(b'\n');
+        let record = slot.record(finished.size, &sha256);
         let beside = [
             ("manifest.json", finished.manifest),
             ("spdx.json", finished.sbom),
             ("lock", finished.lock),
-            ("build.json", &record),
+            (RECORD, &record),
         ];
         let mut sums = BTreeMap::new();
         for (ending, bytes) in beside {
@@ -265,7 +310,7 @@ mod tests {
 
         fn build(&self, inputs: u8, content: &str, replace: bool) -> Result<Placed, ImagesError> {
             fs::create_dir_all(self.images.work()).unwrap();
-            let slot = self.images.slot("host", "1.0", &[inputs; 32], replace)?;
+            let slot = self.images.slot(Form::Iso, "host", "1.0", &[inputs; 32], replace)?;
             let iso = self.images.work().join("iso");
             fs::write(&iso, content).unwrap();
             let finished = Finished {
@@ -347,7 +392,7 @@ mod tests {
         for name in ["host-1.0.1.iso", "host-1.0-x.iso", "host-1.0-1.iso", "ghost-1.0-7.iso", "host-1.0-7.isox"] {
             fs::write(folder.images.folder.join(name), "").unwrap();
         }
-        assert_eq!(folder.images.slot("host", "1.0", &[0; 32], false).unwrap().version, "1.0");
+        assert_eq!(folder.images.slot(Form::Iso, "host", "1.0", &[0; 32], false).unwrap().version, "1.0");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod assemble;
 mod error;
 mod fetch;
+mod guest;
 mod inputs;
 mod lay_out;
 mod order;
@@ -37,4 +38,9 @@ pub struct Built {
 /// ([`crate::sandbox::enter_user_namespace`]).
 pub fn build(order: Order, progress: &dyn Progress) -> Result<Built, BuildError> {
     order.resolve(progress)?.fetch(progress)?.assemble(progress)?.pack(progress)?.lay_out(progress)
+}
+
+/// Makes the folder of a guest's image, the same way but for its last stage.
+pub fn build_guest(order: Order, progress: &dyn Progress) -> Result<Built, BuildError> {
+    order.resolve(progress)?.fetch(progress)?.assemble(progress)?.pack(progress)?.lay_out_guest(progress)
 }

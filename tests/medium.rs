@@ -5,12 +5,15 @@ use applbuild::format::fat::{self, FatOptions};
 use applbuild::format::gpt::{self, Partition};
 use applbuild::format::iso::VolumeUuid;
 use applbuild::format::squashfs::Compression;
-use applbuild::medium::{Input, Medium, Root, lay_out};
+use applbuild::medium::{Guest, Image, Input, Medium, MediumError, Root, guest, lay_out};
 use applbuild::packages::Lock;
 use applbuild::profile::{self, Architecture, Boot, Hypervisor, OnMissing, Profile, Protocol, RootFormat};
 use applbuild::progress::Silent;
 use applbuild::tree::{Content, Kind, Metadata, Node, Tree, TreePath};
+use appliance_contract::guest_image::kernel_arguments;
+use appliance_contract::kernel_args::{KernelArgs, RootSource};
 use appliance_contract::manifest::{Manifest, Program, Verity};
+use appliance_contract::marker::Role;
 use appliance_contract::{Schema, initramfs::ModuleIndex};
 use std::fs;
 use std::path::Path;
@@ -77,7 +80,7 @@ fn profile(format: RootFormat) -> Profile {
     let ours = format == RootFormat::Squashfs;
     Profile {
         name: "host".into(),
-        kind: appliance_contract::marker::Role::Host,
+        kind: Role::Host,
         version: "2026.11.1".into(),
         architecture: Architecture::Amd64,
         mirrors: Default::default(),
@@ -105,6 +108,7 @@ fn profile(format: RootFormat) -> Profile {
         volume_label: "HOST".into(),
         source_date_epoch: Some(DATE),
         variables: Default::default(),
+        guests: Vec::new(),
     }
 }
 
@@ -118,27 +122,53 @@ fn lock() -> Lock {
         suites: Vec::new(),
         packages: Vec::new(),
         tools: Vec::new(),
+        guests: Vec::new(),
     }
+}
+
+fn described<'a>(profile: &'a Profile, lock: &'a Lock, tree: &'a Tree) -> Image<'a> {
+    Image {
+        profile,
+        version: "2026.11.1",
+        lock,
+        lock_sha256: [1; 32],
+        source_date: DATE,
+        tree,
+        agent: profile.agent.then_some(b"\x7fELF agent".as_slice()),
+        program: Program { version: "0.1.0".into(), sha256: "cd".repeat(32) },
+    }
+}
+
+/// The folder of a guest image of [`image`].
+fn guest_folder(folder: &Path, name: &str, root: &[u8]) -> Result<Manifest, MediumError> {
+    let file = folder.join(format!("{name}.squashfs"));
+    fs::write(&file, root).unwrap();
+    let verity =
+        Verity { uuid: String::new(), salt: String::new(), root_hash: "ab".repeat(32), hash_offset: 0, data_blocks: 0 };
+    let mut profile = profile(RootFormat::Squashfs);
+    (profile.name, profile.kind) = (name.to_owned(), Role::Guest);
+    let (lock, tree) = (lock(), image());
+    let image = described(&profile, &lock, &tree);
+    let input = guest::Input { image, root: &file, verity: &verity, lock_text: "lock", folder: &folder.join(name) };
+    guest::lay_out(input, &Silent).map(|guest| guest.manifest)
 }
 
 /// The medium of [`image`] in `folder`.
 fn make(folder: &Path, tree: &Tree, format: RootFormat) -> Medium {
+    make_with(folder, tree, format, &[])
+}
+
+fn make_with(folder: &Path, tree: &Tree, format: RootFormat, guests: &[Guest<'_>]) -> Medium {
     let root = folder.join("root");
     fs::write(&root, vec![5; 1_000_001]).unwrap();
     let verity =
         Verity { uuid: String::new(), salt: String::new(), root_hash: "ab".repeat(32), hash_offset: 0, data_blocks: 0 };
-    let profile = profile(format);
+    let (profile, lock) = (profile(format), lock());
     let plain = format == RootFormat::Plain;
     let input = Input {
-        profile: &profile,
-        version: "2026.11.1",
-        lock: &lock(),
-        lock_sha256: [1; 32],
-        source_date: DATE,
-        tree,
+        image: described(&profile, &lock, tree),
         root: if plain { Root::Plain } else { Root::Squashfs { file: &root, verity: &verity } },
-        agent: profile.agent.then_some(b"\x7fELF agent".as_slice()),
-        program: Program { version: "0.1.0".into(), sha256: "cd".repeat(32) },
+        guests,
         loader: &Shapes,
         templates: None,
         output: &folder.join("host.iso"),
@@ -297,19 +327,13 @@ fn a_plain_root_keeps_modes_owners_links_and_devices() {
 #[test]
 fn nothing_stands_under_the_name_of_a_medium_that_failed() {
     let folder = tempfile::tempdir().unwrap();
-    let profile = profile(RootFormat::Squashfs);
+    let (profile, lock, tree) = (profile(RootFormat::Squashfs), lock(), image());
     let verity =
         Verity { uuid: String::new(), salt: String::new(), root_hash: "ab".repeat(32), hash_offset: 0, data_blocks: 0 };
     let input = Input {
-        profile: &profile,
-        version: "1",
-        lock: &lock(),
-        lock_sha256: [1; 32],
-        source_date: DATE,
-        tree: &image(),
+        image: described(&profile, &lock, &tree),
         root: Root::Squashfs { file: &folder.path().join("gone"), verity: &verity },
-        agent: Some(b"agent"),
-        program: Program { version: "0.1.0".into(), sha256: String::new() },
+        guests: &[],
         loader: &Shapes,
         templates: None,
         output: &folder.path().join("host.iso"),
@@ -317,6 +341,86 @@ fn nothing_stands_under_the_name_of_a_medium_that_failed() {
     let error = lay_out(input, &Silent).unwrap_err();
     assert!(error.to_string().contains("gone"), "{error}");
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn sha256sum_and_the_manifest_agree_with_a_guests_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let manifest = guest_folder(folder.path(), "guest", &[5; 8192]).unwrap();
+    let place = folder.path().join("guest");
+    let checked = text(&judge("sha256sum", "coreutils", &["--check", "SHA256SUMS"], &place));
+    for name in ["root.squashfs", "vmlinuz", "initramfs.zst", "manifest.json", "sbom.spdx.json", "lock"] {
+        assert!(checked.contains(&format!("{name}: OK\n")), "{checked}");
+    }
+    let read: Manifest = serde_json::from_slice(&fs::read(place.join("manifest.json")).unwrap()).unwrap();
+    assert_eq!(read, manifest);
+    let arguments = kernel_arguments(&read.guest.unwrap().kernel_arguments, "xvda");
+    let parsed = KernelArgs::parse(&arguments).unwrap();
+    assert_eq!((parsed.role, parsed.root), (Role::Guest, RootSource::Device { name: "xvda".into() }));
+    assert_eq!(parsed.root_hash, Some([0xab; 32]));
+    // Consoles are the host's to say.
+    assert!(!arguments.contains("console="), "{arguments}");
+}
+
+#[test]
+fn a_guest_whose_making_failed_leaves_an_error_and_the_agent_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    guest_folder(folder.path(), "guest", b"a").unwrap();
+    assert!(guest_folder(folder.path(), "guest", b"b").unwrap_err().to_string().contains("guest"));
+    let (lock, tree, mut profile) = (lock(), image(), profile(RootFormat::Squashfs));
+    profile.agent = false;
+    let verity =
+        Verity { uuid: String::new(), salt: String::new(), root_hash: "ab".repeat(32), hash_offset: 0, data_blocks: 0 };
+    let image = described(&profile, &lock, &tree);
+    let (root, place) = (folder.path().join("guest.squashfs"), folder.path().join("other"));
+    let input = guest::Input { image, root: &root, verity: &verity, lock_text: "", folder: &place };
+    assert!(matches!(guest::lay_out(input, &Silent), Err(MediumError::NoAgent { .. })));
+}
+
+#[test]
+fn guests_lie_on_the_medium_and_equal_files_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut manifests = Vec::new();
+    for (name, byte) in [("guest", 8), ("guest-web", 9)] {
+        manifests.push((folder.path().join(name), guest_folder(folder.path(), name, &[byte; 200_000]).unwrap()));
+    }
+    let alone = make(folder.path(), &image(), RootFormat::Squashfs).size;
+    let guests: Vec<Guest<'_>> = manifests.iter().map(|(folder, manifest)| Guest { folder, manifest }).collect();
+    let medium = make_with(folder.path(), &image(), RootFormat::Squashfs, &guests);
+    let listed: Vec<(&str, &str)> =
+        medium.manifest.guests.iter().map(|guest| (guest.name.as_str(), guest.path.as_str())).collect();
+    assert_eq!(listed, [("guest", "/appliance/guests/guest"), ("guest-web", "/appliance/guests/guest-web")]);
+    xorriso(folder.path(), &["-osirrox", "on", "-indev", "host.iso", "-extract", "/appliance/guests", "out"]);
+    for (place, manifest) in &manifests {
+        for file in ["root.squashfs", "vmlinuz", "initramfs.zst", "manifest.json"] {
+            let found = fs::read(folder.path().join("out").join(&manifest.name).join(file)).unwrap();
+            assert_eq!(found, fs::read(place.join(file)).unwrap(), "{file}");
+        }
+    }
+    // Two roots of 200 kB, one kernel of 100 kB in the place of two, and little else.
+    let more = medium.size - alone;
+    assert!((500_000..590_000).contains(&more), "{more}");
+}
+
+#[test]
+fn a_guests_file_that_changed_is_not_laid_onto_a_medium() {
+    let folder = tempfile::tempdir().unwrap();
+    let manifest = guest_folder(folder.path(), "guest", b"root").unwrap();
+    let place = folder.path().join("guest");
+    fs::write(place.join("vmlinuz"), "other").unwrap();
+    let guests = [Guest { folder: &place, manifest: &manifest }];
+    let (profile, lock, tree) = (profile(RootFormat::Squashfs), lock(), image());
+    let verity =
+        Verity { uuid: String::new(), salt: String::new(), root_hash: "ab".repeat(32), hash_offset: 0, data_blocks: 0 };
+    let input = Input {
+        image: described(&profile, &lock, &tree),
+        root: Root::Squashfs { file: &folder.path().join("guest.squashfs"), verity: &verity },
+        guests: &guests,
+        loader: &Shapes,
+        templates: None,
+        output: &folder.path().join("host.iso"),
+    };
+    assert!(matches!(lay_out(input, &Silent), Err(MediumError::GuestFile { .. })));
 }
 
 #[test]

@@ -40,6 +40,8 @@ pub enum ModulesError {
     Unknown { key: &'static str, name: String, version: String, nearest: Option<String> },
     #[error("initramfs.exclude leaves out {name}, without which the agent opens no root image")]
     Required { name: String },
+    #[error("prune.paths takes away {name}, or what it needs, without which the agent opens no root image")]
+    Pruned { name: String },
     #[error("reading {path}: modules that end in {ending:?} are not known, expected .ko, .ko.xz, .ko.zst or .ko.gz")]
     Ending { path: String, ending: String },
     #[error("{path} is not a module: found {found:02x?} at its beginning, expected an ELF header")]
@@ -75,7 +77,24 @@ impl KernelModules {
         modules.builtin = text("modules.builtin")?.1.lines().map(name_of).collect();
         modules.parse_aliases(&text("modules.alias")?.1);
         modules.parse_softdep(&text("modules.softdep")?.1);
+        let folder = folder(version);
+        modules.leave_out_pruned(|below| file(tree, &format!("{folder}/kernel/{below}")).is_some())?;
         Ok(modules)
+    }
+
+    /// What the profile pruned after depmod had listed it is not there, nor is
+    /// what cannot be loaded without; depmod lists a module's needs with theirs.
+    fn leave_out_pruned(&mut self, is_there: impl Fn(&str) -> bool) -> Result<(), ModulesError> {
+        let there = self.paths.iter().filter(|(_, below)| is_there(below));
+        let there: BTreeSet<String> = there.map(|(name, _)| name.clone()).collect();
+        let needs = &self.needs;
+        self.paths.retain(|name, _| {
+            there.contains(name) && needs.get(name).into_iter().flatten().all(|need| there.contains(need))
+        });
+        match REQUIRED.iter().find(|name| self.needs.contains_key(**name) && !self.paths.contains_key(**name)) {
+            Some(name) => Err(ModulesError::Pruned { name: (*name).to_owned() }),
+            None => Ok(()),
+        }
     }
 
     fn parse_dependencies(&mut self, path: &str, text: &str) -> Result<(), ModulesError> {

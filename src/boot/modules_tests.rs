@@ -96,6 +96,17 @@ fn refuses_names_that_the_kernel_does_not_have() {
 }
 
 #[test]
+fn what_was_pruned_is_not_packed_nor_what_needs_it() {
+    let mut modules = modules();
+    modules.leave_out_pruned(|below| below != "drivers/ata/libata.ko.xz").unwrap();
+    let choice = modules.choose(&profile::Initramfs::default(), VERSION).unwrap();
+    let names: Vec<&str> = choice.packed.iter().map(|(name, _)| name.as_str()).collect();
+    assert!(!names.contains(&"ahci") && !names.contains(&"libata") && names.contains(&"ext4"), "{names:?}");
+    let error = modules.leave_out_pruned(|below| below != "drivers/md/dm-mod.ko.xz").unwrap_err();
+    assert!(matches!(error, ModulesError::Pruned { .. }), "{error}");
+}
+
+#[test]
 fn refuses_a_line_without_a_colon() {
     let error = KernelModules::default().parse_dependencies("modules.dep", "a.ko:\nb.ko\n").unwrap_err();
     assert!(matches!(error, ModulesError::Line { line: 2, .. }));

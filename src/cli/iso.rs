@@ -1,70 +1,24 @@
 use super::failure::Failure;
-use super::progress::{Ended, Reporter};
-use super::{Common, boot, output};
-use applbuild::packages::http::Policy;
-use applbuild::packages::{Archives, Cache, Client, Keyring, MirrorChoice, cache};
-use applbuild::pipeline::{self, Built, Order};
-use applbuild::profile::{Library, Profile};
-use applbuild::{fleet, qemu, sandbox};
-use indicatif::HumanBytes;
-use serde_json::json;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use super::{Common, boot, build, output};
+use applbuild::images::Form;
+use applbuild::{fleet, pipeline, qemu};
+use std::path::Path;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// The profile to build
-    #[arg(long, value_name = "NAME")]
-    profile: String,
-    /// Where Debian's archive is [default: as the machine's apt sources say]
-    #[arg(long, value_name = "URL")]
-    mirror: Option<String>,
-    /// Where Debian's security archive is [default: as the machine's apt sources say]
-    #[arg(long, value_name = "URL")]
-    security_mirror: Option<String>,
-    /// OpenPGP keys that may sign the archives, in the place of Debian's
-    #[arg(long, value_name = "FILE")]
-    keyring: Option<PathBuf>,
-    /// Where downloads are kept [default: ~/.cache/applbuild]
-    #[arg(long, value_name = "DIR", env = "APPLBUILD_CACHE")]
-    cache: Option<PathBuf>,
-    /// Where the image goes [default: images/ in the root folder]
-    #[arg(long, value_name = "DIR")]
-    output: Option<PathBuf>,
-    /// Build from this lock, not from what the archives have now [default: profiles/NAME.lock, where there is one]
-    #[arg(long, value_name = "FILE")]
-    lock: Option<PathBuf>,
-    /// Pass over profiles/NAME.lock: take what the archives have now
-    #[arg(long, conflicts_with = "lock")]
-    update: bool,
-    /// Overwrite an image of the same version
-    #[arg(long)]
-    replace: bool,
-    /// Use what the cache holds, and no network; needs a lock
-    #[arg(long)]
-    offline: bool,
+    #[command(flatten)]
+    build: build::Arguments,
     /// Boot the image in QEMU, where that is installed, with the config of a new fleet's node1
     #[arg(long, conflicts_with = "json")]
     boot: bool,
-    /// How hard to compress the root: 1 to 22 for zstd, to 9 for xz and gzip [default: as the profile says]
-    #[arg(long, value_name = "N")]
-    level: Option<u32>,
 }
 
 pub fn run(common: &Common, arguments: Arguments) -> Result<(), Failure> {
-    let began = Instant::now();
-    let boot = arguments.boot;
-    let profile = Library::new(&common.root).load(&arguments.profile)?;
-    let order = order(common, arguments, profile)?;
-    // Before anything begins a thread: bars do.
-    sandbox::enter_user_namespace().map_err(Failure::plain)?;
-    super::interrupt::watch()?;
-    let reporter = Reporter::new(common.json);
-    let built = pipeline::build(order, &reporter);
-    let stages = reporter.finish();
-    let built = built?;
-    report(common, &built, &stages, began.elapsed());
-    if boot && qemu::find().is_ok() { try_out(common, &built.path) } else { Ok(()) }
+    let built = build::run(common, arguments.build, Form::Iso, |order, progress| pipeline::build(order, progress))?;
+    if !common.json {
+        output::text(format_args!("{}\n", next(&built.path)));
+    }
+    if arguments.boot && qemu::find().is_ok() { try_out(common, &built.path) } else { Ok(()) }
 }
 
 /// Boots the image with a config as `applbuild init` lays it out.
@@ -73,92 +27,6 @@ fn try_out(common: &Common, image: &Path) -> Result<(), Failure> {
     let fleet = folder.path().join("fleet");
     fleet::init(&fleet).map_err(Failure::from_fleet)?;
     boot::run(common, &boot::Arguments::plain(image.to_owned(), fleet))
-}
-
-fn order(common: &Common, arguments: Arguments, mut profile: Profile) -> Result<Order, Failure> {
-    if let Some(level) = arguments.level {
-        profile.set_level(level).map_err(|expected| Failure::usage(format!("--level {level}: expected {expected}")))?;
-    }
-    let variable = |name: &str| std::env::var(name).ok();
-    let choice = MirrorChoice {
-        mirror: arguments.mirror,
-        security_mirror: arguments.security_mirror,
-        environment: variable("APPLBUILD_MIRROR"),
-        environment_security: variable("APPLBUILD_SECURITY_MIRROR"),
-        profile: profile.mirrors.clone(),
-        apt: Some(PathBuf::from("/etc/apt")),
-    };
-    let archives = Archives::find(&choice).map_err(Failure::plain)?;
-    let keyring = match &arguments.keyring {
-        Some(path) => Keyring::read(path),
-        None => Keyring::debian(),
-    };
-    let keyring = keyring.map_err(Failure::input)?;
-    let Some(cache) = arguments.cache.or_else(cache::default_folder) else {
-        return Err(Failure::usage("HOME is not set, so pass --cache DIR".to_owned()));
-    };
-    let source_date_epoch =
-        match variable("SOURCE_DATE_EPOCH") {
-            Some(text) => Some(text.parse().map_err(|_| {
-                Failure::usage(format!("SOURCE_DATE_EPOCH: found {text:?}, expected seconds since 1970"))
-            })?),
-            None => None,
-        };
-    let kept = common.root.join("profiles").join(format!("{}.lock", profile.name));
-    let lock = match arguments.lock {
-        None if !arguments.update && kept.exists() => Some(kept),
-        given => given,
-    };
-    if arguments.offline && lock.is_none() {
-        return Err(Failure::usage(
-            "--offline needs --lock FILE: what the archives have now is not in the cache".to_owned(),
-        ));
-    }
-    Ok(Order {
-        profile,
-        archives,
-        keyring,
-        cache: Cache::new(cache),
-        client: if arguments.offline { Client::offline() } else { Client::new(Policy::default()) },
-        lock,
-        now: now(),
-        source_date_epoch,
-        templates: Some(common.root.join("templates")).filter(|folder| folder.is_dir()),
-        output: arguments.output.unwrap_or_else(|| common.root.join("images")),
-        replace: arguments.replace,
-    })
-}
-
-fn now() -> i64 {
-    // A clock before 1970 is as wrong as one at 1970: the archives' dates then tell.
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64)
-}
-
-fn report(common: &Common, built: &Built, stages: &[Ended], time: Duration) {
-    if common.json {
-        let stages: Vec<_> = stages
-            .iter()
-            .map(|ended| json!({"stage": ended.stage.name(), "seconds": ended.time.as_secs_f64()}))
-            .collect();
-        let fields = json!({
-            "image": built.path, "version": built.version, "size": built.size, "sha256": hex::encode(built.sha256),
-            "was-there": built.was_there, "packages": built.packages, "root-size": built.root_size,
-            "initramfs-size": built.initramfs_size, "seconds": time.as_secs_f64(), "stages": stages,
-        });
-        output::event("image", fields);
-        return;
-    }
-    let path = built.path.display();
-    output::text(format_args!(
-        "{path}{}\n  {} ({} bytes), {} packages, in {:.1} s\n  SHA-256 {}\n",
-        if built.was_there { ": was there already, byte for byte" } else { "" },
-        HumanBytes(built.size),
-        built.size,
-        built.packages,
-        time.as_secs_f64(),
-        hex::encode(built.sha256),
-    ));
-    output::text(format_args!("{}\n", next(&built.path)));
 }
 
 /// The command to type next.

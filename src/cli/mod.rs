@@ -2,9 +2,11 @@
 //! and prints what comes back.
 
 mod boot;
+mod build;
 mod completions;
 mod config;
 mod failure;
+mod guest;
 mod init;
 mod interrupt;
 mod iso;
@@ -51,6 +53,8 @@ struct Common {
 enum Command {
     /// Build an image: a medium for CD, USB stick and disk
     Iso(iso::Arguments),
+    /// Build the image of a guest: a folder that a host starts virtual machines from
+    Guest(guest::Arguments),
     /// Look at profiles
     #[command(subcommand)]
     Profile(profile::Command),
@@ -75,6 +79,7 @@ pub fn run() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.command {
         Command::Iso(arguments) => iso::run(&cli.common, arguments),
+        Command::Guest(arguments) => guest::run(&cli.common, arguments),
         Command::Profile(command) => profile::run(&cli.common, command),
         Command::Boot(arguments) => boot::run(&cli.common, &arguments),
         Command::Test(arguments) => test::run(&cli.common, &arguments),
@@ -99,5 +104,16 @@ fn source_date_epoch() -> Result<i64, failure::Failure> {
         Ok(text) => text.parse().map_err(|_| {
             failure::Failure::text(format!("SOURCE_DATE_EPOCH: found {text:?}, expected seconds since 1970"))
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
     }
 }

@@ -1,23 +1,23 @@
 //! The ISO: every file of a medium, its boot records, written whole or not at all.
 
 use super::checksums::{self, ChecksumError, Hashes};
+use super::guests;
 use super::identity::Identity;
+use super::image::{Image, manifest_text};
 use super::patches::{self, CoreTooShort};
 use super::sbom::{self, SbomError};
 use crate::boot::entries::{self, Entries, Request};
 use crate::boot::grub::{self, GrubError, Loader};
-use crate::boot::initramfs::{self, Initramfs, InitramfsError};
+use crate::boot::initramfs::InitramfsError;
 use crate::boot::kernel::{KernelError, Kernels};
 use crate::boot::microcode::{self, MicrocodeError};
 use crate::format::iso::{BLOCK, Boot, IsoError, Layout, Options, Volume, VolumeUuid};
-use crate::packages::Lock;
-use crate::profile::Profile;
 use crate::progress::{Progress, Stage, Unit};
 use crate::templates::TemplateError;
 use crate::tree::{Content, Metadata, Node, PathError, Tree, TreeError, TreePath};
 use appliance_contract::kernel_args::RootSource;
-use appliance_contract::manifest::{Manifest, Package, Program, RootImage, Verity};
-use appliance_contract::{Schema, medium};
+use appliance_contract::manifest::{EmbeddedGuest, Manifest, RootImage, Verity};
+use appliance_contract::medium;
 use std::fs::{self, File, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -26,25 +26,24 @@ use std::path::{Path, PathBuf};
 /// All that a medium is made of.
 #[derive(Debug)]
 pub struct Input<'a> {
-    pub profile: &'a Profile,
-    /// The profile's, with the build number when it is not the first.
-    pub version: &'a str,
-    pub lock: &'a Lock,
-    pub lock_sha256: [u8; 32],
-    /// Seconds since 1970, in every file of ours.
-    pub source_date: i64,
-    /// The assembled image: kernel, modules, microcode and Xen are taken from it.
-    pub tree: &'a Tree,
+    pub image: Image<'a>,
     pub root: Root<'a>,
-    /// The agent's bytes; `None` for a system without it.
-    pub agent: Option<&'a [u8]>,
-    pub program: Program,
+    /// The guest images that the medium holds.
+    pub guests: &'a [Guest<'a>],
     /// GRUB from the lock's tools, unpacked.
     pub loader: &'a dyn Loader,
     /// The user's own templates.
     pub templates: Option<&'a Path>,
     /// The file to make.
     pub output: &'a Path,
+}
+
+/// A guest's image, in its folder.
+#[derive(Debug, Clone, Copy)]
+pub struct Guest<'a> {
+    pub folder: &'a Path,
+    /// As it lies in the folder.
+    pub manifest: &'a Manifest,
 }
 
 /// The root file system's form on the medium.
@@ -105,6 +104,10 @@ pub enum MediumError {
         "the volume label {label:?} is {length} characters long, expected 1 to 32; set volume-label in the profile"
     )]
     Label { label: String, length: usize },
+    #[error("the profile {name} leaves the agent out, without which no guest finds its root; leave agent = false out")]
+    NoAgent { name: String },
+    #[error("laying {path} onto the medium: found SHA-256 {found}, its manifest expects {expected}", path = path.display())]
+    GuestFile { path: PathBuf, found: String, expected: String },
     #[error("{action} {path}: {source}", path = path.display())]
     File { action: &'static str, path: PathBuf, source: io::Error },
 }
@@ -116,7 +119,7 @@ fn failed<'p>(action: &'static str, path: &'p Path) -> impl FnOnce(io::Error) ->
 /// Makes the medium: nothing stands under its name before all of it is on disk.
 pub fn lay_out(input: Input<'_>, progress: &dyn Progress) -> Result<Medium, MediumError> {
     progress.stage(Stage::LayOut, 0, Unit::Bytes);
-    let label = &input.profile.volume_label;
+    let label = &input.image.profile.volume_label;
     if label.is_empty() || label.chars().count() > 32 {
         return Err(MediumError::Label { label: label.clone(), length: label.chars().count() });
     }
@@ -132,6 +135,7 @@ struct Draft<'a> {
     kernel_path: String,
     has_microcode: bool,
     initramfs_size: Option<u64>,
+    guests: Vec<EmbeddedGuest>,
 }
 
 /// The medium's files, all but those whose bytes depend on where others lie.
@@ -151,26 +155,35 @@ const ALIGNMENT: u64 = 4096;
 
 impl<'a> Draft<'a> {
     fn new(input: &'a Input<'a>, progress: &'a dyn Progress) -> Result<Self, MediumError> {
-        let kernels = Kernels::find(input.tree, &input.profile.boot)?;
-        let mtime = input.source_date;
+        let kernels = Kernels::find(input.image.tree, &input.image.profile.boot)?;
+        let mtime = input.image.source_date;
         let plain = matches!(input.root, Root::Plain);
-        let tree = if plain { input.tree.clone() } else { Tree::new(Metadata::new(0o755).with_mtime(mtime)) };
+        let tree = if plain { input.image.tree.clone() } else { Tree::new(Metadata::new(0o755).with_mtime(mtime)) };
         let kernel_path = if plain { kernels.kernel.path.to_string() } else { medium::KERNEL.to_owned() };
-        let mut draft =
-            Self { input, progress, kernels, tree, kernel_path, has_microcode: false, initramfs_size: None };
+        let mut draft = Self {
+            input,
+            progress,
+            kernels,
+            tree,
+            kernel_path,
+            has_microcode: false,
+            initramfs_size: None,
+            guests: Vec::new(),
+        };
         if !plain {
             draft.put(medium::KERNEL, draft.kernels.kernel.content.clone())?;
         }
         if let Some(xen) = draft.kernels.xen.clone() {
             draft.put(medium::XEN, xen.content)?;
         }
-        if let Some(agent) = input.agent {
+        if let Some(agent) = input.image.agent {
             draft.add_initramfs(agent)?;
         }
         if let Root::Squashfs { file, .. } = input.root {
             let length = fs::metadata(file).map_err(failed("reading", file))?.len();
             draft.put(medium::ROOT_IMAGE, Content::host(file.to_owned(), length))?;
         }
+        draft.guests = guests::put(&mut draft.tree, input.guests, mtime)?;
         for (path, content) in input.loader.efi_modules()? {
             draft.put(&path, content)?;
         }
@@ -178,33 +191,17 @@ impl<'a> Draft<'a> {
     }
 
     fn put(&mut self, path: &str, content: Content) -> Result<(), MediumError> {
-        let metadata = Metadata::new(0o644).with_mtime(self.input.source_date);
+        let metadata = Metadata::new(0o644).with_mtime(self.input.image.source_date);
         self.tree.insert(&TreePath::parse(path)?, Node::file(metadata, content))?;
         Ok(())
     }
 
     fn add_initramfs(&mut self, agent: &[u8]) -> Result<(), MediumError> {
-        let Input { tree, profile, source_date, .. } = *self.input;
-        let progress = self.progress;
-        let path = self.kernels.kernel.path.to_string();
-        // Modules are found by version; a kernel by another name has none.
-        let version = self.kernels.version.clone().unwrap_or_default();
-        let modules = TreePath::parse(crate::boot::modules::folder(&version))?.join("modules.dep")?;
-        if version.is_empty() || tree.get(&modules).is_none() {
-            return Err(KernelError::Modules { path, version }.into());
-        }
-        progress.item("initramfs");
-        let initramfs = Initramfs::build(tree, &version, &profile.initramfs, agent, source_date)?;
-        let size = initramfs.bytes.len() as u64;
-        if size > initramfs::LIMIT {
-            progress.warn(&format!(
-                "the initramfs is {size} bytes long, more than {}; initramfs.exclude in the profile narrows its drivers",
-                initramfs::LIMIT
-            ));
-        }
-        self.initramfs_size = Some(size);
+        let image = &self.input.image;
+        let initramfs = image.initramfs(&self.kernels, agent, self.progress)?;
+        self.initramfs_size = Some(initramfs.bytes.len() as u64);
         self.put(medium::INITRAMFS, initramfs.bytes.into())?;
-        if let Some(archive) = microcode::build(tree, source_date)? {
+        if let Some(archive) = microcode::build(image.tree, image.source_date)? {
             self.has_microcode = true;
             self.put(entries::MICROCODE, archive.into())?;
         }
@@ -212,7 +209,7 @@ impl<'a> Draft<'a> {
     }
 
     fn entries(&self, root: Option<(RootSource, [u8; 32])>) -> Entries {
-        let Input { profile, version, .. } = self.input;
+        let Image { profile, version, .. } = self.input.image;
         Entries::new(&Request {
             boot: &profile.boot,
             name: &profile.name,
@@ -231,16 +228,17 @@ impl<'a> Draft<'a> {
         let mut hash = [0; 32];
         hex::decode_to_slice(&verity.root_hash, &mut hash)
             .map_err(|_| MediumError::RootHash { found: verity.root_hash.clone() })?;
-        Ok(self.input.agent.map(|_| hash))
+        Ok(self.input.image.agent.map(|_| hash))
     }
 
     /// Adds all that names the medium's identity, which follows from the rest.
     fn finish(mut self) -> Result<Contents, MediumError> {
-        let Input { profile, version, lock, source_date, templates, .. } = *self.input;
+        let Image { profile, version, lock, source_date, lock_sha256, .. } = self.input.image;
+        let templates = self.input.templates;
         let progress = self.progress;
         progress.item("checksums");
         let mut hashes = checksums::of_tree(&self.tree)?;
-        let mut identity = Identity::new(&profile.name, version, &self.input.lock_sha256);
+        let mut identity = Identity::new(&profile.name, version, &lock_sha256);
         identity.files(&hashes);
         let identity = identity.finish();
         let uuid = VolumeUuid::from_hash(&identity);
@@ -306,35 +304,19 @@ impl<'a> Draft<'a> {
     }
 
     fn manifest(&self, entries: &Entries, uuid: VolumeUuid, hashes: &Hashes) -> Manifest {
-        let Input { profile, version, lock, source_date, .. } = *self.input;
         let root = match self.input.root {
             Root::Squashfs { verity, .. } => {
                 RootImage { path: medium::ROOT_IMAGE.into(), format: "squashfs".into(), verity: Some(verity.clone()) }
             }
             Root::Plain => RootImage { path: "/".into(), format: "plain".into(), verity: None },
         };
-        let package = |package: &crate::packages::LockedPackage| Package {
-            name: package.name.clone(),
-            version: package.version.clone(),
-            architecture: package.architecture.clone(),
-        };
         Manifest {
-            schema: Schema::CURRENT,
-            name: profile.name.clone(),
-            version: version.to_owned(),
-            kind: profile.kind,
-            architecture: profile.architecture.debian().to_owned(),
-            applbuild: self.input.program.clone(),
-            agent_sha256: self.input.agent.map(|agent| hex::encode(checksums::of_bytes(agent))),
-            lock_sha256: hex::encode(self.input.lock_sha256),
-            source_date_epoch: source_date,
             medium_uuid: Some(uuid.to_string()),
             root: Some(root),
             boot_entries: entries.manifest(),
-            guest: None,
-            guests: Vec::new(),
+            guests: self.guests.clone(),
             files: checksums::files(&self.tree, hashes),
-            packages: lock.packages.iter().map(package).collect(),
+            ..self.input.image.manifest()
         }
     }
 }
@@ -342,9 +324,7 @@ impl<'a> Draft<'a> {
 impl Contents {
     /// The manifest and the checksums, which tell of all other files, the manifest's own among the latter.
     fn records(&self) -> Result<(Vec<u8>, Vec<u8>), MediumError> {
-        // A manifest is strings, numbers and lists of them, which all have a JSON form.
-        let mut manifest = serde_json::to_vec_pretty(&self.manifest).unwrap_or_default();
-        manifest.push(b'\n');
+        let manifest = manifest_text(&self.manifest);
         let mut hashes = self.hashes.clone();
         hashes.insert(TreePath::parse(medium::MANIFEST)?, checksums::of_bytes(&manifest));
         Ok((manifest, checksums::render(&hashes)))

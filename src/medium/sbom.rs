@@ -28,25 +28,25 @@ pub fn render(subject: &Subject<'_>, lock: &Lock) -> Result<Vec<u8>, SbomError> 
     let Subject { name, version, .. } = subject;
     let mut packages = BTreeMap::new();
     let mut relations = vec![relation("SPDXRef-DOCUMENT", "DESCRIBES", IMAGE)];
-    for package in &lock.packages {
-        packages.insert(id(package), describe(package));
-        relations.push(relation(IMAGE, "CONTAINS", &id(package)));
+    let mut images = vec![image(IMAGE, name, Some(version))];
+    let of_image = |lock: &Lock, image: &str, packages: &mut BTreeMap<_, _>, relations: &mut Vec<_>| {
+        for package in &lock.packages {
+            packages.insert(id(package), describe(package));
+            relations.push(relation(image, "CONTAINS", &id(package)));
+        }
+        for tool in &lock.tools {
+            packages.insert(id(tool), describe(tool));
+            relations.push(relation(&id(tool), "BUILD_TOOL_OF", image));
+        }
+    };
+    of_image(lock, IMAGE, &mut packages, &mut relations);
+    for guest in &lock.guests {
+        // A profile's name is of letters, digits and hyphens.
+        let id = format!("SPDXRef-Guest-{}", guest.profile);
+        images.push(image(&id, &guest.profile, None));
+        relations.push(relation(IMAGE, "CONTAINS", &id));
+        of_image(guest, &id, &mut packages, &mut relations);
     }
-    for tool in &lock.tools {
-        packages.insert(id(tool), describe(tool));
-        relations.push(relation(&id(tool), "BUILD_TOOL_OF", IMAGE));
-    }
-    let image = json!({
-        "SPDXID": IMAGE,
-        "name": name,
-        "versionInfo": version,
-        "downloadLocation": "NOASSERTION",
-        "filesAnalyzed": false,
-        "licenseConcluded": "NOASSERTION",
-        "licenseDeclared": "NOASSERTION",
-        "copyrightText": "NOASSERTION",
-        "primaryPackagePurpose": "OPERATING-SYSTEM",
-    });
     let document = json!({
         "spdxVersion": "SPDX-2.3",
         "dataLicense": "CC0-1.0",
@@ -57,7 +57,7 @@ pub fn render(subject: &Subject<'_>, lock: &Lock) -> Result<Vec<u8>, SbomError> 
             "created": created,
             "creators": [format!("Tool: applbuild-{}", env!("CARGO_PKG_VERSION"))],
         },
-        "packages": std::iter::once(image).chain(packages.into_values()).collect::<Vec<_>>(),
+        "packages": images.into_iter().chain(packages.into_values()).collect::<Vec<_>>(),
         "relationships": relations,
     });
     // A JSON value of strings, numbers and booleans has a text.
@@ -75,6 +75,24 @@ fn rfc3339(seconds: i64) -> Option<String> {
 }
 
 const IMAGE: &str = "SPDXRef-Image";
+
+/// An image itself; a guest's version is in its own documents.
+fn image(id: &str, name: &str, version: Option<&str>) -> Value {
+    let mut image = json!({
+        "SPDXID": id,
+        "name": name,
+        "downloadLocation": "NOASSERTION",
+        "filesAnalyzed": false,
+        "licenseConcluded": "NOASSERTION",
+        "licenseDeclared": "NOASSERTION",
+        "copyrightText": "NOASSERTION",
+        "primaryPackagePurpose": "OPERATING-SYSTEM",
+    });
+    if let Some(version) = version {
+        image["versionInfo"] = version.into();
+    }
+    image
+}
 
 fn relation(from: &str, kind: &str, to: &str) -> Value {
     json!({"spdxElementId": from, "relationshipType": kind, "relatedSpdxElement": to})
@@ -147,6 +165,10 @@ mod tests {
     }
 
     fn document(created: i64) -> Result<Value, SbomError> {
+        with_guests(created, Vec::new())
+    }
+
+    fn with_guests(created: i64, guests: Vec<Lock>) -> Result<Value, SbomError> {
         let lock = Lock {
             schema: Schema::CURRENT,
             profile: "host".into(),
@@ -156,6 +178,7 @@ mod tests {
             suites: Vec::new(),
             packages: vec![package("libstdc++6", "1:2.0~rc+b1")],
             tools: vec![package("grub-common", "2")],
+            guests,
         };
         let subject = Subject { name: "host", version: "1", identity: &[0; 32], created };
         Ok(serde_json::from_slice(&render(&subject, &lock)?).unwrap())
@@ -175,6 +198,27 @@ mod tests {
         let kinds: Vec<_> =
             document["relationships"].as_array().unwrap().iter().map(|one| one["relationshipType"].clone()).collect();
         assert_eq!(kinds, ["DESCRIBES", "CONTAINS", "BUILD_TOOL_OF"]);
+    }
+
+    #[test]
+    fn a_guests_packages_are_the_guests() {
+        let guest = Lock {
+            schema: Schema::CURRENT,
+            profile: "guest-web".into(),
+            architecture: "amd64".into(),
+            request: String::new(),
+            date: 0,
+            suites: Vec::new(),
+            packages: vec![package("nginx", "1")],
+            tools: Vec::new(),
+            guests: Vec::new(),
+        };
+        let document = with_guests(0, vec![guest]).unwrap();
+        let relations = document["relationships"].as_array().unwrap();
+        let from = |id: &str| relations.iter().filter(|one| one["spdxElementId"] == id).count();
+        assert_eq!((from("SPDXRef-Guest-guest-web"), from(IMAGE)), (1, 2));
+        let names: Vec<_> = document["packages"].as_array().unwrap().iter().map(|one| one["name"].clone()).collect();
+        assert_eq!(names[..2], ["host", "guest-web"]);
     }
 
     #[test]

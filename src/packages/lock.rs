@@ -28,6 +28,9 @@ pub struct Lock {
     /// that the image holds too stands in both lists; sorted by name.
     #[serde(default)]
     pub tools: Vec<LockedPackage>,
+    /// The locks of the guest images that the image holds, in the profile's order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub guests: Vec<Lock>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,6 +94,7 @@ impl Lock {
             suites,
             packages: locked(packages),
             tools: locked(tools),
+            guests: Vec::new(),
         }
     }
 
@@ -102,7 +106,12 @@ impl Lock {
     /// Reads a lock, which a person or a merge may have changed.
     pub fn parse(text: &str) -> Result<Self, LockError> {
         let lock: Self = toml::from_str(text)?;
-        for (list, packages) in [("packages", &lock.packages), ("tools", &lock.tools)] {
+        lock.check()?;
+        Ok(lock)
+    }
+
+    fn check(&self) -> Result<(), LockError> {
+        for (list, packages) in [("packages", &self.packages), ("tools", &self.tools)] {
             for pair in packages.windows(2) {
                 if pair[0].name >= pair[1].name {
                     let (first, second) = (pair[0].name.clone(), pair[1].name.clone());
@@ -111,7 +120,7 @@ impl Lock {
             }
             packages.iter().try_for_each(LockedPackage::check)?;
         }
-        Ok(lock)
+        self.guests.iter().try_for_each(Self::check)
     }
 }
 
@@ -217,19 +226,28 @@ mod tests {
             suites: vec![suite],
             packages: vec![package("a"), package("b")],
             tools: vec![package("a")],
+            guests: Vec::new(),
         }
     }
 
     #[test]
     fn what_is_rendered_reads_back() {
-        let lock = lock();
+        let mut lock = lock();
+        lock.guests = vec![lock.clone(), lock.clone()];
         let text = lock.render().expect("a text");
         assert_eq!(Lock::parse(&text).expect("a lock"), lock);
     }
 
     #[test]
     fn refuses_what_a_merge_may_leave() {
-        let text = lock().render().expect("a text");
+        refuses(&lock());
+        // No less in a guest's.
+        let empty = Lock { packages: Vec::new(), tools: Vec::new(), suites: Vec::new(), ..lock() };
+        refuses(&Lock { guests: vec![lock()], ..empty });
+    }
+
+    fn refuses(lock: &Lock) {
+        let text = lock.render().expect("a text");
         for (from, to, message) in [
             ("schema = 1", "schema = 2", "schema version 2"),
             ("name = \"b\"", "name = \"a\"", "\"a\" after \"a\""),

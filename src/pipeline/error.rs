@@ -39,6 +39,12 @@ pub enum BuildError {
         path.display()
     )]
     StaleLock { path: PathBuf, profile: String, of: String },
+    #[error(
+        "the guest image of the profile {profile} would be a plain tree, which no host starts; set root.format = \"squashfs\""
+    )]
+    PlainGuest { profile: String },
+    #[error("reading {}", path.display())]
+    Manifest { path: PathBuf, source: serde_json::Error },
     #[error("writing the lock")]
     RenderLock(#[source] toml::ser::Error),
     #[error("{attempt} {}", path.display())]

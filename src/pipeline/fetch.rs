@@ -8,14 +8,17 @@ use crate::progress::Progress;
 pub struct Fetched {
     pub(super) resolved: Resolved,
     pub(super) files: Files,
+    pub(super) guests: Vec<Fetched>,
 }
 
 impl Resolved {
-    pub fn fetch(self, progress: &dyn Progress) -> Result<Fetched, BuildError> {
+    pub fn fetch(mut self, progress: &dyn Progress) -> Result<Fetched, BuildError> {
+        let guests = std::mem::take(&mut self.guests);
         let order = &self.order;
         let packages: Vec<LockedPackage> = self.lock.packages.iter().chain(&self.lock.tools).cloned().collect();
         let paths = download(&packages, &order.archives, &order.cache, &order.client, progress)?;
         let files = packages.into_iter().map(|package| package.sha256).zip(paths).collect();
-        Ok(Fetched { resolved: self, files })
+        let guests = guests.into_iter().map(|guest| guest.fetch(progress)).collect::<Result<_, _>>()?;
+        Ok(Fetched { resolved: self, files, guests })
     }
 }

@@ -1,6 +1,8 @@
 //! What a build is made from, as one number.
 
+use super::guest::GuestImage;
 use super::{BuildError, Resolved};
+use crate::medium::manifest_text;
 use crate::profile::{OverlayContent, Profile};
 use appliance_contract::manifest::Program;
 use sha2::{Digest, Sha256};
@@ -16,7 +18,7 @@ pub(super) fn program() -> Result<Program, BuildError> {
 }
 
 /// SHA-256 over all that decides an image's bytes, but for its build number.
-pub(super) fn digest(resolved: &Resolved, program: &Program) -> Result<[u8; 32], BuildError> {
+pub(super) fn digest(resolved: &Resolved, program: &Program, guests: &[GuestImage]) -> Result<[u8; 32], BuildError> {
     let mut parts = Parts(Sha256::new());
     parts.add(&program.sha256);
     parts.add(&resolved.lock_text);
@@ -32,6 +34,10 @@ pub(super) fn digest(resolved: &Resolved, program: &Program) -> Result<[u8; 32],
             parts.add(name.as_os_str().as_encoded_bytes());
             parts.add(bytes);
         }
+    }
+    for guest in guests {
+        // It names the SHA-256 of all the guest's other files.
+        parts.add(manifest_text(&guest.manifest));
     }
     Ok(parts.0.finalize().into())
 }

@@ -4,7 +4,7 @@ use super::{BuildError, Built, Packed};
 use crate::boot::grub::Tools;
 use crate::embedded;
 use crate::images::Finished;
-use crate::medium::{self, Input, Root};
+use crate::medium::{self, Guest, Input, Root};
 use crate::progress::Progress;
 
 impl Packed {
@@ -13,20 +13,16 @@ impl Packed {
         let resolved = &assembled.resolved;
         let order = &resolved.order;
         let iso = assembled.work.path().join("medium.iso");
+        let guests: Vec<Guest<'_>> =
+            assembled.guests.iter().map(|guest| Guest { folder: &guest.folder, manifest: &guest.manifest }).collect();
         let medium = medium::lay_out(
             Input {
-                profile: &order.profile,
-                version: &assembled.slot.version,
-                lock: &resolved.lock,
-                lock_sha256: resolved.lock_sha256,
-                source_date: resolved.source_date,
-                tree: &assembled.tree,
+                image: assembled.image(order.profile.agent.then_some(embedded::AGENT)),
                 root: match &self.root {
                     Some(root) => Root::Squashfs { file: &root.file, verity: &root.verity },
                     None => Root::Plain,
                 },
-                agent: order.profile.agent.then_some(embedded::AGENT),
-                program: assembled.program.clone(),
+                guests: &guests,
                 loader: &Tools { folder: &assembled.tools },
                 templates: order.templates.as_deref(),
                 output: &iso,

@@ -1,15 +1,19 @@
+use crate::images::Form;
 use crate::packages::{Archives, Cache, Client, Keyring};
 use crate::profile::Profile;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// What a build is asked for, with all that it needs from outside.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Order {
     pub profile: Profile,
+    /// A medium, or the folder of a guest's image.
+    pub form: Form,
     pub archives: Archives,
     pub keyring: Keyring,
     pub cache: Cache,
-    pub client: Client,
+    pub client: Arc<Client>,
     /// A lock to build from, in the place of what the archives have now.
     pub lock: Option<PathBuf>,
     /// Seconds since 1970, for the age of what the archives say.
@@ -22,4 +26,11 @@ pub struct Order {
     pub output: PathBuf,
     /// Whether an image of the same version may be overwritten.
     pub replace: bool,
+}
+
+impl Order {
+    /// The order of a guest image that this one's image holds.
+    pub(super) fn of_guest(&self, guest: &Profile) -> Self {
+        Self { profile: guest.clone(), form: Form::Folder, lock: None, ..self.clone() }
+    }
 }

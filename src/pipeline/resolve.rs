@@ -31,11 +31,13 @@ pub struct Resolved {
     pub(super) lock_sha256: [u8; 32],
     /// Seconds since 1970, in all of the image's own files.
     pub(super) source_date: i64,
+    /// The guest images that the image holds.
+    pub(super) guests: Vec<Resolved>,
 }
 
 impl Order {
     /// Takes the lock that was given, or asks the archives.
-    pub fn resolve(mut self, progress: &dyn Progress) -> Result<Resolved, BuildError> {
+    pub fn resolve(self, progress: &dyn Progress) -> Result<Resolved, BuildError> {
         let lock = match &self.lock {
             Some(path) => {
                 progress.stage(Stage::Resolve, 0, Unit::Packages);
@@ -50,21 +52,30 @@ impl Order {
             }
             None => self.ask(progress)?,
         };
+        self.locked(lock)
+    }
+
+    /// The profile with its lock, the guests with those in it.
+    fn locked(mut self, lock: Lock) -> Result<Resolved, BuildError> {
         let lock_text = lock.render().map_err(BuildError::RenderLock)?;
         let lock_sha256 = Sha256::digest(&lock_text).into();
         let source_date = self.profile.source_date_epoch.or(self.source_date_epoch).unwrap_or(lock.date);
+        let guests = self.profile.guests.iter().zip(&lock.guests);
+        let guests = guests.map(|(guest, lock)| self.of_guest(guest).locked(lock.clone())).collect::<Result<_, _>>()?;
         self.profile.source_date_epoch = Some(source_date);
-        Ok(Resolved { order: self, lock, lock_text, lock_sha256, source_date })
+        Ok(Resolved { order: self, lock, lock_text, lock_sha256, source_date, guests })
     }
 
-    /// Whether the lock answers this profile.
+    /// Whether the lock answers this profile and those of its guests.
     fn check(&self, lock: &Lock, path: &std::path::Path) -> Result<(), BuildError> {
         let wanted = self.requests(|image, tools| request_digest(&self.profile.suites, image, tools));
-        if lock.request == wanted && lock.architecture == self.profile.architecture.debian() {
-            return Ok(());
+        let guests = &self.profile.guests;
+        let names = guests.iter().map(|guest| &guest.name).eq(lock.guests.iter().map(|lock| &lock.profile));
+        if lock.request != wanted || lock.architecture != self.profile.architecture.debian() || !names {
+            let (path, profile) = (path.to_owned(), self.profile.name.clone());
+            return Err(BuildError::StaleLock { path, profile, of: lock.profile.clone() });
         }
-        let (path, profile) = (path.to_owned(), self.profile.name.clone());
-        Err(BuildError::StaleLock { path, profile, of: lock.profile.clone() })
+        guests.iter().zip(&lock.guests).try_for_each(|(guest, lock)| self.of_guest(guest).check(lock, path))
     }
 
     fn ask(&self, progress: &dyn Progress) -> Result<Lock, BuildError> {
@@ -83,13 +94,17 @@ impl Order {
         let indices = refresh(&request, progress)?;
         let sources: Vec<Source<'_>> = indices.iter().map(Source::from).collect();
         let index = Index::read(&sources, architecture)?;
-        self.requests(|image, tools| {
+        let mut lock = self.requests(|image, tools| {
             progress.item("dependencies");
             let packages = resolve(&index, image)?;
             let needed = resolve(&index, tools)?;
             let digest = request_digest(&self.profile.suites, image, tools);
-            Ok(Lock::new(&self.profile.name, architecture, digest, &indices, &packages, &needed))
-        })
+            Ok::<_, BuildError>(Lock::new(&self.profile.name, architecture, digest, &indices, &packages, &needed))
+        })?;
+        for guest in &self.profile.guests {
+            lock.guests.push(self.of_guest(guest).ask(progress)?);
+        }
+        Ok(lock)
     }
 
     /// What is asked of the resolver for the image, and for the tools.

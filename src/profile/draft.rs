@@ -80,6 +80,7 @@ pub(super) struct Draft {
     prune_paths: Vec<String>,
     initramfs: Initramfs,
     variables: BTreeMap<String, String>,
+    pub guests: Option<Vec<Located<String>>>,
 }
 
 /// A scalar of a later file replaces the one before it.
@@ -130,6 +131,7 @@ impl Draft {
                 .map_err(|expected| name.refuse("a variable's name", format!("expected {expected}"), None))?;
             self.variables.insert(key, string(item, &format!("variables.{}", name.value))?.value);
         }
+        set(&mut self.guests, file.list("guests", values::name)?);
         self.boot(file.section("boot")?)?;
         let mut services = file.section("services")?;
         append(&mut self.services.enable, services.list("enable", values::unit)?);
@@ -245,6 +247,10 @@ impl Draft {
         boot.finish()
     }
 
+    pub fn is_guest(&self) -> bool {
+        self.kind.as_ref().is_some_and(|kind| kind.value == Role::Guest)
+    }
+
     /// The profile, once all of its files are in. `file` is the place of the last one.
     pub fn finish(self, name: &str, file: &super::error::Place) -> Result<Profile, ProfileError> {
         let missing = |key: &str, expected: &str| {
@@ -266,6 +272,11 @@ impl Draft {
                 return Err(missing("components", "such as [\"main\"]"));
             }
             suites.push(Suite { archive: suite.archive.clone(), name: suite.name.clone(), components });
+        }
+        if let Some(guest) = self.guests.iter().flatten().next()
+            && kind.value == Role::Guest
+        {
+            return Err(guest.refuse("guests in the profile of a guest", "a guest holds no guests", None));
         }
         self.check_boot()?;
         let root = self.root()?;
@@ -309,6 +320,7 @@ impl Draft {
             volume_label,
             source_date_epoch: self.source_date_epoch.map(|found| found.value),
             variables: self.variables,
+            guests: Vec::new(),
         })
     }
 

@@ -59,11 +59,35 @@ impl Library {
         Ok(names)
     }
 
-    /// Reads a profile with all that it extends.
+    /// Reads a profile with all that it extends, and the guests that it holds.
     pub fn load(&self, name: &str) -> Result<Profile, ProfileError> {
+        let (mut draft, place) = self.draft(name, None)?;
+        // Left to a guest's draft, which refuses them.
+        let guests = if draft.is_guest() { None } else { draft.guests.take() }.unwrap_or_default();
+        let mut profile = draft.finish(name, &place)?;
+        for (at, asked) in guests.iter().enumerate() {
+            if guests[..at].iter().any(|before| before.value == asked.value) {
+                return Err(asked.refuse(format!("guests names {:?} twice", asked.value), "was named before", None));
+            }
+            profile.guests.push(self.guest(asked)?);
+        }
+        Ok(profile)
+    }
+
+    /// The profile of a guest image that a host's asks for.
+    fn guest(&self, asked: &Located<String>) -> Result<Profile, ProfileError> {
+        let (draft, place) = self.draft(&asked.value, Some(asked))?;
+        if !draft.is_guest() {
+            let message = format!("guests: {:?} is the profile of a host", asked.value);
+            return Err(asked.refuse(message, "expected one of kind = \"guest\"", None));
+        }
+        draft.finish(&asked.value, &place)
+    }
+
+    fn draft(&self, name: &str, asked: Option<&Located<String>>) -> Result<(Draft, Place), ProfileError> {
         let mut line = Line { library: self, draft: Draft::default(), chain: Vec::new(), done: Vec::new() };
-        let place = line.read(name, None)?;
-        line.draft.finish(name, &place)
+        let place = line.read(name, asked.map(|asked| ("guests", asked)))?;
+        Ok((line.draft, place))
     }
 
     fn open(&self, name: &str) -> Result<(Source, Home), ProfileError> {
@@ -108,11 +132,12 @@ struct Line<'a> {
 }
 
 impl Line<'_> {
-    fn read(&mut self, name: &str, asked: Option<&Located<String>>) -> Result<Place, ProfileError> {
+    /// `asked`: the key and the name in it that lead here.
+    fn read(&mut self, name: &str, asked: Option<(&str, &Located<String>)>) -> Result<Place, ProfileError> {
         let (source, home) = match (self.library.open(name), asked) {
-            (Err(ProfileError::Unknown { name, known, help }), Some(asked)) => {
+            (Err(ProfileError::Unknown { name, known, help }), Some((key, asked))) => {
                 let label = format!("expected one of {}", known.join(", "));
-                return Err(asked.refuse(format!("extends: profile {name:?} is not known"), label, help));
+                return Err(asked.refuse(format!("{key}: profile {name:?} is not known"), label, help));
             }
             (opened, _) => opened?,
         };
@@ -136,7 +161,7 @@ impl Line<'_> {
                 ));
             }
             if !self.done.contains(&parent.value) {
-                self.read(&parent.value, Some(&parent))?;
+                self.read(&parent.value, Some(("extends", &parent)))?;
             }
         }
         let folder = match home {

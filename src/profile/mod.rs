@@ -44,6 +44,8 @@ pub struct Profile {
     pub source_date_epoch: Option<i64>,
     /// Values that templates see as `vars.*`.
     pub variables: BTreeMap<String, String>,
+    /// The guest images that the image of a host holds, whole profiles of their own.
+    pub guests: Vec<Profile>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -200,7 +202,7 @@ pub struct Initramfs {
 }
 
 impl Profile {
-    /// Replaces the compression's level; the error says what is expected.
+    /// Replaces the compression's level, the guests' too; the error says what is expected.
     pub fn set_level(&mut self, level: u32) -> Result<(), String> {
         use crate::format::squashfs::Compression;
         let most = match self.root.compression {
@@ -216,6 +218,6 @@ impl Profile {
             Compression::Xz { .. } => Compression::Xz { level },
             Compression::Gzip { .. } => Compression::Gzip { level },
         };
-        Ok(())
+        self.guests.iter_mut().try_for_each(|guest| guest.set_level(level))
     }
 }

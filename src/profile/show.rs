@@ -44,6 +44,9 @@ impl Profile {
                 Value::InlineTable(table)
             }));
         }
+        if !self.guests.is_empty() {
+            top["guests"] = value(self.guests.iter().map(|guest| guest.name.as_str()).collect::<Array>());
+        }
         top["mirrors"] = strings(&self.mirrors);
         top["boot"] = self.show_boot();
         top["services"] = table([

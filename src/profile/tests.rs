@@ -265,6 +265,43 @@ fn a_child_adds_to_lists_replaces_scalars_and_removes_packages() {
 }
 
 #[test]
+fn guests_are_whole_profiles_and_a_child_may_choose_others() {
+    let host = format!("guests = [\"a\", \"b\"]\n{BASE}");
+    let a = BASE.replace("\"host\"", "\"guest\"");
+    let files = [
+        ("t.toml", host.as_str()),
+        ("none.toml", "extends = \"t\"\nguests = []\n"),
+        ("a.toml", a.as_str()),
+        ("b.toml", "extends = \"a\"\npackages = [\"nginx\"]\n"),
+    ];
+    let root = root(&files);
+    let library = Library::new(root.path());
+    let profile = library.load("t").unwrap();
+    let names: Vec<&str> = profile.guests.iter().map(|guest| guest.name.as_str()).collect();
+    assert_eq!(names, ["a", "b"]);
+    assert!(profile.guests[1].packages.iter().any(|package| package.name == "nginx"));
+    assert!(profile.show().contains("guests = [\"a\", \"b\"]"), "{}", profile.show());
+    assert!(library.load("none").unwrap().guests.is_empty());
+}
+
+#[test]
+fn a_guest_that_is_none_is_refused_at_its_place() {
+    let a = BASE.replace("\"host\"", "\"guest\"");
+    for (guests, said) in [
+        ("[\"aa\"]", "guests: profile \"aa\" is not known"),
+        ("[\"t\"]", "guests: \"t\" is the profile of a host"),
+        ("[\"a\", \"a\"]", "guests names \"a\" twice"),
+        ("[\"c\"]", "guests in the profile of a guest"),
+    ] {
+        let host = format!("guests = {guests}\n{BASE}");
+        let c = format!("guests = [\"a\"]\n{a}");
+        let root = root(&[("t.toml", &host), ("a.toml", &a), ("c.toml", &c)]);
+        let error = in_file(Library::new(root.path()).load("t").unwrap_err());
+        assert!(error.to_string().contains(said), "{error}: expected {said}");
+    }
+}
+
+#[test]
 fn a_circle_is_refused_with_its_chain() {
     let root = root(&[("a.toml", "extends = \"b\""), ("b.toml", "extends = [\"c\"]"), ("c.toml", "extends = \"a\"")]);
     let error = in_file(Library::new(root.path()).load("a").unwrap_err());

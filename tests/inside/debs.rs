@@ -167,6 +167,7 @@ pub fn lock(debs: &[Deb], folder: &Path) -> (Lock, Files) {
         suites: vec![],
         packages,
         tools: vec![],
+        guests: vec![],
     };
     (lock, files)
 }

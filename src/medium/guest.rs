@@ -1,0 +1,152 @@
+//! A guest's image: a folder of files that a host starts a virtual machine from.
+
+use super::checksums;
+use super::identity::Identity;
+use super::image::{Image, manifest_text};
+use super::iso::MediumError;
+use super::sbom;
+use crate::boot::kernel::Kernels;
+use crate::progress::{Progress, Stage, Unit};
+use crate::tree::{Content, Metadata, Node, Tree, TreePath};
+use appliance_contract::guest_image::{CHECKSUMS, DEVICE, INITRAMFS, KERNEL, LOCK, MANIFEST, ROOT, SBOM};
+use appliance_contract::kernel_args::{Action, ConfigChoice, DEFAULT_TIMEOUT, KernelArgs, RootSource};
+use appliance_contract::manifest::{GuestBoot, Manifest, RootImage, Verity};
+use appliance_contract::marker::Role;
+use std::fs::{self, File, Permissions};
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+/// All that a guest's image is made of.
+#[derive(Debug)]
+pub struct Input<'a> {
+    pub image: Image<'a>,
+    /// The squashfs with its hash tree.
+    pub root: &'a Path,
+    pub verity: &'a Verity,
+    pub lock_text: &'a str,
+    /// The folder to make; what is in it is whole once this returns.
+    pub folder: &'a Path,
+}
+
+/// A written folder.
+#[derive(Debug, Clone)]
+pub struct Guest {
+    pub manifest: Manifest,
+    /// Bytes of all its files.
+    pub size: u64,
+    /// Of its checksums, and so of all that is in it.
+    pub sha256: [u8; 32],
+    pub initramfs_size: u64,
+}
+
+/// Makes the folder. The root image is linked into it, so both have to be on one file system.
+pub fn lay_out(input: Input<'_>, progress: &dyn Progress) -> Result<Guest, MediumError> {
+    progress.stage(Stage::LayOut, 0, Unit::Bytes);
+    let Input { image, root, verity, lock_text, folder } = input;
+    let name = &image.profile.name;
+    let Some(agent) = image.agent else { return Err(MediumError::NoAgent { name: name.clone() }) };
+    let kernels = Kernels::find(image.tree, &image.profile.boot)?;
+    let initramfs = image.initramfs(&kernels, agent, progress)?;
+    let initramfs_size = initramfs.bytes.len() as u64;
+
+    let length = fs::metadata(root).map_err(failed("reading", root))?.len();
+    let mut files = Tree::new(Metadata::new(0o755));
+    let mut put = |name: &str, content: Content| -> Result<(), MediumError> {
+        files.insert(&TreePath::parse(name)?, Node::file(Metadata::new(0o644), content))?;
+        Ok(())
+    };
+    put(KERNEL, kernels.kernel.content.clone())?;
+    put(INITRAMFS, initramfs.bytes.into())?;
+    put(ROOT, Content::host(root.to_owned(), length))?;
+    put(LOCK, lock_text.as_bytes().to_vec().into())?;
+    progress.item("checksums");
+    let mut hashes = checksums::of_tree(&files)?;
+    let mut identity = Identity::new(name, image.version, &image.lock_sha256);
+    identity.files(&hashes);
+    let identity = identity.finish();
+    let subject = sbom::Subject { name, version: image.version, identity: &identity, created: image.source_date };
+    let sbom = sbom::render(&subject, image.lock)?;
+    hashes.insert(TreePath::parse(SBOM)?, checksums::of_bytes(&sbom));
+    files.insert(&TreePath::parse(SBOM)?, Node::file(Metadata::new(0o644), sbom.into()))?;
+
+    let manifest = Manifest {
+        root: Some(RootImage { path: ROOT.into(), format: "squashfs".into(), verity: Some(verity.clone()) }),
+        guest: Some(GuestBoot {
+            kernel: KERNEL.into(),
+            initramfs: INITRAMFS.into(),
+            kernel_arguments: kernel_arguments(&image, verity)?,
+        }),
+        files: relative(checksums::files(&files, &hashes)),
+        ..image.manifest()
+    };
+    let text = manifest_text(&manifest);
+    hashes.insert(TreePath::parse(MANIFEST)?, checksums::of_bytes(&text));
+    files.insert(&TreePath::parse(MANIFEST)?, Node::file(Metadata::new(0o644), text.into()))?;
+    let sums = checksums::render(&hashes);
+    let sha256 = checksums::of_bytes(&sums);
+    files.insert(&TreePath::parse(CHECKSUMS)?, Node::file(Metadata::new(0o644), sums.into()))?;
+    let size = write(&files, folder)?;
+    Ok(Guest { manifest, size, sha256, initramfs_size })
+}
+
+fn failed<'p>(action: &'static str, path: &'p Path) -> impl FnOnce(io::Error) -> MediumError + use<'p> {
+    move |source| MediumError::File { action, path: path.to_owned(), source }
+}
+
+/// What the kernel is told, with a word in the place of the root's device.
+fn kernel_arguments(image: &Image<'_>, verity: &Verity) -> Result<String, MediumError> {
+    let mut hash = [0; 32];
+    hex::decode_to_slice(&verity.root_hash, &mut hash)
+        .map_err(|_| MediumError::RootHash { found: verity.root_hash.clone() })?;
+    let boot = &image.profile.boot;
+    let arguments = KernelArgs {
+        root: RootSource::Device { name: DEVICE.to_owned() },
+        root_hash: Some(hash),
+        action: Action::Boot,
+        config: ConfigChoice::Auto,
+        timeout: DEFAULT_TIMEOUT,
+        on_missing: boot.on_missing,
+        role: Role::Guest,
+    };
+    let words = [arguments.to_string(), "ro".to_owned()];
+    Ok(words.iter().chain(&boot.kernel_arguments).map(String::as_str).collect::<Vec<_>>().join(" "))
+}
+
+/// Names in the folder, in the place of paths on a medium.
+fn relative(files: Vec<appliance_contract::manifest::File>) -> Vec<appliance_contract::manifest::File> {
+    files
+        .into_iter()
+        .map(|mut file| {
+            file.path = file.path.trim_start_matches('/').to_owned();
+            file
+        })
+        .collect()
+}
+
+/// Writes the files, synced; returns their bytes.
+fn write(files: &Tree, folder: &Path) -> Result<u64, MediumError> {
+    fs::create_dir(folder).map_err(failed("making the folder", folder))?;
+    let mode = |path: &Path, mode| fs::set_permissions(path, Permissions::from_mode(mode));
+    mode(folder, 0o755).map_err(failed("setting the mode of", folder))?;
+    let mut size = 0;
+    for (place, id) in files.walk() {
+        let crate::tree::Kind::File(content) = &files.node(id).kind else { continue };
+        let path = folder.join(place.to_string().trim_start_matches('/'));
+        let put = || -> io::Result<()> {
+            match content {
+                Content::Host { path: from, .. } if place.name() == Some(ROOT.as_bytes()) => {
+                    fs::hard_link(from.as_path(), &path)?;
+                }
+                _ => drop(io::copy(&mut content.open()?, &mut File::create_new(&path)?)?),
+            }
+            // Whatever the umask says: an image holds no secret.
+            mode(&path, 0o644)?;
+            File::open(&path)?.sync_all()
+        };
+        put().map_err(failed("writing", &path))?;
+        size += content.len();
+    }
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed("syncing", folder))?;
+    Ok(size)
+}

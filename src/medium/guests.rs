@@ -1,0 +1,58 @@
+//! Guest images on the medium of a host: equal files, a kernel that several have, are there once.
+
+use super::iso::{Guest, MediumError};
+use crate::medium::checksums;
+use crate::tree::{Content, Metadata, Node, NodeId, Tree, TreePath};
+use appliance_contract::guest_image::{INITRAMFS, KERNEL, MANIFEST, ROOT};
+use appliance_contract::manifest::EmbeddedGuest;
+use appliance_contract::medium;
+use std::collections::BTreeMap;
+use std::fs;
+
+/// Puts the guests' files into the medium's tree; returns what its manifest says of them.
+pub(super) fn put(tree: &mut Tree, guests: &[Guest<'_>], mtime: i64) -> Result<Vec<EmbeddedGuest>, MediumError> {
+    let mut there: BTreeMap<[u8; 32], NodeId> = BTreeMap::new();
+    let mut list = Vec::new();
+    for guest in guests {
+        let path = format!("{}/{}", medium::GUESTS, guest.manifest.name);
+        let mut manifest_sha256 = String::new();
+        for name in [ROOT, KERNEL, INITRAMFS, MANIFEST] {
+            let file = guest.folder.join(name);
+            let failed = |source| MediumError::File { action: "reading", path: file.clone(), source };
+            let hash = fs::File::open(&file).and_then(checksums::of_reader).map_err(failed)?;
+            let length = fs::metadata(&file).map_err(failed)?.len();
+            let place = TreePath::parse(format!("{path}/{name}"))?;
+            if name == MANIFEST {
+                manifest_sha256 = hex::encode(hash);
+            } else {
+                check(guest, name, &hash)?;
+            }
+            match there.get(&hash) {
+                Some(&id) => tree.link(&place, id)?,
+                None => {
+                    let metadata = Metadata::new(0o644).with_mtime(mtime);
+                    let id = tree.insert(&place, Node::file(metadata, Content::host(file, length)))?;
+                    there.insert(hash, id);
+                }
+            }
+        }
+        list.push(EmbeddedGuest {
+            name: guest.manifest.name.clone(),
+            version: guest.manifest.version.clone(),
+            path,
+            manifest_sha256,
+        });
+    }
+    Ok(list)
+}
+
+/// What goes onto the medium is what the guest's manifest tells of.
+fn check(guest: &Guest<'_>, name: &str, found: &[u8; 32]) -> Result<(), MediumError> {
+    let expected = guest.manifest.files.iter().find(|file| file.path == name).map(|file| file.sha256.as_str());
+    let found = hex::encode(found);
+    if expected == Some(found.as_str()) {
+        return Ok(());
+    }
+    let expected = expected.unwrap_or("no such file").to_owned();
+    Err(MediumError::GuestFile { path: guest.folder.join(name), found, expected })
+}

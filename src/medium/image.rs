@@ -1,0 +1,91 @@
+//! What is known of an image whatever form it is laid out in.
+
+use super::checksums;
+use super::iso::MediumError;
+use crate::boot::initramfs::{self, Initramfs};
+use crate::boot::kernel::{KernelError, Kernels};
+use crate::packages::{Lock, LockedPackage};
+use crate::profile::Profile;
+use crate::progress::Progress;
+use crate::tree::{Tree, TreePath};
+use appliance_contract::Schema;
+use appliance_contract::manifest::{Manifest, Package, Program};
+
+#[derive(Debug, Clone)]
+pub struct Image<'a> {
+    pub profile: &'a Profile,
+    /// The profile's, with the build number when it is not the first.
+    pub version: &'a str,
+    pub lock: &'a Lock,
+    pub lock_sha256: [u8; 32],
+    /// Seconds since 1970, in every file of ours.
+    pub source_date: i64,
+    /// The assembled image: kernel, modules, microcode and Xen are taken from it.
+    pub tree: &'a Tree,
+    /// The agent's bytes; `None` for a system without it.
+    pub agent: Option<&'a [u8]>,
+    pub program: Program,
+}
+
+impl Image<'_> {
+    /// The initramfs of `kernels`, with `agent` as its `/init`.
+    pub fn initramfs(
+        &self,
+        kernels: &Kernels,
+        agent: &[u8],
+        progress: &dyn Progress,
+    ) -> Result<Initramfs, MediumError> {
+        let path = kernels.kernel.path.to_string();
+        // Modules are found by version; a kernel by another name has none.
+        let version = kernels.version.clone().unwrap_or_default();
+        let modules = TreePath::parse(crate::boot::modules::folder(&version))?.join("modules.dep")?;
+        if version.is_empty() || self.tree.get(&modules).is_none() {
+            return Err(KernelError::Modules { path, version }.into());
+        }
+        progress.item("initramfs");
+        let initramfs = Initramfs::build(self.tree, &version, &self.profile.initramfs, agent, self.source_date)?;
+        let size = initramfs.bytes.len() as u64;
+        if size > initramfs::LIMIT {
+            progress.warn(&format!(
+                "the initramfs is {size} bytes long, more than {}; initramfs.exclude in the profile narrows its drivers",
+                initramfs::LIMIT
+            ));
+        }
+        Ok(initramfs)
+    }
+
+    /// The manifest but for what the form decides: root, entries, files.
+    pub fn manifest(&self) -> Manifest {
+        let package = |package: &LockedPackage| Package {
+            name: package.name.clone(),
+            version: package.version.clone(),
+            architecture: package.architecture.clone(),
+        };
+        Manifest {
+            schema: Schema::CURRENT,
+            name: self.profile.name.clone(),
+            version: self.version.to_owned(),
+            kind: self.profile.kind,
+            architecture: self.profile.architecture.debian().to_owned(),
+            applbuild: self.program.clone(),
+            agent_sha256: self.agent.map(|agent| hex::encode(checksums::of_bytes(agent))),
+            lock_sha256: hex::encode(self.lock_sha256),
+            source_date_epoch: self.source_date,
+            medium_uuid: None,
+            root: None,
+            boot_entries: Vec::new(),
+            guest: None,
+            guests: Vec::new(),
+            files: Vec::new(),
+            packages: self.lock.packages.iter().map(package).collect(),
+        }
+    }
+}
+
+/// The text of a manifest as it lies beside what it tells of.
+pub fn manifest_text(manifest: &Manifest) -> Vec<u8> {
+    // A manifest is strings, numbers and lists of them, which all have a JSON form.
+    let mut text = serde_json::to_vec_pretty(manifest).unwrap_or_default();
+    text.push(b'\n');
+    text
+}

@@ -1,0 +1,66 @@
+//! The folder of a guest's image, and the guests that a host's image holds.
+
+use super::{BuildError, Built, Fetched, Packed};
+use crate::embedded;
+use crate::images::FinishedFolder;
+use crate::medium::guest::{self, Guest, Input};
+use crate::progress::Progress;
+use appliance_contract::guest_image::MANIFEST;
+use appliance_contract::manifest::Manifest;
+use std::fs;
+use std::path::PathBuf;
+
+/// A guest image in its place, to be laid onto the medium of a host.
+#[derive(Debug, Clone)]
+pub(super) struct GuestImage {
+    pub folder: PathBuf,
+    pub manifest: Manifest,
+}
+
+impl Fetched {
+    /// Makes the guest's image, unless the same inputs gave it before and it is
+    /// whole: each image of a host would else cost those of all its guests.
+    pub(super) fn guest_image(self, progress: &dyn Progress) -> Result<GuestImage, BuildError> {
+        let order = &self.resolved.order;
+        let place = self.place(&[])?;
+        let before = if order.replace { None } else { place.images.made_before(&place.slot)? };
+        let folder = match before {
+            Some(folder) => folder,
+            None => self.assemble_in(place, Vec::new(), progress)?.pack(progress)?.lay_out_guest(progress)?.path,
+        };
+        let path = folder.join(MANIFEST);
+        let text =
+            fs::read(&path).map_err(|source| BuildError::Io { attempt: "reading", path: path.clone(), source })?;
+        let manifest = serde_json::from_slice(&text).map_err(|source| BuildError::Manifest { path, source })?;
+        Ok(GuestImage { folder, manifest })
+    }
+}
+
+impl Packed {
+    /// Makes the folder, in the place of a medium.
+    pub fn lay_out_guest(self, progress: &dyn Progress) -> Result<Built, BuildError> {
+        let assembled = &self.assembled;
+        let resolved = &assembled.resolved;
+        let order = &resolved.order;
+        let Some(root) = &self.root else {
+            return Err(BuildError::PlainGuest { profile: order.profile.name.clone() });
+        };
+        let folder = assembled.work.path().join("guest");
+        let image = assembled.image(order.profile.agent.then_some(embedded::AGENT));
+        let input =
+            Input { image, root: &root.file, verity: &root.verity, lock_text: &resolved.lock_text, folder: &folder };
+        let Guest { size, sha256, initramfs_size, .. } = guest::lay_out(input, progress)?;
+        let finished = FinishedFolder { folder: &folder, size, sha256 };
+        let placed = assembled.images.place_folder(&assembled.slot, &finished, order.replace)?;
+        Ok(Built {
+            path: placed.path,
+            version: placed.version,
+            was_there: placed.was_there,
+            size,
+            sha256,
+            packages: resolved.lock.packages.len(),
+            root_size: Some(root.size),
+            initramfs_size: Some(initramfs_size),
+        })
+    }
+}
