@@ -12,6 +12,7 @@ pub mod fstab;
 pub mod gpt;
 pub mod init;
 pub mod iso;
+pub mod iso_writer;
 pub mod linux;
 pub mod machine;
 pub mod modules;

@@ -311,3 +311,64 @@ fn damage_to_real_file_systems_never_panics() {
         }
     }
 }
+
+/// Every path below `folder` with what it is.
+fn listing(folder: &Path, prefix: &str, found: &mut BTreeMap<String, String>) {
+    use std::os::unix::fs::PermissionsExt;
+    for entry in fs::read_dir(folder).unwrap() {
+        let entry = entry.unwrap();
+        let path = format!("{prefix}/{}", entry.file_name().to_string_lossy());
+        let kind = entry.file_type().unwrap();
+        let text = if kind.is_dir() {
+            listing(&entry.path(), &path, found);
+            "folder".to_owned()
+        } else if kind.is_symlink() {
+            format!("-> {}", fs::read_link(entry.path()).unwrap().display())
+        } else {
+            let mode = entry.metadata().unwrap().permissions().mode() & 0o777;
+            format!("{mode:o} {}", fs::read_to_string(entry.path()).unwrap())
+        };
+        found.insert(path, text);
+    }
+}
+
+#[test]
+fn xorriso_reads_the_disk_that_serves_a_config() {
+    use appliance_agent::iso_writer::{Folder, Node, write};
+    let file = |mode, text: &str| Node::File { mode, bytes: text.as_bytes().to_vec() };
+    let folder = |entries: Vec<(String, Node)>| Folder {
+        mode: 0o755,
+        entries: entries.into_iter().map(|(name, node)| (name.into_bytes(), node)).collect(),
+    };
+    let mut deep = folder(vec![("file".to_owned(), file(0o600, "deep"))]);
+    for level in 0..12 {
+        deep = folder(vec![(format!("level {level}"), Node::Folder(deep))]);
+    }
+    let far = format!("/{}/x", ["component"; 40].join("/"));
+    let root = folder(vec![
+        ("appliance.toml".to_owned(), file(0o644, "schema = 1\n")),
+        ("Großer Name.conf".to_owned(), file(0o755, "x")),
+        ("l".repeat(255), file(0o640, "long")),
+        ("deep".to_owned(), Node::Folder(deep)),
+        ("near".to_owned(), Node::Link(b"../a/./b".to_vec())),
+        ("far".to_owned(), Node::Link(far.clone().into_bytes())),
+        ("many".to_owned(), Node::Folder(folder((0..100).map(|n| (format!("f{n}"), file(0o644, "many"))).collect()))),
+    ]);
+    let disk = Disk::new(0);
+    fs::write(&disk.path, write(&root, "APPLIANCE_CONFIG").unwrap()).unwrap();
+    let out = TempDir::new().unwrap();
+    let target = out.path().join("tree");
+    run("xorriso", &["-osirrox", "on", "-indev", disk.text(), "-extract", "/", target.to_str().unwrap()]);
+    let mut found = BTreeMap::new();
+    listing(&target, "", &mut found);
+    assert_eq!(found["/appliance.toml"], "644 schema = 1\n");
+    assert_eq!(found["/Großer Name.conf"], "755 x");
+    assert_eq!(found[&format!("/{}", "l".repeat(255))], "640 long");
+    assert_eq!(found["/near"], "-> ../a/./b");
+    assert_eq!(found["/far"], format!("-> {far}"));
+    let levels: String = (0..12).rev().map(|level| format!("/level {level}")).collect();
+    assert_eq!(found[&format!("/deep{levels}/file")], "600 deep");
+    assert_eq!(found.iter().filter(|(path, text)| path.starts_with("/many/") && *text == "644 many").count(), 100);
+    assert_eq!(disk.file_system().label.as_deref(), Some("APPLIANCE_CONFIG"));
+    assert_eq!(disk.blkid()["TYPE"], "iso9660");
+}
