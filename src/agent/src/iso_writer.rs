@@ -37,7 +37,9 @@ pub struct Folder {
 pub enum WriteError {
     #[error("the name {name:?} has {found} bytes, expected 1 to 255")]
     Name { name: String, found: usize },
-    #[error("the tree has {found} folders, expected {MAX_FOLDERS} at most, which is what an ISO 9660 path table counts")]
+    #[error(
+        "the tree has {found} folders, expected {MAX_FOLDERS} at most, which is what an ISO 9660 path table counts"
+    )]
     Folders { found: usize },
     #[error("the volume would have {found} bytes, expected less than 4 GiB")]
     Size { found: usize },
@@ -92,7 +94,8 @@ pub fn write(root: &Folder, label: &str) -> Result<Vec<u8>, WriteError> {
         return Err(WriteError::Size { found: size });
     }
     let mut image = vec![0; size];
-    let mut put = |block: usize, bytes: &[u8]| image[block * SECTOR..block * SECTOR + bytes.len()].copy_from_slice(bytes);
+    let mut put =
+        |block: usize, bytes: &[u8]| image[block * SECTOR..block * SECTOR + bytes.len()].copy_from_slice(bytes);
     put(16, &descriptor(label, next, table_length, table_blocks, &folders[0]));
     put(17, b"\xffCD001\x01");
     put(FIRST_FREE, &path_table(&folders, u16::to_le_bytes, u32::to_le_bytes));
@@ -112,14 +115,8 @@ pub fn write(root: &Folder, label: &str) -> Result<Vec<u8>, WriteError> {
 
 /// All folders in the order of a path table (9.4.4): by level, then by the parent's number, then by name.
 fn collect(root: &Folder) -> Result<Vec<Placed<'_>>, WriteError> {
-    let mut folders = vec![Placed {
-        folder: root,
-        parent: 0,
-        identifier: vec![0],
-        records: Vec::new(),
-        block: 0,
-        blocks: 0,
-    }];
+    let mut folders =
+        vec![Placed { folder: root, parent: 0, identifier: vec![0], records: Vec::new(), block: 0, blocks: 0 }];
     let mut at = 0;
     while at < folders.len() {
         let (folder, parent) = (folders[at].folder, folders[at].parent);
@@ -129,10 +126,7 @@ fn collect(root: &Folder) -> Result<Vec<Placed<'_>>, WriteError> {
         ];
         for (index, (name, node)) in folder.entries.iter().enumerate() {
             if name.is_empty() || name.len() > 255 {
-                return Err(WriteError::Name {
-                    name: String::from_utf8_lossy(name).into_owned(),
-                    found: name.len(),
-                });
+                return Err(WriteError::Name { name: String::from_utf8_lossy(name).into_owned(), found: name.len() });
             }
             // The true names are Rock Ridge's; these are in the same order, as 9.3 wants.
             let identifier = format!("F{index:07}").into_bytes();

@@ -10,6 +10,7 @@ pub mod etc_plan;
 pub mod fnmatch;
 pub mod fstab;
 pub mod gpt;
+pub mod guests;
 pub mod init;
 pub mod iso;
 pub mod iso_writer;

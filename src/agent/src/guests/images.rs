@@ -1,0 +1,168 @@
+//! Guest images: those on the medium that booted and those in the node's
+//! store, which are sound, and which one a guest gets.
+
+mod place;
+mod sound;
+
+use super::version;
+use super::world::World;
+use appliance_contract::boot_record::BootRecord;
+use appliance_contract::guest_image;
+use appliance_contract::manifest::Manifest;
+use appliance_contract::medium;
+pub use place::Place;
+pub use sound::{ImageError, Sound, check};
+use std::fs;
+use std::path::Path;
+
+/// A guest image that was found; nothing of it but its manifest has been read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Image {
+    pub place: Place,
+    pub manifest: Manifest,
+}
+
+impl Image {
+    pub fn version(&self) -> &str {
+        &self.manifest.version
+    }
+}
+
+/// Why something that looked like the image is none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Broken {
+    pub place: String,
+    pub reason: String,
+}
+
+#[derive(Debug, Default)]
+pub struct Found {
+    /// The newest first; of equal versions the medium's.
+    pub images: Vec<Image>,
+    pub broken: Vec<Broken>,
+}
+
+/// Every image called `name`.
+pub fn find(world: &World<'_>, name: &str) -> Found {
+    let mut found = Found::default();
+    on_medium(world, name, &mut found);
+    in_store(world, name, &mut found);
+    // A stable sort: the medium's was found first.
+    found.images.sort_by(|a, b| version::compare(b.version(), a.version()));
+    found
+}
+
+fn on_medium(world: &World<'_>, name: &str, found: &mut Found) {
+    // A node that booted otherwise has no medium.
+    let Some(record) = boot_record(world) else { return };
+    if !record.root.source.starts_with("medium:") {
+        return;
+    }
+    let folder = format!("{}/{name}", medium::GUESTS);
+    let place = Place::Medium { device: record.root.device.clone().into(), folder };
+    match place.holds(world, guest_image::MANIFEST) {
+        Ok(true) => add(world, name, place, found),
+        Ok(false) => {}
+        Err(error) => found.broken.push(Broken { place: place.to_string(), reason: error.to_string() }),
+    }
+}
+
+/// The record of this boot; none where the agent did not boot the machine.
+pub fn boot_record(world: &World<'_>) -> Option<BootRecord> {
+    serde_json::from_str(&fs::read_to_string(world.at(medium::BOOT_RECORD)).ok()?).ok()
+}
+
+fn in_store(world: &World<'_>, name: &str, found: &mut Found) {
+    let mut folders: Vec<String> = fs::read_dir(world.at(guest_image::STORE))
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        // `guest-web-1` may be version `web-1` of `guest`: the manifest tells.
+        .filter(|folder| folder.strip_prefix(name).is_some_and(|rest| rest.starts_with('-')))
+        .collect();
+    folders.sort();
+    for folder in folders {
+        let place = Place::Store { folder: Path::new(guest_image::STORE).join(folder) };
+        add(world, name, place, found);
+    }
+}
+
+fn add(world: &World<'_>, name: &str, place: Place, found: &mut Found) {
+    let broken = |reason: String| Broken { place: place.to_string(), reason };
+    match manifest(world, &place) {
+        Ok(manifest) if manifest.name != name => {
+            if place.is_called(name, &manifest.version) || matches!(place, Place::Medium { .. }) {
+                found.broken.push(broken(format!("its manifest is of {}, expected {name}", manifest.name)));
+            }
+        }
+        Ok(manifest) if !place.is_called(name, &manifest.version) => {
+            let expected = format!("a folder called {name}-{}", manifest.version);
+            found.broken.push(broken(format!("its manifest is of version {}, expected {expected}", manifest.version)));
+        }
+        Ok(manifest) => found.images.push(Image { place, manifest }),
+        Err(reason) => found.broken.push(broken(reason)),
+    }
+}
+
+/// Manifests are some ten kilobytes; this bounds what is read from a damaged medium.
+const MAX_MANIFEST: u64 = 16 << 20;
+
+fn manifest(world: &World<'_>, place: &Place) -> Result<Manifest, String> {
+    let bytes = place
+        .open(world, guest_image::MANIFEST)
+        .and_then(|file| file.read_whole(MAX_MANIFEST))
+        .map_err(|error| format!("reading its {}: {error}", guest_image::MANIFEST))?;
+    serde_json::from_slice(&bytes).map_err(|error| format!("its {} is not valid: {error}", guest_image::MANIFEST))
+}
+
+/// What a guest is to be started from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wish<'a> {
+    pub name: &'a str,
+    /// This version and no other.
+    pub version: Option<&'a str>,
+    /// Versions that were tried and did not get ready.
+    pub passed_over: &'a [String],
+}
+
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum ChoiceError {
+    #[error(
+        "no image {name}{}{}; put it into {store}/{name}-VERSION or boot a medium that holds it",
+        version_text(.version), broken_text(.broken), store = guest_image::STORE
+    )]
+    None { name: String, version: Option<String>, broken: Vec<Broken> },
+}
+
+fn version_text(version: &Option<String>) -> String {
+    version.as_ref().map(|version| format!(" of version {version}")).unwrap_or_default()
+}
+
+fn broken_text(broken: &[Broken]) -> String {
+    if broken.is_empty() {
+        return " is on the medium or in the store".to_owned();
+    }
+    let each: Vec<String> = broken.iter().map(|broken| format!("{}: {}", broken.place, broken.reason)).collect();
+    format!(" is sound: {}", each.join("; "))
+}
+
+/// The newest sound image that fits the wish, and all that was passed over on the way.
+pub fn choose(world: &World<'_>, wish: Wish<'_>) -> Result<(Sound, Vec<Broken>), ChoiceError> {
+    let Found { images, mut broken } = find(world, wish.name);
+    let fits = |image: &Image| match wish.version {
+        Some(version) => image.version() == version,
+        None => !wish.passed_over.iter().any(|passed| passed == image.version()),
+    };
+    for image in images.into_iter().filter(fits) {
+        let place = image.place.to_string();
+        match check(world, image) {
+            Ok(sound) => return Ok((sound, broken)),
+            Err(error) => broken.push(Broken { place, reason: error.to_string() }),
+        }
+    }
+    Err(ChoiceError::None { name: wish.name.to_owned(), version: wish.version.map(str::to_owned), broken })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,87 @@
+//! Whether an image is what its manifest says: kernel and initramfs by their
+//! SHA-256, the root by the top of its hash tree. The rest of the root is
+//! verified block by block as the guest reads it.
+
+use super::{Image, Place};
+use crate::guests::world::World;
+use crate::read_at::{ReadAt, array_at};
+use crate::verity::{BLOCK, Superblock, VerityError, hex};
+use appliance_contract::manifest::{GuestBoot, Manifest, RootImage, Verity};
+use appliance_contract::marker::Role;
+use sha2::{Digest, Sha256};
+use std::io;
+
+/// An image whose files are those of its manifest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sound {
+    pub place: Place,
+    pub manifest: Manifest,
+    pub boot: GuestBoot,
+    pub root: RootImage,
+    pub verity: Verity,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ImageError {
+    #[error("its manifest is of a {0}, expected a guest")]
+    Role(Role),
+    #[error("its manifest does not say {0}; it was made by another version of applbuild")]
+    Lacks(&'static str),
+    #[error("reading its {file}: {source}")]
+    Read { file: String, source: io::Error },
+    #[error("its {file} has SHA-256 {found}, expected {expected}; copy the image again")]
+    Hash { file: String, found: String, expected: String },
+    #[error("its {file}: {source}")]
+    Verity { file: String, source: VerityError },
+    #[error("its {file} has verity root {found}, expected {expected}; copy the image again")]
+    RootHash { file: String, found: String, expected: String },
+}
+
+/// Checks an image; costs a reading of kernel and initramfs.
+pub fn check(world: &World<'_>, image: Image) -> Result<Sound, ImageError> {
+    let Image { place, manifest } = image;
+    if manifest.kind != Role::Guest {
+        return Err(ImageError::Role(manifest.kind));
+    }
+    let boot = manifest.guest.clone().ok_or(ImageError::Lacks("how to start it"))?;
+    let root = manifest.root.clone().ok_or(ImageError::Lacks("its root image"))?;
+    let verity = root.verity.clone().ok_or(ImageError::Lacks("its root's verity hash"))?;
+    for file in [&boot.kernel, &boot.initramfs] {
+        let listed = manifest.files.iter().find(|listed| listed.path == *file);
+        let expected = &listed.ok_or(ImageError::Lacks("the hash of its kernel or initramfs"))?.sha256;
+        let found = hash(world, &place, file).map_err(|source| ImageError::Read { file: file.clone(), source })?;
+        if found != *expected {
+            return Err(ImageError::Hash { file: file.clone(), found, expected: expected.clone() });
+        }
+    }
+    let file = root.path.clone();
+    let read = |source| ImageError::Read { file: file.clone(), source };
+    let bytes = place.open(world, &file).map_err(read)?;
+    let found = root_hash(&bytes).map_err(|source| ImageError::Verity { file: file.clone(), source })?;
+    if found != verity.root_hash {
+        return Err(ImageError::RootHash { file, found, expected: verity.root_hash });
+    }
+    Ok(Sound { place, manifest, boot, root, verity })
+}
+
+fn hash(world: &World<'_>, place: &Place, file: &str) -> io::Result<String> {
+    let mut hasher = Sha256::new();
+    place.open(world, file)?.read_through(|bytes| {
+        hasher.update(bytes);
+        Ok(())
+    })?;
+    Ok(hex(&hasher.finalize()))
+}
+
+/// The hash of the tree's top block, which follows the superblock; with a single
+/// data block there is no tree, and the hash is that block's.
+pub fn root_hash(image: &dyn ReadAt) -> Result<String, VerityError> {
+    let superblock = Superblock::read(image)?;
+    let at = if superblock.data_blocks == 1 { 0 } else { superblock.offset + BLOCK };
+    let size = image.size()?;
+    let top = array_at::<{ BLOCK as usize }>(image, at)?;
+    let top = top.ok_or(VerityError::Short { what: "hash tree", size, expected: at + BLOCK })?;
+    // Hash type 1: the salt comes first.
+    let hash = Sha256::new().chain_update(&superblock.salt).chain_update(top).finalize();
+    Ok(hex(&hash))
+}

@@ -1,0 +1,160 @@
+use super::*;
+use crate::guests::tests::Node;
+use crate::iso_writer::{self, Folder, Node as Entry};
+use crate::verity::hex;
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+
+/// The files of an image, as `applbuild guest` makes them: a root of one block and its hash block.
+pub fn files(name: &str, version: &str) -> BTreeMap<String, Vec<u8>> {
+    let mut root = vec![0; 4 * 4096];
+    root[..4].copy_from_slice(b"hsqs");
+    root[40..48].copy_from_slice(&8000u64.to_le_bytes());
+    root[100..100 + version.len()].copy_from_slice(version.as_bytes());
+    let superblock = &mut root[8192..];
+    superblock[..6].copy_from_slice(b"verity");
+    superblock[8] = 1;
+    superblock[12] = 1;
+    superblock[32..38].copy_from_slice(b"sha256");
+    superblock[64..68].copy_from_slice(&4096u32.to_le_bytes());
+    superblock[68..72].copy_from_slice(&4096u32.to_le_bytes());
+    superblock[72..80].copy_from_slice(&2u64.to_le_bytes());
+    superblock[80] = 4;
+    superblock[88..92].copy_from_slice(b"salt");
+    root[12288..12296].copy_from_slice(b"top hash");
+    let top = Sha256::new().chain_update(b"salt").chain_update(&root[12288..]).finalize();
+    let mut files = BTreeMap::from([
+        ("vmlinuz".to_owned(), format!("kernel {version}").into_bytes()),
+        ("initramfs.zst".to_owned(), b"initramfs".to_vec()),
+    ]);
+    let listed: Vec<String> = files
+        .iter()
+        .map(|(path, bytes)| {
+            let (size, hash) = (bytes.len(), hex(&Sha256::digest(bytes)));
+            format!(r#"{{"path": "{path}", "size": {size}, "sha256": "{hash}"}}"#)
+        })
+        .collect();
+    let manifest = format!(
+        r#"{{"schema": 1, "name": "{name}", "version": "{version}", "kind": "guest", "architecture": "amd64",
+        "applbuild": {{"version": "0", "sha256": "00"}}, "agent_sha256": null, "lock_sha256": "00",
+        "source_date_epoch": 0, "medium_uuid": null, "packages": [], "files": [{}],
+        "root": {{"path": "root.squashfs", "format": "squashfs", "verity": {{"uuid": "u", "salt": "73616c74",
+            "root_hash": "{}", "hash_offset": 8192, "data_blocks": 2}}}},
+        "guest": {{"kernel": "vmlinuz", "initramfs": "initramfs.zst",
+            "kernel_arguments": "appliance.root=dev:DEVICE appliance.role=guest"}}}}"#,
+        listed.join(", "),
+        hex(&top)
+    );
+    files.insert("manifest.json".to_owned(), manifest.into_bytes());
+    files.insert("root.squashfs".to_owned(), root);
+    files
+}
+
+pub fn store(node: &Node, name: &str, version: &str) {
+    for (file, bytes) in files(name, version) {
+        node.file(&format!("{}/{name}-{version}/{file}", guest_image::STORE), &bytes);
+    }
+}
+
+/// A medium with one image, from which the node has booted.
+pub fn medium(node: &Node, name: &str, version: &str) {
+    let folder = |entries: Vec<(&str, Entry)>| Folder {
+        mode: 0o755,
+        entries: entries.into_iter().map(|(name, node)| (name.as_bytes().to_vec(), node)).collect(),
+    };
+    let files = files(name, version);
+    let files = files.iter().map(|(name, bytes)| (name.as_str(), Entry::File { mode: 0o644, bytes: bytes.clone() }));
+    let image = Entry::Folder(folder(files.collect()));
+    let guests = Entry::Folder(folder(vec![(name, image)]));
+    let ours = Entry::Folder(folder(vec![("guests", guests)]));
+    node.file("/dev/sr0", &iso_writer::write(&folder(vec![("appliance", ours)]), "MEDIUM").unwrap());
+    node.file("/run/appliance/boot.json", RECORD.as_bytes());
+}
+
+pub const RECORD: &str = r#"{"schema": 1, "image": {"name": "host", "version": "1"},
+    "root": {"source": "medium:2026", "device": "/dev/sr0", "offset": 0, "root_hash": null},
+    "config": {"device": "/dev/sda1", "file_system": "ext4", "uuid": null, "label": null, "node": "node1",
+        "generation": "r7", "others": []},
+    "refused": [], "etc": {"files": 0, "bytes": 0, "dropped": [], "global_links": []}, "var": "image",
+    "machine_id": "", "warnings": [], "steps": []}"#;
+
+fn newest(node: &Node) -> Result<(String, Vec<Broken>), String> {
+    chosen(node, None, &[])
+}
+
+fn chosen(node: &Node, version: Option<&str>, passed: &[&str]) -> Result<(String, Vec<Broken>), String> {
+    let passed: Vec<String> = passed.iter().map(|&version| version.to_owned()).collect();
+    let wish = Wish { name: "web", version, passed_over: &passed };
+    match choose(&node.world(), wish) {
+        Ok((sound, broken)) => Ok((sound.manifest.version, broken)),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+#[test]
+fn the_newest_of_medium_and_store_is_taken() {
+    let node = Node::new();
+    medium(&node, "web", "2026.11.2");
+    store(&node, "web", "2026.11.1-2");
+    assert_eq!(newest(&node).unwrap(), ("2026.11.2".to_owned(), Vec::new()));
+    store(&node, "web", "2026.11.10");
+    assert_eq!(newest(&node).unwrap().0, "2026.11.10");
+    assert_eq!(chosen(&node, None, &["2026.11.10"]).unwrap().0, "2026.11.2");
+    assert_eq!(chosen(&node, Some("2026.11.1-2"), &[]).unwrap().0, "2026.11.1-2");
+    let found = find(&node.world(), "web");
+    assert_eq!(found.images.len(), 3);
+    assert_eq!(found.images[1].place.to_string(), "/appliance/guests/web on the medium /dev/sr0");
+}
+
+#[test]
+fn another_images_folder_is_no_version_of_this_one() {
+    let node = Node::new();
+    store(&node, "web-big", "9");
+    store(&node, "web", "1");
+    assert_eq!(newest(&node).unwrap(), ("1".to_owned(), Vec::new()));
+}
+
+#[test]
+fn a_broken_newer_image_is_named_and_passed_over() {
+    let node = Node::new();
+    store(&node, "web", "1");
+    for (file, at, said) in [
+        ("vmlinuz", 0, "its vmlinuz has SHA-256 "),
+        ("initramfs.zst", 3, "its initramfs.zst has SHA-256 "),
+        ("root.squashfs", 12290, "its root.squashfs has verity root "),
+        ("root.squashfs", 8192, "the signature is"),
+        ("manifest.json", 0, "its manifest.json is not valid: "),
+    ] {
+        store(&node, "web", "2");
+        let path = node.at(&format!("{}/web-2/{file}", guest_image::STORE));
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[at] ^= 1;
+        std::fs::write(&path, bytes).unwrap();
+        let (version, broken) = newest(&node).unwrap();
+        assert_eq!((version.as_str(), broken.len()), ("1", 1), "{file}");
+        assert_eq!(broken[0].place, "/var/lib/appliance/images/web-2");
+        assert!(broken[0].reason.contains(said), "{}", broken[0].reason);
+        let error = chosen(&node, Some("2"), &[]).unwrap_err();
+        assert!(error.starts_with("no image web of version 2 is sound: /var/lib/appliance/images/web-2: "), "{error}");
+        assert!(error.contains(said) && !error.contains('\n'), "{error}");
+    }
+    std::fs::rename(
+        node.at(&format!("{}/web-1", guest_image::STORE)),
+        node.at(&format!("{}/web-3", guest_image::STORE)),
+    )
+    .unwrap();
+    let error = newest(&node).unwrap_err();
+    assert!(error.contains("its manifest is of version 1, expected a folder called web-1"), "{error}");
+}
+
+#[test]
+fn an_image_that_is_nowhere_is_refused_with_where_to_put_it() {
+    let node = Node::new();
+    assert_eq!(
+        newest(&node).unwrap_err(),
+        "no image web is on the medium or in the store; put it into /var/lib/appliance/images/web-VERSION or boot a \
+         medium that holds it"
+    );
+    medium(&node, "other", "1");
+    assert!(newest(&node).unwrap_err().starts_with("no image web is on the medium"));
+}

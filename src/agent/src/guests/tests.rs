@@ -1,0 +1,71 @@
+//! A made-up node for the tests of this part.
+
+use super::programs::{Output, Programs, Start};
+use super::world::World;
+use std::cell::RefCell;
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+use std::process::Child;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tempfile::TempDir;
+
+/// Programs that answer as they were told, and remember how they were called.
+#[derive(Default)]
+pub struct Told {
+    answers: RefCell<Vec<(String, Output)>>,
+    pub calls: RefCell<Vec<String>>,
+}
+
+impl Told {
+    /// To a call that begins with `call`; the last answer given counts.
+    pub fn answer(&self, call: &str, status: i32, stdout: &str) {
+        let output = Output { status, stdout: stdout.to_owned(), stderr: String::new() };
+        self.answers.borrow_mut().push((call.to_owned(), output));
+    }
+}
+
+impl Programs for Told {
+    fn run(&self, program: &str, arguments: &[&str]) -> io::Result<Output> {
+        let call = format!("{program} {}", arguments.join(" ")).trim().to_owned();
+        self.calls.borrow_mut().push(call.clone());
+        let answers = self.answers.borrow();
+        let answer = answers.iter().rev().find(|(begin, _)| call.starts_with(begin.as_str()));
+        answer.map(|(_, output)| output.clone()).ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn start(&self, start: &Start<'_>) -> io::Result<Child> {
+        Err(io::Error::other(format!("{} is not started in tests", start.program)))
+    }
+}
+
+pub struct Node {
+    folder: TempDir,
+    pub programs: Told,
+}
+
+const NOW: Duration = Duration::from_secs(1_793_500_000);
+
+fn now() -> SystemTime {
+    UNIX_EPOCH + NOW
+}
+
+impl Node {
+    pub fn new() -> Self {
+        Self { folder: TempDir::new().unwrap(), programs: Told::default() }
+    }
+
+    pub fn world(&self) -> World<'_> {
+        World { root: self.folder.path(), programs: &self.programs, clock: &now }
+    }
+
+    pub fn at(&self, path: &str) -> PathBuf {
+        self.folder.path().join(path.trim_start_matches('/'))
+    }
+
+    pub fn file(&self, path: &str, bytes: &[u8]) {
+        let path = self.at(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    }
+}
