@@ -2,11 +2,15 @@
 //! Xen or KVM, and its end.
 
 pub mod images;
+pub mod plan;
 pub mod programs;
+pub mod qemu_arguments;
 pub mod served;
 pub mod state;
+pub mod templates;
 pub mod version;
 pub mod world;
+pub mod xl_config;
 
 #[cfg(test)]
 pub(crate) mod tests;
