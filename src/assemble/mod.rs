@@ -32,8 +32,10 @@ use crate::embedded;
 use crate::packages::Lock;
 use crate::profile::Profile;
 use crate::progress::Progress;
+use crate::templates;
 use crate::tree::Tree;
 use appliance_contract::manifest::Manifest;
+use appliance_contract::marker::Role;
 use appliance_contract::medium;
 use place::Placer;
 use std::fs::{self, Permissions};
@@ -101,6 +103,21 @@ fn finish(tree: &mut Tree, profile: &Profile, manifest: &Manifest, epoch: i64) -
     normalise::name_image(tree, &profile.name, &manifest.version, epoch)?;
     edit::put_file(tree, medium::IN_IMAGE_COMMAND, embedded::COMMAND, 0o755, epoch)?;
     edit::put_file(tree, medium::IN_IMAGE_MANIFEST, serde_json::to_vec_pretty(manifest)?, 0o644, epoch)?;
+    if profile.kind == Role::Host {
+        guest_templates(tree, epoch)?;
+    }
     let lines: Vec<u8> = pruned.iter().flat_map(|path| [path.to_bytes().as_slice(), b"\n"].concat()).collect();
     edit::put_file(tree, medium::IN_IMAGE_PRUNED, lines, 0o644, epoch)
+}
+
+/// What a host renders its guests' domain configs and QEMU's arguments from, where a profile's files bring none.
+fn guest_templates(tree: &mut Tree, epoch: i64) -> Result<(), AssembleError> {
+    for name in ["xl.cfg.hbs", "qemu-args.hbs"] {
+        let place = format!("{}/templates/{name}", medium::IN_IMAGE);
+        if edit::find(tree, &place).is_none() {
+            let source = templates::source(None, name)?;
+            edit::put_file(tree, &place, source.into_bytes(), 0o644, epoch)?;
+        }
+    }
+    Ok(())
 }

@@ -1,6 +1,8 @@
 //! Guests on a booted host: which image each runs, its config, its start under
 //! Xen or KVM, and its end.
 
+pub mod disks;
+pub mod host_use;
 pub mod images;
 pub mod plan;
 pub mod programs;

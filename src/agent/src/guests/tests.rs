@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tempfile::TempDir;
 
 /// Programs that answer as they were told, and remember how they were called.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct Told {
     answers: RefCell<Vec<(String, Output)>>,
     pub calls: RefCell<Vec<String>>,
@@ -39,6 +39,7 @@ impl Programs for Told {
     }
 }
 
+#[derive(Debug)]
 pub struct Node {
     folder: TempDir,
     pub programs: Told,
