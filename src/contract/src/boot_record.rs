@@ -1,11 +1,13 @@
 //! `/run/appliance/boot.json`: what the agent found and did at this boot.
 
 use crate::Schema;
+use crate::marker::Role;
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BootRecord {
     pub schema: Schema,
+    pub role: Role,
     pub image: Image,
     pub root: Root,
     pub config: Option<Config>,

@@ -98,6 +98,7 @@ mod tests {
     fn record() -> BootRecord {
         BootRecord {
             schema: Schema::CURRENT,
+            role: appliance_contract::marker::Role::Host,
             image: Image { name: "host".into(), version: "1".into() },
             root: Root { source: "dev:vda".into(), device: "/dev/vda".into(), offset: 0, root_hash: None },
             config: None,

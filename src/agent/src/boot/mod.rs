@@ -212,6 +212,7 @@ pub fn boot(boot: &mut Boot<'_>) {
     let var = boot.insist("var", Shell::Image, |boot| var::mount(boot, &config), |_| {});
     let mut record = BootRecord {
         schema: Schema::CURRENT,
+        role: boot.args.role,
         image: root.image.clone(),
         root: root.record(&boot.args),
         config: Some(config.record()),

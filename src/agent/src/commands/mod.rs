@@ -62,6 +62,8 @@ pub enum CommandError {
     NoRecord { path: PathBuf, error: io::Error },
     #[error("the record of this boot, {path}, is not what this version writes: {error}")]
     BadRecord { path: PathBuf, error: serde_json::Error },
+    #[error("guest {name} is not started: {reason}")]
+    NotStarted { name: String, reason: String },
     #[error("writing the answer: {0}")]
     Write(#[from] io::Error),
 }
@@ -102,6 +104,10 @@ fn dispatch(arguments: &[&str], world: &World<'_>, out: &mut dyn Write) -> Resul
             status::run(world, json, out)
         }
         ["etc", "diff", options @ ..] => etc_diff::run(world, &diff_options(options)?, out),
+        // What the unit of a guest runs whose guest.toml the generator could not take.
+        ["guest", "refuse", name, reason] => {
+            Err(CommandError::NotStarted { name: (*name).to_owned(), reason: (*reason).to_owned() })
+        }
         ["etc", other, ..] => Err(usage(other, "diff", &["diff"])),
         ["etc"] => Err(usage("", "diff after etc", &[])),
         [other, ..] => Err(usage(other, "status, etc diff or help", &["status", "etc", "help"])),

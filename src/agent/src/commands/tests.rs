@@ -62,6 +62,7 @@ impl Node {
 
 const RECORD: &str = r#"{
   "schema": 1,
+  "role": "host",
   "image": { "name": "host", "version": "2026.11.1" },
   "root": { "source": "medium:2026-11-01-00-00-00-00", "device": "/dev/sr0", "offset": 4096, "root_hash": "HASH" },
   "config": { "device": "/dev/vda1", "file_system": "ext4", "uuid": "12ab", "label": null, "node": "web1",
@@ -234,4 +235,14 @@ fn slips_get_the_nearest_word() {
         let (code, out, _) = node.run(arguments);
         assert!(code == FINE && out.contains("appliance status [--json]"));
     }
+}
+
+#[test]
+fn a_refused_guest_fails_in_one_line() {
+    let node = Node::new();
+    let world = World { root: node.folder.path(), mapped_status: &|_| Ok(String::new()) };
+    let mut errors = Vec::new();
+    let arguments = ["guest", "refuse", "web", "line 1: no"].map(str::to_owned);
+    assert_eq!(run(&arguments, &world, &mut Vec::new(), &mut errors), TROUBLE);
+    assert_eq!(String::from_utf8(errors).unwrap(), "appliance: guest web is not started: line 1: no\n");
 }

@@ -1,0 +1,78 @@
+//! The systemd generator `appliance-guests`: `domUs/*/guest.toml` → units. It only
+//! writes units; what needs the running system is checked as each unit starts.
+
+mod escape;
+mod units;
+
+#[cfg(test)]
+mod tests;
+
+pub use units::{Booted, Content, UnitFile, plan};
+
+use crate::guest_files;
+use appliance_contract::boot_record::BootRecord;
+use appliance_contract::marker::Role;
+use appliance_contract::{guest, medium};
+use std::fs;
+use std::io;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+/// The program's name among the generators.
+pub const PROGRAM: &str = "appliance-guests";
+
+#[derive(Debug, thiserror::Error)]
+pub enum GeneratorError {
+    #[error("found {found} arguments, expected three folders, as systemd gives its generators")]
+    Arguments { found: usize },
+    #[error("reading {path}: {error}; no guest is started")]
+    Record { path: PathBuf, error: io::Error },
+    #[error("reading {path}: {error}; no guest is started")]
+    BadRecord { path: PathBuf, error: serde_json::Error },
+    #[error("reading {path}: {error}; no guest is started")]
+    Guests { path: PathBuf, error: io::Error },
+    #[error("writing {path}: {error}")]
+    Write { path: PathBuf, error: io::Error },
+}
+
+/// Does the generator's work for the machine whose root is `root`; gives what went
+/// wrong, none of which keeps the rest from being done.
+pub fn run(root: &Path, arguments: &[PathBuf]) -> Vec<GeneratorError> {
+    let [folder, _early, _late] = arguments else {
+        return vec![GeneratorError::Arguments { found: arguments.len() }];
+    };
+    match find(root) {
+        Ok(files) => files.iter().filter_map(|file| write(folder, file).err()).collect(),
+        Err(error) => vec![error],
+    }
+}
+
+fn find(root: &Path) -> Result<Vec<UnitFile>, GeneratorError> {
+    let at = |path: &str| root.join(path.trim_start_matches('/'));
+    let path = at(medium::BOOT_RECORD);
+    let text = match fs::read(&path) {
+        // Booted by another agent, or by none.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        text => text.map_err(|error| GeneratorError::Record { path: path.clone(), error })?,
+    };
+    let record: BootRecord =
+        serde_json::from_slice(&text).map_err(|error| GeneratorError::BadRecord { path, error })?;
+    if record.role != Role::Host {
+        return Ok(Vec::new());
+    }
+    let path = at(guest::DIRECTORY);
+    let folders = guest_files::read(&path).map_err(|error| GeneratorError::Guests { path, error })?;
+    // A node's guests other than dom0 see "xen" there, too, but are no hosts.
+    let xen = fs::read_to_string(at("/sys/hypervisor/type")).is_ok_and(|text| text.trim() == "xen");
+    Ok(plan(&guest_files::judge(&folders), if xen { Booted::Xen } else { Booted::Linux }))
+}
+
+fn write(folder: &Path, file: &UnitFile) -> Result<(), GeneratorError> {
+    let path = folder.join(&file.path);
+    let parent = path.parent().unwrap_or(folder);
+    let written = fs::create_dir_all(parent).and_then(|()| match &file.content {
+        Content::Text(text) => fs::write(&path, text),
+        Content::Link(target) => symlink(target, &path),
+    });
+    written.map_err(|error| GeneratorError::Write { path, error })
+}

@@ -1,0 +1,128 @@
+//! Guests → unit files. The template unit in the image holds what is the same
+//! for all; a drop-in each says the rest.
+
+use super::escape;
+use crate::guest_files::{Guest, Judged};
+use appliance_contract::guest::{Accel, GuestConfig, Hypervisor, ManagedBy, Mode};
+use std::os::unix::ffi::OsStrExt;
+
+const TEMPLATE: &str = "/usr/lib/systemd/system/appliance-guest@.service";
+const COMMAND: &str = "/usr/bin/appliance";
+const TARGET: &str = "appliance-guests.target";
+/// What the runtime needs, beyond the guest's own bound, to force a guest and clean up.
+const AFTER_STOP_TIMEOUT: u32 = 30;
+/// A reason quotes what it found, which may be as long as the file.
+const LONGEST_REASON: usize = 500;
+
+/// A file to make below the generator's folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnitFile {
+    pub path: String,
+    pub content: Content,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    Text(String),
+    /// A symlink to this path.
+    Link(&'static str),
+}
+
+/// What the host booted with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Booted {
+    Xen,
+    /// Plain Linux: KVM where the processor can.
+    Linux,
+}
+
+/// The units of all guests, in the order given.
+pub fn plan(judged: &[Judged], booted: Booted) -> Vec<UnitFile> {
+    let mut files = Vec::new();
+    for one in judged {
+        let unit = format!("appliance-guest@{}.service", escape::instance(one.folder.as_bytes()));
+        let (text, started) = match &one.outcome {
+            Ok(guest) => {
+                let config = &guest.config;
+                (drop_in(guest, booted), config.autostart && config.managed_by == ManagedBy::Systemd)
+            }
+            // Always started, so that the boot's list of failed units shows it.
+            Err(reason) => (refusal(&one.folder.to_string_lossy(), reason), true),
+        };
+        files.push(UnitFile { path: format!("{unit}.d/50-guest.conf"), content: Content::Text(text) });
+        if started {
+            files.push(UnitFile { path: format!("{TARGET}.wants/{unit}"), content: Content::Link(TEMPLATE) });
+        }
+    }
+    files
+}
+
+fn drop_in(guest: &Guest, booted: Booted) -> String {
+    let Guest { name, config } = guest;
+    let description = format!("Guest {name}: {}, {}", config.image, config.memory);
+    let mut unit = vec!["[Unit]".to_owned(), format!("Description={}", escape::text(&description))];
+    unit.extend(config.after.iter().map(|other| format!("After=appliance-guest@{other}.service")));
+    let mut service = vec!["[Service]".to_owned()];
+    match config.mode {
+        _ if config.managed_by == ManagedBy::Cluster => {
+            service.extend(["Type=exec", "Restart=no"].map(str::to_owned));
+        }
+        Mode::Respawn => {
+            // After 5 failures in 10 minutes it rests.
+            unit.extend(["StartLimitIntervalSec=600", "StartLimitBurst=5"].map(str::to_owned));
+            unit.push("OnFailure=appliance-guest-rests@%i.service".to_owned());
+            // 1, 2, 5, 12, 26 and then always 60 s.
+            let restart = ["Restart=always", "RestartSec=1", "RestartSteps=5", "RestartMaxDelaySec=60"];
+            service.push("Type=exec".to_owned());
+            service.extend(restart.map(str::to_owned));
+        }
+        // One that has finished counts as active, so that nothing starts it again.
+        Mode::Once => service.extend(["Type=exec", "Restart=no", "RemainAfterExit=yes"].map(str::to_owned)),
+        Mode::Wait => {
+            service.extend(["Type=notify", "Restart=no", "RemainAfterExit=yes"].map(str::to_owned));
+            // Room for one that was upgraded, is not ready, and starts again with the version before.
+            let start = 2 * config.ready_timeout.get() + config.stop_timeout.get() + AFTER_STOP_TIMEOUT;
+            service.push(format!("TimeoutStartSec={start}"));
+        }
+    }
+    service.push(format!("TimeoutStopSec={}", config.stop_timeout.get() + AFTER_STOP_TIMEOUT));
+    service.extend(limits(config, booted));
+    format!("{}\n\n{}\n", unit.join("\n"), service.join("\n"))
+}
+
+/// What the unit's processes may take of the host. Under Xen the guest's memory
+/// and processors are not the host's; under KVM they are QEMU's.
+fn limits(config: &GuestConfig, booted: Booted) -> Vec<String> {
+    let xen = match config.hypervisor {
+        Hypervisor::Auto => booted == Booted::Xen,
+        Hypervisor::Xen => true,
+        Hypervisor::Kvm => false,
+    };
+    if xen {
+        return vec!["MemoryMax=256M".to_owned(), "TasksMax=64".to_owned()];
+    }
+    let memory = config.memory.mebibytes();
+    // Page tables and devices; translated code, of which QEMU keeps up to 1 GiB.
+    let translated = if config.accel == Accel::Tcg { 1024 } else { 0 };
+    let processors = u32::from(config.vcpus.get());
+    vec![
+        format!("MemoryMax={}M", memory + memory / 8 + 256 + translated),
+        // QEMU has up to 64 threads for input and output.
+        format!("TasksMax={}", processors + 128),
+        format!("CPUQuota={}%", (processors + 1) * 100),
+    ]
+}
+
+/// A unit that does nothing but fail with the reason.
+fn refusal(folder: &str, reason: &str) -> String {
+    let mut reason = reason.to_owned();
+    if let Some((end, _)) = reason.char_indices().nth(LONGEST_REASON) {
+        reason.truncate(end);
+        reason.push('…');
+    }
+    let command = ["guest", "refuse", folder, &reason].map(escape::word).join(" ");
+    format!(
+        "[Unit]\nDescription={}\n\n[Service]\nType=oneshot\nRestart=no\nExecStart=\nExecStart={COMMAND} {command}\n",
+        escape::text(&format!("Guest {folder}, which is not started"))
+    )
+}
