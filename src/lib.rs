@@ -13,5 +13,6 @@ pub mod profile;
 pub mod progress;
 pub mod qemu;
 pub mod sandbox;
+pub mod store;
 pub mod templates;
 pub mod tree;

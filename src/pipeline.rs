@@ -32,6 +32,9 @@ pub struct Built {
     pub packages: usize,
     pub root_size: Option<u64>,
     pub initramfs_size: Option<u64>,
+    /// Bytes of the root's content, and how many of them had been compressed by an earlier build.
+    pub content: u64,
+    pub reused: u64,
 }
 
 /// Makes the image that `order` asks for. To be called in the user namespace

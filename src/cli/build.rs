@@ -144,19 +144,29 @@ fn report(common: &Common, built: &Built, stages: &[Ended], time: Duration) {
         let fields = json!({
             "image": built.path, "version": built.version, "size": built.size, "sha256": hex::encode(built.sha256),
             "was-there": built.was_there, "packages": built.packages, "root-size": built.root_size,
-            "initramfs-size": built.initramfs_size, "seconds": time.as_secs_f64(), "stages": stages,
+            "initramfs-size": built.initramfs_size, "content": built.content, "reused": built.reused,
+            "seconds": time.as_secs_f64(), "stages": stages,
         });
         output::event("image", fields);
         return;
     }
     let path = built.path.display();
     output::text(format_args!(
-        "{path}{}\n  {} ({} bytes), {} packages, in {:.1} s\n  SHA-256 {}\n",
+        "{path}{}\n  {} ({} bytes), {} packages, in {:.1} s\n  SHA-256 {}\n{}",
         if built.was_there { ": was there already, byte for byte" } else { "" },
         HumanBytes(built.size),
         built.size,
         built.packages,
         time.as_secs_f64(),
         hex::encode(built.sha256),
+        reused(built),
     ));
+}
+
+/// What earlier builds saved this one.
+fn reused(built: &Built) -> String {
+    if built.reused == 0 {
+        return String::new();
+    }
+    format!("  {} of the root's {} were compressed before\n", HumanBytes(built.reused), HumanBytes(built.content))
 }

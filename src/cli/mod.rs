@@ -3,6 +3,7 @@
 
 mod boot;
 mod build;
+mod cache;
 mod completions;
 mod config;
 mod failure;
@@ -67,6 +68,8 @@ enum Command {
     Config(config::Command),
     /// Lay out a fleet: the folder that holds every node's config
     Init(init::Arguments),
+    /// Show what is kept between builds, or remove some of it
+    Cache(cache::Arguments),
     /// Print the completions for a shell
     Completions(completions::Arguments),
     /// Write the manual pages into a folder
@@ -85,6 +88,7 @@ pub fn run() -> ExitCode {
         Command::Test(arguments) => test::run(&cli.common, &arguments),
         Command::Config(command) => config::run(&cli.common, command),
         Command::Init(arguments) => init::run(&cli.common, &arguments),
+        Command::Cache(arguments) => cache::run(&cli.common, arguments),
         Command::Completions(arguments) => completions::run(&arguments),
         Command::Man(arguments) => man::run(&arguments),
     };

@@ -270,7 +270,7 @@ fn node(path: &TreePath, kind: &Kind) -> Result<Node, IsoError> {
 
 /// hadris-iso reads whole host files as it writes; a part of one has to be held.
 fn file_content(path: &TreePath, content: &Content) -> Result<hadris_fs::Content, IsoError> {
-    if let Content::Host { path: host, offset: 0, length } = content {
+    if let Content::Host { path: host, offset: 0, length, .. } = content {
         let whole = hadris_fs::host::file(host.as_path()).map_err(|source| IsoError::Volume { source })?;
         if whole.len() == *length {
             return Ok(whole);

@@ -61,6 +61,8 @@ impl Packed {
             packages: resolved.lock.packages.len(),
             root_size: Some(root.size),
             initramfs_size: Some(initramfs_size),
+            content: root.content,
+            reused: root.reused,
         })
     }
 }

@@ -47,6 +47,8 @@ impl Packed {
             packages: resolved.lock.packages.len(),
             root_size: self.root.as_ref().map(|root| root.size),
             initramfs_size: medium.initramfs_size,
+            content: self.root.as_ref().map_or(0, |root| root.content),
+            reused: self.root.as_ref().map_or(0, |root| root.reused),
         })
     }
 }

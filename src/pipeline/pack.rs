@@ -1,10 +1,11 @@
 //! From the tree to the root file system.
 
 use super::{Assembled, BuildError};
-use crate::format::squashfs::{self, Options};
+use crate::format::squashfs::{self, BlockKeeper, Forgetful, Options};
 use crate::format::verity::{self, VerityOptions};
 use crate::profile::RootFormat;
 use crate::progress::Progress;
+use crate::store::BlockStore;
 use crate::tree::{Kind, Node, Tree, TreeError, TreePath};
 use appliance_contract::manifest::Verity;
 use appliance_contract::medium;
@@ -33,6 +34,9 @@ pub(super) struct PackedRoot {
     /// With the hash tree.
     pub size: u64,
     pub verity: Verity,
+    /// Bytes before compression, and how many of them had been compressed before.
+    pub content: u64,
+    pub reused: u64,
 }
 
 impl Assembled {
@@ -61,7 +65,18 @@ impl Assembled {
         let mut file =
             OpenOptions::new().read(true).write(true).create_new(true).open(&path).map_err(failed("making"))?;
         let mut out = BufWriter::with_capacity(1 << 20, &file);
-        squashfs::write(&self.on_root()?, &options, &mut out, progress)?;
+        // Without a store it takes longer, and that is all.
+        let store = BlockStore::open(self.resolved.order.cache.folder())
+            .map_err(|error| progress.warn(&error.to_string()))
+            .ok();
+        let keeper: &dyn BlockKeeper = match &store {
+            Some(store) => store,
+            None => &Forgetful,
+        };
+        let summary = squashfs::write(&self.on_root()?, &options, keeper, &mut out, progress)?;
+        if let Some(error) = store.as_ref().and_then(BlockStore::finish) {
+            progress.warn(&error.to_string());
+        }
         out.flush().map_err(failed("writing"))?;
         drop(out);
         progress.item("verity");
@@ -75,7 +90,7 @@ impl Assembled {
             hash_offset: made.hash_offset,
             data_blocks: made.data_blocks,
         };
-        Ok(PackedRoot { file: path, size, verity })
+        Ok(PackedRoot { file: path, size, verity, content: summary.content, reused: summary.reused })
     }
 
     /// The tree without what the medium carries itself. It is listed with what

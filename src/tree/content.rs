@@ -1,5 +1,7 @@
+use super::Fingerprint;
 use std::fs::File;
 use std::io::{self, Cursor, Read, Seek, SeekFrom};
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -12,12 +14,14 @@ pub enum Content {
         path: Arc<PathBuf>,
         offset: u64,
         length: u64,
+        /// Known where the content was read before, and cannot have changed since.
+        fingerprint: Option<Arc<Fingerprint>>,
     },
 }
 
 impl Content {
     pub fn host(path: PathBuf, length: u64) -> Self {
-        Self::Host { path: Arc::new(path), offset: 0, length }
+        Self::Host { path: Arc::new(path), offset: 0, length, fingerprint: None }
     }
 
     pub fn len(&self) -> u64 {
@@ -35,7 +39,7 @@ impl Content {
     pub fn open(&self) -> io::Result<Box<dyn Read + Send>> {
         match self {
             Self::Bytes(bytes) => Ok(Box::new(Cursor::new(Arc::clone(bytes)))),
-            Self::Host { path, offset, length } => {
+            Self::Host { path, offset, length, .. } => {
                 let mut file = File::open(path.as_path())?;
                 if *offset > 0 {
                     file.seek(SeekFrom::Start(*offset))?;
@@ -45,12 +49,37 @@ impl Content {
         }
     }
 
+    /// Puts `length` bytes from `start` behind those in `out`.
+    pub fn read_at(&self, start: u64, length: usize, out: &mut Vec<u8>) -> io::Result<()> {
+        match self {
+            Self::Bytes(bytes) => {
+                let start = usize::try_from(start).unwrap_or(usize::MAX);
+                let part = bytes.get(start..).and_then(|rest| rest.get(..length));
+                out.extend_from_slice(part.ok_or(io::ErrorKind::UnexpectedEof)?);
+                Ok(())
+            }
+            Self::Host { path, offset, .. } => {
+                let before = out.len();
+                out.resize(before + length, 0);
+                File::open(path.as_path())?.read_exact_at(&mut out[before..], offset + start)
+            }
+        }
+    }
+
+    /// What the content is known by: read now, unless that is known.
+    pub fn fingerprint(&self) -> io::Result<Arc<Fingerprint>> {
+        match self {
+            Self::Host { fingerprint: Some(known), .. } => Ok(Arc::clone(known)),
+            _ => Ok(Arc::new(Fingerprint::of(self.open()?)?)),
+        }
+    }
+
     /// How many bytes there are by now: not [`Content::len`] where the host's
     /// file has shrunk or, when it is taken whole, grown.
     pub fn current_len(&self) -> io::Result<u64> {
         match self {
             Self::Bytes(bytes) => Ok(bytes.len() as u64),
-            Self::Host { path, offset, length } => {
+            Self::Host { path, offset, length, .. } => {
                 let found = std::fs::metadata(path.as_path())?.len();
                 Ok(if *offset == 0 { found } else { found.saturating_sub(*offset).min(*length) })
             }

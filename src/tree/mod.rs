@@ -2,6 +2,7 @@
 //! Knows no format and imports no sibling.
 
 mod content;
+pub mod fingerprint;
 mod host;
 mod metadata;
 mod node;
@@ -10,6 +11,7 @@ mod path;
 mod tests;
 
 pub use content::Content;
+pub use fingerprint::Fingerprint;
 pub use metadata::Metadata;
 pub use node::{Kind, Node, NodeId};
 pub use path::{PathError, TreePath};

@@ -128,7 +128,7 @@ fn content_tells_that_the_host_s_file_changed() {
     let host = folder.path().join("file");
     fs::write(&host, b"0123456789").expect("writing");
     let whole = Content::host(host.clone(), 10);
-    let part = Content::Host { path: std::sync::Arc::new(host.clone()), offset: 4, length: 3 };
+    let part = Content::Host { path: std::sync::Arc::new(host.clone()), offset: 4, length: 3, fingerprint: None };
     assert_eq!(part.read().expect("reading"), b"456");
     assert_eq!((whole.current_len().expect("asking"), part.current_len().expect("asking")), (10, 3));
     fs::write(&host, b"01234").expect("writing");

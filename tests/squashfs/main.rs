@@ -2,5 +2,6 @@
 
 mod bounds;
 mod judge;
+mod kept;
 mod random_trees;
 mod refusals;

@@ -1,17 +1,18 @@
-//! Data and fragment blocks: read by one thread, compressed by several, written
-//! by the caller's, in the order in which they were read.
+//! Data and fragment blocks: taken from those that were kept, or read and
+//! compressed, by several threads; written by the caller's, in the plan's order.
 
+use super::blocks::{BlockKeeper, Kept};
 use super::compressor::{Compressor, Purpose};
 use super::fragment::{FragmentEntry, FragmentPlace};
-use super::queue::{Buffer, Load, Packed, Queue, work};
-use super::reader::{Halt, Layouts, Reader};
-use super::survey::Survey;
+use super::plan::{Job, Load, Plan};
 use super::{Options, SquashfsError};
 use crate::progress::Progress;
+use crate::tree::fingerprint::{CHUNK, hash};
 use crate::tree::{NodeId, Tree};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::sync::Mutex;
 
 /// Set in the size of a block that is stored as it is.
 const STORED: u32 = 1 << 24;
@@ -41,6 +42,8 @@ pub(super) struct Data {
     pub end: u64,
     /// Files that are stored as another.
     pub duplicates: u64,
+    /// Bytes, before compression, of blocks that were kept from another image.
+    pub reused: u64,
 }
 
 impl Data {
@@ -53,55 +56,133 @@ impl Data {
     }
 }
 
+/// A block's bytes, before and after compression.
+#[derive(Debug, Default)]
+struct Buffer {
+    plain: Vec<u8>,
+    packed: Vec<u8>,
+}
+
+/// A block that is ready to be written.
+#[derive(Debug)]
+struct Made {
+    turn: usize,
+    buffer: Buffer,
+    kept: Kept,
+    /// It was kept from another image.
+    reused: bool,
+}
+
 /// Writes the content of all files to `out`, which stands at `start` of the image.
 pub(super) fn pack(
     tree: &Tree,
-    survey: &Survey,
     options: &Options,
+    keeper: &dyn BlockKeeper,
     start: u64,
     out: &mut impl Write,
     progress: &dyn Progress,
 ) -> Result<Data, SquashfsError> {
+    let plan = Plan::new(tree, options, progress)?;
+    progress.advance(plan.left_out);
     let most = (MEMORY / (BLOCKS_PER_WORKER * options.block_size as usize)).max(1);
     let workers = options.threads.get().min(most);
     let compressors = (0..workers)
         .map(|_| Compressor::new(options.compression, Purpose::Data(options.block_size)))
         .collect::<Result<Vec<_>, _>>()?;
-    let buffers = 2 * workers + Reader::BUFFERS;
+    let buffers = 2 * workers + 1;
     let (free_in, free) = bounded(buffers);
     for _ in 0..buffers {
         // There is room for all of them.
         let _ = free_in.send(Buffer::default());
     }
-    let (jobs_in, jobs) = bounded(buffers);
-    let (results_in, results) = bounded(buffers);
-    let reader = Reader::new(tree, &survey.sizes, options.block_size, Queue::new(free, jobs_in), progress);
+    let (made_in, made) = bounded(buffers);
+    let turns = Turns { free, next: Mutex::new(0) };
     let mut writer = Writer {
         out,
         position: start,
         files: vec![StoredFile::default(); tree.node_count()],
         fragments: Vec::new(),
+        reused: 0,
         progress,
     };
     std::thread::scope(|scope| {
-        let reading = scope.spawn(move || reader.run());
         for compressor in compressors {
-            let (jobs, results) = (jobs.clone(), results_in.clone());
-            scope.spawn(move || work(compressor, &jobs, &results));
+            let (plan, turns, made) = (&plan, &turns, made_in.clone());
+            scope.spawn(move || Maker { plan, keeper, compressor }.run(turns, &made));
         }
-        drop((jobs, results_in));
+        drop(made_in);
         // It drops its ends of the channels when it fails, and so stops the others.
-        let written = writer.run(results, free_in);
-        let read = reading.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        match (read, written) {
-            (Err(Halt::Failed(error)), _) | (_, Err(error)) => Err(error),
-            // Nothing stops the reader but the writer's failure.
-            (Err(Halt::Stopped), Ok(())) => Ok(None),
-            (Ok(layouts), Ok(())) => Ok(Some(layouts)),
+        writer.run(&plan, made, free_in)
+    })?;
+    Ok(writer.finish(&plan))
+}
+
+/// Who makes which block: a turn is taken with a buffer in hand, so that the
+/// block whose turn it is to be written always has one.
+struct Turns {
+    free: Receiver<Buffer>,
+    next: Mutex<usize>,
+}
+
+impl Turns {
+    fn take(&self) -> Option<(Buffer, usize)> {
+        let buffer = self.free.recv().ok()?;
+        let mut next = self.next.lock().ok()?;
+        let turn = *next;
+        *next += 1;
+        Some((buffer, turn))
+    }
+}
+
+struct Maker<'p, 'a> {
+    plan: &'p Plan<'a>,
+    keeper: &'p dyn BlockKeeper,
+    compressor: Compressor,
+}
+
+impl Maker<'_, '_> {
+    fn run(mut self, turns: &Turns, made: &Sender<Result<Made, SquashfsError>>) {
+        while let Some((buffer, turn)) = turns.take() {
+            let Some(job) = self.plan.jobs.get(turn) else { return };
+            if made.send(self.make(job, buffer, turn)).is_err() {
+                return;
+            }
         }
-    })?
-    .map(|layouts| writer.finish(layouts))
-    .ok_or_else(|| SquashfsError::Compress { length: 0, message: "a compressor ended early".to_owned() })
+    }
+
+    fn make(&mut self, job: &Job, mut buffer: Buffer, turn: usize) -> Result<Made, SquashfsError> {
+        buffer.packed.clear();
+        let kept = self.keeper.get(&job.key, &mut buffer.packed);
+        if kept != Some(Kept::Packed) {
+            self.read(job, &mut buffer.plain)?;
+        }
+        if let Some(kept) = kept {
+            return Ok(Made { turn, buffer, kept, reused: true });
+        }
+        let smaller = self.compressor.compress(&buffer.plain, &mut buffer.packed)?;
+        self.keeper.put(&job.key, smaller.then_some(&buffer.packed));
+        let kept = if smaller { Kept::Packed } else { Kept::Plain };
+        Ok(Made { turn, buffer, kept, reused: false })
+    }
+
+    /// Reads a block's pieces; they must be what they were when they were hashed.
+    fn read(&self, job: &Job, plain: &mut Vec<u8>) -> Result<(), SquashfsError> {
+        plain.clear();
+        for piece in &job.pieces {
+            let file = &self.plan.files[piece.file];
+            let before = plain.len();
+            file.content
+                .read_at(piece.start, piece.length, plain)
+                .map_err(|source| SquashfsError::Read { path: file.path.clone(), source })?;
+            let same =
+                plain[before..].chunks(CHUNK).zip(file.chunks(piece)).all(|(chunk, known)| hash(chunk) == *known);
+            if !same {
+                let (path, length) = (file.path.clone(), file.fingerprint.length);
+                return Err(SquashfsError::Changed { path, length });
+            }
+        }
+        Ok(())
+    }
 }
 
 struct Writer<'a, W> {
@@ -109,6 +190,7 @@ struct Writer<'a, W> {
     position: u64,
     files: Vec<StoredFile>,
     fragments: Vec<FragmentEntry>,
+    reused: u64,
     progress: &'a dyn Progress,
 }
 
@@ -116,33 +198,40 @@ impl<W: Write> Writer<'_, W> {
     /// Writes blocks in their turn, and gives their buffers back.
     fn run(
         &mut self,
-        results: Receiver<Result<Packed, SquashfsError>>,
+        plan: &Plan<'_>,
+        made: Receiver<Result<Made, SquashfsError>>,
         free: Sender<Buffer>,
     ) -> Result<(), SquashfsError> {
         let mut early = BTreeMap::new();
         let mut turn = 0;
-        for packed in results {
-            let packed = packed?;
-            early.insert(packed.job.turn, packed);
-            while let Some(packed) = early.remove(&turn) {
-                self.write(&packed)?;
+        while turn < plan.jobs.len() {
+            let Ok(block) = made.recv() else {
+                let message = "a compressor ended early".to_owned();
+                return Err(SquashfsError::Compress { length: 0, message });
+            };
+            let block = block?;
+            early.insert(block.turn, block);
+            while let Some(block) = early.remove(&turn) {
+                self.write(&plan.jobs[turn], &block)?;
                 turn += 1;
-                // The reader may have ended and need none.
-                let _ = free.send(packed.job.buffer);
+                // The makers may have ended and need none.
+                let _ = free.send(block.buffer);
             }
         }
         Ok(())
     }
 
-    fn write(&mut self, packed: &Packed) -> Result<(), SquashfsError> {
-        let Buffer { plain, packed: bytes } = &packed.job.buffer;
-        let (bytes, mark) = if packed.smaller { (bytes, 0) } else { (plain, STORED) };
+    fn write(&mut self, job: &Job, block: &Made) -> Result<(), SquashfsError> {
+        let (bytes, mark) = match block.kept {
+            Kept::Packed => (&block.buffer.packed, 0),
+            Kept::Plain => (&block.buffer.plain, STORED),
+        };
         self.out.write_all(bytes)?;
         // A block is at most 1 MiB.
         let size = bytes.len() as u32 | mark;
         let start = self.position;
         self.position += bytes.len() as u64;
-        match packed.job.load {
+        match job.load {
             Load::Data { file, number } => {
                 let file = &mut self.files[file.index()];
                 // No block lies where the superblock does.
@@ -160,13 +249,17 @@ impl<W: Write> Writer<'_, W> {
                 self.fragments[index] = FragmentEntry { start, size };
             }
         }
-        self.progress.advance(plain.len() as u64);
+        let length: usize = job.pieces.iter().map(|piece| piece.length).sum();
+        if block.reused {
+            self.reused += length as u64;
+        }
+        self.progress.advance(length as u64);
         Ok(())
     }
 
-    fn finish(mut self, layouts: Layouts) -> Data {
+    fn finish(mut self, plan: &Plan<'_>) -> Data {
         let mut duplicates = 0;
-        for (file, layout) in self.files.iter_mut().zip(&layouts.files) {
+        for (file, layout) in self.files.iter_mut().zip(&plan.layouts) {
             let Some(layout) = layout else { continue };
             file.sparse = layout.sparse;
             file.fragment = layout.fragment;
@@ -175,6 +268,7 @@ impl<W: Write> Writer<'_, W> {
             file.blocks.resize(layout.blocks, 0);
             duplicates += u64::from(layout.twin.is_some());
         }
-        Data { files: self.files, fragments: self.fragments, end: self.position, duplicates }
+        let Self { files, fragments, position, reused, .. } = self;
+        Data { files, fragments, end: position, duplicates, reused }
     }
 }

@@ -4,6 +4,7 @@
 //! blocks, inode table, directory table, fragment table, export table, id
 //! table, xattr table. Linux checks that each table ends where the next begins.
 
+mod blocks;
 mod compressor;
 mod data;
 mod directory;
@@ -13,14 +14,13 @@ mod ids;
 mod inode;
 mod metadata;
 mod nodes;
-mod queue;
-mod reader;
+mod plan;
 mod superblock;
 mod survey;
 mod table;
-mod twins;
 mod xattr;
 
+pub use blocks::{BlockKeeper, BlockKey, Forgetful, Kept};
 pub use compressor::Compression;
 pub use error::SquashfsError;
 
@@ -63,12 +63,16 @@ pub struct Summary {
     /// Files that share the stored content of another.
     pub duplicates: u64,
     pub fragments: u32,
+    /// Bytes of content that did not have to be compressed: their blocks were kept.
+    pub reused: u64,
 }
 
-/// Writes `tree` as a squashfs image to `out`, from its start.
+/// Writes `tree` as a squashfs image to `out`, from its start. What `keeper`
+/// has shows in the time it takes, and not in the image.
 pub fn write(
     tree: &Tree,
     options: &Options,
+    keeper: &dyn BlockKeeper,
     out: &mut (impl Write + Seek),
     progress: &dyn Progress,
 ) -> Result<Summary, SquashfsError> {
@@ -85,7 +89,7 @@ pub fn write(
     head.extend(compressor_options.iter().flatten());
     out.seek(SeekFrom::Start(0))?;
     out.write_all(&head)?;
-    let data = data::pack(tree, &survey, options, head.len() as u64, out, progress)?;
+    let data = data::pack(tree, options, keeper, head.len() as u64, out, progress)?;
 
     let metadata = || Compressor::new(options.compression, Purpose::Metadata);
     let mut nodes =
@@ -141,5 +145,6 @@ pub fn write(
         content: survey.bytes,
         duplicates: data.duplicates,
         fragments: superblock.fragments,
+        reused: data.reused,
     })
 }

@@ -6,7 +6,6 @@ use super::inode::device_number;
 use super::xattr::Xattrs;
 use super::{Compression, SquashfsError};
 use crate::tree::{Kind, NodeId, Tree, TreePath};
-use std::collections::HashMap;
 
 #[derive(Debug)]
 pub(super) struct Survey {
@@ -19,8 +18,6 @@ pub(super) struct Survey {
     pub inodes: u32,
     /// Content of all files, each node's once.
     pub bytes: u64,
-    /// How many files are of a size.
-    pub sizes: HashMap<u64, u32>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -50,7 +47,6 @@ impl Survey {
             directories: directories(tree),
             inodes: 0,
             bytes: 0,
-            sizes: HashMap::new(),
         };
         for (path, id) in tree.walk() {
             let facts = &mut survey.facts[id.index()];
@@ -79,10 +75,7 @@ impl Survey {
         facts.time = u32::try_from(metadata.mtime)
             .map_err(|_| SquashfsError::Time { path: path.clone(), found: metadata.mtime })?;
         match &node.kind {
-            Kind::File(content) => {
-                self.bytes += content.len();
-                *self.sizes.entry(content.len()).or_default() += 1;
-            }
+            Kind::File(content) => self.bytes += content.len(),
             Kind::Symlink(target) if target.is_empty() || target.len() > LONGEST_TARGET => {
                 return Err(SquashfsError::Symlink { path: path.clone(), length: target.len() });
             }

@@ -117,6 +117,6 @@ impl Spill {
         }
         let offset = self.length;
         self.length += length;
-        Ok(Content::Host { path: Arc::clone(&self.path), offset, length })
+        Ok(Content::Host { path: Arc::clone(&self.path), offset, length, fingerprint: None })
     }
 }

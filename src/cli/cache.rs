@@ -1,0 +1,94 @@
+use super::failure::Failure;
+use super::{Common, output};
+use applbuild::packages::cache;
+use applbuild::sandbox;
+use applbuild::store::{self, Room};
+use indicatif::HumanBytes;
+use serde_json::json;
+use std::path::PathBuf;
+
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// The cache's folder [default: ~/.cache/applbuild]
+    #[arg(long, value_name = "DIR", env = "APPLBUILD_CACHE", global = true)]
+    cache: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Remove what was used least recently
+    Prune {
+        /// How much may stay: bytes, or with K, M, G or T (of 1024)
+        #[arg(long, value_name = "SIZE", value_parser = size)]
+        max: u64,
+    },
+}
+
+pub fn run(common: &Common, arguments: Arguments) -> Result<(), Failure> {
+    let Some(cache) = arguments.cache.or_else(cache::default_folder) else {
+        return Err(Failure::usage("HOME is not set, so pass --cache DIR".to_owned()));
+    };
+    match arguments.command {
+        None => {
+            let entries = store::usage(&cache).map_err(Failure::plain)?;
+            for room in Room::ALL {
+                let sizes = entries.iter().filter(|entry| entry.room == room).map(|entry| entry.size);
+                let (count, bytes) = (sizes.clone().count(), sizes.sum::<u64>());
+                if common.json {
+                    let fields = json!({"kind": room.folder(), "path": cache.join(room.folder()), "entries": count, "bytes": bytes});
+                    output::event("cache", fields);
+                } else {
+                    let size = HumanBytes(bytes).to_string();
+                    output::text(format_args!("{:<10} {size:>12} in {count} files\n", room.folder()));
+                }
+            }
+            if !common.json {
+                let all = HumanBytes(entries.iter().map(|entry| entry.size).sum());
+                output::text(format_args!("{:<10} {:>12} in {}\n", "all", all.to_string(), cache.display()));
+            }
+        }
+        Some(Command::Prune { max }) => {
+            // What a build of an ordinary user keeps belongs to subordinate ids, too.
+            sandbox::enter_user_namespace().map_err(Failure::plain)?;
+            let pruned = store::prune(&cache, max).map_err(Failure::plain)?;
+            if common.json {
+                let fields = json!({"removed": pruned.removed, "freed": pruned.freed, "left": pruned.left});
+                output::event("pruned", fields);
+            } else {
+                let (freed, left) = (HumanBytes(pruned.freed), HumanBytes(pruned.left));
+                output::text(format_args!("removed {} entries, {freed}; {left} are left\n", pruned.removed));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn size(text: &str) -> Result<u64, String> {
+    let expected = || format!("found {text:?}, expected a number of bytes, with K, M, G or T behind it if need be");
+    let (digits, shift) = match text.bytes().last().map(|last| last.to_ascii_uppercase()) {
+        Some(b'K') => (&text[..text.len() - 1], 10),
+        Some(b'M') => (&text[..text.len() - 1], 20),
+        Some(b'G') => (&text[..text.len() - 1], 30),
+        Some(b'T') => (&text[..text.len() - 1], 40),
+        _ => (text, 0),
+    };
+    let number: u64 = digits.parse().map_err(|_| expected())?;
+    number.checked_mul(1 << shift).ok_or_else(expected)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::size;
+
+    #[test]
+    fn sizes_have_units() {
+        assert_eq!(size("17"), Ok(17));
+        assert_eq!(size("10G"), Ok(10 << 30));
+        assert_eq!(size("1k"), Ok(1024));
+        for wrong in ["", "G", "1.5G", "-1", "10X", "99999999999T"] {
+            assert!(size(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! What is kept between builds, so that it is made once: compressed blocks.
+//!
+//! All of it may go at any time, and none of it changes a byte of an image: an
+//! entry that is not what it was when it was put here is found by its hash,
+//! thrown away and made again.
+
+mod blocks;
+mod pack;
+mod usage;
+
+pub use blocks::BlockStore;
+pub use usage::{Entry, Pruned, Room, prune, usage};
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+#[derive(Debug, thiserror::Error)]
+#[error("cache {}: {action}: {source}; another folder may be given with --cache", path.display())]
+pub struct StoreError {
+    pub path: PathBuf,
+    pub action: &'static str,
+    pub source: io::Error,
+}
+
+fn failed<'p>(action: &'static str, path: &'p Path) -> impl FnOnce(io::Error) -> StoreError + use<'p> {
+    move |source| StoreError { path: path.to_owned(), action, source }
+}
