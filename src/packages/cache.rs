@@ -2,16 +2,23 @@
 //!
 //! A file gets its name only when its hash was right. What is not whole yet is
 //! beside it as `.part`, locked by whoever writes it, and the next run goes on there.
+//! Parts that nobody went on with and indices that nobody asked for go after a while; packages stay.
 //! Nothing is synced: a file that a power cut emptied has the wrong hash, and is fetched again.
 
 use super::digest::Digest;
 use super::http::HttpError;
 use super::transfer::Sink;
 use sha2::{Digest as _, Sha256};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+/// What an interrupted download left is worth going on with for this long.
+const KEEP_PART: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Each refresh of a suite brings a new index; an old one serves only a build that the mirror has not moved on from.
+const KEEP_INDEX: Duration = Duration::from_secs(30 * 24 * 3600);
 
 #[derive(Debug, Clone)]
 pub struct Cache {
@@ -77,6 +84,10 @@ impl Cache {
         };
         let found = file.metadata().map_err(fail("reading"))?.len();
         if found == size && Digest::of_reader(&file).map_err(fail("reading"))?.0 == digest {
+            if kind == Kind::Index {
+                // Its age is counted from its last use. In a cache that another user owns this fails, and so does removing.
+                let _ = file.set_modified(SystemTime::now());
+            }
             return Ok(Some(path));
         }
         match fs::remove_file(&path) {
@@ -85,8 +96,27 @@ impl Cache {
         }
     }
 
-    /// The file, or the one part of it that is being made; waits while another process makes it.
-    pub(super) fn claim(&self, kind: Kind, digest: Digest, size: u64) -> Result<Claim, CacheError> {
+    /// Removes parts and indices that have not been touched for long by `now`. Packages stay: another lock may name
+    /// them. What cannot be removed stays, too: it is only in the way.
+    pub fn tidy(&self, now: SystemTime) {
+        for (kind, keep) in [("packages", None), ("indices", Some(KEEP_INDEX))] {
+            let folders = entries(&self.folder.join(kind).join("sha256"));
+            for path in folders.flat_map(|folder| entries(&folder)) {
+                let part = path.extension().is_some_and(|ending| ending == "part");
+                let Some(keep) = (if part { Some(KEEP_PART) } else { keep }) else { continue };
+                let Ok(file) = File::open(&path) else { continue };
+                let modified = file.metadata().and_then(|metadata| metadata.modified());
+                let old = modified.is_ok_and(|time| now.duration_since(time).is_ok_and(|age| age > keep));
+                // A part that is being written is locked; `claim` notices when its file was taken away before it locked it.
+                if old && file.try_lock().is_ok() {
+                    let _ = fs::remove_file(&path);
+                }
+            }
+        }
+    }
+
+    /// The file, or the one part of it that is being made; waits while another process makes it, and says so by `waiting`.
+    pub(super) fn claim(&self, kind: Kind, digest: Digest, size: u64, waiting: &dyn Fn()) -> Result<Claim, CacheError> {
         let whole = self.path(kind, digest);
         let mut path = whole.clone().into_os_string();
         path.push(".part");
@@ -102,7 +132,14 @@ impl Cache {
             let mut options = OpenOptions::new();
             let file = options.read(true).write(true).create(true).truncate(false).open(&path);
             let file = file.map_err(fail("opening"))?;
-            file.lock().map_err(fail("locking"))?;
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => {
+                    waiting();
+                    file.lock().map_err(fail("locking"))?;
+                }
+                Err(TryLockError::Error(error)) => return Err(fail("locking")(error)),
+            }
             // Whoever had the lock before may have given this file its name, or taken it away.
             let ours = file.metadata().map_err(fail("reading"))?;
             match fs::metadata(&path) {
@@ -114,6 +151,10 @@ impl Cache {
             return Ok(Claim::Part(part));
         }
     }
+}
+
+fn entries(folder: &Path) -> impl Iterator<Item = PathBuf> + use<> {
+    fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path())
 }
 
 fn failed<'a>(path: &'a Path, action: &'static str) -> impl Fn(io::Error) -> CacheError + 'a {
@@ -190,5 +231,81 @@ impl Sink for Part {
 
     fn restart(&mut self) -> Result<(), HttpError> {
         self.clear().map_err(|source| HttpError::Write { path: self.path.clone(), source })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: Duration = Duration::from_secs(24 * 3600);
+
+    fn put(cache: &Cache, kind: Kind, text: &str, ending: &str) -> PathBuf {
+        let mut path = cache.path(kind, digest(text)).into_os_string();
+        path.push(ending);
+        let path = PathBuf::from(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    fn digest(text: &str) -> Digest {
+        Digest::of_reader(text.as_bytes()).unwrap().0
+    }
+
+    #[test]
+    fn old_parts_and_indices_go_and_packages_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::new(folder.path());
+        let package = put(&cache, Kind::Package, "a", "");
+        let part = put(&cache, Kind::Package, "b", ".part");
+        let index = put(&cache, Kind::Index, "c", "");
+        let held = put(&cache, Kind::Index, "d", ".part");
+        let lock = File::open(&held).unwrap();
+        lock.lock().unwrap();
+        let now = SystemTime::now();
+        let there = || [&package, &part, &index, &held].map(|path| path.exists());
+        cache.tidy(now + 6 * DAY);
+        assert_eq!(there(), [true; 4]);
+        cache.tidy(now + 8 * DAY);
+        assert_eq!(there(), [true, false, true, true]);
+        cache.tidy(now + 31 * DAY);
+        assert_eq!(there(), [true, false, false, true]);
+        drop(lock);
+        cache.tidy(now + 31 * DAY);
+        assert_eq!(there(), [true, false, false, false]);
+    }
+
+    #[test]
+    fn an_index_that_is_used_stays_young() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::new(folder.path());
+        let index = put(&cache, Kind::Index, "c", "");
+        let long_ago = SystemTime::now() - 40 * DAY;
+        File::open(&index).unwrap().set_modified(long_ago).unwrap();
+        assert!(cache.get(Kind::Index, digest("c"), 1).unwrap().is_some());
+        cache.tidy(SystemTime::now());
+        assert!(index.exists());
+    }
+
+    #[test]
+    fn who_must_wait_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::new(folder.path());
+        let said = std::sync::atomic::AtomicBool::new(false);
+        let claim = |said: &std::sync::atomic::AtomicBool| {
+            let waiting = || said.store(true, std::sync::atomic::Ordering::Relaxed);
+            cache.claim(Kind::Package, digest("x"), 1, &waiting).unwrap()
+        };
+        let first = claim(&said);
+        assert!(!said.load(std::sync::atomic::Ordering::Relaxed));
+        std::thread::scope(|scope| {
+            let second = scope.spawn(|| claim(&said));
+            while !said.load(std::sync::atomic::Ordering::Relaxed) {
+                std::thread::yield_now();
+            }
+            drop(first);
+            second.join().unwrap();
+        });
     }
 }

@@ -72,6 +72,7 @@ pub fn download(
         names.sort();
         return Err(FetchError::NotCached { names });
     }
+    cache.tidy(std::time::SystemTime::now());
     let files = lock(&files);
     // Each digest has a file, for neither a failure nor a missing one was left.
     Ok(digests.iter().filter_map(|digest| files.get(digest).cloned()).collect())
@@ -117,7 +118,8 @@ fn fetch(
     progress: &dyn Progress,
     stop: &Stop,
 ) -> Result<PathBuf, PackageError> {
-    let mut part = match cache.claim(Kind::Package, digest, package.size)? {
+    let waiting = || progress.item(&format!("{}: waiting for another build that fetches it", package.name));
+    let mut part = match cache.claim(Kind::Package, digest, package.size, &waiting)? {
         Claim::Whole(path) => {
             progress.advance(package.size);
             return Ok(path);

@@ -226,7 +226,8 @@ impl Fetching<'_> {
         entry: FileEntry,
     ) -> Result<File, FetchError> {
         let fail = |source: IndexError| FetchError::Index { url: url.clone(), source };
-        let claim = self.request.cache.claim(Kind::Index, entry.sha256, entry.size)?;
+        let waiting = || self.progress.item(&format!("{path}: waiting for another build that fetches it"));
+        let claim = self.request.cache.claim(Kind::Index, entry.sha256, entry.size, &waiting)?;
         let whole = match claim {
             Claim::Whole(path) => path,
             Claim::Part(mut part) => {
