@@ -268,10 +268,9 @@ pub fn serial_port(console: &str) -> Option<(u32, u32)> {
     Some((number, digits.parse().unwrap_or(9600)))
 }
 
-/// A word of GRUB's shell (GRUB manual, 6.1), quoted where it has to be. `$`
-/// stays as it is, so that the loopback menu's variables work.
+/// A word of GRUB's shell (GRUB manual, 6.1), quoted where it has to be.
 fn word(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "+-_./,:=@%^~${}".contains(c);
+    let plain = |c: char| c.is_ascii_alphanumeric() || "+-_./,:=@%^~".contains(c);
     if !text.is_empty() && text.chars().all(plain) {
         return text.to_owned();
     }

@@ -232,12 +232,6 @@ pub fn menu(
     templates::render_named(folder, "grub.cfg.hbs", &context)
 }
 
-/// The menu of a GRUB that has found the ISO as a file and set `iso_path`.
-/// `entries` name their root by the variables `file_uuid` and `iso_path`.
-pub fn loopback(folder: Option<&Path>, entries: &Entries) -> Result<String, TemplateError> {
-    templates::render_named(folder, "loopback.cfg.hbs", &json!({"entries": entries.context()}))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -274,7 +268,6 @@ mod tests {
         entries.entries.remove(0);
         let text = menu(None, &entries, 0, &["tty0".into()], uuid()).unwrap();
         assert!(!text.contains("serial") && !text.contains("multiboot2"), "{text}");
-        assert!(loopback(None, &entries).unwrap().contains("linux /boot/a b=1"));
     }
 
     #[test]

@@ -250,13 +250,9 @@ impl<'a> Draft<'a> {
         };
         let entries = self.entries(root_hash.map(source));
         entries.warnings.iter().for_each(|warning| progress.warn(warning));
-        // GRUB's variables, which the loopback menu sets.
-        let in_file = |hash| (RootSource::File { uuid: "${file_uuid}".into(), path: "${iso_path}".into() }, hash);
-        let in_file = self.entries(root_hash.map(in_file));
         let boot = &profile.boot;
         let menu = grub::menu(templates, &entries, boot.menu_timeout, &boot.consoles, uuid)?;
         self.put("/boot/grub/grub.cfg", menu.into_bytes().into())?;
-        self.put("/boot/grub/loopback.cfg", grub::loopback(templates, &in_file)?.into_bytes().into())?;
         let info = format!("{} {version} {} {uuid}\n", profile.name, profile.architecture.debian());
         self.put("/.disk/info", info.into_bytes().into())?;
         progress.item("boot loader");
