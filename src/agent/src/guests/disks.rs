@@ -7,7 +7,6 @@
 
 use super::world::World;
 use std::collections::BTreeSet;
-use std::fmt;
 use std::fs;
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -36,12 +35,9 @@ pub struct Disk {
     pub extents: Vec<Extent>,
 }
 
-impl fmt::Display for Base {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Device { major, minor } => write!(f, "{major}:{minor}"),
-            Self::File { inode, .. } => write!(f, "inode {inode}"),
-        }
+impl Base {
+    pub fn is_device(self) -> bool {
+        matches!(self, Self::Device { .. })
     }
 }
 

@@ -10,7 +10,7 @@ use appliance_contract::boot_record::BootRecord;
 use appliance_contract::guest_image;
 use appliance_contract::manifest::Manifest;
 use appliance_contract::medium;
-pub use place::Place;
+pub use place::{Bytes, Place};
 pub use sound::{ImageError, Sound, check};
 use std::fs;
 use std::path::Path;
@@ -124,6 +124,8 @@ pub struct Wish<'a> {
     pub version: Option<&'a str>,
     /// Versions that were tried and did not get ready.
     pub passed_over: &'a [String],
+    /// Where kernel and initramfs of a medium are copied to, for a start.
+    pub stage: Option<&'a Path>,
 }
 
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -156,7 +158,7 @@ pub fn choose(world: &World<'_>, wish: Wish<'_>) -> Result<(Sound, Vec<Broken>),
     };
     for image in images.into_iter().filter(fits) {
         let place = image.place.to_string();
-        match check(world, image) {
+        match check(world, image, wish.stage) {
             Ok(sound) => return Ok((sound, broken)),
             Err(error) => broken.push(Broken { place, reason: error.to_string() }),
         }

@@ -2,6 +2,7 @@
 //! SHA-256, the root by the top of its hash tree. The rest of the root is
 //! verified block by block as the guest reads it.
 
+use super::place::Bytes;
 use super::{Image, Place};
 use crate::guests::world::World;
 use crate::read_at::{ReadAt, array_at};
@@ -9,13 +10,18 @@ use crate::verity::{BLOCK, Superblock, VerityError, hex};
 use appliance_contract::manifest::{GuestBoot, Manifest, RootImage, Verity};
 use appliance_contract::marker::Role;
 use sha2::{Digest, Sha256};
-use std::io;
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 
 /// An image whose files are those of its manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sound {
     pub place: Place,
     pub manifest: Manifest,
+    /// Files of their own, as the node calls them; a medium's only where they were staged.
+    pub kernel: PathBuf,
+    pub initramfs: PathBuf,
     pub boot: GuestBoot,
     pub root: RootImage,
     pub verity: Verity,
@@ -37,8 +43,10 @@ pub enum ImageError {
     RootHash { file: String, found: String, expected: String },
 }
 
-/// Checks an image; costs a reading of kernel and initramfs.
-pub fn check(world: &World<'_>, image: Image) -> Result<Sound, ImageError> {
+/// Checks an image; costs a reading of kernel and initramfs. The medium's are
+/// copied into the folder `stage` on the way, so that they are files and what
+/// was checked is what is started.
+pub fn check(world: &World<'_>, image: Image, stage: Option<&Path>) -> Result<Sound, ImageError> {
     let Image { place, manifest } = image;
     if manifest.kind != Role::Guest {
         return Err(ImageError::Role(manifest.kind));
@@ -46,10 +54,15 @@ pub fn check(world: &World<'_>, image: Image) -> Result<Sound, ImageError> {
     let boot = manifest.guest.clone().ok_or(ImageError::Lacks("how to start it"))?;
     let root = manifest.root.clone().ok_or(ImageError::Lacks("its root image"))?;
     let verity = root.verity.clone().ok_or(ImageError::Lacks("its root's verity hash"))?;
-    for file in [&boot.kernel, &boot.initramfs] {
+    let mut places = [PathBuf::new(), PathBuf::new()];
+    for (file, kept) in [&boot.kernel, &boot.initramfs].into_iter().zip(&mut places) {
         let listed = manifest.files.iter().find(|listed| listed.path == *file);
         let expected = &listed.ok_or(ImageError::Lacks("the hash of its kernel or initramfs"))?.sha256;
-        let found = hash(world, &place, file).map_err(|source| ImageError::Read { file: file.clone(), source })?;
+        let read = |source| ImageError::Read { file: file.clone(), source };
+        let bytes = place.open(world, file).map_err(read)?;
+        let copy = stage.filter(|_| matches!(place, Place::Medium { .. })).map(|folder| folder.join(file));
+        *kept = copy.clone().unwrap_or_else(|| bytes.backing.clone());
+        let found = hash(world, &bytes, copy.as_deref()).map_err(read)?;
         if found != *expected {
             return Err(ImageError::Hash { file: file.clone(), found, expected: expected.clone() });
         }
@@ -61,14 +74,16 @@ pub fn check(world: &World<'_>, image: Image) -> Result<Sound, ImageError> {
     if found != verity.root_hash {
         return Err(ImageError::RootHash { file, found, expected: verity.root_hash });
     }
-    Ok(Sound { place, manifest, boot, root, verity })
+    let [kernel, initramfs] = places;
+    Ok(Sound { place, manifest, kernel, initramfs, boot, root, verity })
 }
 
-fn hash(world: &World<'_>, place: &Place, file: &str) -> io::Result<String> {
+fn hash(world: &World<'_>, bytes: &Bytes, copy: Option<&Path>) -> io::Result<String> {
     let mut hasher = Sha256::new();
-    place.open(world, file)?.read_through(|bytes| {
-        hasher.update(bytes);
-        Ok(())
+    let mut copy = copy.map(|path| File::create(world.at(path))).transpose()?;
+    bytes.read_through(|piece| {
+        hasher.update(piece);
+        copy.as_mut().map_or(Ok(()), |copy| copy.write_all(piece))
     })?;
     Ok(hex(&hasher.finalize()))
 }

@@ -84,7 +84,7 @@ fn newest(node: &Node) -> Result<(String, Vec<Broken>), String> {
 
 fn chosen(node: &Node, version: Option<&str>, passed: &[&str]) -> Result<(String, Vec<Broken>), String> {
     let passed: Vec<String> = passed.iter().map(|&version| version.to_owned()).collect();
-    let wish = Wish { name: "web", version, passed_over: &passed };
+    let wish = Wish { name: "web", version, passed_over: &passed, stage: None };
     match choose(&node.world(), wish) {
         Ok((sound, broken)) => Ok((sound.manifest.version, broken)),
         Err(error) => Err(error.to_string()),
@@ -157,4 +157,18 @@ fn an_image_that_is_nowhere_is_refused_with_where_to_put_it() {
     );
     medium(&node, "other", "1");
     assert!(newest(&node).unwrap_err().starts_with("no image web is on the medium"));
+}
+
+#[test]
+fn kernel_and_initramfs_of_a_medium_are_staged() {
+    let node = Node::new();
+    medium(&node, "web", "1");
+    std::fs::create_dir(node.at("/run/stage")).unwrap();
+    let wish = Wish { name: "web", version: None, passed_over: &[], stage: Some(Path::new("/run/stage")) };
+    let (sound, _) = choose(&node.world(), wish).unwrap();
+    assert_eq!(sound.kernel, Path::new("/run/stage/vmlinuz"));
+    assert_eq!(std::fs::read(node.at("/run/stage/vmlinuz")).unwrap(), b"kernel 1");
+    store(&node, "web", "2");
+    let (sound, _) = choose(&node.world(), wish).unwrap();
+    assert_eq!(sound.initramfs, Path::new("/var/lib/appliance/images/web-2/initramfs.zst"));
 }

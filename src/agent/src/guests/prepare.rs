@@ -1,0 +1,218 @@
+//! All that comes before a guest's start: checks, disks, image, config.
+
+use super::checks::{self, CheckError};
+use super::config;
+use super::images::{self, ChoiceError, Sound, Wish};
+use super::plan::{Model, Plan, PlanCard, PlanDisk, interface};
+use super::record::{self, Hypervisor, Phase, Record, place};
+use super::served::{self, ServedError};
+use super::state::{State, StateError};
+use super::volumes::{self, VolumeError};
+use super::world::World;
+use crate::machine::Machine;
+use appliance_contract::guest::{CardModel, GuestConfig, GuestName, MacAddress};
+use appliance_contract::guest_image;
+use appliance_contract::medium;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+#[derive(Debug, thiserror::Error)]
+pub enum PrepareError {
+    #[error(transparent)]
+    Check(#[from] CheckError),
+    #[error(transparent)]
+    Volume(#[from] VolumeError),
+    #[error(transparent)]
+    Image(#[from] ChoiceError),
+    #[error(transparent)]
+    State(#[from] StateError),
+    #[error(transparent)]
+    Served(#[from] ServedError),
+    #[error("{doing}: {source}")]
+    Io { doing: String, source: io::Error },
+    #[error("the node's name in {BOOT_RECORD}: {0}", BOOT_RECORD = medium::BOOT_RECORD)]
+    Node(String),
+}
+
+fn failed(doing: impl Into<String>) -> impl FnOnce(io::Error) -> PrepareError {
+    let doing = doing.into();
+    |source| PrepareError::Io { doing, source }
+}
+
+/// A guest that can be started. Its loop devices are the host's to release.
+#[derive(Debug)]
+pub struct Prepared {
+    pub plan: Plan,
+    pub hypervisor: Hypervisor,
+    pub sound: Sound,
+    pub loops: Vec<PathBuf>,
+    pub macs: Vec<String>,
+}
+
+/// The guest, as the host's config has it.
+#[derive(Debug, Clone, Copy)]
+pub struct Guest<'a> {
+    pub name: &'a GuestName,
+    pub config: &'a GuestConfig,
+}
+
+/// Checks, makes and gathers. What is worth knowing goes into the record's notes.
+pub fn prepare(
+    world: &World<'_>,
+    machine: &dyn Machine,
+    guest: Guest<'_>,
+    state: &State,
+    record: &mut Record,
+) -> Result<Prepared, PrepareError> {
+    let config = guest.config;
+    let hypervisor = checks::hypervisor(world, config)?;
+    record.hypervisor = Some(hypervisor);
+    checks::networks(world, config)?;
+    record.notes.extend(volumes::make(world, config)?);
+    let macs = addresses(world, guest)?;
+    reserve(world, guest, hypervisor, &macs, record)?;
+    let sound = choose(world, guest, state, record)?;
+    record.image = Some(sound.manifest.name.clone());
+    record.version = Some(sound.manifest.version.clone());
+    let mut loops = Vec::new();
+    match gather(world, machine, guest, hypervisor, &macs, &sound, &mut loops, record) {
+        Ok(plan) => Ok(Prepared { plan, hypervisor, sound, loops, macs }),
+        Err(error) => {
+            loops.iter().for_each(|device| machine.release_loop(device));
+            Err(error)
+        }
+    }
+}
+
+/// The addresses of its cards, as given or derived.
+fn addresses(world: &World<'_>, guest: Guest<'_>) -> Result<Vec<String>, PrepareError> {
+    let node =
+        images::boot_record(world).and_then(|record| record.config).map_or("node".to_owned(), |config| config.node);
+    let node = node.parse().map_err(|error| PrepareError::Node(format!("{error}")))?;
+    let cards = guest.config.networks.iter().enumerate();
+    Ok(cards
+        .map(|(index, card)| card.mac.unwrap_or_else(|| MacAddress::derive(&node, guest.name, index)).to_string())
+        .collect())
+}
+
+/// Checks memory, addresses and disks, and makes them known as taken, one guest at a time.
+fn reserve(
+    world: &World<'_>,
+    guest: Guest<'_>,
+    hypervisor: Hypervisor,
+    macs: &[String],
+    record: &mut Record,
+) -> Result<(), PrepareError> {
+    let _alone = record::check_alone(world).map_err(failed("waiting for other guests' checks"))?;
+    let others = checks::running_others(world, guest.name.as_str(), hypervisor);
+    // What others have been promised and not taken yet.
+    let promised = others.iter().filter(|other| other.phase == Phase::Starting).filter_map(|other| other.memory_mib);
+    let memory = guest.config.memory.mebibytes();
+    checks::memory(world, hypervisor, memory, promised.sum())?;
+    checks::addresses(world, macs, &others)?;
+    record.disks = checks::disks(world, guest.config, &others)?;
+    record.macs = macs.to_vec();
+    record.memory_mib = Some(memory);
+    record.phase = Phase::Starting;
+    record.save(world).map_err(failed("writing the guest's status"))
+}
+
+/// The image by guest.toml, by what an operator chose, and by what is there.
+fn choose(world: &World<'_>, guest: Guest<'_>, state: &State, record: &mut Record) -> Result<Sound, PrepareError> {
+    let image = &guest.config.image;
+    let stage = place_of(guest.name.as_str(), "");
+    let wish = Wish { name: image.name(), version: image.version(), passed_over: &state.failed, stage: Some(&stage) };
+    let chosen = state.chosen.as_deref().filter(|_| image.version().is_none());
+    let (sound, broken) = match chosen {
+        None => images::choose(world, wish)?,
+        Some(version) => match images::choose(world, Wish { version: Some(version), ..wish }) {
+            Ok(found) => found,
+            Err(error) => {
+                record.notes.push(format!("the chosen version is not to be had, the newest is taken: {error}"));
+                images::choose(world, wish)?
+            }
+        },
+    };
+    let passed = broken.iter().map(|broken| format!("passed over {}: {}", broken.place, broken.reason));
+    record.notes.extend(passed);
+    Ok(sound)
+}
+
+fn place_of(guest: &str, file: &str) -> PathBuf {
+    Path::new(record::FOLDER).join(guest).join(file)
+}
+
+#[allow(clippy::too_many_arguments, reason = "each is a different thing, and there is one caller")]
+fn gather(
+    world: &World<'_>,
+    machine: &dyn Machine,
+    guest: Guest<'_>,
+    hypervisor: Hypervisor,
+    macs: &[String],
+    sound: &Sound,
+    loops: &mut Vec<PathBuf>,
+    record: &mut Record,
+) -> Result<Plan, PrepareError> {
+    let name = guest.name.as_str();
+    let mut attach = |backing: &Path, offset, length| -> Result<PathBuf, PrepareError> {
+        let device = machine
+            .attach_loop(&world.at(backing), offset, length)
+            .map_err(failed(format!("attaching {} to a loop device", backing.display())))?;
+        loops.push(device.clone());
+        Ok(device)
+    };
+    let bytes = sound.place.open(world, &sound.root.path).map_err(failed("opening the root image"))?;
+    let root = attach(&bytes.backing, bytes.range.offset, bytes.range.length)?;
+    let served = serve(world, guest, record)?;
+    let length = fs::metadata(world.at(&served)).map_err(failed("looking at the served config"))?.len();
+    let served = attach(&served, 0, length)?;
+    let mut disks = vec![disk("root", root, true, true)];
+    for record in &record.disks {
+        let is_device = record.disk().base().is_some_and(super::disks::Base::is_device);
+        disks.push(disk(&record.name, record.path.clone(), record.read_only, is_device));
+    }
+    disks.push(disk("config", served, true, true));
+    let cards = guest.config.networks.iter().zip(macs).enumerate();
+    let cards = cards.map(|(index, (card, mac))| PlanCard {
+        bridge: card.bridge.to_string(),
+        mac: mac.clone(),
+        model: match card.model {
+            CardModel::Virtio => Model::Virtio,
+            CardModel::E1000e => Model::E1000e,
+        },
+        interface: interface(name, index),
+    });
+    let (device, console) = match hypervisor {
+        Hypervisor::Xen => ("xvda", "console=hvc0"),
+        // KVM shows no panic to the host but a machine that starts again.
+        Hypervisor::Kvm => ("vda", "console=ttyS0 panic=-1"),
+    };
+    let arguments = guest_image::kernel_arguments(&sound.boot.kernel_arguments, device);
+    Ok(Plan {
+        name: name.to_owned(),
+        memory_mib: guest.config.memory.mebibytes(),
+        vcpus: guest.config.vcpus.get(),
+        kernel: world.at(&sound.kernel),
+        initramfs: world.at(&sound.initramfs),
+        arguments: format!("{arguments} {console}"),
+        disks,
+        cards: cards.collect(),
+    })
+}
+
+fn disk(name: &str, path: PathBuf, read_only: bool, is_device: bool) -> PlanDisk {
+    PlanDisk { name: name.to_owned(), path, read_only, is_device }
+}
+
+/// Writes the disk that serves the guest its config.
+fn serve(world: &World<'_>, guest: Guest<'_>, record: &mut Record) -> Result<PathBuf, PrepareError> {
+    let name = guest.name.as_str();
+    let node = name.parse().map_err(|error| PrepareError::Node(format!("{error}")))?;
+    let generation = images::boot_record(world).and_then(|record| record.config?.generation);
+    let global = world.at(format!("{}/global", medium::CONFIG_MOUNT));
+    let served = served::make(node, generation, &config::folder(world, name), &global)?;
+    record.notes.extend(served.left_out.into_iter().map(|line| format!("left out of the served config: {line}")));
+    fs::write(place(world, name, "config.iso"), served.image).map_err(failed("writing the served config"))?;
+    Ok(place_of(name, "config.iso"))
+}

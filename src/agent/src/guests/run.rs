@@ -1,0 +1,363 @@
+//! `appliance guest run NAME`: the main process of a guest's unit.
+
+use super::config::{self, ConfigError};
+use super::launch::{self, KvmWish, LaunchError};
+use super::notify::Notify;
+use super::prepare::{Guest, PrepareError, Prepared, prepare};
+use super::qemu_arguments;
+use super::ready_port::ReadyPort;
+use super::record::{self, Failure, Hypervisor, Phase, Record, place};
+use super::state::{State, StateError};
+use super::supervise::{Bounds, Listener, Outcome, Signals, Supervisor};
+use super::vm::{End, Kind, Vm};
+use super::world::World;
+use super::kvm;
+use crate::machine::Machine;
+use appliance_contract::guest::{Accel, GuestConfig, Machine as Board, Mode};
+use std::fs;
+use std::io::{self, Write};
+use std::path::Path;
+
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Prepare(#[from] PrepareError),
+    #[error(transparent)]
+    Launch(#[from] LaunchError),
+    #[error(transparent)]
+    State(#[from] StateError),
+    #[error("guest {0} is supervised already; appliance guest show {0} tells by whom")]
+    Supervised(String),
+    #[error("{0}")]
+    Ended(String),
+    #[error("supervising the guest: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// What a supervisor works with.
+pub struct Setting<'a> {
+    pub world: &'a World<'a>,
+    pub machine: &'a dyn Machine,
+    pub signals: &'a Signals,
+    pub notify: &'a Notify,
+}
+
+impl std::fmt::Debug for Setting<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Setting").finish_non_exhaustive()
+    }
+}
+
+/// Supervises `name` to its end. The error is the one line that the unit fails with.
+pub fn run(setting: &Setting<'_>, name: &str, out: &mut dyn Write) -> Result<(), RunError> {
+    let (guest, config) = config::load(setting.world, name)?;
+    let Some(_lock) = record::supervise(setting.world, name)? else {
+        return Err(RunError::Supervised(name.to_owned()));
+    };
+    let last_failure = Record::load(setting.world, name).and_then(|record| record.last_failure);
+    let mut turn = Turn { setting, guest: Guest { name: &guest, config: &config }, last_failure, out, told: false };
+    loop {
+        match turn.once() {
+            Ok(Next::Again(why)) => turn.say(&why),
+            Ok(Next::Done) => return Ok(()),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+enum Next {
+    Done,
+    /// At once, and why.
+    Again(String),
+}
+
+struct Turn<'a> {
+    setting: &'a Setting<'a>,
+    guest: Guest<'a>,
+    last_failure: Option<Failure>,
+    out: &'a mut dyn Write,
+    /// systemd was told that the unit has started.
+    told: bool,
+}
+
+impl Turn<'_> {
+    fn name(&self) -> &str {
+        self.guest.name.as_str()
+    }
+
+    fn say(&mut self, text: &str) {
+        say(self.out, text);
+    }
+
+    /// One start of the guest and its end.
+    fn once(&mut self) -> Result<Next, RunError> {
+        let mut record = Record::new(self.name());
+        record.last_failure = self.last_failure.take();
+        let result = self.start_to_end(&mut record);
+        match &result {
+            Ok(_) if record.phase != Phase::Failed => record.phase = Phase::Ended,
+            Ok(_) => {}
+            Err(error) => {
+                record.phase = Phase::Failed;
+                record.last_failure = Some(Failure { at: self.setting.world.now(), reason: error.to_string() });
+            }
+        }
+        (record.domain, record.pid) = (None, None);
+        self.last_failure = record.last_failure.clone();
+        // The journal tells what the status cannot.
+        if let Err(error) = record.save(self.setting.world) {
+            self.say(&format!("writing its status: {error}"));
+        }
+        result
+    }
+
+    fn start_to_end(&mut self, record: &mut Record) -> Result<Next, RunError> {
+        let world = self.setting.world;
+        let mut state = State::load(world, self.name())?;
+        let prepared = prepare(world, self.setting.machine, self.guest, &state, record)?;
+        for note in record.notes.clone() {
+            self.say(&note);
+        }
+        let outcome = self.launch_and_watch(&prepared, &state, record);
+        for device in &prepared.loops {
+            self.setting.machine.release_loop(device);
+        }
+        let version = prepared.sound.manifest.version.clone();
+        self.conclude(outcome?, &version, &mut state, record)
+    }
+
+    fn launch_and_watch(
+        &mut self,
+        prepared: &Prepared,
+        state: &State,
+        record: &mut Record,
+    ) -> Result<Outcome, RunError> {
+        let world = self.setting.world;
+        let name = self.name().to_owned();
+        let (image, version) = (&prepared.sound.manifest.name, &prepared.sound.manifest.version);
+        self.setting.notify.status(&format!("starting image {image} {version}"));
+        let (mut vm, network) = match prepared.hypervisor {
+            Hypervisor::Xen => (launch::xen(world, &prepared.plan, &mut |text| say(self.out, text))?, None),
+            Hypervisor::Kvm => {
+                let wish = kvm_wish(world, self.guest.config, &name);
+                let (vm, network) = launch::kvm(world, &prepared.plan, wish)?;
+                (vm, Some(network))
+            }
+        };
+        // What was staged is in the guest's memory by now.
+        for file in [&prepared.plan.kernel, &prepared.plan.initramfs] {
+            if file.starts_with(world.at(record::FOLDER)) {
+                let _ = fs::remove_file(file);
+            }
+        }
+        record.phase = Phase::Started;
+        record.started = Some(world.now());
+        match &vm.kind {
+            Kind::Xen { domain } => record.domain = Some(*domain),
+            Kind::Kvm { .. } => record.pid = Some(vm.child.id()),
+        }
+        let socket = place(world, &name, "console");
+        record.console = Some(Path::new(record::FOLDER).join(&name).join("console"));
+        let mut ear = Ear {
+            world,
+            notify: self.setting.notify,
+            config: self.guest.config,
+            version,
+            stand_in: state.stand_in_for(version).filter(|_| self.guest.config.image.version().is_none()),
+            record,
+            out: self.out,
+            told: &mut self.told,
+        };
+        ear.started();
+        let bounds = Bounds {
+            ready: self.guest.config.ready_timeout.duration(),
+            stop: self.guest.config.stop_timeout.duration(),
+        };
+        let ready_port = self.guest.config.ready_port.map(|port| ReadyPort::new(&name, &prepared.macs, port.get()));
+        let supervisor =
+            Supervisor { world, guest: &name, signals: self.setting.signals, bounds, ready_port, socket: &socket };
+        let outcome = supervisor.watch(&mut vm, &mut ear);
+        self.clean(vm, outcome.is_err());
+        if let Some(network) = network {
+            network.remove(world);
+        }
+        // The next start makes it anew.
+        let _ = fs::remove_file(&socket);
+        Ok(outcome?)
+    }
+
+    /// Nothing of the guest stays behind, whatever happened to its supervision.
+    fn clean(&mut self, mut vm: Vm, failed: bool) {
+        if failed && let Err(error) = vm.force(self.setting.world, self.guest.name.as_str()) {
+            say(self.out, &format!("ending it: {error}"));
+        }
+        // It has ended or was killed; its status is collected so that it is no zombie.
+        let _ = vm.child.kill();
+        let _ = vm.child.wait();
+        if matches!(vm.kind, Kind::Xen { .. })
+            && let Err(error) = super::xen::destroy(self.setting.world, self.guest.name.as_str())
+        {
+            say(self.out, &format!("making sure that its domain is gone: {error}"));
+        }
+    }
+
+    /// What the end means: for the unit, and for the version that ran.
+    fn conclude(
+        &mut self,
+        outcome: Outcome,
+        version: &str,
+        state: &mut State,
+        record: &mut Record,
+    ) -> Result<Next, RunError> {
+        let world = self.setting.world;
+        let was_ready = record.ready.is_some();
+        let reason = match outcome {
+            Outcome::Stopped => return Ok(Next::Done),
+            Outcome::Ended(End::PoweredOff) => {
+                // A unit that has not said that it started would have failed.
+                self.setting.notify.ready("it has powered off by itself");
+                return Ok(Next::Done);
+            }
+            Outcome::Ended(End::Reset) if was_ready => return Ok(Next::Again("it starts anew".to_owned())),
+            Outcome::Ended(End::Reset) => "started anew before it was ready".to_owned(),
+            Outcome::Ended(End::Failed(reason)) if was_ready => return Err(RunError::Ended(reason)),
+            Outcome::Ended(End::Failed(reason)) => format!("failed before it was ready ({reason})"),
+            Outcome::NotReady => {
+                format!("was not ready within {} s", self.guest.config.ready_timeout.get())
+            }
+        };
+        let goes_back = self.guest.config.image.version().is_none();
+        // Read anew: an operator may have chosen meanwhile.
+        *state = State::load(world, self.name())?;
+        match state.stand_in_for(version).filter(|_| goes_back).map(str::to_owned) {
+            Some(good) => {
+                state.go_back(version, &reason, world.now());
+                state.save(world, self.name())?;
+                let text = format!("version {version} {reason}: going back to version {good}");
+                record.phase = Phase::Failed;
+                record.last_failure = Some(Failure { at: world.now(), reason: text.clone() });
+                Ok(Next::Again(text))
+            }
+            None => Err(RunError::Ended(format!("version {version} {reason}"))),
+        }
+    }
+}
+
+fn kvm_wish(world: &World<'_>, config: &GuestConfig, name: &str) -> KvmWish {
+    let position = config::names(world).iter().position(|other| other == name).unwrap_or_default();
+    KvmWish {
+        machine: match config.machine {
+            Board::Q35 => qemu_arguments::Machine::Q35,
+            Board::Microvm => qemu_arguments::Machine::Microvm,
+        },
+        accel: match config.accel {
+            Accel::Kvm => qemu_arguments::Accel::Kvm,
+            Accel::Tcg => qemu_arguments::Accel::Tcg,
+        },
+        user: kvm::FIRST_USER + u32::try_from(position).unwrap_or_default(),
+    }
+}
+
+/// Our own words stand apart from the guest's: the journal has both.
+fn say(out: &mut dyn Write, text: &str) {
+    // Nothing is left to tell it to when this fails.
+    let _ = writeln!(out, "appliance: {text}").and_then(|()| out.flush());
+}
+
+/// Hears what happens to the guest, and tells systemd, the status and the journal.
+struct Ear<'a> {
+    world: &'a World<'a>,
+    notify: &'a Notify,
+    config: &'a GuestConfig,
+    version: &'a str,
+    /// The version that would be gone back to.
+    stand_in: Option<&'a str>,
+    record: &'a mut Record,
+    out: &'a mut dyn Write,
+    told: &'a mut bool,
+}
+
+impl Ear<'_> {
+    fn save(&mut self) {
+        if let Err(error) = self.record.save(self.world) {
+            say(self.out, &format!("writing its status: {error}"));
+        }
+    }
+
+    fn tell_ready(&mut self, status: &str) {
+        if *self.told {
+            self.notify.status(status);
+        } else {
+            *self.told = true;
+            self.notify.ready(status);
+        }
+    }
+
+    fn started(&mut self) {
+        self.save();
+        let status = format!("version {} runs and is not ready yet", self.version);
+        // What comes after a guest of mode `wait` waits until it is ready.
+        if self.config.mode == Mode::Wait {
+            self.notify.status(&status);
+        } else {
+            self.tell_ready(&status);
+        }
+        if let Some(good) = self.stand_in {
+            say(self.out, &format!("version {} is on trial: version {good} is the last good one", self.version));
+        }
+    }
+}
+
+impl Listener for Ear<'_> {
+    fn console(&mut self, line: &str) {
+        // A guest's line is never taken for ours, nor its beginning for a priority (sd-daemon(3)).
+        let _ = writeln!(self.out, "console: {line}").and_then(|()| self.out.flush());
+    }
+
+    fn program(&mut self, line: &str) {
+        say(self.out, line);
+    }
+
+    fn note(&mut self, text: &str) {
+        say(self.out, text);
+    }
+
+    fn ready(&mut self, state: &str) {
+        self.record.phase = Phase::Ready;
+        self.record.ready = Some(self.world.now());
+        self.record.ready_state = Some(state.to_owned());
+        self.save();
+        self.tell_ready(&format!("version {} is ready ({state})", self.version));
+        say(self.out, &format!("version {} is ready ({state})", self.version));
+        let kept = State::load(self.world, &self.record.guest).and_then(|mut known| {
+            let changed = known.got_ready(self.version, self.world.now());
+            if changed { known.save(self.world, &self.record.guest) } else { Ok(()) }
+        });
+        if let Err(error) = kept {
+            say(self.out, &error.to_string());
+        }
+    }
+
+    fn stopping(&mut self) {
+        self.record.phase = Phase::Stopping;
+        self.save();
+        self.notify.stopping();
+        say(self.out, "asking it to power off");
+    }
+
+    fn late(&mut self) -> bool {
+        let seconds = self.config.ready_timeout.get();
+        if self.stand_in.is_some() || self.config.mode == Mode::Wait {
+            say(self.out, &format!("it was not ready within {seconds} s: it is ended"));
+            return true;
+        }
+        let text = format!("it has not said within {seconds} s that it is ready; it goes on running");
+        self.record.notes.push(text.clone());
+        self.save();
+        self.tell_ready(&text);
+        say(self.out, &text);
+        false
+    }
+}

@@ -1,0 +1,321 @@
+//! From a guest's start to its end: its console goes to the journal and to
+//! whoever opens it, systemd hears that it is ready, and it is asked, then
+//! forced, to end.
+
+use super::console_lines::{self, Lines};
+use super::ready_port::ReadyPort;
+use super::vm::{End, Kind, Vm, never_wait, read_now};
+use super::world::World;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use std::fs;
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// How often a guest that does not answer is asked again to power off: one that
+/// boots hears it only later.
+const ASK_AGAIN: Duration = Duration::from_secs(10);
+/// The longest sleep, for what is looked at by and by.
+const TURN: Duration = Duration::from_secs(1);
+/// How long xl or QEMU may take to end once its guest has.
+const LAST_WORDS: Duration = Duration::from_secs(15);
+
+/// Signals that ask us to end, and those of our children.
+#[derive(Debug)]
+pub struct Signals(SignalFd);
+
+impl Signals {
+    pub fn catch() -> io::Result<Self> {
+        let mut set = SigSet::empty();
+        for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGCHLD] {
+            set.add(signal);
+        }
+        // Programs that are started get an empty mask from the standard library.
+        set.thread_block()?;
+        Ok(Self(SignalFd::with_flags(&set, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?))
+    }
+
+    /// Whether one asked us to end since the last look.
+    pub fn asked_to_end(&self) -> bool {
+        let mut asked = false;
+        while let Ok(Some(signal)) = self.0.read_signal() {
+            asked |= signal.ssi_signo != Signal::SIGCHLD as u32;
+        }
+        asked
+    }
+}
+
+/// What became of a guest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// By itself.
+    Ended(End),
+    /// As we were asked to.
+    Stopped,
+    /// It was ended, for it was not ready in time.
+    NotReady,
+}
+
+/// What a supervisor is told on the way.
+pub trait Listener {
+    fn console(&mut self, line: &str);
+    /// xl's or QEMU's words.
+    fn program(&mut self, line: &str);
+    fn note(&mut self, text: &str);
+    /// With the state that the guest reported.
+    fn ready(&mut self, state: &str);
+    fn stopping(&mut self);
+    /// It was not ready in time. Whether it is ended for that.
+    fn late(&mut self) -> bool;
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    pub ready: Duration,
+    pub stop: Duration,
+}
+
+/// Why a guest is being ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stopping {
+    Asked,
+    Late,
+}
+
+pub struct Supervisor<'a> {
+    pub world: &'a World<'a>,
+    pub guest: &'a str,
+    pub signals: &'a Signals,
+    pub bounds: Bounds,
+    pub ready_port: Option<ReadyPort>,
+    /// Where the console is served.
+    pub socket: &'a Path,
+}
+
+impl std::fmt::Debug for Supervisor<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Supervisor").field("guest", &self.guest).finish_non_exhaustive()
+    }
+}
+
+/// The state of one supervision.
+struct Watch<'a> {
+    vm: &'a mut Vm,
+    lines: Lines,
+    outputs: [Lines; 2],
+    open: Open,
+    clients: Vec<UnixStream>,
+    ready: bool,
+    stopping: Option<(Stopping, Instant)>,
+    asked: Option<Instant>,
+    forced: bool,
+}
+
+/// What may still be read from.
+#[derive(Clone, Copy)]
+struct Open {
+    console: bool,
+    outputs: [bool; 2],
+    monitor: bool,
+}
+
+impl Supervisor<'_> {
+    /// Watches over `vm` to its end; whatever happens, it has ended then.
+    pub fn watch(&self, vm: &mut Vm, listener: &mut dyn Listener) -> io::Result<Outcome> {
+        let consoles = self.listen()?;
+        let begun = Instant::now();
+        let mut late = false;
+        let monitor = matches!(vm.kind, Kind::Kvm { .. });
+        let mut watch = Watch {
+            vm,
+            lines: Lines::default(),
+            outputs: [Lines::default(), Lines::default()],
+            open: Open { console: true, outputs: [true; 2], monitor },
+            clients: Vec::new(),
+            ready: false,
+            stopping: None,
+            asked: None,
+            forced: false,
+        };
+        loop {
+            watch.wait(&self.signals.0, &consoles)?;
+            if self.signals.asked_to_end() && watch.stopping.is_none_or(|(why, _)| why != Stopping::Asked) {
+                watch.stopping = Some((Stopping::Asked, Instant::now()));
+                watch.asked = None;
+                listener.stopping();
+            }
+            while let Ok((client, _)) = consoles.accept() {
+                watch.greet(client);
+            }
+            watch.read(listener);
+            if !watch.ready && self.ready_port.as_ref().is_some_and(|port| port.answers(self.world)) {
+                watch.ready = true;
+                listener.ready("port");
+            }
+            if let Some(status) = watch.vm.child.try_wait()? {
+                watch.read(listener);
+                watch.say_rests(listener);
+                let end = watch.vm.end.take().unwrap_or_else(|| match status.success() {
+                    true => End::PoweredOff,
+                    false => End::Failed(format!("the program that ran it ended: {status}")),
+                });
+                return Ok(watch.outcome(end));
+            }
+            if !watch.ready && !late && watch.stopping.is_none() && begun.elapsed() >= self.bounds.ready {
+                late = true;
+                if listener.late() {
+                    watch.stopping = Some((Stopping::Late, Instant::now()));
+                }
+            }
+            self.end(&mut watch, listener);
+        }
+    }
+
+    /// Asks, asks again, forces.
+    fn end(&self, watch: &mut Watch<'_>, listener: &mut dyn Listener) {
+        let Some((_, since)) = watch.stopping else { return };
+        if since.elapsed() >= self.bounds.stop {
+            if !watch.forced {
+                listener.note(&format!("it has not powered off within {} s: it is forced", self.bounds.stop.as_secs()));
+                watch.forced = true;
+                if let Err(error) = watch.vm.force(self.world, self.guest) {
+                    listener.note(&format!("ending it: {error}"));
+                }
+            } else if since.elapsed() >= self.bounds.stop + LAST_WORDS {
+                // xl that does not see its domain's end.
+                let _ = watch.vm.child.kill();
+            }
+            return;
+        }
+        if watch.asked.is_none_or(|asked| asked.elapsed() >= ASK_AGAIN) {
+            watch.asked = Some(Instant::now());
+            if let Err(error) = watch.vm.ask_to_power_off(self.world, self.guest) {
+                listener.note(&format!("asking it to power off: {error}"));
+            }
+        }
+    }
+
+    fn listen(&self) -> io::Result<UnixListener> {
+        match fs::remove_file(self.socket) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let consoles = UnixListener::bind(self.socket)?;
+        fs::set_permissions(self.socket, fs::Permissions::from_mode(0o600))?;
+        consoles.set_nonblocking(true)?;
+        Ok(consoles)
+    }
+}
+
+impl Watch<'_> {
+    /// Until something happens, for a turn at most.
+    fn wait(&self, signals: &SignalFd, consoles: &UnixListener) -> io::Result<()> {
+        let mut sources = vec![signals.as_fd(), consoles.as_fd()];
+        if self.open.console {
+            sources.push(self.vm.console.as_fd());
+        }
+        if let (true, Some(output)) = (self.open.outputs[0], &self.vm.child.stdout) {
+            sources.push(output.as_fd());
+        }
+        if let (true, Some(output)) = (self.open.outputs[1], &self.vm.child.stderr) {
+            sources.push(output.as_fd());
+        }
+        if let (true, Kind::Kvm { monitor }) = (self.open.monitor, &self.vm.kind) {
+            sources.push(monitor.stream.as_fd());
+        }
+        sources.extend(self.clients.iter().map(AsFd::as_fd));
+        let mut sources: Vec<PollFd<'_>> =
+            sources.into_iter().map(|source| PollFd::new(source, PollFlags::POLLIN)).collect();
+        let turn = PollTimeout::try_from(TURN).map_err(io::Error::other)?;
+        match poll(&mut sources, turn) {
+            Ok(_) | Err(nix::errno::Errno::EINTR) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Takes whatever is there to be read.
+    fn read(&mut self, listener: &mut dyn Listener) {
+        if self.open.console {
+            match read_now(&self.vm.console) {
+                Some(bytes) => self.console(&bytes, listener),
+                None => self.open.console = false,
+            }
+        }
+        for index in 0..2 {
+            if !self.open.outputs[index] {
+                continue;
+            }
+            let read = match index {
+                0 => self.vm.child.stdout.as_mut().and_then(read_now),
+                _ => self.vm.child.stderr.as_mut().and_then(read_now),
+            };
+            match read {
+                Some(bytes) => {
+                    for line in self.outputs[index].take(&bytes) {
+                        self.vm.said(&line);
+                        listener.program(&line);
+                    }
+                }
+                None => self.open.outputs[index] = false,
+            }
+        }
+        if let (true, Kind::Kvm { monitor }) = (self.open.monitor, &mut self.vm.kind) {
+            match read_now(&monitor.stream) {
+                Some(bytes) => self.vm.end = monitor.take(&bytes).or(self.vm.end.take()),
+                None => self.open.monitor = false,
+            }
+        }
+        let console = &mut self.vm.console;
+        self.clients.retain(|client| match read_now(client) {
+            Some(typed) => {
+                // A guest that does not read its console loses what is typed, as on a serial line.
+                let _ = console.write_all(&typed);
+                true
+            }
+            None => false,
+        });
+    }
+
+    fn console(&mut self, bytes: &[u8], listener: &mut dyn Listener) {
+        // Who does not read in time is let go: the guest does not wait for anybody.
+        self.clients.retain(|mut client| bytes.is_empty() || client.write_all(bytes).is_ok());
+        for line in self.lines.take(bytes) {
+            listener.console(&line);
+            if let (false, Some(state)) = (self.ready, console_lines::ready_state(&line)) {
+                self.ready = true;
+                listener.ready(state);
+            }
+        }
+    }
+
+    fn greet(&mut self, mut client: UnixStream) {
+        if never_wait(&client).is_ok() && client.write_all(self.lines.kept()).is_ok() {
+            self.clients.push(client);
+        }
+    }
+
+    fn say_rests(&mut self, listener: &mut dyn Listener) {
+        if let Some(line) = self.lines.rest() {
+            listener.console(&line);
+        }
+        for output in &mut self.outputs {
+            if let Some(line) = output.rest() {
+                self.vm.said(&line);
+                listener.program(&line);
+            }
+        }
+    }
+
+    fn outcome(&self, end: End) -> Outcome {
+        match self.stopping {
+            Some((Stopping::Asked, _)) => Outcome::Stopped,
+            Some((Stopping::Late, _)) => Outcome::NotReady,
+            None => Outcome::Ended(end),
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! Disks that the host makes: on their first use, and never again.
+//!
+//! A logical volume carries a tag from its making to its formatting, so that a
+//! start that was interrupted between the two is taken up again and nothing
+//! else is ever formatted. A file is made beside and renamed.
+
+use super::world::World;
+use crate::probe::{Contents, probe};
+use appliance_contract::guest::{Access, Content, Disk, GuestConfig};
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+
+const TAG: &str = "appliance-unformatted";
+
+#[derive(Debug, thiserror::Error)]
+pub enum VolumeError {
+    #[error("disk {disk}: there is no volume group {group}{}; make it with vgcreate, or correct source", known(.groups))]
+    NoGroup { disk: String, group: String, groups: Vec<String> },
+    #[error("disk {disk}: {doing}: {reason}")]
+    Program { disk: String, doing: String, reason: String },
+    #[error(
+        "disk {disk}: {path} was made for this guest and never formatted, and it holds {found}; nothing that holds \
+         something is formatted: wipe it with wipefs, or take the tag {TAG} from it with lvchange --deltag"
+    )]
+    NotEmpty { disk: String, path: String, found: String },
+    #[error("disk {disk}: {doing} {path}: {source}")]
+    Io { disk: String, doing: &'static str, path: String, source: io::Error },
+}
+
+fn known(groups: &[String]) -> String {
+    if groups.is_empty() { String::new() } else { format!(" (there are {})", groups.join(", ")) }
+}
+
+/// Makes what is to be made and is not there; says what was made.
+pub fn make(world: &World<'_>, config: &GuestConfig) -> Result<Vec<String>, VolumeError> {
+    let mut made = Vec::new();
+    for disk in &config.disks {
+        if let Access::Write { content, create: Some(size) } = disk.access {
+            let maker = Maker { world, disk, content, size: size.bytes() };
+            let line = match disk.source.logical_volume() {
+                Some((group, volume)) => maker.volume(group, volume)?,
+                None => maker.file()?,
+            };
+            made.extend(line);
+        }
+    }
+    Ok(made)
+}
+
+struct Maker<'a> {
+    world: &'a World<'a>,
+    disk: &'a Disk,
+    content: Content,
+    size: u64,
+}
+
+impl Maker<'_> {
+    fn volume(&self, group: &str, volume: &str) -> Result<Option<String>, VolumeError> {
+        let full = format!("{group}/{volume}");
+        let there = self.try_run("lvs", &["--noheadings", "--options", "lv_tags", &full])?;
+        let made = !there.is_well();
+        if made {
+            self.group(group)?;
+            let size = format!("{}b", self.size);
+            // Whatever an earlier volume left in these places is no file system of this one's.
+            self.run(
+                "lvcreate",
+                &[
+                    "--yes",
+                    "--wipesignatures",
+                    "y",
+                    "--zero",
+                    "y",
+                    "--addtag",
+                    TAG,
+                    "--size",
+                    &size,
+                    "--name",
+                    volume,
+                    group,
+                ],
+            )?;
+        } else if !self.world.at(self.disk.source.as_str()).exists() {
+            self.run("lvchange", &["--activate", "y", &full])?;
+        }
+        let unformatted = made || there.stdout.split(',').any(|tag| tag.trim() == TAG);
+        if !unformatted {
+            return Ok(None);
+        }
+        if self.content != Content::Nothing {
+            self.refuse_content()?;
+            self.format(self.disk.source.as_str())?;
+        }
+        self.run("lvchange", &["--deltag", TAG, &full])?;
+        Ok(Some(format!("disk {}: made the logical volume {full}, {} MiB", self.disk.name, self.size >> 20)))
+    }
+
+    fn group(&self, group: &str) -> Result<(), VolumeError> {
+        let output = self.try_run("vgs", &["--noheadings", "--options", "vg_name"])?;
+        let groups: Vec<String> = output.stdout.split_ascii_whitespace().map(str::to_owned).collect();
+        if groups.iter().any(|found| found == group) {
+            return Ok(());
+        }
+        Err(VolumeError::NoGroup { disk: self.disk.name.to_string(), group: group.to_owned(), groups })
+    }
+
+    fn refuse_content(&self) -> Result<(), VolumeError> {
+        let path = self.disk.source.as_str();
+        let contents = File::open(self.world.at(path)).and_then(|file| probe(&file));
+        let found = match contents.map_err(|source| self.io("reading", path, source))? {
+            Contents::Empty | Contents::Unknown => return Ok(()),
+            Contents::FileSystem(found) => format!("a file system ({})", found.kind),
+            Contents::Member(member) => member.to_string(),
+            Contents::PartitionTable => "a partition table".to_owned(),
+        };
+        Err(VolumeError::NotEmpty { disk: self.disk.name.to_string(), path: path.to_owned(), found })
+    }
+
+    fn file(&self) -> Result<Option<String>, VolumeError> {
+        let path = self.disk.source.as_str();
+        if fs::symlink_metadata(self.world.at(path)).is_ok() {
+            return Ok(None);
+        }
+        let beside = format!("{path}.appliance-new");
+        let place = self.world.at(&beside);
+        let make = || -> io::Result<File> {
+            let file = File::create(&place)?;
+            file.set_len(self.size)?;
+            Ok(file)
+        };
+        let file = make().map_err(|source| self.io("making", &beside, source))?;
+        if self.content != Content::Nothing {
+            self.format(&beside)?;
+        }
+        let keep = || -> io::Result<()> {
+            file.sync_all()?;
+            fs::rename(&place, self.world.at(path))?;
+            let folder = Path::new(path).parent().unwrap_or(Path::new("/"));
+            File::open(self.world.at(folder))?.sync_all()
+        };
+        keep().map_err(|source| self.io("making", path, source))?;
+        Ok(Some(format!("disk {}: made the file {path}, {} MiB", self.disk.name, self.size >> 20)))
+    }
+
+    fn format(&self, path: &str) -> Result<(), VolumeError> {
+        let place = self.world.at(path).to_string_lossy().into_owned();
+        // Labels have 16 bytes.
+        let label: String = self.disk.name.as_str().chars().take(16).collect();
+        match self.content {
+            Content::Ext4 => self.run("mkfs.ext4", &["-q", "-F", "-L", &label, &place]),
+            Content::Swap => self.run("mkswap", &["--label", &label, &place]),
+            Content::Nothing => Ok(()),
+        }
+    }
+
+    fn try_run(&self, program: &str, arguments: &[&str]) -> Result<super::programs::Output, VolumeError> {
+        self.world.programs.run(program, arguments).map_err(|error| VolumeError::Program {
+            disk: self.disk.name.to_string(),
+            doing: format!("running {program}"),
+            reason: error.to_string(),
+        })
+    }
+
+    fn run(&self, program: &str, arguments: &[&str]) -> Result<(), VolumeError> {
+        let output = self.try_run(program, arguments)?;
+        if output.is_well() {
+            return Ok(());
+        }
+        Err(VolumeError::Program {
+            disk: self.disk.name.to_string(),
+            doing: format!("{program} {}", arguments.join(" ")),
+            reason: output.complaint(),
+        })
+    }
+
+    fn io(&self, doing: &'static str, path: &str, source: io::Error) -> VolumeError {
+        VolumeError::Io { disk: self.disk.name.to_string(), doing, path: path.to_owned(), source }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::guests::tests::Node;
+
+    fn config(source: &str, rest: &str) -> GuestConfig {
+        let disk = format!("[[disk]]\nname = \"data\"\nsource = \"{source}\"\ncreate = true\nsize = \"10G\"\n{rest}");
+        GuestConfig::parse(&format!("schema = 1\nimage = \"web\"\nmemory = \"64M\"\n{disk}")).unwrap()
+    }
+
+    fn calls(node: &Node) -> Vec<String> {
+        let root = node.at("/").to_string_lossy().into_owned();
+        node.programs.calls.borrow().iter().map(|call| call.replace(&root, "/")).collect()
+    }
+
+    #[test]
+    fn a_volume_is_made_and_formatted_once() {
+        let node = Node::new();
+        node.file("/dev/vg0/web", &[0; 4096]);
+        for (call, status, out) in
+            [("lvs", 5, ""), ("vgs", 0, "  vg0\n"), ("lvcreate", 0, ""), ("lvchange", 0, ""), ("mkfs.ext4", 0, "")]
+        {
+            node.programs.answer(call, status, out);
+        }
+        let made = make(&node.world(), &config("/dev/vg0/web", "")).unwrap();
+        assert_eq!(made, ["disk data: made the logical volume vg0/web, 10240 MiB"]);
+        assert_eq!(
+            calls(&node),
+            [
+                "lvs --noheadings --options lv_tags vg0/web",
+                "vgs --noheadings --options vg_name",
+                "lvcreate --yes --wipesignatures y --zero y --addtag appliance-unformatted --size 10737418240b --name \
+                 web vg0",
+                "mkfs.ext4 -q -F -L data /dev/vg0/web",
+                "lvchange --deltag appliance-unformatted vg0/web",
+            ]
+        );
+        node.programs.calls.borrow_mut().clear();
+        node.programs.answer("lvs", 0, "  other\n");
+        assert!(make(&node.world(), &config("/dev/vg0/web", "")).unwrap().is_empty());
+        assert_eq!(calls(&node), ["lvs --noheadings --options lv_tags vg0/web"]);
+    }
+
+    #[test]
+    fn an_interrupted_making_is_taken_up_and_content_is_never_formatted() {
+        let node = Node::new();
+        node.file("/dev/vg0/web", &[0; 4096]);
+        node.programs.answer("lvs", 0, "  x,appliance-unformatted\n");
+        node.programs.answer("mkswap", 0, "");
+        node.programs.answer("lvchange", 0, "");
+        assert_eq!(make(&node.world(), &config("/dev/vg0/web", "swap = true\n")).unwrap().len(), 1);
+        let mut ext4 = vec![0; 1 << 20];
+        ext4[1080..1082].copy_from_slice(&[0x53, 0xef]);
+        node.file("/dev/vg0/web", &ext4);
+        node.programs.calls.borrow_mut().clear();
+        let error = make(&node.world(), &config("/dev/vg0/web", "")).unwrap_err().to_string();
+        assert!(
+            error.contains("and it holds a file system (ext4); nothing that holds something is formatted"),
+            "{error}"
+        );
+        assert_eq!(calls(&node).len(), 1);
+    }
+
+    #[test]
+    fn a_group_that_is_missing_is_named_with_those_there_are() {
+        let node = Node::new();
+        node.programs.answer("lvs", 5, "");
+        node.programs.answer("vgs", 0, "  data\n");
+        let error = make(&node.world(), &config("/dev/vg0/web", "")).unwrap_err().to_string();
+        assert!(error.starts_with("disk data: there is no volume group vg0 (there are data)"), "{error}");
+        node.programs.answer("vgs", 0, "vg0\n");
+        node.programs.answer("lvcreate", 5, "insufficient free space");
+        let error = make(&node.world(), &config("/dev/vg0/web", "")).unwrap_err().to_string();
+        assert!(error.ends_with("--name web vg0: insufficient free space"), "{error}");
+    }
+
+    #[test]
+    fn a_file_is_made_whole_or_not_at_all_and_left_alone_when_there() {
+        let node = Node::new();
+        fs::create_dir(node.at("/data")).unwrap();
+        node.programs.answer("mkfs.ext4", 1, "no");
+        assert!(make(&node.world(), &config("/data/web.img", "")).is_err());
+        assert!(!node.at("/data/web.img").exists());
+        node.programs.answer("mkfs.ext4", 0, "");
+        assert_eq!(make(&node.world(), &config("/data/web.img", "")).unwrap().len(), 1);
+        assert_eq!(fs::metadata(node.at("/data/web.img")).unwrap().len(), 10 << 30);
+        assert!(!node.at("/data/web.img.appliance-new").exists());
+        node.programs.calls.borrow_mut().clear();
+        assert!(make(&node.world(), &config("/data/web.img", "")).unwrap().is_empty());
+        assert!(calls(&node).is_empty());
+    }
+}
