@@ -10,6 +10,7 @@ pub mod images;
 pub mod kvm;
 pub mod launch;
 pub mod notify;
+pub mod overview;
 pub mod plan;
 pub mod prepare;
 pub mod programs;

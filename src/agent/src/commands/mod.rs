@@ -4,15 +4,21 @@
 //! Exit status: 0 all is well or nothing differs, 1 something is wrong or
 //! differs, 2 the command could not do its work.
 
+mod console;
 mod etc_diff;
+mod guest;
+mod guest_text;
 mod layers;
 mod mounts;
 mod status;
 mod status_text;
 mod text_diff;
 
+use crate::guests;
+use crate::guests::programs::Programs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 pub const FINE: u8 = 0;
 pub const DIFFERS: u8 = 1;
@@ -21,11 +27,19 @@ pub const TROUBLE: u8 = 2;
 const HELP: &str = "\
 appliance: what this node runs, and how it differs from its image
 
-  appliance status [--json]     the image, its verity state, the config, the boot
+  appliance status [--json]     the image, its verity state, the config, the boot,
+                                the guests
   appliance etc diff [-u] [--config | --memory]
                                 what the config and later changes (in memory, gone
                                 at the next boot) make of the image's /etc;
                                 -u shows the lines that changed
+  appliance guest list [--json]           all guests: state, image, memory, failures
+  appliance guest show NAME [--json]      one guest, its versions and their story
+  appliance guest start|stop|restart NAME
+  appliance guest console NAME            its console; Ctrl-] leaves it
+  appliance guest upgrade NAME [VERSION]  start it from that version, or the newest;
+                                          not ready in time, it goes back by itself
+  appliance guest rollback NAME           start it from the good version before
   appliance help                this text
 
 Exit status: 0 all is well, nothing differs; 1 something is wrong, or differs;
@@ -38,6 +52,8 @@ pub struct World<'a> {
     pub root: &'a Path,
     /// The status line of a device-mapper device, by its name.
     pub mapped_status: &'a dyn Fn(&str) -> io::Result<String>,
+    pub programs: &'a dyn Programs,
+    pub clock: &'a dyn Fn() -> SystemTime,
 }
 
 impl std::fmt::Debug for World<'_> {
@@ -47,6 +63,10 @@ impl std::fmt::Debug for World<'_> {
 }
 
 impl World<'_> {
+    fn guests(&self) -> guests::world::World<'_> {
+        guests::world::World { root: self.root, programs: self.programs, clock: self.clock }
+    }
+
     fn at(&self, absolute: &str) -> PathBuf {
         self.root.join(absolute.trim_start_matches('/'))
     }
@@ -63,7 +83,9 @@ pub enum CommandError {
     #[error("the record of this boot, {path}, is not what this version writes: {error}")]
     BadRecord { path: PathBuf, error: serde_json::Error },
     #[error("guest {name} is not started: {reason}")]
-    NotStarted { name: String, reason: String },
+    Refused { name: String, reason: String },
+    #[error("guest {name}: {reason}")]
+    Guest { name: String, reason: String },
     #[error("writing the answer: {0}")]
     Write(#[from] io::Error),
 }
@@ -84,7 +106,7 @@ pub fn run(arguments: &[String], world: &World<'_>, out: &mut dyn Write, errors:
         Err(error) => {
             // Nothing is left to tell it to when this fails too.
             let _ = writeln!(errors, "appliance: {error}");
-            TROUBLE
+            guest::status_of(&error).unwrap_or(TROUBLE)
         }
     }
 }
@@ -104,13 +126,15 @@ fn dispatch(arguments: &[&str], world: &World<'_>, out: &mut dyn Write) -> Resul
             status::run(world, json, out)
         }
         ["etc", "diff", options @ ..] => etc_diff::run(world, &diff_options(options)?, out),
+        ["guest", "run", name] => guest::supervise(world, name, out),
         // What the unit of a guest runs whose guest.toml the generator could not take.
         ["guest", "refuse", name, reason] => {
-            Err(CommandError::NotStarted { name: (*name).to_owned(), reason: (*reason).to_owned() })
+            Err(CommandError::Refused { name: (*name).to_owned(), reason: (*reason).to_owned() })
         }
+        ["guest", arguments @ ..] => guest::run(world, arguments, out),
         ["etc", other, ..] => Err(usage(other, "diff", &["diff"])),
         ["etc"] => Err(usage("", "diff after etc", &[])),
-        [other, ..] => Err(usage(other, "status, etc diff or help", &["status", "etc", "help"])),
+        [other, ..] => Err(usage(other, "status, etc diff, guest or help", &["status", "etc", "guest", "help"])),
     }
 }
 

@@ -1,7 +1,9 @@
 //! `appliance status`: what the boot's record says, and what of it still holds.
 
 use super::{CommandError, DIFFERS, FINE, World, etc_diff, mounts, status_text};
+use crate::guests::overview::{self, Overview};
 use appliance_contract::boot_record::BootRecord;
+use appliance_contract::guest;
 use appliance_contract::medium;
 use serde::Serialize;
 use std::fs;
@@ -19,6 +21,9 @@ pub struct Status {
     pub var: Option<Mounted>,
     /// Changes of /etc since the boot; `None` where this user may not see them.
     pub changes_in_memory: Option<usize>,
+    /// What keeps the node from running guests at all.
+    pub trouble: Option<String>,
+    pub guests: Vec<Overview>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -44,7 +49,7 @@ pub enum Verity {
 
 impl Status {
     pub fn is_well(&self) -> bool {
-        self.verity != Verity::Corrupted
+        self.verity != Verity::Corrupted && self.trouble.is_none() && self.guests.iter().all(Overview::is_well)
     }
 }
 
@@ -75,6 +80,7 @@ fn gather(world: &World<'_>) -> Result<Status, CommandError> {
         read_only: mount.read_only,
     };
     let uptime = line("/proc/uptime");
+    let guests = world.guests();
     Ok(Status {
         verity: verity(world, &boot, root.as_ref()),
         kernel: line("/proc/sys/kernel/osrelease"),
@@ -83,6 +89,8 @@ fn gather(world: &World<'_>) -> Result<Status, CommandError> {
         root: root.map(mounted),
         var: mounts::at(&mountinfo, "/var").map(mounted),
         changes_in_memory: etc_diff::memory_changes(world).ok(),
+        trouble: overview::trouble(&guests),
+        guests: overview::all(&guests).map_err(|error| CommandError::Read { path: guest::DIRECTORY.into(), error })?,
         boot,
     })
 }

@@ -1,5 +1,6 @@
 //! `appliance status` for people.
 
+use super::guest_text;
 use super::status::{Mounted, Status, Verity};
 
 pub fn render(status: &Status) -> String {
@@ -34,6 +35,10 @@ pub fn render(status: &Status) -> String {
     page.list("left out", boot.etc.dropped.iter().map(|item| format!("{}: {}", item.device, item.reason)));
     page.line("/var", var(&boot.var, status.var.as_ref()));
     page.list("refused", boot.refused.iter().map(|item| format!("{}: {}", item.device, item.reason)));
+    page.list("trouble", status.trouble.iter().cloned());
+    if !status.guests.is_empty() {
+        page.list("guests", guest_text::table(&status.guests).lines().map(str::to_owned));
+    }
     let steps = boot.steps.iter();
     page.list(
         "boot",
@@ -71,9 +76,14 @@ fn kernel(status: &Status) -> String {
         text += &format!(" under {hypervisor}");
     }
     if let Some(up) = status.uptime_s {
-        text += &format!(", up {} h {:02} min {:02} s", up / 3600, up / 60 % 60, up % 60);
+        text += &format!(", up {}", span(up));
     }
     text
+}
+
+/// Seconds for people.
+pub fn span(seconds: u64) -> String {
+    format!("{} h {:02} min {:02} s", seconds / 3600, seconds / 60 % 60, seconds % 60)
 }
 
 fn verity(status: &Status) -> String {

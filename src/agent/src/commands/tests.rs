@@ -46,7 +46,9 @@ impl Node {
 
     fn run_with(&self, arguments: &str, status: &dyn Fn(&str) -> io::Result<String>) -> (u8, String, String) {
         let arguments: Vec<String> = arguments.split_whitespace().map(str::to_owned).collect();
-        let world = World { root: self.folder.path(), mapped_status: status };
+        let clock = || std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_793_500_000);
+        let programs = crate::guests::tests::Told::default();
+        let world = World { root: self.folder.path(), mapped_status: status, programs: &programs, clock: &clock };
         let (mut out, mut errors) = (Vec::new(), Vec::new());
         let code = run(&arguments, &world, &mut out, &mut errors);
         (code, String::from_utf8(out).unwrap(), String::from_utf8(errors).unwrap())
@@ -222,7 +224,7 @@ fn slips_get_the_nearest_word() {
         ("status --jsn", "did you mean --json?"),
         ("etc dif", "did you mean diff?"),
         ("etc diff --memroy", "did you mean --memory?"),
-        ("reboot", "expected status, etc diff or help; appliance help"),
+        ("reboot", "expected status, etc diff, guest or help; appliance help"),
         ("etc", "expected diff after etc"),
         ("etc diff --config --memory", "expected one of the two"),
         ("status --json x", "found \"x\""),
@@ -240,9 +242,114 @@ fn slips_get_the_nearest_word() {
 #[test]
 fn a_refused_guest_fails_in_one_line() {
     let node = Node::new();
-    let world = World { root: node.folder.path(), mapped_status: &|_| Ok(String::new()) };
+    let programs = crate::guests::tests::Told::default();
+    let clock = || std::time::UNIX_EPOCH;
+    let mapped_status = |_: &str| Ok(String::new());
+    let world = World { root: node.folder.path(), mapped_status: &mapped_status, programs: &programs, clock: &clock };
     let mut errors = Vec::new();
     let arguments = ["guest", "refuse", "web", "line 1: no"].map(str::to_owned);
-    assert_eq!(run(&arguments, &world, &mut Vec::new(), &mut errors), TROUBLE);
+    assert_eq!(run(&arguments, &world, &mut Vec::new(), &mut errors), 78);
     assert_eq!(String::from_utf8(errors).unwrap(), "appliance: guest web is not started: line 1: no\n");
+}
+
+mod guests {
+    use super::*;
+    use crate::guests::images::tests::{medium, store};
+    use crate::guests::record::supervise;
+    use crate::guests::tests::Node;
+
+    fn command(node: &Node, arguments: &str) -> (u8, String, String) {
+        let arguments: Vec<String> = arguments.split_whitespace().map(str::to_owned).collect();
+        let guests = node.world();
+        let mapped_status = |_: &str| Ok(String::new());
+        let world =
+            World { root: guests.root, mapped_status: &mapped_status, programs: guests.programs, clock: guests.clock };
+        let (mut out, mut errors) = (Vec::new(), Vec::new());
+        let code = run(&arguments, &world, &mut out, &mut errors);
+        (code, String::from_utf8(out).unwrap(), String::from_utf8(errors).unwrap())
+    }
+
+    fn node() -> Node {
+        let node = Node::new();
+        for (name, image) in [("web", "web"), ("pinned", "web@1")] {
+            let text = format!("schema = 1\nimage = \"{image}\"\nmemory = \"64M\"\n");
+            node.file(&format!("/config/local/domUs/{name}/guest.toml"), text.as_bytes());
+        }
+        node.file("/config/local/domUs/bad/guest.toml", b"memmory = 1\n");
+        node.programs.answer("systemctl", 0, "");
+        node
+    }
+
+    #[test]
+    fn list_tells_all_and_that_one_is_refused() {
+        let (code, out, _) = command(&node(), "guest list");
+        assert_eq!(code, DIFFERS);
+        let lines: Vec<&str> = out.lines().collect();
+        assert!(
+            lines[0].starts_with("NAME    STATE        IMAGE  MEMORY  UP  RESTARTS  RUNS AS  LAST FAILURE"),
+            "{out}"
+        );
+        assert!(lines[1].starts_with("bad     refused      -      -"), "{out}");
+        assert!(lines[1].contains("domUs/bad/guest.toml: "), "{out}");
+        assert_eq!(lines[3], "web     not-started  web    64M     -   -         -        -");
+        let (_, json, _) = command(&node(), "guest list --json");
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(json[2]["state"], "not-started");
+    }
+
+    #[test]
+    fn an_upgrade_is_chosen_and_a_rollback_takes_it_back() {
+        let node = node();
+        medium(&node, "web", "1");
+        store(&node, "web", "2");
+        let state = |node: &Node| crate::guests::state::State::load(&node.world(), "web").unwrap();
+        let mut known = state(&node);
+        known.got_ready("1", 5);
+        known.save(&node.world(), "web").unwrap();
+        let (code, out, errors) = command(&node, "guest upgrade web");
+        assert_eq!((code, errors.as_str()), (FINE, ""));
+        assert!(
+            out.starts_with("version 2 of image web is chosen; not ready within 300 s, it goes back to version 1\n")
+        );
+        assert!(out.contains("/var is in memory here"), "{out}");
+        assert!(out.ends_with("guest web does not run now; it takes effect at its next start\n"), "{out}");
+        let (code, _, errors) = command(&node, "guest rollback web");
+        assert_eq!(code, TROUBLE);
+        assert!(errors.contains("there is no version to go back to"), "{errors}");
+        let mut known = state(&node);
+        known.got_ready("2", 6);
+        known.save(&node.world(), "web").unwrap();
+        let _lock = supervise(&node.world(), "web").unwrap();
+        let (code, out, _) = command(&node, "guest rollback web");
+        assert_eq!(code, FINE);
+        assert!(out.starts_with("version 1 of image web is chosen\n"), "{out}");
+        assert_eq!(node.programs.calls.borrow().last().unwrap(), "systemctl restart appliance-guest@web.service");
+        let (_, out, _) = command(&node, "guest show web");
+        assert!(out.contains("chosen        1\n") && out.contains("rollback to   2\n"), "{out}");
+        assert!(out.contains("available     2: /var/lib/appliance/images/web-2\n"), "{out}");
+        assert!(out.contains("2026-11-01 02:26:40: an operator went back to version 1 from 2"), "{out}");
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_with_what_mends_it() {
+        let node = node();
+        store(&node, "web", "1");
+        for (arguments, said) in [
+            ("guest upgrade pinned", "its guest.toml says image = \"web@1\": change it there"),
+            ("guest rollback pinned", "asks for version 1 and no other"),
+            ("guest upgrade web 9", "no image web of version 9 is on the medium or in the store"),
+            ("guest upgrade bad", "domUs/bad/guest.toml: "),
+            ("guest show none", "there is no guest none"),
+            ("guest console web", "its console is not there"),
+            ("guest strat web", "(did you mean start?)"),
+            ("guest start", "the name of a guest"),
+        ] {
+            let (code, _, errors) = command(&node, arguments);
+            assert_eq!(code, TROUBLE, "{arguments}");
+            assert!(errors.contains(said) && errors.trim_end().lines().count() == 1, "{arguments}: {errors}");
+        }
+        node.programs.answer("systemctl start", 1, "Job failed");
+        let (_, _, errors) = command(&node, "guest start web");
+        assert_eq!(errors, "appliance: guest web: systemctl start appliance-guest@web.service: Job failed\n");
+    }
 }

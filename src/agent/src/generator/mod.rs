@@ -7,7 +7,7 @@ mod units;
 #[cfg(test)]
 mod tests;
 
-pub use units::{Booted, Content, UnitFile, plan};
+pub use units::{Booted, Content, UnitFile, plan, unit};
 
 use crate::guest_files;
 use appliance_contract::boot_record::BootRecord;

@@ -4,6 +4,7 @@
 use super::escape;
 use crate::guest_files::{Guest, Judged};
 use appliance_contract::guest::{Accel, GuestConfig, Hypervisor, ManagedBy, Mode};
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
 const TEMPLATE: &str = "/usr/lib/systemd/system/appliance-guest@.service";
@@ -36,11 +37,16 @@ pub enum Booted {
     Linux,
 }
 
+/// The unit's name of the guest of a folder.
+pub fn unit(folder: &OsStr) -> String {
+    format!("appliance-guest@{}.service", escape::instance(folder.as_bytes()))
+}
+
 /// The units of all guests, in the order given.
 pub fn plan(judged: &[Judged], booted: Booted) -> Vec<UnitFile> {
     let mut files = Vec::new();
     for one in judged {
-        let unit = format!("appliance-guest@{}.service", escape::instance(one.folder.as_bytes()));
+        let unit = unit(&one.folder);
         let (text, started) = match &one.outcome {
             Ok(guest) => {
                 let config = &guest.config;

@@ -11,7 +11,7 @@ use appliance_contract::guest_image;
 use appliance_contract::manifest::Manifest;
 use appliance_contract::medium;
 pub use place::{Bytes, Place};
-pub use sound::{ImageError, Sound, check};
+pub use sound::{ImageError, Sound, Stage, check};
 use std::fs;
 use std::path::Path;
 
@@ -124,8 +124,7 @@ pub struct Wish<'a> {
     pub version: Option<&'a str>,
     /// Versions that were tried and did not get ready.
     pub passed_over: &'a [String],
-    /// Where kernel and initramfs of a medium are copied to, for a start.
-    pub stage: Option<&'a Path>,
+    pub stage: Option<Stage<'a>>,
 }
 
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -167,4 +166,4 @@ pub fn choose(world: &World<'_>, wish: Wish<'_>) -> Result<(Sound, Vec<Broken>),
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -2,15 +2,16 @@
 
 use super::checks::{self, CheckError};
 use super::config;
-use super::images::{self, ChoiceError, Sound, Wish};
+use super::images::{self, ChoiceError, Sound, Stage, Wish};
 use super::plan::{Model, Plan, PlanCard, PlanDisk, interface};
 use super::record::{self, Hypervisor, Phase, Record, place};
 use super::served::{self, ServedError};
 use super::state::{State, StateError};
 use super::volumes::{self, VolumeError};
 use super::world::World;
+use crate::guest_files::Guest;
 use crate::machine::Machine;
-use appliance_contract::guest::{CardModel, GuestConfig, GuestName, MacAddress};
+use appliance_contract::guest::{CardModel, MacAddress};
 use appliance_contract::guest_image;
 use appliance_contract::medium;
 use std::fs;
@@ -50,29 +51,22 @@ pub struct Prepared {
     pub macs: Vec<String>,
 }
 
-/// The guest, as the host's config has it.
-#[derive(Debug, Clone, Copy)]
-pub struct Guest<'a> {
-    pub name: &'a GuestName,
-    pub config: &'a GuestConfig,
-}
-
 /// Checks, makes and gathers. What is worth knowing goes into the record's notes.
 pub fn prepare(
     world: &World<'_>,
     machine: &dyn Machine,
-    guest: Guest<'_>,
+    guest: &Guest,
     state: &State,
     record: &mut Record,
 ) -> Result<Prepared, PrepareError> {
-    let config = guest.config;
+    let config = &guest.config;
     let hypervisor = checks::hypervisor(world, config)?;
     record.hypervisor = Some(hypervisor);
     checks::networks(world, config)?;
     record.notes.extend(volumes::make(world, config)?);
     let macs = addresses(world, guest)?;
     reserve(world, guest, hypervisor, &macs, record)?;
-    let sound = choose(world, guest, state, record)?;
+    let sound = choose(world, guest, hypervisor, state, record)?;
     record.image = Some(sound.manifest.name.clone());
     record.version = Some(sound.manifest.version.clone());
     let mut loops = Vec::new();
@@ -86,20 +80,20 @@ pub fn prepare(
 }
 
 /// The addresses of its cards, as given or derived.
-fn addresses(world: &World<'_>, guest: Guest<'_>) -> Result<Vec<String>, PrepareError> {
+fn addresses(world: &World<'_>, guest: &Guest) -> Result<Vec<String>, PrepareError> {
     let node =
         images::boot_record(world).and_then(|record| record.config).map_or("node".to_owned(), |config| config.node);
     let node = node.parse().map_err(|error| PrepareError::Node(format!("{error}")))?;
     let cards = guest.config.networks.iter().enumerate();
     Ok(cards
-        .map(|(index, card)| card.mac.unwrap_or_else(|| MacAddress::derive(&node, guest.name, index)).to_string())
+        .map(|(index, card)| card.mac.unwrap_or_else(|| MacAddress::derive(&node, &guest.name, index)).to_string())
         .collect())
 }
 
 /// Checks memory, addresses and disks, and makes them known as taken, one guest at a time.
 fn reserve(
     world: &World<'_>,
-    guest: Guest<'_>,
+    guest: &Guest,
     hypervisor: Hypervisor,
     macs: &[String],
     record: &mut Record,
@@ -111,7 +105,7 @@ fn reserve(
     let memory = guest.config.memory.mebibytes();
     checks::memory(world, hypervisor, memory, promised.sum())?;
     checks::addresses(world, macs, &others)?;
-    record.disks = checks::disks(world, guest.config, &others)?;
+    record.disks = checks::disks(world, &guest.config, &others)?;
     record.macs = macs.to_vec();
     record.memory_mib = Some(memory);
     record.phase = Phase::Starting;
@@ -119,10 +113,18 @@ fn reserve(
 }
 
 /// The image by guest.toml, by what an operator chose, and by what is there.
-fn choose(world: &World<'_>, guest: Guest<'_>, state: &State, record: &mut Record) -> Result<Sound, PrepareError> {
+fn choose(
+    world: &World<'_>,
+    guest: &Guest,
+    hypervisor: Hypervisor,
+    state: &State,
+    record: &mut Record,
+) -> Result<Sound, PrepareError> {
     let image = &guest.config.image;
-    let stage = place_of(guest.name.as_str(), "");
-    let wish = Wish { name: image.name(), version: image.version(), passed_over: &state.failed, stage: Some(&stage) };
+    let folder = place_of(guest.name.as_str(), "");
+    // QEMU, which is nobody, could not read the store's.
+    let stage = Stage { folder: &folder, all: hypervisor == Hypervisor::Kvm };
+    let wish = Wish { name: image.name(), version: image.version(), passed_over: &state.failed, stage: Some(stage) };
     let chosen = state.chosen.as_deref().filter(|_| image.version().is_none());
     let (sound, broken) = match chosen {
         None => images::choose(world, wish)?,
@@ -147,7 +149,7 @@ fn place_of(guest: &str, file: &str) -> PathBuf {
 fn gather(
     world: &World<'_>,
     machine: &dyn Machine,
-    guest: Guest<'_>,
+    guest: &Guest,
     hypervisor: Hypervisor,
     macs: &[String],
     sound: &Sound,
@@ -206,7 +208,7 @@ fn disk(name: &str, path: PathBuf, read_only: bool, is_device: bool) -> PlanDisk
 }
 
 /// Writes the disk that serves the guest its config.
-fn serve(world: &World<'_>, guest: Guest<'_>, record: &mut Record) -> Result<PathBuf, PrepareError> {
+fn serve(world: &World<'_>, guest: &Guest, record: &mut Record) -> Result<PathBuf, PrepareError> {
     let name = guest.name.as_str();
     let node = name.parse().map_err(|error| PrepareError::Node(format!("{error}")))?;
     let generation = images::boot_record(world).and_then(|record| record.config?.generation);

@@ -181,14 +181,15 @@ pub fn place(world: &World<'_>, guest: &str, file: &str) -> PathBuf {
     world.at(format!("{FOLDER}/{guest}/{file}"))
 }
 
-/// Makes the guest's folder; nobody but root may look into it.
+/// Makes the guest's folder. Others may pass through it, for QEMU is nobody, and see nothing.
 pub fn make_folder(world: &World<'_>, guest: &str) -> io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
-    fs::create_dir_all(world.at(FOLDER))?;
-    match fs::DirBuilder::new().mode(0o711).create(place(world, guest, "")) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-        _ => Ok(()),
+    use std::os::unix::fs::PermissionsExt;
+    let folder = place(world, guest, "");
+    fs::create_dir_all(&folder)?;
+    for folder in [world.at(FOLDER), folder] {
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o711))?;
     }
+    Ok(())
 }
 
 /// Held for as long as somebody supervises the guest.

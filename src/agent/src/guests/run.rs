@@ -1,9 +1,10 @@
 //! `appliance guest run NAME`: the main process of a guest's unit.
 
 use super::config::{self, ConfigError};
+use super::kvm;
 use super::launch::{self, KvmWish, LaunchError};
 use super::notify::Notify;
-use super::prepare::{Guest, PrepareError, Prepared, prepare};
+use super::prepare::{PrepareError, Prepared, prepare};
 use super::qemu_arguments;
 use super::ready_port::ReadyPort;
 use super::record::{self, Failure, Hypervisor, Phase, Record, place};
@@ -11,7 +12,7 @@ use super::state::{State, StateError};
 use super::supervise::{Bounds, Listener, Outcome, Signals, Supervisor};
 use super::vm::{End, Kind, Vm};
 use super::world::World;
-use super::kvm;
+use crate::guest_files::Guest;
 use crate::machine::Machine;
 use appliance_contract::guest::{Accel, GuestConfig, Machine as Board, Mode};
 use std::fs;
@@ -52,12 +53,12 @@ impl std::fmt::Debug for Setting<'_> {
 
 /// Supervises `name` to its end. The error is the one line that the unit fails with.
 pub fn run(setting: &Setting<'_>, name: &str, out: &mut dyn Write) -> Result<(), RunError> {
-    let (guest, config) = config::load(setting.world, name)?;
+    let guest = config::load(setting.world, name)?;
     let Some(_lock) = record::supervise(setting.world, name)? else {
         return Err(RunError::Supervised(name.to_owned()));
     };
     let last_failure = Record::load(setting.world, name).and_then(|record| record.last_failure);
-    let mut turn = Turn { setting, guest: Guest { name: &guest, config: &config }, last_failure, out, told: false };
+    let mut turn = Turn { setting, guest: &guest, last_failure, out, told: false };
     loop {
         match turn.once() {
             Ok(Next::Again(why)) => turn.say(&why),
@@ -75,7 +76,7 @@ enum Next {
 
 struct Turn<'a> {
     setting: &'a Setting<'a>,
-    guest: Guest<'a>,
+    guest: &'a Guest,
     last_failure: Option<Failure>,
     out: &'a mut dyn Write,
     /// systemd was told that the unit has started.
@@ -141,7 +142,7 @@ impl Turn<'_> {
         let (mut vm, network) = match prepared.hypervisor {
             Hypervisor::Xen => (launch::xen(world, &prepared.plan, &mut |text| say(self.out, text))?, None),
             Hypervisor::Kvm => {
-                let wish = kvm_wish(world, self.guest.config, &name);
+                let wish = kvm_wish(world, &self.guest.config, &name);
                 let (vm, network) = launch::kvm(world, &prepared.plan, wish)?;
                 (vm, Some(network))
             }
@@ -163,7 +164,7 @@ impl Turn<'_> {
         let mut ear = Ear {
             world,
             notify: self.setting.notify,
-            config: self.guest.config,
+            config: &self.guest.config,
             version,
             stand_in: state.stand_in_for(version).filter(|_| self.guest.config.image.version().is_none()),
             record,

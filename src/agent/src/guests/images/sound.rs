@@ -10,8 +10,9 @@ use crate::verity::{BLOCK, Superblock, VerityError, hex};
 use appliance_contract::manifest::{GuestBoot, Manifest, RootImage, Verity};
 use appliance_contract::marker::Role;
 use sha2::{Digest, Sha256};
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// An image whose files are those of its manifest.
@@ -25,6 +26,15 @@ pub struct Sound {
     pub boot: GuestBoot,
     pub root: RootImage,
     pub verity: Verity,
+}
+
+/// Where kernel and initramfs are copied to for a start, so that they are files
+/// and what was checked is what is started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stage<'a> {
+    pub folder: &'a Path,
+    /// Those of the store too, and not only the medium's.
+    pub all: bool,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -43,10 +53,8 @@ pub enum ImageError {
     RootHash { file: String, found: String, expected: String },
 }
 
-/// Checks an image; costs a reading of kernel and initramfs. The medium's are
-/// copied into the folder `stage` on the way, so that they are files and what
-/// was checked is what is started.
-pub fn check(world: &World<'_>, image: Image, stage: Option<&Path>) -> Result<Sound, ImageError> {
+/// Checks an image; costs a reading of kernel and initramfs.
+pub fn check(world: &World<'_>, image: Image, stage: Option<Stage<'_>>) -> Result<Sound, ImageError> {
     let Image { place, manifest } = image;
     if manifest.kind != Role::Guest {
         return Err(ImageError::Role(manifest.kind));
@@ -60,7 +68,9 @@ pub fn check(world: &World<'_>, image: Image, stage: Option<&Path>) -> Result<So
         let expected = &listed.ok_or(ImageError::Lacks("the hash of its kernel or initramfs"))?.sha256;
         let read = |source| ImageError::Read { file: file.clone(), source };
         let bytes = place.open(world, file).map_err(read)?;
-        let copy = stage.filter(|_| matches!(place, Place::Medium { .. })).map(|folder| folder.join(file));
+        let copy = stage
+            .filter(|stage| stage.all || matches!(place, Place::Medium { .. }))
+            .map(|stage| stage.folder.join(file));
         *kept = copy.clone().unwrap_or_else(|| bytes.backing.clone());
         let found = hash(world, &bytes, copy.as_deref()).map_err(read)?;
         if found != *expected {
@@ -81,6 +91,10 @@ pub fn check(world: &World<'_>, image: Image, stage: Option<&Path>) -> Result<So
 fn hash(world: &World<'_>, bytes: &Bytes, copy: Option<&Path>) -> io::Result<String> {
     let mut hasher = Sha256::new();
     let mut copy = copy.map(|path| File::create(world.at(path))).transpose()?;
+    if let Some(copy) = &copy {
+        // For QEMU; neither is a secret.
+        copy.set_permissions(Permissions::from_mode(0o644))?;
+    }
     bytes.read_through(|piece| {
         hasher.update(piece);
         copy.as_mut().map_or(Ok(()), |copy| copy.write_all(piece))

@@ -71,7 +71,7 @@ pub fn medium(node: &Node, name: &str, version: &str) {
     node.file("/run/appliance/boot.json", RECORD.as_bytes());
 }
 
-pub const RECORD: &str = r#"{"schema": 1, "image": {"name": "host", "version": "1"},
+pub const RECORD: &str = r#"{"schema": 1, "role": "host", "image": {"name": "host", "version": "1"},
     "root": {"source": "medium:2026", "device": "/dev/sr0", "offset": 0, "root_hash": null},
     "config": {"device": "/dev/sda1", "file_system": "ext4", "uuid": null, "label": null, "node": "node1",
         "generation": "r7", "others": []},
@@ -164,11 +164,14 @@ fn kernel_and_initramfs_of_a_medium_are_staged() {
     let node = Node::new();
     medium(&node, "web", "1");
     std::fs::create_dir(node.at("/run/stage")).unwrap();
-    let wish = Wish { name: "web", version: None, passed_over: &[], stage: Some(Path::new("/run/stage")) };
+    let stage = Stage { folder: Path::new("/run/stage"), all: false };
+    let wish = Wish { name: "web", version: None, passed_over: &[], stage: Some(stage) };
     let (sound, _) = choose(&node.world(), wish).unwrap();
     assert_eq!(sound.kernel, Path::new("/run/stage/vmlinuz"));
     assert_eq!(std::fs::read(node.at("/run/stage/vmlinuz")).unwrap(), b"kernel 1");
     store(&node, "web", "2");
     let (sound, _) = choose(&node.world(), wish).unwrap();
     assert_eq!(sound.initramfs, Path::new("/var/lib/appliance/images/web-2/initramfs.zst"));
+    let wish = Wish { stage: Some(Stage { all: true, ..stage }), ..wish };
+    assert_eq!(choose(&node.world(), wish).unwrap().0.initramfs, Path::new("/run/stage/initramfs.zst"));
 }

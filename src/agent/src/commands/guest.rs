@@ -1,0 +1,221 @@
+//! `appliance guest …`.
+
+use super::guest_text::{self, MEMORY_ONLY};
+use super::{CommandError, DIFFERS, FINE, World, console, usage};
+use crate::generator;
+use crate::guest_files::Guest;
+use crate::guests::config::{self, ConfigError};
+use crate::guests::images;
+use crate::guests::notify::Notify;
+use crate::guests::overview::{self, Overview, Versions};
+use crate::guests::run::{self as supervisor, RunError, Setting};
+use crate::guests::state::State;
+use crate::guests::supervise::Signals;
+use crate::linux::Linux;
+use crate::machine::Places;
+use std::ffi::OsStr;
+use std::fmt::Display;
+use std::io::Write;
+
+/// A refusal that trying again does not mend; the unit's RestartPreventExitStatus.
+/// EX_CONFIG of sysexits.h.
+const REFUSED: u8 = 78;
+
+const WORDS: &[&str] = &["list", "show", "start", "stop", "restart", "console", "upgrade", "rollback"];
+
+pub fn run(world: &World<'_>, arguments: &[&str], out: &mut dyn Write) -> Result<u8, CommandError> {
+    match arguments {
+        ["list"] => list(world, false, out),
+        ["list", "--json"] => list(world, true, out),
+        ["show", name] => show(world, name, false, out),
+        ["show", name, "--json"] | ["show", "--json", name] => show(world, name, true, out),
+        [verb @ ("start" | "stop" | "restart"), name] => {
+            let _ = known(world, name)?;
+            systemctl(world, name, verb)?;
+            Ok(FINE)
+        }
+        ["console", name] => {
+            let _ = known(world, name)?;
+            console::run(&world.guests(), name, out).map_err(|error| of(name, error)).map(|()| FINE)
+        }
+        ["upgrade", name] => upgrade(world, name, None, out),
+        ["upgrade", name, version] => upgrade(world, name, Some(version), out),
+        ["rollback", name] => rollback(world, name, out),
+        [word] if WORDS.contains(word) => Err(usage("", "the name of a guest", &[])),
+        [word, _, rest @ ..] if WORDS.contains(word) => Err(usage(&rest.join(" "), "nothing more", &[])),
+        other => {
+            let expected = "list, show, start, stop, restart, console, upgrade or rollback";
+            Err(usage(other.first().unwrap_or(&""), expected, WORDS))
+        }
+    }
+}
+
+fn of(name: &str, error: impl Display) -> CommandError {
+    CommandError::Guest { name: name.to_owned(), reason: error.to_string() }
+}
+
+/// The main process of a guest's unit.
+pub fn supervise(world: &World<'_>, name: &str, out: &mut dyn Write) -> Result<u8, CommandError> {
+    let machine = Linux::new(Places::below(world.root));
+    let signals = Signals::catch().map_err(|error| of(name, format!("catching signals: {error}")))?;
+    let socket = std::env::var("NOTIFY_SOCKET").ok();
+    let notify = Notify::new(socket.as_deref()).map_err(|error| of(name, format!("NOTIFY_SOCKET: {error}")))?;
+    let guests = world.guests();
+    let setting = Setting { world: &guests, machine: &machine, signals: &signals, notify: &notify };
+    match supervisor::run(&setting, name, out) {
+        Ok(()) => Ok(FINE),
+        Err(error) if is_refusal(&error) => {
+            Err(CommandError::Refused { name: name.to_owned(), reason: error.to_string() })
+        }
+        Err(error) => Err(of(name, error)),
+    }
+}
+
+fn is_refusal(error: &RunError) -> bool {
+    matches!(error, RunError::Config(_) | RunError::Prepare(_) | RunError::State(_) | RunError::Supervised(_))
+}
+
+fn list(world: &World<'_>, json: bool, out: &mut dyn Write) -> Result<u8, CommandError> {
+    let all = all(world)?;
+    if json {
+        write_json(&all, out)?;
+    } else if all.is_empty() {
+        writeln!(out, "the config lists no guests: it has no local/domUs/NAME/guest.toml")?;
+    } else {
+        out.write_all(guest_text::table(&all).as_bytes())?;
+    }
+    Ok(if all.iter().all(Overview::is_well) { FINE } else { DIFFERS })
+}
+
+fn all(world: &World<'_>) -> Result<Vec<Overview>, CommandError> {
+    let path = appliance_contract::guest::DIRECTORY.into();
+    overview::all(&world.guests()).map_err(|error| CommandError::Read { path, error })
+}
+
+fn write_json(value: &impl serde::Serialize, out: &mut dyn Write) -> Result<(), CommandError> {
+    let text = serde_json::to_string_pretty(value).map_err(std::io::Error::from)?;
+    Ok(writeln!(out, "{text}")?)
+}
+
+/// A guest that the config lists and that was taken or refused.
+fn known(world: &World<'_>, name: &str) -> Result<Result<Guest, String>, CommandError> {
+    match config::load(&world.guests(), name) {
+        Ok(guest) => Ok(Ok(guest)),
+        Err(ConfigError::Refused(reason)) => Ok(Err(reason)),
+        Err(error) => Err(of(name, error)),
+    }
+}
+
+fn taken(world: &World<'_>, name: &str) -> Result<Guest, CommandError> {
+    known(world, name)?.map_err(|reason| of(name, reason))
+}
+
+#[derive(serde::Serialize)]
+struct Shown<'a> {
+    #[serde(flatten)]
+    overview: &'a Overview,
+    versions: Option<&'a Versions>,
+    /// Whether what is chosen is forgotten at the next boot.
+    var_in_memory: bool,
+}
+
+fn show(world: &World<'_>, name: &str, json: bool, out: &mut dyn Write) -> Result<u8, CommandError> {
+    let guest = known(world, name)?.ok();
+    let versions = guest.map(|guest| overview::versions(&world.guests(), &guest)).transpose();
+    let versions = versions.map_err(|error| of(name, error))?;
+    let all = all(world)?;
+    let Some(overview) = all.iter().find(|one| one.name == name) else { return Err(of(name, "it is gone")) };
+    let memory_only = in_memory(world);
+    if json {
+        write_json(&Shown { overview, versions: versions.as_ref(), var_in_memory: memory_only }, out)?;
+    } else {
+        out.write_all(guest_text::show(overview, versions.as_ref(), memory_only).as_bytes())?;
+    }
+    Ok(if overview.is_well() { FINE } else { DIFFERS })
+}
+
+fn in_memory(world: &World<'_>) -> bool {
+    images::boot_record(&world.guests()).is_some_and(|record| record.var == "image")
+}
+
+/// Changes the state and starts the guest anew if it runs.
+fn change(
+    world: &World<'_>,
+    name: &str,
+    out: &mut dyn Write,
+    change: impl FnOnce(&mut State, u64) -> Result<String, CommandError>,
+) -> Result<u8, CommandError> {
+    let guests = world.guests();
+    let mut state = State::load(&guests, name).map_err(|error| of(name, error))?;
+    let said = change(&mut state, guests.now())?;
+    state.save(&guests, name).map_err(|error| of(name, error))?;
+    writeln!(out, "{said}")?;
+    if in_memory(world) {
+        writeln!(out, "{MEMORY_ONLY}")?;
+    }
+    if crate::guests::record::is_supervised(&guests, name) {
+        systemctl(world, name, "restart")?;
+        writeln!(out, "guest {name} is starting from it; appliance guest show {name} tells what comes of it")?;
+    } else {
+        writeln!(out, "guest {name} does not run now; it takes effect at its next start")?;
+    }
+    Ok(FINE)
+}
+
+fn upgrade(world: &World<'_>, name: &str, version: Option<&str>, out: &mut dyn Write) -> Result<u8, CommandError> {
+    let guest = taken(world, name)?;
+    let image = &guest.config.image;
+    if let Some(pinned) = image.version() {
+        let reason =
+            format!("its guest.toml says image = \"{image}\": change it there, version {pinned} is all it takes");
+        return Err(of(name, reason));
+    }
+    let wish = images::Wish { name: image.name(), version, passed_over: &[], stage: None };
+    let (sound, broken) = images::choose(&world.guests(), wish).map_err(|error| of(name, error))?;
+    for broken in broken {
+        writeln!(out, "passed over {}: {}", broken.place, broken.reason)?;
+    }
+    change(world, name, out, |state, now| {
+        state.upgrade(version, now);
+        let trial = match state.stand_in_for(&sound.manifest.version) {
+            Some(good) => {
+                let seconds = guest.config.ready_timeout.get();
+                format!("; not ready within {seconds} s, it goes back to version {good}")
+            }
+            None => String::new(),
+        };
+        Ok(format!("version {} of image {} is chosen{trial}", sound.manifest.version, image.name()))
+    })
+}
+
+fn rollback(world: &World<'_>, name: &str, out: &mut dyn Write) -> Result<u8, CommandError> {
+    let guest = taken(world, name)?;
+    if let Some(pinned) = guest.config.image.version() {
+        return Err(of(name, format!("its guest.toml asks for version {pinned} and no other: change it there")));
+    }
+    change(world, name, out, |state, now| {
+        let none = "there is no version to go back to: only one has ever been ready on this node; appliance guest \
+             upgrade chooses any";
+        let version = state.rollback(now).ok_or_else(|| of(name, none))?;
+        let wish =
+            images::Wish { name: guest.config.image.name(), version: Some(&version), passed_over: &[], stage: None };
+        images::choose(&world.guests(), wish).map_err(|error| of(name, error))?;
+        Ok(format!("version {version} of image {} is chosen", guest.config.image.name()))
+    })
+}
+
+fn systemctl(world: &World<'_>, name: &str, verb: &str) -> Result<(), CommandError> {
+    let unit = generator::unit(OsStr::new(name));
+    if verb != "stop" {
+        // One that rests may be asked for again; a unit that never failed is not known here.
+        let _ = world.programs.run("systemctl", &["reset-failed", &unit]);
+    }
+    let failed = |reason: String| of(name, format!("systemctl {verb} {unit}: {reason}"));
+    let output = world.programs.run("systemctl", &[verb, &unit]).map_err(|error| failed(error.to_string()))?;
+    if output.is_well() { Ok(()) } else { Err(failed(output.complaint())) }
+}
+
+/// The exit status of an error, where it has one of its own.
+pub fn status_of(error: &CommandError) -> Option<u8> {
+    matches!(error, CommandError::Refused { .. }).then_some(REFUSED)
+}
