@@ -15,6 +15,7 @@ mod man;
 mod output;
 mod profile;
 mod progress;
+mod schema;
 mod test;
 
 use clap::{Args, Parser, Subcommand};
@@ -70,6 +71,8 @@ enum Command {
     Init(init::Arguments),
     /// Show what is kept between builds, or remove some of it
     Cache(cache::Arguments),
+    /// Print the JSON Schema of a file that people write, or an example of it
+    Schema(schema::Arguments),
     /// Print the completions for a shell
     Completions(completions::Arguments),
     /// Write the manual pages into a folder
@@ -89,6 +92,7 @@ pub fn run() -> ExitCode {
         Command::Config(command) => config::run(&cli.common, command),
         Command::Init(arguments) => init::run(&cli.common, &arguments),
         Command::Cache(arguments) => cache::run(&cli.common, arguments),
+        Command::Schema(arguments) => schema::run(&arguments),
         Command::Completions(arguments) => completions::run(&arguments),
         Command::Man(arguments) => man::run(&arguments),
     };

@@ -6,6 +6,8 @@ pub mod gpt_types;
 pub mod guest;
 pub mod guest_image;
 pub mod initramfs;
+#[cfg(feature = "schema")]
+pub mod json_schema;
 pub mod kernel_args;
 pub mod manifest;
 pub mod marker;

@@ -10,6 +10,7 @@ pub const MAX_SIZE: u64 = 64 * 1024;
 
 /// What a machine is; an agent takes only a config of its own role.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     Host,
@@ -95,12 +96,20 @@ impl From<NodeName> for String {
 
 /// The marker's content.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "appliance.toml"))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Marker {
+    /// The version of this file's format.
+    #[cfg_attr(feature = "schema", schemars(example = 1))]
     pub schema: Schema,
+    /// What the machine is; an agent takes only a config of its own role.
+    #[cfg_attr(feature = "schema", schemars(example = &"host"))]
     pub role: Role,
+    /// The node's name, which becomes its host name unless local/etc/hostname says otherwise.
+    #[cfg_attr(feature = "schema", schemars(example = &"web1"))]
     pub node: NodeName,
     /// Free text, usually the fleet's revision.
+    #[cfg_attr(feature = "schema", schemars(example = &"r1842"))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<String>,
     /// 32 hexadecimal digits; derived from the node's name when absent.

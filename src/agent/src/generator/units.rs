@@ -121,7 +121,8 @@ fn limits(config: &GuestConfig, booted: Booted) -> Vec<String> {
 
 /// A unit that does nothing but fail with the reason.
 fn refusal(folder: &str, reason: &str) -> String {
-    let mut reason = reason.to_owned();
+    // It goes to consoles.
+    let mut reason = reason.replace(char::is_control, " ");
     if let Some((end, _)) = reason.char_indices().nth(LONGEST_REASON) {
         reason.truncate(end);
         reason.push('…');

@@ -78,6 +78,7 @@ struct Table {
     size: Option<Size>,
     /// The file system it is given when it is made: "ext4", or "none" to leave that to the guest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(example = &"ext4"))]
     format: Option<Format>,
 }
 

@@ -8,7 +8,7 @@ const UNITS: [(char, u32); 4] = [('T', 40), ('G', 30), ('M', 20), ('K', 10)];
 #[serde(try_from = "String", into = "String")]
 pub struct Size(u64);
 
-/// A guest's memory: a [`Size`] of whole mebibytes, 16 at least.
+/// A guest's memory: whole mebibytes, 16 at least.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(extend("pattern" = "^[1-9][0-9]*[KMGT]$")))]
 #[serde(try_from = "String", into = "String")]
