@@ -23,6 +23,8 @@ fn drive(dirty_journal: bool) -> ScenarioDrive {
         name: "config".to_owned(),
         bus: Bus::Virtio,
         node: Some("node1".to_owned()),
+        guest: None,
+        store: None,
         holds: None,
         marker: None,
         etc_filler: None,
@@ -36,7 +38,7 @@ fn drive(dirty_journal: bool) -> ScenarioDrive {
 /// The file system in the first partition, at its mebibyte.
 fn file_system(dirty_journal: bool, folder: &Path) -> String {
     let disk = folder.join("disk.img");
-    fixture::make(&drive(dirty_journal), Path::new("ci/scenarios/fleet"), &disk).unwrap();
+    fixture::make(&drive(dirty_journal), Path::new("ci/scenarios/fleet"), Path::new(""), &disk).unwrap();
     let bytes = std::fs::read(disk).unwrap();
     let file = folder.join("ext4.img");
     std::fs::write(&file, &bytes[1 << 20..bytes.len() - (1 << 20)]).unwrap();
@@ -67,7 +69,7 @@ fn a_config_behind_a_medium_keeps_its_table_sound_and_its_mbr() {
     let folder = tempfile::tempdir().unwrap();
     let disk = folder.path().join("disk.img");
     let fleet = Path::new("ci/scenarios/fleet");
-    fixture::make(&drive(false), fleet, &disk).unwrap();
+    fixture::make(&drive(false), fleet, Path::new(""), &disk).unwrap();
     let before = std::fs::read(&disk).unwrap();
     fixture::append_config(&disk, "node2", fleet).unwrap();
     let after = std::fs::read(&disk).unwrap();

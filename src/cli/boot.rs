@@ -101,6 +101,7 @@ pub fn run(_: &Common, arguments: &Arguments) -> Result<(), Failure> {
         accelerator,
         memory_mib: arguments.memory,
         drives,
+        direct: None,
         ssh_port: arguments.ssh,
         monitor: None,
     };

@@ -1,6 +1,6 @@
 use super::failure::Failure;
 use super::{Common, output, source_date_epoch};
-use applbuild::fleet::{ConfigFormat, ConfigImage};
+use applbuild::fleet::{ConfigFormat, ConfigImage, ConfigTree};
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
 use std::path::PathBuf;
@@ -16,6 +16,7 @@ The image holds appliance.toml (the marker), local/ from pservers/NODE/, and glo
 Owners become root; files are 644 (755 where executable), folders 755, ssh_host_*_key 600.
 pservers/NODE/modes says otherwise, a line an entry: PATH OWNER MODE, for example
   etc/ssl/private/**   root:ssl-cert   0640
+Where domUs/NAME/guest.toml names vserver = \"GUEST\", vservers/GUEST/ comes to domUs/NAME/config/.
 ext4 and vfat come as a GPT disk with one partition of the appliance's type; iso is a whole
 volume, for a CD. A vfat config keeps its links in the marker and its modes in local/modes.";
 
@@ -23,8 +24,11 @@ volume, for a CD. A vfat config keeps its links in the marker and its modes in l
 #[command(after_help = DETAILS)]
 pub struct Image {
     /// The node: a folder in the fleet's pservers/
-    #[arg(long)]
-    node: String,
+    #[arg(long, required_unless_present = "guest")]
+    node: Option<String>,
+    /// A guest that has its config on a disk of its own, in the node's place: a folder in the fleet's vservers/
+    #[arg(long, conflicts_with = "node")]
+    guest: Option<String>,
     /// The fleet's folder
     #[arg(long, value_name = "DIR", default_value = ".")]
     fleet: PathBuf,
@@ -55,9 +59,19 @@ impl From<Format> for ConfigFormat {
 
 pub fn run(common: &Common, command: Command) -> Result<(), Failure> {
     let Command::Image(image) = command;
-    let request =
-        ConfigImage { node: image.node, format: image.format.into(), partition: 1, time: source_date_epoch()? };
-    let written = request.write(&image.fleet, &image.output).map_err(Failure::from_fleet)?;
+    let time = source_date_epoch()?;
+    let of_guest = image.guest.is_some();
+    let (name, config) = match (image.guest, image.node) {
+        (Some(guest), _) => (guest.clone(), ConfigTree::read_guest(&image.fleet, &guest, time)),
+        // Clap asks for one of the two.
+        (None, node) => {
+            let node = node.unwrap_or_default();
+            (node.clone(), ConfigTree::read(&image.fleet, &node, time))
+        }
+    };
+    let config = config.map_err(Failure::from_fleet)?;
+    let request = ConfigImage { node: name, format: image.format.into(), partition: 1, time };
+    let written = request.write_tree(&config.tree, &image.output).map_err(Failure::from_fleet)?;
     if common.json {
         let fields =
             json!({"file": image.output, "node": request.node, "size": written.size, "warnings": written.warnings});
@@ -69,6 +83,8 @@ pub fn run(common: &Common, command: Command) -> Result<(), Failure> {
     }
     let shown = image.output.display();
     output::text(format_args!("{shown}: the config of {}, {} KiB\n", request.node, written.size / 1024));
-    output::text(format_args!("next: applbuild boot images/IMAGE.iso --config {shown}\n"));
+    if !of_guest {
+        output::text(format_args!("next: applbuild boot images/IMAGE.iso --config {shown}\n"));
+    }
     Ok(())
 }

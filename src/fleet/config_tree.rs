@@ -1,6 +1,6 @@
 //! A node's config as a tree: the marker, `local/` and `global/`.
 
-use super::{FleetError, GLOBAL, NODES};
+use super::{FleetError, GLOBAL, GUESTS, NODES, guests};
 use crate::tree::{Kind, Metadata, Node, Tree, TreePath};
 use appliance_contract::marker::{self, Marker, NodeName, Role};
 use appliance_contract::modes::{self, Modes};
@@ -19,28 +19,38 @@ pub struct ConfigTree {
 }
 
 impl ConfigTree {
-    /// Reads node `name` of the fleet in `fleet`. Owners become root's, files 644 or
+    /// Reads node `name` of the fleet in `fleet`, with the configs of its guests. Owners become root's, files 644 or
     /// 755, folders 755, private ssh host keys 600, and `modes` says otherwise where it does.
     pub fn read(fleet: &Path, name: &str, time: i64) -> Result<Self, FleetError> {
+        let (mut config, folder) = Self::read_as(Role::Host, fleet, name, time)?;
+        guests::put(fleet, &folder, &mut config.tree, time)?;
+        Ok(config)
+    }
+
+    /// Reads guest `name`, for a disk of its own.
+    pub fn read_guest(fleet: &Path, name: &str, time: i64) -> Result<Self, FleetError> {
+        Self::read_as(Role::Guest, fleet, name, time).map(|(config, _)| config)
+    }
+
+    fn read_as(role: Role, fleet: &Path, name: &str, time: i64) -> Result<(Self, PathBuf), FleetError> {
         let node: NodeName = name.parse()?;
-        let nodes = fleet.join(NODES);
-        if !nodes.is_dir() {
+        if !fleet.join(NODES).is_dir() {
             return Err(FleetError::NoFleet { folder: fleet.to_owned() });
         }
+        let nodes = fleet.join(match role {
+            Role::Host => NODES,
+            Role::Guest => GUESTS,
+        });
         let folder = nodes.join(name);
         if !folder.is_dir() {
             return Err(FleetError::NoNode { name: name.to_owned(), hint: nearest(&nodes, name), folder: nodes });
         }
         let directory = || Node::directory(Metadata::new(0o755).with_mtime(time));
         let mut tree = Tree::new(Metadata::new(0o755).with_mtime(time));
-        let marker = marker_text(&folder, &node)?;
+        let marker = marker_text(&folder, &node, role)?;
         let place = |path: &str| TreePath::parse(path).map_err(crate::tree::TreeError::from);
         tree.insert(&place(marker::FILE_NAME)?, Node::file(Metadata::new(0o644).with_mtime(time), marker.into()))?;
-        tree.insert(&place("local")?, directory())?;
-        let mut local = Source { tree: Tree::from_folder(&folder)?, folder, time, modes: None };
-        local.read_modes()?;
-        local.check_size()?;
-        local.copy_into(&mut tree, "local", &[marker::FILE_NAME])?;
+        Source::open(folder.clone(), time)?.put(&mut tree, "local", &[marker::FILE_NAME])?;
         tree.insert(&place("global")?, directory())?;
         let global = fleet.join(GLOBAL);
         if global.is_dir() {
@@ -48,12 +58,12 @@ impl ConfigTree {
             source.read_modes()?;
             source.copy_into(&mut tree, "global", &[])?;
         }
-        Ok(Self { node, tree })
+        Ok((Self { node, tree }, folder))
     }
 }
 
 /// A folder of the checkout, on its way into the config.
-struct Source {
+pub(super) struct Source {
     folder: PathBuf,
     tree: Tree,
     time: i64,
@@ -61,6 +71,21 @@ struct Source {
 }
 
 impl Source {
+    /// A machine's folder, its modes read and its `etc` within the agent's bound.
+    pub fn open(folder: PathBuf, time: i64) -> Result<Self, FleetError> {
+        let mut source = Self { tree: Tree::from_folder(&folder)?, folder, time, modes: None };
+        source.read_modes()?;
+        source.check_size()?;
+        Ok(source)
+    }
+
+    /// Puts all of it below `below`, which is made, but for what `without` names.
+    pub fn put(&self, target: &mut Tree, below: &str, without: &[&str]) -> Result<(), FleetError> {
+        let place = TreePath::parse(below).map_err(crate::tree::TreeError::from)?;
+        target.insert(&place, Node::directory(Metadata::new(0o755).with_mtime(self.time)))?;
+        self.copy_into(target, below, without)
+    }
+
     fn read_modes(&mut self) -> Result<(), FleetError> {
         let path = self.folder.join(modes::FILE_NAME);
         let text = match std::fs::read_to_string(&path) {
@@ -143,12 +168,12 @@ fn emptied(kind: &Kind) -> Kind {
 }
 
 /// The node's own marker, checked, or one made from its name.
-fn marker_text(folder: &Path, node: &NodeName) -> Result<String, FleetError> {
+fn marker_text(folder: &Path, node: &NodeName, role: Role) -> Result<String, FleetError> {
     let path = folder.join(marker::FILE_NAME);
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return Ok(format!("schema = 1\nrole = \"host\"\nnode = \"{node}\"\nglobal-links = [\"/etc/hosts\"]\n"));
+            return Ok(format!("schema = 1\nrole = \"{role}\"\nnode = \"{node}\"\nglobal-links = [\"/etc/hosts\"]\n"));
         }
         Err(source) => return Err(FleetError::File { doing: "reading", path, source }),
     };
@@ -159,8 +184,8 @@ fn marker_text(folder: &Path, node: &NodeName) -> Result<String, FleetError> {
     if marker.node != *node {
         return Err(mismatch("node", marker.node.to_string(), node.to_string()));
     }
-    if marker.role != Role::Host {
-        return Err(mismatch("role", marker.role.to_string(), Role::Host.to_string()));
+    if marker.role != role {
+        return Err(mismatch("role", marker.role.to_string(), role.to_string()));
     }
     Ok(text)
 }
@@ -212,6 +237,21 @@ mod tests {
         assert!(get(&config, "local/.git").is_none());
         assert!(get(&config, "appliance.toml").is_some());
         assert!(config.tree.walk().all(|(_, id)| config.tree.node(id).metadata.mtime == 9));
+    }
+
+    #[test]
+    fn a_guests_own_config_has_its_role_and_no_other_is_taken() {
+        let fleet = fleet();
+        fs::create_dir_all(fleet.path().join("vservers/db/etc")).unwrap();
+        let config = ConfigTree::read_guest(fleet.path(), "db", 0).unwrap();
+        let Some(Kind::File(marker)) = get(&config, "appliance.toml").map(|node| &node.kind) else { panic!("none") };
+        let marker = Marker::parse(&String::from_utf8(marker.read().unwrap()).unwrap()).unwrap();
+        assert_eq!((marker.role, marker.node.as_str()), (Role::Guest, "db"));
+        assert!(get(&config, "global/hosts").is_some());
+        let path = fleet.path().join("vservers/db/appliance.toml");
+        fs::write(path, "schema = 1\nrole = \"host\"\nnode = \"db\"\n").unwrap();
+        let error = ConfigTree::read_guest(fleet.path(), "db", 0).unwrap_err().to_string();
+        assert!(error.contains("role = \"host\", expected \"guest\""), "{error}");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 mod config_tree;
 mod fat_form;
+mod guests;
 mod image;
 mod init;
 
@@ -26,6 +27,12 @@ pub enum FleetError {
     NoFleet { folder: PathBuf },
     #[error("there is no node {name:?} in {folder}{hint}", folder = folder.display())]
     NoNode { name: String, folder: PathBuf, hint: String },
+    #[error("in {path}: {source}", path = path.display())]
+    Guest { path: PathBuf, source: appliance_contract::guest::GuestError },
+    #[error("{path} names vserver {vserver:?}, which is not in {folder}{hint}", path = path.display(), folder = folder.display())]
+    NoVserver { path: PathBuf, vserver: String, folder: PathBuf, hint: String },
+    #[error("{path} names vserver {vserver:?}, and {own} is there; leave one of the two out", path = path.display(), own = own.display())]
+    TwoConfigs { path: PathBuf, own: PathBuf, vserver: String },
     #[error("node name: {0}")]
     NodeName(#[from] appliance_contract::marker::NodeNameError),
     #[error("in {path}: {source}", path = path.display())]

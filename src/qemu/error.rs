@@ -18,6 +18,12 @@ pub enum QemuError {
     Monitor { command: String, answer: String },
     #[error("no drive is named {name:?} in this scenario, expected one of {known}")]
     NoDrive { name: String, known: String },
+    #[error("{} holds no guest {name:?}, expected one of {known}", manifest.display())]
+    NoGuest { name: String, manifest: PathBuf, known: String },
+    #[error("{} is not of a guest image: it says neither guest nor root", path.display())]
+    NotGuest { path: PathBuf },
+    #[error("reading {}: {source}", path.display())]
+    Manifest { path: PathBuf, source: serde_json::Error },
     #[error("changing a byte of {path} in the image: {reason}")]
     Damage { path: String, reason: String },
 }

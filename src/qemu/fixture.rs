@@ -5,7 +5,8 @@
 use super::QemuError;
 use super::scenario::{Holds, ScenarioDrive};
 use crate::fleet::{ConfigFormat, ConfigImage, ConfigTree, FleetError};
-use crate::tree::{Metadata, Node, TreeError, TreePath};
+use crate::format::ext4::{self, Ext4Options};
+use crate::tree::{Content, Metadata, Node, Tree, TreeError, TreePath};
 use appliance_contract::marker;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -32,13 +33,21 @@ impl From<TreeError> for FixtureError {
     }
 }
 
-/// Writes the drive's image to `file`, with nodes from `fleet`.
-pub fn make(drive: &ScenarioDrive, fleet: &Path, file: &Path) -> Result<(), FixtureError> {
-    let node = match (&drive.node, drive.holds) {
-        (_, Some(holds)) => return Ok(bare(holds, file)?),
-        (node, None) => node.clone().unwrap_or_default(),
+/// Writes the drive's image to `file`, with nodes and guests from `fleet` and guest images from the folder `images`.
+pub fn make(drive: &ScenarioDrive, fleet: &Path, images: &Path, file: &Path) -> Result<(), FixtureError> {
+    if let Some(holds) = drive.holds {
+        return Ok(bare(holds, file)?);
+    }
+    if let Some(names) = &drive.store {
+        return store(names, images, file);
+    }
+    let (node, mut config) = match &drive.guest {
+        Some(guest) => (guest.clone(), ConfigTree::read_guest(fleet, guest, TIME)?),
+        None => {
+            let node = drive.node.clone().unwrap_or_default();
+            (node.clone(), ConfigTree::read(fleet, &node, TIME)?)
+        }
     };
-    let mut config = ConfigTree::read(fleet, &node, TIME)?;
     let mut put = |path: &str, bytes: Vec<u8>| -> Result<(), TreeError> {
         let path = TreePath::parse(path)?;
         if config.tree.lookup(&path).is_some() {
@@ -67,6 +76,26 @@ pub fn append_config(medium: &Path, node: &str, fleet: &Path) -> Result<(), Fixt
     let tree = ConfigTree::read(fleet, node, TIME)?.tree;
     let image = ConfigImage { node: node.to_owned(), format: ConfigFormat::Ext4, partition: 1, time: TIME };
     Ok(image.append_to(&tree, medium)?)
+}
+
+/// A file system that holds folders of guest images.
+fn store(names: &[String], images: &Path, file: &Path) -> Result<(), FixtureError> {
+    let metadata = |mode| Metadata::new(mode).with_mtime(TIME);
+    let mut tree = Tree::new(metadata(0o755));
+    for name in names {
+        let folder = images.join(name);
+        let reading = || QemuError::file("reading", &folder);
+        for entry in std::fs::read_dir(&folder).map_err(reading())? {
+            let path = entry.map_err(reading())?.path();
+            let length = std::fs::metadata(&path).map_err(reading())?.len();
+            let file_name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let place = TreePath::parse(format!("{name}/{file_name}")).map_err(TreeError::from)?;
+            tree.insert(&place, Node::file(metadata(0o644), Content::host(path, length)))?;
+        }
+    }
+    let options = Ext4Options { uuid: *b"applbuild images", label: "images".to_owned(), size: None, time: TIME };
+    let bytes = ext4::write(&tree, &options).map_err(FleetError::from)?;
+    Ok(std::fs::write(file, bytes).map_err(QemuError::file("writing", file))?)
 }
 
 /// A drive with a signature and nothing behind it.

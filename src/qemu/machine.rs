@@ -1,3 +1,4 @@
+use super::direct::Direct;
 use super::firmware::Flash;
 use super::{Accelerator, Firmware, QemuError};
 use serde::Deserialize;
@@ -36,6 +37,8 @@ pub struct Machine {
     pub accelerator: Accelerator,
     pub memory_mib: u32,
     pub drives: Vec<Drive>,
+    /// What is started in the place of a drive's boot loader.
+    pub direct: Option<Direct>,
     /// Port of this machine on which the guest's port 22 answers.
     pub ssh_port: Option<u16>,
     /// QEMU's control socket.
@@ -82,6 +85,18 @@ impl Machine {
             add_with("-drive", "if=pflash,format=raw,unit=0,readonly=on,file=".to_owned(), &flash.code);
             add_with("-drive", "if=pflash,format=raw,unit=1,file=".to_owned(), &variables(folder));
         }
+        if let Some(direct) = &self.direct {
+            // These are paths as they are, no lists of options.
+            for (option, value) in [("-kernel", &direct.kernel), ("-initrd", &direct.initramfs)] {
+                arguments.extend([OsString::from(option), value.into()]);
+            }
+            arguments.extend([OsString::from("-append"), OsString::from(&direct.arguments)]);
+        }
+        let mut add_with = |option: &str, text: String, path: &Path| {
+            let mut value = OsString::from(text);
+            value.push(escape(path));
+            arguments.extend([OsString::from(option), value]);
+        };
         for drive in &self.drives {
             add_with("-drive", drive.backend(), &drive.file);
         }
@@ -151,6 +166,7 @@ mod tests {
             accelerator: Accelerator::Tcg,
             memory_mib: 2048,
             drives: vec![drive("medium", Bus::Cd, Some(0)), drive("config", Bus::Sata, None)],
+            direct: None,
             ssh_port: Some(2222),
             monitor: Some("/run/qmp".into()),
         }
@@ -172,6 +188,15 @@ mod tests {
         assert!(line.contains("hostfwd=tcp:127.0.0.1:2222-:22"), "{line}");
         assert!(line.contains("unix:/run/qmp,server=on,wait=off"), "{line}");
         assert!(!line.contains("pflash"), "{line}");
+    }
+
+    #[test]
+    fn a_guest_image_is_started_without_a_loader() {
+        let direct = Direct { kernel: "/k,1".into(), initramfs: "/i".into(), arguments: "a=b c".into() };
+        let machine = Machine { direct: Some(direct), ..machine(Firmware::Bios) };
+        let arguments = machine.arguments(None, Path::new("/folder"));
+        let wanted = ["-kernel", "/k,1", "-initrd", "/i", "-append", "a=b c"].map(OsString::from);
+        assert!(arguments.windows(6).any(|found| found == wanted), "{arguments:?}");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 pub mod accelerator;
 pub mod console;
 pub mod damage;
+pub mod direct;
 pub mod error;
 pub mod firmware;
 pub mod fixture;

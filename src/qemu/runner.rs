@@ -1,6 +1,7 @@
 //! Runs one scenario: makes its drives, starts the machine, walks its steps.
 
 use super::console::{Console, FAILURES, Waited};
+use super::direct::GuestImage;
 use super::fixture::{self, FixtureError};
 use super::monitor::Monitor;
 use super::scenario::{Scenario, ScenarioDrive, Step};
@@ -50,14 +51,13 @@ pub enum RunError {
 /// Runs `scenario`. An error means that it could not be run at all; that its promise was broken is an [`Outcome`].
 pub fn run(name: &str, scenario: &Scenario, setting: &Setting) -> Result<Outcome, RunError> {
     let folder = tempfile::tempdir().map_err(QemuError::file("making a folder in", std::env::temp_dir()))?;
-    let image = medium(scenario, setting, folder.path())?;
-    let mut drives = vec![Drive {
-        name: "medium".to_owned(),
-        file: image,
-        bus: scenario.attached,
-        keep_writes: false,
-        boot_index: Some(0),
-    }];
+    let guest = scenario.guest_image.as_ref().map(|name| GuestImage::of_host(&setting.image, name)).transpose()?;
+    let (file, boot_index) = match &guest {
+        Some(guest) => (guest.root.clone(), None),
+        None => (medium(scenario, setting, folder.path())?, Some(0)),
+    };
+    let mut drives =
+        vec![Drive { name: "medium".to_owned(), file, bus: scenario.attached, keep_writes: false, boot_index }];
     let mut late = Vec::new();
     let mut unwritten = Vec::new();
     for drive in &scenario.drives {
@@ -73,6 +73,7 @@ pub fn run(name: &str, scenario: &Scenario, setting: &Setting) -> Result<Outcome
         accelerator: Accelerator::Tcg,
         memory_mib: scenario.memory_mib,
         drives,
+        direct: guest.map(|guest| guest.direct),
         ssh_port: None,
         monitor: Some(socket.clone()),
     };
@@ -125,7 +126,8 @@ fn medium(scenario: &Scenario, setting: &Setting, folder: &Path) -> Result<PathB
 
 fn make_drive(drive: &ScenarioDrive, setting: &Setting, folder: &Path) -> Result<Drive, RunError> {
     let file = folder.join(format!("{}.img", drive.name));
-    fixture::make(drive, &setting.fleet, &file)?;
+    let images = setting.image.parent().unwrap_or(Path::new(""));
+    fixture::make(drive, &setting.fleet, images, &file)?;
     let keep_writes = drive.dirty_journal;
     Ok(Drive { name: drive.name.clone(), file, bus: drive.bus, keep_writes, boot_index: None })
 }

@@ -16,6 +16,9 @@ pub struct Scenario {
     /// Name of another image, beside the one under test, that this scenario boots: `{image}` stands for the latter.
     #[serde(default)]
     pub image: Option<PathBuf>,
+    /// A guest image that the one under test holds: it is started as a host does, its root the first virtio disk.
+    #[serde(default)]
+    pub guest_image: Option<String>,
     #[serde(default)]
     pub firmware: Firmware,
     #[serde(rename = "as")]
@@ -55,6 +58,12 @@ pub struct ScenarioDrive {
     /// The node whose config partition it holds.
     #[serde(default)]
     pub node: Option<String>,
+    /// The guest whose own config partition it holds.
+    #[serde(default)]
+    pub guest: Option<String>,
+    /// Guest images beside the one under test, as NAME-VERSION, in an ext4 file system on the whole drive: a node's store.
+    #[serde(default)]
+    pub store: Option<Vec<String>>,
     /// What it holds instead of a config partition.
     #[serde(default)]
     pub holds: Option<Holds>,
@@ -146,13 +155,20 @@ impl Scenario {
         if !self.steps.iter().any(|step| matches!(step, Step::Expect { .. })) {
             return Err("no step expects anything: such a scenario could not fail".to_owned());
         }
+        let on_medium = self.image.is_some() || !self.damage.is_empty() || self.config_on_medium.is_some();
+        if self.guest_image.is_some() && (on_medium || self.attached != Bus::Virtio) {
+            return Err(
+                "guest-image: expected as = \"virtio\", and neither image, damage nor config-on-medium".to_owned()
+            );
+        }
         for drive in &self.drives {
             let plain = drive.name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
             if drive.name.is_empty() || !plain || drive.name == "medium" {
                 return Err(format!("drive name {:?}: expected letters, digits and hyphens, not medium", drive.name));
             }
-            if drive.node.is_some() == drive.holds.is_some() {
-                return Err(format!("drive {}: expected node, or holds, and not both", drive.name));
+            let contents = [drive.node.is_some(), drive.guest.is_some(), drive.store.is_some(), drive.holds.is_some()];
+            if contents.iter().filter(|there| **there).count() != 1 {
+                return Err(format!("drive {}: expected one of node, guest, store and holds", drive.name));
             }
             if drive.dirty_journal && drive.format != ConfigFormat::Ext4 {
                 return Err(format!("drive {}: dirty-journal, expected format = \"ext4\"", drive.name));

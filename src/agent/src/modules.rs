@@ -117,7 +117,9 @@ pub fn concerns_storage(modalias: &str) -> bool {
         "usb" => rest.contains("ic08"),
         // virtio device types 2 (block) and 8 (SCSI host).
         "virtio" => rest.starts_with("d00000002") || rest.starts_with("d00000008"),
-        "scsi" | "nvme" | "xen" | "mmc" => true,
+        // A guest of Xen has cards and a console on that bus, too.
+        "xen" => matches!(rest, "vbd" | "vscsi"),
+        "scsi" | "nvme" | "mmc" => true,
         _ => false,
     }
 }

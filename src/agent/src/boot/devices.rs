@@ -221,6 +221,24 @@ mod tests {
     }
 
     #[test]
+    fn a_guest_of_xen_loads_its_disks_driver_and_waits_for_the_disk() {
+        let world = World::new();
+        let sys = world.places().sys;
+        let index = world.index(&[("xen_blkfront", "xen:vbd")]);
+        let boot = world.boot(&index);
+        let mut devices = Devices::default();
+        put(&sys.join("bus/xen/devices/vbd-51712/modalias"), "xen:vbd\n");
+        put(&sys.join("bus/xen/devices/vif-0/modalias"), "xen:vif\n");
+        assert!(devices.poll(&boot));
+        assert_eq!(world.log(), ["module xen_blkfront.ko"]);
+        boot.machine.sleep(QUIET_KNOWN);
+        assert!(!devices.settled(&boot));
+        assert_eq!(pending(&sys).as_deref(), Some("Xen disk vbd-51712"));
+        put(&sys.join("bus/xen/devices/vbd-51712/block/xvda/size"), "8\n");
+        assert!(devices.settled(&boot));
+    }
+
+    #[test]
     fn names_the_driver_that_is_not_there() {
         let world = World::new();
         let mut index = world.index(&[("lpfc", "pci:v*d*sv*sd*bc0Csc04i*"), ("snd", "pci:v*d*sv*sd*bc04sc*i*")]);

@@ -1,0 +1,121 @@
+//! The configs of a node's guests, from `vservers/` into the node's own tree.
+
+use super::config_tree::Source;
+use super::{FleetError, GUESTS};
+use crate::tree::Tree;
+use appliance_contract::guest::{CONFIG, FILE_NAME, GuestConfig};
+use appliance_contract::marker::{self, NodeName};
+use appliance_contract::nearest::nearest;
+use std::path::Path;
+
+/// Folder of a node's tree that holds a folder for each of its guests.
+const FOLDER: &str = "domUs";
+
+/// Puts `vservers/GUEST/` where a guest.toml of the node in `folder` names it.
+pub(super) fn put(fleet: &Path, folder: &Path, tree: &mut Tree, time: i64) -> Result<(), FleetError> {
+    let guests = folder.join(FOLDER);
+    for name in names(&guests)? {
+        let path = guests.join(&name).join(FILE_NAME);
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            Err(source) => return Err(FleetError::File { doing: "reading", path, source }),
+        };
+        let config = GuestConfig::parse(&text).map_err(|source| FleetError::Guest { path: path.clone(), source })?;
+        let Some(vserver) = config.vserver else { continue };
+        let own = guests.join(&name).join(CONFIG);
+        if own.exists() {
+            return Err(FleetError::TwoConfigs { path, own, vserver: vserver.to_string() });
+        }
+        let source = vserver_folder(fleet, &path, &vserver)?;
+        // Its marker, where it has one for a disk of its own, is the host's to write here.
+        Source::open(source, time)?.put(tree, &format!("local/{FOLDER}/{name}/{CONFIG}"), &[marker::FILE_NAME])?;
+    }
+    Ok(())
+}
+
+fn vserver_folder(fleet: &Path, path: &Path, vserver: &NodeName) -> Result<std::path::PathBuf, FleetError> {
+    let all = fleet.join(GUESTS);
+    let folder = all.join(vserver.as_str());
+    if folder.is_dir() {
+        return Ok(folder);
+    }
+    let known = names(&all)?;
+    let known: Vec<&str> = known.iter().map(String::as_str).collect();
+    let hint = match nearest(vserver.as_str(), &known) {
+        Some(near) => format!("; did you mean {near:?}?"),
+        None if known.is_empty() => "; there are none yet".to_owned(),
+        None => format!("; there are: {}", known.join(", ")),
+    };
+    Err(FleetError::NoVserver { path: path.to_owned(), vserver: vserver.to_string(), folder: all, hint })
+}
+
+/// The folders in `folder`, sorted; none where it is not there.
+fn names(folder: &Path) -> Result<Vec<String>, FleetError> {
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(source) => return Err(FleetError::File { doing: "reading", path: folder.to_owned(), source }),
+    };
+    let folders = entries.flatten().filter(|entry| entry.path().is_dir());
+    let mut names: Vec<String> = folders.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    names.sort();
+    Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::ConfigTree;
+    use crate::tree::TreePath;
+    use std::fs;
+
+    fn fleet(guest: &str) -> tempfile::TempDir {
+        let fleet = tempfile::tempdir().unwrap();
+        let root = fleet.path();
+        fs::create_dir_all(root.join("pservers/node1/domUs/web")).unwrap();
+        fs::create_dir_all(root.join("vservers/web/etc")).unwrap();
+        fs::write(root.join("vservers/web/etc/secret"), "x").unwrap();
+        fs::write(root.join("vservers/web/modes"), "etc/secret root:root 0600\n").unwrap();
+        fs::write(root.join("vservers/web/appliance.toml"), "schema = 1\nrole = \"guest\"\nnode = \"web\"\n").unwrap();
+        fs::write(root.join("pservers/node1/domUs/web/guest.toml"), guest).unwrap();
+        fleet
+    }
+
+    const GUEST: &str = "schema = 1\nimage = \"guest-web\"\nmemory = \"128M\"\n";
+
+    #[test]
+    fn a_vservers_tree_becomes_the_guests_config_with_its_modes() {
+        let fleet = fleet(&format!("{GUEST}vserver = \"web\"\n"));
+        let config = ConfigTree::read(fleet.path(), "node1", 7).unwrap();
+        let get = |path: &str| config.tree.get(&TreePath::parse(path).unwrap());
+        let secret = get("local/domUs/web/config/etc/secret").unwrap();
+        assert_eq!((secret.metadata.mode, secret.metadata.uid, secret.metadata.mtime), (0o600, 0, 7));
+        assert!(get("local/domUs/web/config/modes").is_some());
+        assert!(get("local/domUs/web/guest.toml").is_some());
+        assert!(get("local/domUs/web/config/appliance.toml").is_none());
+    }
+
+    #[test]
+    fn a_guest_without_a_vserver_has_what_lies_beside_it() {
+        let fleet = fleet(GUEST);
+        let config = ConfigTree::read(fleet.path(), "node1", 0).unwrap();
+        assert!(config.tree.get(&TreePath::parse("local/domUs/web/config").unwrap()).is_none());
+    }
+
+    #[test]
+    fn bad_guests_are_refused_before_they_ship() {
+        for (more, said) in [
+            ("vserver = \"wep\"\n", "did you mean \"web\"?"),
+            ("vserver = \"db.example\"\n", "there are: web"),
+            ("memroy = \"1G\"\n", "did you mean memory?"),
+        ] {
+            let fleet = fleet(&format!("{GUEST}{more}"));
+            let error = ConfigTree::read(fleet.path(), "node1", 0).unwrap_err().to_string();
+            assert!(error.contains(said) && error.contains("guest.toml"), "{error}: expected {said}");
+        }
+        let fleet = fleet(&format!("{GUEST}vserver = \"web\"\n"));
+        fs::create_dir(fleet.path().join("pservers/node1/domUs/web/config")).unwrap();
+        let error = ConfigTree::read(fleet.path(), "node1", 0).unwrap_err().to_string();
+        assert!(error.contains("leave one of the two out"), "{error}");
+    }
+}

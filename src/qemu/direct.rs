@@ -1,0 +1,86 @@
+//! Starting a guest image without a boot loader, as a host does: QEMU is given kernel, initramfs and arguments.
+
+use super::QemuError;
+use appliance_contract::guest_image::{MANIFEST, kernel_arguments};
+use appliance_contract::manifest::Manifest;
+use std::path::{Path, PathBuf};
+
+/// What QEMU loads by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Direct {
+    pub kernel: PathBuf,
+    pub initramfs: PathBuf,
+    pub arguments: String,
+}
+
+/// A guest image in its folder.
+#[derive(Debug, Clone)]
+pub struct GuestImage {
+    pub direct: Direct,
+    pub root: PathBuf,
+}
+
+impl GuestImage {
+    /// The guest image `name` that the host image `image` holds, from the folder beside it.
+    pub fn of_host(image: &Path, name: &str) -> Result<Self, QemuError> {
+        let record = image.with_extension(MANIFEST);
+        let host = read(&record)?;
+        let guest = host.guests.iter().find(|guest| guest.name == name).ok_or_else(|| QemuError::NoGuest {
+            name: name.to_owned(),
+            manifest: record.clone(),
+            known: host.guests.iter().map(|guest| guest.name.as_str()).collect::<Vec<_>>().join(", "),
+        })?;
+        Self::read(&image.with_file_name(format!("{name}-{}", guest.version)))
+    }
+
+    /// Its root's device is the first virtio disk, its console the first serial port.
+    fn read(folder: &Path) -> Result<Self, QemuError> {
+        let path = folder.join(MANIFEST);
+        let manifest = read(&path)?;
+        let (Some(guest), Some(root)) = (manifest.guest, manifest.root) else {
+            return Err(QemuError::NotGuest { path });
+        };
+        let direct = Direct {
+            kernel: folder.join(guest.kernel),
+            initramfs: folder.join(guest.initramfs),
+            arguments: format!("{} console=ttyS0", kernel_arguments(&guest.kernel_arguments, "vda")),
+        };
+        Ok(Self { direct, root: folder.join(root.path) })
+    }
+}
+
+fn read(path: &Path) -> Result<Manifest, QemuError> {
+    let text = std::fs::read(path).map_err(QemuError::file("reading", path))?;
+    serde_json::from_slice(&text).map_err(|source| QemuError::Manifest { path: path.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    const HOST: &str = r#"{"schema": 1, "name": "host", "version": "1", "kind": "host", "architecture": "amd64",
+        "applbuild": {"version": "0", "sha256": ""}, "agent_sha256": null, "lock_sha256": "", "source_date_epoch": 0,
+        "medium_uuid": null, "root": null, "packages": [],
+        "guests": [{"name": "guest", "version": "1-2", "path": "/appliance/guests/guest", "manifest_sha256": ""}]}"#;
+
+    fn guest() -> String {
+        let guest = r#""guest": {"kernel": "vmlinuz", "initramfs": "initramfs.zst",
+            "kernel_arguments": "appliance.root=dev:DEVICE ro"}, "root": {"path": "root.squashfs", "format": "squashfs"}"#;
+        HOST.replace("\"root\": null", guest).replace("\"kind\": \"host\"", "\"kind\": \"guest\"")
+    }
+
+    #[test]
+    fn the_folder_of_the_version_that_the_host_holds_is_taken() {
+        let folder = tempfile::tempdir().unwrap();
+        let image = folder.path().join("host-1.iso");
+        fs::write(folder.path().join("host-1.manifest.json"), HOST).unwrap();
+        fs::create_dir(folder.path().join("guest-1-2")).unwrap();
+        fs::write(folder.path().join("guest-1-2/manifest.json"), guest()).unwrap();
+        let found = GuestImage::of_host(&image, "guest").unwrap();
+        assert_eq!(found.direct.arguments, "appliance.root=dev:vda ro console=ttyS0");
+        assert_eq!(found.root, folder.path().join("guest-1-2/root.squashfs"));
+        let error = GuestImage::of_host(&image, "guets").unwrap_err().to_string();
+        assert!(error.contains("holds no guest \"guets\"") && error.ends_with("guest"), "{error}");
+    }
+}
