@@ -219,6 +219,7 @@ mod tests {
         assert!(concerns_storage("virtio:d00000002v00001AF4"));
         assert!(!concerns_storage("virtio:d00000001v00001AF4"));
         assert!(!concerns_storage("pci:v00008086d000010D3sv00008086sd00000000bc02sc00i00"));
+        assert!(concerns_storage("xen:vbd") && !concerns_storage("xen:vif"));
     }
 
     #[test]
