@@ -223,14 +223,15 @@ impl Images {
     /// `SHA256SUMS` of all images: the lines of files that are gone go, too.
     fn write_checksums(&self, new: BTreeMap<String, String>) -> Result<(), ImagesError> {
         let path = self.folder.join(CHECKSUMS);
-        let text = match fs::read_to_string(&path) {
-            Ok(text) => text,
+        // What a stranger wrote into it must not end a build that is done.
+        let text = match fs::read(&path) {
+            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
             Err(source) => return Err(failed("reading", &path)(source)),
         };
         let old = text.lines().filter_map(|line| line.split_once("  "));
         let mut sums: BTreeMap<String, String> = old
-            .filter(|(_, name)| self.folder.join(name).exists())
+            .filter(|(_, name)| !name.contains('/') && self.folder.join(name).exists())
             .map(|(sum, name)| (name.to_owned(), sum.to_owned()))
             .collect();
         sums.extend(new);
@@ -401,7 +402,12 @@ mod tests {
         folder.build(1, "a", false).unwrap();
         fs::remove_file(folder.images.folder.join("host-1.0.iso")).unwrap();
         folder.build(2, "b", false).unwrap();
+        let strange = b"x  ../images/host-1.0.iso\n\xff\xfe\nnonsense\n";
+        let before = fs::read(folder.images.folder.join(CHECKSUMS)).unwrap();
+        fs::write(folder.images.folder.join(CHECKSUMS), [&strange[..], &before].concat()).unwrap();
+        folder.build(2, "b", false).unwrap();
         let sums = folder.read(CHECKSUMS);
+        assert!(!sums.contains("../") && sums.contains("host-1.0.iso"), "{sums}");
         assert!(
             sums.lines().all(|line| folder.images.folder.join(line.split_once("  ").unwrap().1).exists()),
             "{sums}"

@@ -5,6 +5,7 @@ pub mod boot;
 pub mod embedded;
 pub mod fleet;
 pub mod format;
+pub mod given;
 pub mod images;
 pub mod medium;
 pub mod packages;

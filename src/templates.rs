@@ -58,7 +58,7 @@ pub fn render_named(folder: Option<&Path>, name: &str, context: &Value) -> Resul
 /// The source of a template, the user's own before the embedded one.
 pub fn source(folder: Option<&Path>, name: &str) -> Result<String, TemplateError> {
     if let Some(path) = folder.map(|folder| folder.join(name)) {
-        match std::fs::read_to_string(&path) {
+        match crate::given::read_text(&path) {
             Ok(source) => return Ok(source),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(source) => return Err(TemplateError::Read { path, source }),

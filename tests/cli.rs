@@ -103,7 +103,7 @@ fn iso_refuses_what_cannot_be_meant_before_it_does_anything() {
         (vec!["--profile", "server", "--level", "99"], 2, "1 to 22"),
         (vec!["--profile", "server", "--offline"], 2, "--lock FILE"),
         (vec!["--profile", "server", "--lock", "a", "--update"], 2, "cannot be used with"),
-        (vec!["--profile", "server", "--mirror", "nonsense"], 1, "--mirror"),
+        (vec!["--profile", "server", "--mirror", "nonsense"], 2, "--mirror"),
         (vec!["--profile", "server", "--keyring", "nowhere.gpg"], 3, "nowhere.gpg"),
     ] {
         applbuild(&root).arg("iso").args(&arguments).assert().code(code).stderr(contains(said)).stdout("");
@@ -128,4 +128,61 @@ fn iso_tells_what_is_wrong_with_a_lock_and_with_a_mirror() {
     iso(&["--mirror", "file:///nonexistent"]).code(1).stderr(contains("nonexistent"));
     let images = fs::read_dir(root.path().join("images")).map(Iterator::count).unwrap_or(0);
     assert_eq!(images, 0);
+}
+
+#[test]
+fn a_wrong_command_line_is_json_for_who_asks_for_json() {
+    let root = root(&[]);
+    let said = applbuild(&root).args(["iso", "--json", "--profil", "x"]).assert().code(2).stderr("");
+    let event: serde_json::Value = serde_json::from_slice(&said.get_output().stdout).unwrap();
+    assert!(event["event"] == "error" && event["message"].as_str().unwrap().contains("--profile"), "{event}");
+    applbuild(&root).args(["--json", "--help"]).assert().success().stdout(contains("Usage:"));
+}
+
+#[test]
+fn pipes_and_devices_among_profiles_end_nothing() {
+    let root = root(&[("good.toml", GOOD)]);
+    let profiles = root.path().join("profiles");
+    std::os::unix::fs::symlink("/dev/zero", profiles.join("endless.toml")).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(profiles.join("pipe.toml")).status().unwrap();
+    assert!(made.success());
+    applbuild(&root).args(["profile", "show", "pipe"]).assert().code(3).stderr(contains("found a pipe"));
+    let list = applbuild(&root).args(["profile", "list"]).assert();
+    list.code(3).stdout(contains("good")).stderr(contains("endless.toml"));
+}
+
+#[test]
+fn output_that_is_lost_is_a_failure_and_messages_that_are_lost_are_none() {
+    let root = root(&[("good.toml", GOOD)]);
+    let run = |arguments: &[&str], out: &str, err: &str| {
+        let open = |path: &str| fs::OpenOptions::new().write(true).open(path).unwrap();
+        let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin("applbuild"));
+        command.current_dir(root.path()).args(arguments).stdout(open(out)).stderr(open(err));
+        command.status().unwrap().code()
+    };
+    assert_eq!(run(&["profile", "show", "good"], "/dev/null", "/dev/null"), Some(0));
+    assert_eq!(run(&["profile", "show", "good"], "/dev/full", "/dev/null"), Some(1));
+    assert_eq!(run(&["profile", "show", "goood"], "/dev/null", "/dev/full"), Some(3));
+}
+
+#[test]
+fn what_the_environment_says_is_checked() {
+    use std::os::unix::ffi::OsStrExt;
+    let root = root(&[("good.toml", GOOD)]);
+    for date in ["-5", "4294967296", ""] {
+        let mut iso = applbuild(&root);
+        iso.args(["iso", "--profile", "good"]).env("SOURCE_DATE_EPOCH", date);
+        iso.assert().code(2).stderr(contains("SOURCE_DATE_EPOCH: found"));
+    }
+    let mut iso = applbuild(&root);
+    iso.args(["iso", "--profile", "good"]).env("APPLBUILD_MIRROR", std::ffi::OsStr::from_bytes(b"http://\xff"));
+    iso.assert().code(2).stderr(contains("APPLBUILD_MIRROR"));
+}
+
+#[test]
+fn an_archive_that_nobody_knows_is_named_with_the_nearest() {
+    let root = root(&[("other.toml", &GOOD.replace("debian/", "debain/"))]);
+    let mut iso = applbuild(&root);
+    iso.args(["iso", "--profile", "other", "--cache", "cache", "--mirror", "file:///nonexistent"]);
+    iso.assert().code(3).stderr(contains("did you mean debian?"));
 }

@@ -26,7 +26,7 @@ pub enum AssembleError {
     Io { attempt: &'static str, path: PathBuf, source: io::Error },
     #[error("package {name} {version} is in the lock, but its file is not at hand")]
     NotFetched { name: String, version: String },
-    #[error("{script} of package {package} failed with {exit}; its last lines:\n{log}")]
+    #[error("{script} of package {package} failed: {exit}; its last lines:\n{log}")]
     Script { package: String, script: String, exit: String, log: String },
     #[error("running {program} in the image failed with {exit}; its last lines:\n{log}")]
     Program { program: String, exit: Exit, log: String },

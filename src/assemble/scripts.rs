@@ -30,7 +30,11 @@ export DPKG_MAINTSCRIPT_NAME=preinst DPKG_MAINTSCRIPT_PACKAGE_REFCOUNT=1
 export DPKG_ADMINDIR=/var/lib/dpkg DPKG_MAINTSCRIPT_DEBUG=0 DPKG_ROOT=
 while read -r file package architecture; do
     export DPKG_MAINTSCRIPT_PACKAGE="$package" DPKG_MAINTSCRIPT_ARCH="$architecture"
-    "/var/lib/dpkg/info/$file.preinst" install </dev/null || { echo "applbuild-preinst $package $?"; exit 1; }
+    "/var/lib/dpkg/info/$file.preinst" install </dev/null || {
+        # The script may have ended in the middle of a line.
+        printf '\napplbuild-preinst %s %s\n' "$package" "$?"
+        exit 1
+    }
 done
 "#;
 
@@ -153,15 +157,29 @@ pub fn preinst(root: &Path, packages: &[&Package], epoch: i64) -> Result<(), Ass
     if output.success() {
         return Ok(());
     }
-    let log = output.last_lines(LAST_LINES);
-    let marker = log.lines().rev().find_map(|line| line.strip_prefix("applbuild-preinst "));
-    let (package, exit) = marker.and_then(|rest| rest.split_once(' ')).unwrap_or(("unknown", "?"));
-    Err(AssembleError::Script {
+    Err(preinst_failure(&output))
+}
+
+fn preinst_failure(output: &Output) -> AssembleError {
+    let text = String::from_utf8_lossy(&output.log);
+    let told = text
+        .rsplit_once("\napplbuild-preinst ")
+        .and_then(|(said, rest)| Some((said, rest.trim_end().split_once(' ')?)));
+    let Some((said, (package, exit))) = told else {
+        let program = "the packages' preinst scripts".to_owned();
+        return AssembleError::Program { program, exit: output.exit, log: output.last_lines(LAST_LINES) };
+    };
+    AssembleError::Script {
         package: package.to_owned(),
         script: "preinst".to_owned(),
         exit: format!("exit status {exit}"),
-        log,
-    })
+        log: last_lines(said),
+    }
+}
+
+fn last_lines(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(LAST_LINES)..].join("\n")
 }
 
 /// Configures what is unpacked; `triggers` says whether pending triggers are run too.
@@ -169,6 +187,8 @@ pub fn preinst(root: &Path, packages: &[&Package], epoch: i64) -> Result<(), Ass
 pub fn configure(root: &Path, epoch: i64, triggers: bool, listen: &(dyn Fn(&str) + Sync)) -> Result<(), AssembleError> {
     let command = command(root, "dpkg", epoch)
         .argument("--force-unsafe-io")
+        // Else what it goes on with buries what the script said.
+        .argument("--abort-after=1")
         .arguments(["--force-confdef", "--force-confold"])
         .argument(if triggers { "--triggers" } else { "--no-triggers" })
         .arguments(["--configure", "--pending"]);
@@ -193,30 +213,38 @@ fn set_up(line: &str) -> Option<&str> {
 
 /// What dpkg said of the script that failed first.
 fn failure(output: &Output) -> AssembleError {
+    const ERROR: &str = "dpkg: error processing package ";
     let text = String::from_utf8_lossy(&output.log);
-    let log = output.last_lines(LAST_LINES);
-    let mut lines = text.lines();
-    while let Some(line) = lines.next() {
-        let Some(rest) = line.strip_prefix("dpkg: error processing package ") else { continue };
-        let package = rest.split([' ', ':']).next().unwrap_or(rest).to_owned();
-        let reason = lines.next().unwrap_or_default().trim();
-        // "installed PACKAGE package post-installation script subprocess returned error exit status 1"
-        if let Some((before, exit)) = reason.split_once(" script subprocess ") {
-            let script = match before {
-                _ if before.ends_with("post-installation") => "postinst",
-                _ => "script",
-            };
-            let exit = exit.trim_start_matches("returned error ").to_owned();
-            return AssembleError::Script { package, script: script.to_owned(), exit, log };
+    // A script that ends in the middle of a line leaves dpkg the rest of it.
+    let Some((said, rest)) = text.split_once(ERROR) else {
+        let program = "dpkg --configure".to_owned();
+        return AssembleError::Program { program, exit: output.exit, log: output.last_lines(LAST_LINES) };
+    };
+    let mut lines = rest.lines();
+    let package = lines.next().and_then(|line| line.split([' ', ':']).next()).unwrap_or_default().to_owned();
+    let reason = lines.next().unwrap_or_default().trim();
+    let log = last_lines(said_of(&package, said));
+    // "installed PACKAGE package post-installation script subprocess returned error exit status 1"
+    let (script, exit) = match reason.split_once(" script subprocess ") {
+        Some((before, exit)) => (
+            if before.ends_with("post-installation") { "postinst" } else { "script" },
+            exit.trim_start_matches("returned error ").trim_start_matches("was ").to_owned(),
+        ),
+        None if reason.is_empty() => ("configuration", output.exit.to_string()),
+        None => ("configuration", reason.to_owned()),
+    };
+    AssembleError::Script { package, script: script.to_owned(), exit, log }
+}
+
+/// The part of the log since the package's turn came.
+fn said_of<'t>(package: &str, text: &'t str) -> &'t str {
+    let mut start = 0;
+    for (at, _) in text.match_indices("Setting up ") {
+        if set_up(&text[at..]) == Some(package) {
+            start = at;
         }
-        return AssembleError::Script {
-            package,
-            script: "configuration".to_owned(),
-            exit: if reason.is_empty() { output.exit.to_string() } else { reason.to_owned() },
-            log,
-        };
     }
-    AssembleError::Program { program: "dpkg --configure".to_owned(), exit: output.exit, log }
+    &text[start..]
 }
 
 #[cfg(test)]
@@ -238,10 +266,29 @@ mod tests {
                 if package == "udev" && script == "postinst" && exit == "exit status 3" && log.contains("oh no")),
             "{error}"
         );
+        let killed = "Setting up a (1) ...\nfine\nSetting up b (1) ...\nhalf a linedpkg: error processing package b (--configure):\n \
+            installed b package post-installation script subprocess was killed by signal (Killed)\n";
+        let error = failure(&output(killed));
+        assert!(
+            matches!(&error, AssembleError::Script { package, exit, log, .. }
+                if package == "b" && exit == "killed by signal (Killed)" && log == "Setting up b (1) ...\nhalf a line"),
+            "{error}"
+        );
         let unmet = "dpkg: error processing package a (--configure):\n dependency problems - leaving unconfigured\n";
         let error = failure(&output(unmet));
         assert!(error.to_string().contains("dependency problems"), "{error}");
         assert!(matches!(failure(&output("dpkg: nothing helps\n")), AssembleError::Program { .. }));
+    }
+
+    #[test]
+    fn names_the_preinst_that_failed_in_the_middle_of_a_line() {
+        let error = preinst_failure(&output("fine\nhalf a line\napplbuild-preinst udev 4\n"));
+        assert!(
+            matches!(&error, AssembleError::Script { package, script, exit, log }
+                if package == "udev" && script == "preinst" && exit == "exit status 4" && log == "fine\nhalf a line"),
+            "{error}"
+        );
+        assert!(matches!(preinst_failure(&output("sh: not found\n")), AssembleError::Program { .. }));
     }
 
     #[test]

@@ -1,5 +1,5 @@
 use super::failure::Failure;
-use super::{Common, source_date_epoch};
+use super::{Common, config_time};
 use applbuild::fleet::{self, ConfigFormat, ConfigImage};
 use applbuild::qemu::{self, Accelerator, Bus, Chosen, Drive, Firmware, Machine};
 use clap::{Args, ValueEnum};
@@ -25,7 +25,7 @@ pub struct Arguments {
     #[arg(long, value_name = "PORT")]
     ssh: Option<u16>,
     /// Memory in MiB
-    #[arg(long, value_name = "MIB", default_value_t = 2048)]
+    #[arg(long, value_name = "MIB", default_value_t = 2048, value_parser = clap::value_parser!(u32).range(128..=1 << 20))]
     memory: u32,
     /// Who runs the machine's instructions [default: KVM where a trial shows that it works]
     #[arg(long, value_enum)]
@@ -71,7 +71,7 @@ impl Arguments {
 
 pub fn run(_: &Common, arguments: &Arguments) -> Result<(), Failure> {
     let qemu = qemu::find().map_err(Failure::plain)?;
-    std::fs::File::open(&arguments.image).map_err(|source| Failure::reading(&arguments.image, source))?;
+    qemu::image::check(&arguments.image).map_err(Failure::from_qemu)?;
     let folder = tempfile::tempdir().map_err(|source| Failure::reading(&std::env::temp_dir(), source))?;
     let mut drives = vec![Drive {
         name: "medium".to_owned(),
@@ -106,9 +106,9 @@ pub fn run(_: &Common, arguments: &Arguments) -> Result<(), Failure> {
         monitor: None,
     };
     let name = accelerator.name();
-    eprintln!("booting {} in QEMU by {name} ({reason}); Ctrl-A, then x, ends it", arguments.image.display());
+    super::output::note!("booting {} in QEMU by {name} ({reason}); Ctrl-A, then x, ends it", arguments.image.display());
     if let Some(port) = arguments.ssh {
-        eprintln!("ssh -p {port} root@127.0.0.1 reaches it, with a key that its config allows");
+        super::output::note!("ssh -p {port} root@127.0.0.1 reaches it, with a key that its config allows");
     }
     let stop = super::interrupt::stop()?;
     let status = qemu::terminal::run(&qemu, &machine, &stop).map_err(Failure::plain)?;
@@ -129,7 +129,7 @@ fn config_file(config: &Path, node: Option<&str>, folder: &Path) -> Result<PathB
         None => only_node(config)?,
     };
     let file = folder.join("config.img");
-    let image = ConfigImage { node, format: ConfigFormat::Ext4, partition: 1, time: source_date_epoch()? };
+    let image = ConfigImage { node, format: ConfigFormat::Ext4, partition: 1, time: config_time()? };
     image.write(config, &file).map_err(Failure::from_fleet)?;
     Ok(file)
 }
@@ -141,7 +141,7 @@ fn only_node(fleet: &Path) -> Result<String, Failure> {
         (None, _) => Err(Failure::text(format!("{} holds no node", fleet.join(fleet::NODES).display()))),
         (Some(last), others) => {
             let known = [others, &[last]].concat().join(", ");
-            Err(Failure::text(format!("{} holds several nodes ({known}); say which: --node NAME", fleet.display())))
+            Err(Failure::usage(format!("{} holds several nodes ({known}); say which: --node NAME", fleet.display())))
         }
     }
 }

@@ -66,7 +66,7 @@ pub fn run(
     let order = order(common, arguments, profile, form)?;
     // Before anything begins a thread: bars do.
     sandbox::enter_user_namespace().map_err(Failure::plain)?;
-    super::interrupt::watch()?;
+    super::interrupt::watch(common.json)?;
     let reporter = Reporter::new(common.json);
     let built = pipeline(order, &reporter);
     let stages = reporter.finish();
@@ -79,16 +79,15 @@ fn order(common: &Common, arguments: Arguments, mut profile: Profile, form: Form
     if let Some(level) = arguments.level {
         profile.set_level(level).map_err(|expected| Failure::usage(format!("--level {level}: expected {expected}")))?;
     }
-    let variable = |name: &str| std::env::var(name).ok();
     let choice = MirrorChoice {
         mirror: arguments.mirror,
         security_mirror: arguments.security_mirror,
-        environment: variable("APPLBUILD_MIRROR"),
-        environment_security: variable("APPLBUILD_SECURITY_MIRROR"),
+        environment: super::variable("APPLBUILD_MIRROR")?,
+        environment_security: super::variable("APPLBUILD_SECURITY_MIRROR")?,
         profile: profile.mirrors.clone(),
         apt: Some(PathBuf::from("/etc/apt")),
     };
-    let archives = Archives::find(&choice).map_err(Failure::plain)?;
+    let archives = Archives::find(&choice)?;
     let keyring = match &arguments.keyring {
         Some(path) => Keyring::read(path),
         None => Keyring::debian(),
@@ -97,13 +96,6 @@ fn order(common: &Common, arguments: Arguments, mut profile: Profile, form: Form
     let Some(cache) = arguments.cache.or_else(cache::default_folder) else {
         return Err(Failure::usage("HOME is not set, so pass --cache DIR".to_owned()));
     };
-    let source_date_epoch =
-        match variable("SOURCE_DATE_EPOCH") {
-            Some(text) => Some(text.parse().map_err(|_| {
-                Failure::usage(format!("SOURCE_DATE_EPOCH: found {text:?}, expected seconds since 1970"))
-            })?),
-            None => None,
-        };
     let kept = common.root.join("profiles").join(format!("{}.lock", profile.name));
     let lock = match arguments.lock {
         None if !arguments.update && kept.exists() => Some(kept),
@@ -123,7 +115,7 @@ fn order(common: &Common, arguments: Arguments, mut profile: Profile, form: Form
         client: Arc::new(if arguments.offline { Client::offline() } else { Client::new(Policy::default()) }),
         lock,
         now: now(),
-        source_date_epoch,
+        source_date_epoch: super::source_date_epoch()?,
         templates: Some(common.root.join("templates")).filter(|folder| folder.is_dir()),
         output: arguments.output.unwrap_or_else(|| common.root.join("images")),
         replace: arguments.replace,

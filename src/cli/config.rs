@@ -1,5 +1,5 @@
 use super::failure::Failure;
-use super::{Common, output, source_date_epoch};
+use super::{Common, config_time, output};
 use applbuild::fleet::{ConfigFormat, ConfigImage, ConfigTree};
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
@@ -59,7 +59,7 @@ impl From<Format> for ConfigFormat {
 
 pub fn run(common: &Common, command: Command) -> Result<(), Failure> {
     let Command::Image(image) = command;
-    let time = source_date_epoch()?;
+    let time = config_time()?;
     let of_guest = image.guest.is_some();
     let (name, config) = match (image.guest, image.node) {
         (Some(guest), _) => (guest.clone(), ConfigTree::read_guest(&image.fleet, &guest, time)),
@@ -79,7 +79,7 @@ pub fn run(common: &Common, command: Command) -> Result<(), Failure> {
         return Ok(());
     }
     for warning in &written.warnings {
-        eprintln!("warning: {warning}");
+        output::note!("warning: {warning}");
     }
     let shown = image.output.display();
     output::text(format_args!("{shown}: the config of {}, {} KiB\n", request.node, written.size / 1024));

@@ -1,6 +1,8 @@
 use applbuild::fleet::FleetError;
+use applbuild::packages::{ArchiveError, FetchError};
 use applbuild::pipeline::BuildError;
 use applbuild::profile::ProfileError;
+use applbuild::qemu::QemuError;
 use miette::Report;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -48,8 +50,17 @@ impl Failure {
     /// A fleet is the user's own files, but for what the machine refuses.
     pub fn from_fleet(error: FleetError) -> Self {
         match error {
-            FleetError::File { .. } => Self::plain(error),
+            _ if refused_by_system(&error) => Self::plain(error),
+            FleetError::NotAFile(_) => Self::usage(error.to_string()),
             _ => Self::input(error),
+        }
+    }
+
+    /// An image that is none is the user's.
+    pub fn from_qemu(error: QemuError) -> Self {
+        match error {
+            QemuError::NoImage { .. } | QemuError::Truncated { .. } => Self::input(error),
+            _ => Self::plain(error),
         }
     }
 
@@ -73,9 +84,9 @@ impl Failure {
         if as_json {
             super::output::event("error", self.as_json());
         } else if let Some(report) = self.report() {
-            eprintln!("{report:?}");
+            super::output::note!("{report:?}");
         } else {
-            eprintln!("interrupted");
+            super::output::note!("interrupted");
         }
     }
 
@@ -99,6 +110,36 @@ impl From<BuildError> for Failure {
     fn from(error: BuildError) -> Self {
         match error {
             BuildError::Resolve(_) | BuildError::Lock { .. } | BuildError::StaleLock { .. } => Self::input(error),
+            BuildError::Fetch(ref fetch) if asked_for_wrong(fetch) => Self::input(error),
+            _ => Self::plain(error),
+        }
+    }
+}
+
+/// Whether the system's own error is the cause: a full disk, a folder that may not be written.
+fn refused_by_system(error: &(dyn std::error::Error + 'static)) -> bool {
+    let numbered = |error: &(dyn std::error::Error + 'static)| {
+        error.downcast_ref::<std::io::Error>().is_some_and(|error| error.raw_os_error().is_some())
+    };
+    std::iter::successors(Some(error), |error| error.source()).any(numbered)
+}
+
+/// Whether the profile names what there is not.
+fn asked_for_wrong(error: &FetchError) -> bool {
+    matches!(
+        error,
+        FetchError::UnknownSuite { nearest: Some(_), .. }
+            | FetchError::UnknownComponent { .. }
+            | FetchError::UnknownArchitecture { .. }
+            | FetchError::Archive(ArchiveError::Foreign { .. })
+    )
+}
+
+impl From<ArchiveError> for Failure {
+    fn from(error: ArchiveError) -> Self {
+        match error {
+            ArchiveError::Url { in_profile: true, .. } => Self::input(error),
+            ArchiveError::Url { .. } => Self::usage(error.to_string()),
             _ => Self::plain(error),
         }
     }

@@ -1,6 +1,7 @@
 //! Ctrl-C and its like: what is half made goes, and the exit code says so.
 
 use super::failure::Failure;
+use serde_json::json;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 use signal_hook::iterator::Signals;
@@ -12,6 +13,8 @@ pub const INTERRUPTED: u8 = 130;
 
 const ENDING: [i32; 3] = [SIGINT, SIGTERM, SIGHUP];
 
+const SAID: &str = "interrupted; what was fetched is kept, and the next run cleans up";
+
 #[derive(Debug, thiserror::Error)]
 #[error("asking for signals")]
 struct WatchError(#[source] std::io::Error);
@@ -19,11 +22,15 @@ struct WatchError(#[source] std::io::Error);
 /// Ends the process at the first signal that asks for it. Files under their
 /// final names are whole at any moment; what a build has in its work folder is
 /// removed by the next one.
-pub fn watch() -> Result<(), Failure> {
+pub fn watch(as_json: bool) -> Result<(), Failure> {
     let mut signals = Signals::new(ENDING).map_err(|source| Failure::plain(WatchError(source)))?;
     std::thread::spawn(move || {
         if signals.forever().next().is_some() {
-            eprintln!("\ninterrupted; what was fetched is kept, and the next run cleans up");
+            if as_json {
+                super::output::event("error", json!({"message": SAID, "causes": []}));
+            } else {
+                super::output::note!("\n{SAID}");
+            }
             std::process::exit(INTERRUPTED.into());
         }
     });

@@ -19,6 +19,9 @@ mod schema;
 mod test;
 
 use clap::{Args, Parser, Subcommand};
+use failure::Failure;
+use serde_json::json;
+use std::env::VarError;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -81,8 +84,10 @@ enum Command {
 
 /// Runs what the command line asks for.
 pub fn run() -> ExitCode {
-    // Clap ends the process itself, with 2, where the command line is wrong.
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return refused(&error),
+    };
     let outcome = match cli.command {
         Command::Iso(arguments) => iso::run(&cli.common, arguments),
         Command::Guest(arguments) => guest::run(&cli.common, arguments),
@@ -97,6 +102,7 @@ pub fn run() -> ExitCode {
         Command::Man(arguments) => man::run(&arguments),
     };
     match outcome {
+        Ok(()) if output::lost() => ExitCode::FAILURE,
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             failure.print(cli.common.json);
@@ -105,14 +111,37 @@ pub fn run() -> ExitCode {
     }
 }
 
-/// The time of files that have none of their own: SOURCE_DATE_EPOCH, else 2026-01-01; never the clock's.
-fn source_date_epoch() -> Result<i64, failure::Failure> {
-    match std::env::var("SOURCE_DATE_EPOCH") {
-        Err(_) => Ok(1_767_225_600),
-        Ok(text) => text.parse().map_err(|_| {
-            failure::Failure::text(format!("SOURCE_DATE_EPOCH: found {text:?}, expected seconds since 1970"))
-        }),
+/// What clap says: help and versions for people, errors as `--json` wants them.
+fn refused(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() || !std::env::args_os().any(|argument| argument == "--json") {
+        error.exit();
     }
+    let text = error.render().to_string();
+    output::event("error", json!({"message": text.trim().trim_start_matches("error: "), "causes": []}));
+    ExitCode::from(2)
+}
+
+/// A variable of the environment.
+fn variable(name: &str) -> Result<Option<String>, Failure> {
+    match std::env::var(name) {
+        Ok(text) => Ok(Some(text)),
+        Err(VarError::NotPresent) => Ok(None),
+        Err(VarError::NotUnicode(found)) => Err(Failure::usage(format!("{name}: found {found:?}, expected UTF-8"))),
+    }
+}
+
+/// SOURCE_DATE_EPOCH; file systems count its seconds in 32 bits.
+fn source_date_epoch() -> Result<Option<i64>, Failure> {
+    let Some(text) = variable("SOURCE_DATE_EPOCH")? else { return Ok(None) };
+    let seconds: Result<u32, _> = text.parse();
+    seconds.map(|seconds| Some(seconds.into())).map_err(|_| {
+        Failure::usage(format!("SOURCE_DATE_EPOCH: found {text:?}, expected seconds since 1970, below 4294967296"))
+    })
+}
+
+/// The time of a config's files: SOURCE_DATE_EPOCH, else 2026-01-01; never the clock's.
+fn config_time() -> Result<i64, Failure> {
+    Ok(source_date_epoch()?.unwrap_or(1_767_225_600))
 }
 
 #[cfg(test)]

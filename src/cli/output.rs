@@ -1,18 +1,39 @@
 //! What goes to standard output.
 
 use serde_json::{Value, json};
+use std::fmt::{Arguments, Display};
 use std::io::{self, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The version of the events that `--json` prints.
 const SCHEMA: u32 = 1;
 
+/// Whether something could not be written to standard output.
+static LOST: AtomicBool = AtomicBool::new(false);
+
+pub fn lost() -> bool {
+    LOST.load(Ordering::Relaxed)
+}
+
+/// A line for people, on standard error; one that is closed or full must not end
+/// the work, as it does with `eprintln!`.
+macro_rules! note {
+    ($($text:tt)*) => { $crate::cli::output::write_note(format_args!($($text)*)) };
+}
+pub(super) use note;
+
+pub fn write_note(text: Arguments<'_>) {
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
 /// Prints text; a reader that has seen enough (`| head`) is no error.
-pub fn text(text: impl std::fmt::Display) {
+pub fn text(text: impl Display) {
     let mut out = io::stdout().lock();
     if let Err(error) = write!(out, "{text}").and_then(|()| out.flush())
         && error.kind() != io::ErrorKind::BrokenPipe
     {
-        eprintln!("writing to standard output: {error}");
+        LOST.store(true, Ordering::Relaxed);
+        note!("writing to standard output: {error}");
     }
 }
 

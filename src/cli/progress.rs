@@ -74,7 +74,7 @@ impl Reporter {
         let ended =
             Ended { stage: running.stage, time: running.since.elapsed(), count: running.count, unit: running.unit };
         match self.style {
-            Style::Terminal | Style::Lines => eprintln!("{}", line(&ended)),
+            Style::Terminal | Style::Lines => output::note!("{}", line(&ended)),
             Style::Json => {
                 let fields = json!({
                     "stage": ended.stage.name(), "count": ended.count, "unit": unit_name(ended.unit),
@@ -163,8 +163,8 @@ impl Progress for Reporter {
     fn warn(&self, message: &str) {
         match (&self.style, lock(&self.running).as_ref()) {
             (Style::Json, _) => output::event("warning", json!({"message": message})),
-            (Style::Terminal, Some(running)) => running.bar.suspend(|| eprintln!("warning: {message}")),
-            (Style::Terminal | Style::Lines, _) => eprintln!("warning: {message}"),
+            (Style::Terminal, Some(running)) => running.bar.suspend(|| output::note!("warning: {message}")),
+            (Style::Terminal | Style::Lines, _) => output::note!("warning: {message}"),
         }
     }
 }

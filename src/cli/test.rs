@@ -31,7 +31,7 @@ pub struct Arguments {
 
 pub fn run(common: &Common, arguments: &Arguments) -> Result<(), Failure> {
     let qemu = qemu::find().map_err(Failure::plain)?;
-    std::fs::File::open(&arguments.image).map_err(|source| Failure::reading(&arguments.image, source))?;
+    qemu::image::check(&arguments.image).map_err(Failure::from_qemu)?;
     let extracted = tempfile::tempdir().map_err(|source| Failure::reading(&std::env::temp_dir(), source))?;
     let own = common.root.join("ci/scenarios");
     let folder = match &arguments.from {
@@ -60,10 +60,10 @@ pub fn run(common: &Common, arguments: &Arguments) -> Result<(), Failure> {
                 json!({"name": name, "failure": outcome.failure, "seconds": seconds, "milestones": milestones});
             output::event("scenario", fields);
         } else if let Some(failure) = &outcome.failure {
-            eprintln!("{name}: {failure}\n  the console's last lines:");
-            outcome.tail.iter().for_each(|line| eprintln!("  | {line}"));
+            output::note!("{name}: {failure}\n  the console's last lines:");
+            outcome.tail.iter().for_each(|line| output::note!("  | {line}"));
         } else {
-            eprintln!("{name}: passed in {seconds:.0} s");
+            output::note!("{name}: passed in {seconds:.0} s");
         }
     });
     if let Some(file) = &arguments.junit {

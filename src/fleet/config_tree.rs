@@ -88,7 +88,7 @@ impl Source {
 
     fn read_modes(&mut self) -> Result<(), FleetError> {
         let path = self.folder.join(modes::FILE_NAME);
-        let text = match std::fs::read_to_string(&path) {
+        let text = match crate::given::read_text(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
             Err(source) => return Err(FleetError::File { doing: "reading", path, source }),
@@ -170,7 +170,7 @@ fn emptied(kind: &Kind) -> Kind {
 /// The node's own marker, checked, or one made from its name.
 fn marker_text(folder: &Path, node: &NodeName, role: Role) -> Result<String, FleetError> {
     let path = folder.join(marker::FILE_NAME);
-    let text = match std::fs::read_to_string(&path) {
+    let text = match crate::given::read_text(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             return Ok(format!("schema = 1\nrole = \"{role}\"\nnode = \"{node}\"\nglobal-links = [\"/etc/hosts\"]\n"));

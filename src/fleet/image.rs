@@ -58,6 +58,10 @@ impl ConfigImage {
 
     /// Writes the image of `tree`, which stands for the node's own.
     pub fn write_tree(&self, tree: &Tree, file: &Path) -> Result<Written, FleetError> {
+        // A rename would put a file in the place of a drive's device.
+        if std::fs::metadata(file).is_ok_and(|there| !there.is_file()) {
+            return Err(FleetError::NotAFile(file.to_owned()));
+        }
         let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let mut out = NamedTempFile::new_in(folder).map_err(FleetError::file("making a file in", folder))?;
         let mut warnings = Vec::new();
@@ -212,6 +216,20 @@ mod tests {
     fn the_config_type_is_a_guid_of_ours() {
         assert!(!config_type().is_nil());
         assert_ne!(config_type(), LINUX_DATA);
+    }
+
+    #[test]
+    fn what_is_no_file_is_not_replaced_by_one() {
+        let fleet = tempfile::tempdir().unwrap();
+        crate::fleet::init(fleet.path()).unwrap();
+        let pipe = fleet.path().join("pipe");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let image = ConfigImage { node: "node1".into(), format: ConfigFormat::Iso, partition: 1, time: 0 };
+        for place in [pipe.as_path(), &fleet.path().join("docs")] {
+            assert!(matches!(image.write(fleet.path(), place), Err(FleetError::NotAFile(_))), "{}", place.display());
+        }
+        assert!(!pipe.is_file() && pipe.exists());
+        assert!(image.write(fleet.path(), &fleet.path().join("config.iso")).is_ok());
     }
 
     #[test]

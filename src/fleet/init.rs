@@ -20,7 +20,14 @@ pub fn init(folder: &Path) -> Result<Vec<String>, FleetError> {
         return Err(FleetError::NotEmpty(folder.to_owned()));
     }
     let mut made = Vec::new();
-    write(&SKELETON, folder, &mut made)?;
+    if let Err(error) = write(&SKELETON, folder, &mut made) {
+        // Half a fleet would be refused the next time, as a folder with files.
+        for entry in SKELETON.entries() {
+            let path = folder.join(entry.path());
+            let _ = if entry.as_dir().is_some() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
+        }
+        return Err(error);
+    }
     made.sort();
     Ok(made)
 }

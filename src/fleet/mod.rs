@@ -57,6 +57,8 @@ pub enum FleetError {
     Gpt(#[from] crate::format::gpt::GptWriteError),
     #[error("writing a marker: {source}")]
     MarkerText { source: toml::ser::Error },
+    #[error("{} is no file; name a file, which can then be copied to a drive", .0.display())]
+    NotAFile(PathBuf),
     #[error("{} holds files already; name a new or an empty folder", .0.display())]
     NotEmpty(PathBuf),
 }

@@ -1,5 +1,7 @@
 //! Where each archive is: flag, environment, profile, the machine's own apt sources, in this order.
 
+use super::error::hint;
+use super::refresh::nearest;
 use super::sources::{Source, Sources};
 use super::url::{Url, UrlError};
 use std::collections::BTreeMap;
@@ -36,13 +38,13 @@ pub struct Archives {
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
     #[error("{from}: {source}")]
-    Url { from: String, source: UrlError },
+    Url { from: String, in_profile: bool, source: UrlError },
     #[error(
         "it is not known where the archive {archive} is: {looked_at}; pass {flag} URL, or set {variable} or mirrors.{archive} in the profile"
     )]
     Unknown { archive: String, looked_at: String, flag: &'static str, variable: &'static str },
-    #[error("it is not known where the archive {archive} is: set mirrors.{archive} in the profile")]
-    Foreign { archive: String },
+    #[error("it is not known where the archive {archive} is: set mirrors.{archive} in the profile{}", hint(.nearest))]
+    Foreign { archive: String, nearest: Option<String> },
 }
 
 impl Archives {
@@ -55,7 +57,7 @@ impl Archives {
             None => archives.looked_at = "the machine's apt sources were not asked".into(),
         }
         for (archive, url) in &choice.profile {
-            archives.set(archive, url, &format!("mirrors.{archive} in the profile"))?;
+            archives.set(archive, url, &format!("mirrors.{archive} in the profile"), true)?;
         }
         let given = [
             (DEBIAN, &choice.environment, "APPLBUILD_MIRROR"),
@@ -66,7 +68,7 @@ impl Archives {
         for (archive, url, from) in given {
             // An empty variable is one that is not set.
             if let Some(url) = url.as_deref().filter(|url| !url.is_empty()) {
-                archives.set(archive, url, from)?;
+                archives.set(archive, url, from, false)?;
             }
         }
         Ok(archives)
@@ -77,15 +79,19 @@ impl Archives {
             let (flag, variable) = match archive {
                 DEBIAN => ("--mirror", "APPLBUILD_MIRROR"),
                 SECURITY => ("--security-mirror", "APPLBUILD_SECURITY_MIRROR"),
-                _ => return ArchiveError::Foreign { archive: archive.to_owned() },
+                _ => {
+                    let known = self.known.keys().map(String::as_str).chain([DEBIAN, SECURITY]);
+                    let nearest = nearest(archive, known.map(str::to_owned).collect());
+                    return ArchiveError::Foreign { archive: archive.to_owned(), nearest };
+                }
             };
             let looked_at = self.looked_at.clone();
             ArchiveError::Unknown { archive: archive.to_owned(), looked_at, flag, variable }
         })
     }
 
-    fn set(&mut self, archive: &str, url: &str, from: &str) -> Result<(), ArchiveError> {
-        let url = Url::parse(url).map_err(|source| ArchiveError::Url { from: from.to_owned(), source })?;
+    fn set(&mut self, archive: &str, url: &str, from: &str, in_profile: bool) -> Result<(), ArchiveError> {
+        let url = Url::parse(url).map_err(|source| ArchiveError::Url { from: from.to_owned(), in_profile, source })?;
         self.known.insert(archive.to_owned(), url);
         Ok(())
     }

@@ -80,6 +80,7 @@ fn some(names: &[String]) -> String {
     }
 }
 
-fn hint(name: &Option<String>) -> String {
+/// The end of a message on a name that is not known.
+pub(super) fn hint(name: &Option<String>) -> String {
     name.as_ref().map_or(String::new(), |name| format!("; did you mean {name}?"))
 }

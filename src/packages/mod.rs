@@ -26,7 +26,7 @@ mod transfer;
 pub mod url;
 pub mod version;
 
-pub use archives::{Archives, MirrorChoice};
+pub use archives::{ArchiveError, Archives, MirrorChoice};
 pub use cache::Cache;
 pub use digest::Digest;
 pub use download::download;

@@ -276,7 +276,7 @@ fn below(base: &Url, path: &str, suite: &str) -> Result<Url, FetchError> {
 }
 
 /// The nearest of the known names, if one is near enough to be meant.
-fn nearest(name: &str, known: Vec<String>) -> Option<String> {
+pub(super) fn nearest(name: &str, known: Vec<String>) -> Option<String> {
     known
         .into_iter()
         .map(|other| (strsim::damerau_levenshtein(name, &other), other))

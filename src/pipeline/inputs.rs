@@ -78,7 +78,17 @@ fn list(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), BuildError> {
     let failed = |source| BuildError::Io { attempt: "listing", path: folder.to_owned(), source };
     for entry in fs::read_dir(folder).map_err(failed)? {
         let path = entry.map_err(failed)?.path();
-        if path.is_dir() { list(&path, files)? } else { files.push(path) }
+        let kind =
+            fs::metadata(&path).map_err(|source| BuildError::Io { attempt: "reading", path: path.clone(), source })?;
+        if kind.is_dir() {
+            list(&path, files)?;
+        } else if kind.is_file() {
+            files.push(path);
+        } else {
+            // Reading a pipe would wait for a writer.
+            let source = std::io::Error::other("found a pipe, socket or device, expected a file");
+            return Err(BuildError::Io { attempt: "reading", path, source });
+        }
     }
     Ok(())
 }

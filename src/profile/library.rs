@@ -95,7 +95,7 @@ impl Library {
         let path = self.folder.join(&file);
         // A name is no path: what is not a name cannot be found.
         let known_form = values::name(name).is_ok();
-        match std::fs::read_to_string(&path) {
+        match crate::given::read_text(&path) {
             Ok(text) if known_form => {
                 return Ok((Source { name: path.display().to_string(), text: text.into() }, Home::Folder));
             }

@@ -331,7 +331,7 @@ fn the_host_profiles_programs_can_be_run() {
     let programs =
         |file: &&OverlayFile| matches!(&file.content, OverlayContent::Bytes(bytes) if bytes.starts_with(b"#!"));
     let modes: Vec<u16> = files.filter(programs).map(|file| file.mode).collect();
-    assert_eq!(modes, [0o755; 3]);
+    assert!(modes.len() >= 3 && modes.iter().all(|mode| *mode == 0o755), "{modes:?}");
 }
 
 #[test]

@@ -23,19 +23,18 @@ pub fn flip_bit(image: &Path, inside: &str, percent: u8) -> Result<(), QemuError
 
 /// Where the (first extent of the) file lies on the image, in bytes.
 fn locate(image: &Path, inside: &str) -> Result<(u64, u64), String> {
-    let device = FileDevice::open(image).map_err(|error| format!("opening the image: {error:?}"))?;
-    let mut iso =
-        IsoFs::mount(device, MountOptions::new()).map_err(|error| format!("reading the volume: {error:?}"))?;
+    let device = FileDevice::open(image).map_err(|error| format!("opening the image: {error}"))?;
+    let mut iso = IsoFs::mount(device, MountOptions::new()).map_err(|error| format!("reading the volume: {error}"))?;
     let mut node = iso.root();
     for name in inside.split('/').filter(|name| !name.is_empty()) {
         node = iso
             .lookup(node, hadris_fs::Name::new(name.as_bytes()))
-            .map_err(|error| format!("looking up {name:?}: {error:?}"))?;
+            .map_err(|error| format!("looking up {name:?}: {error}"))?;
     }
     let mut extents = [hadris_fs::Extent::new(0, 0)];
     match iso.extents(node, 0, &mut extents) {
         Ok(1) if !extents[0].is_empty() => Ok((extents[0].offset(), extents[0].len())),
         Ok(_) => Err("the file is empty".to_owned()),
-        Err(error) => Err(format!("finding its extent: {error:?}")),
+        Err(error) => Err(format!("finding its extent: {error}")),
     }
 }

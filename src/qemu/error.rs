@@ -24,6 +24,10 @@ pub enum QemuError {
     NotGuest { path: PathBuf },
     #[error("reading {}: {source}", path.display())]
     Manifest { path: PathBuf, source: serde_json::Error },
+    #[error("{} is no image: found {found}, expected an ISO 9660 volume, as applbuild iso writes it", path.display())]
+    NoImage { path: PathBuf, found: &'static str },
+    #[error("{} is cut off: found {found} bytes, expected the {expected} of its volume; copy or build it again", path.display())]
+    Truncated { path: PathBuf, found: u64, expected: u64 },
     #[error("changing a byte of {path} in the image: {reason}")]
     Damage { path: String, reason: String },
 }

@@ -8,6 +8,7 @@ pub mod direct;
 pub mod error;
 pub mod firmware;
 pub mod fixture;
+pub mod image;
 pub mod keeper;
 pub mod machine;
 pub mod monitor;

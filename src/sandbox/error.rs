@@ -10,9 +10,9 @@ pub enum SandboxError {
     )]
     NestedIds { file: &'static str, ids: u64 },
     #[error(
-        "mapping user ids: {file} gives {user} {found} subordinate ids, expected at least 65535; add a range: echo \"{user}:100000:65536\" | sudo tee -a {file}"
+        "mapping user ids: {file} gives {user} {found} subordinate ids, expected at least 65535; add a range: echo \"{user}:{free}:65536\" | sudo tee -a {file}"
     )]
-    SubordinateIds { file: &'static str, user: String, found: u64 },
+    SubordinateIds { file: &'static str, user: String, found: u64, free: u64 },
     #[error("reading {file}: {source}; it lists subordinate ids: echo \"{user}:100000:65536\" | sudo tee -a {file}")]
     SubordinateFile { file: &'static str, user: String, source: std::io::Error },
     #[error("mapping user ids: {program} is not installed; install it: sudo apt install uidmap")]

@@ -43,6 +43,17 @@ pub fn ranges(text: &str, name: &str, uid: u32) -> Vec<(u64, u64)> {
         .collect()
 }
 
+/// The first id behind all ranges of `text`: one that two users shared would let
+/// each into the other's files.
+pub fn free(text: &str) -> u64 {
+    let end = |line: &str| {
+        let mut fields = line.trim().split(':').skip(1).map(|field| field.parse::<u64>().ok());
+        fields.next()??.checked_add(fields.next()??)
+    };
+    // Where useradd(8) begins.
+    text.lines().filter_map(end).max().unwrap_or(0).max(100_000)
+}
+
 /// The user's own id as 0 and its subordinate ids from 1 on; `Err` with the
 /// number of subordinate ids where they are too few.
 pub fn own_and_subordinate(own: u32, ranges: &[(u64, u64)]) -> Result<Vec<Extent>, u64> {
@@ -67,6 +78,12 @@ mod tests {
         let text = "root:1:2\nann:100000:65536\n# ann\n1000:300000:10\nannx:5:5\nann:bad:5\n";
         assert_eq!(ranges(text, "ann", 1000), [(100_000, 65_536), (300_000, 10)]);
         assert_eq!(ranges(text, "bob", 1001), []);
+    }
+
+    #[test]
+    fn a_range_that_is_offered_is_nobody_elses() {
+        assert_eq!(free(""), 100_000);
+        assert_eq!(free("ann:165536:65536\nbob:100000:65536\n# c:1:x\nd:9\n"), 231_072);
     }
 
     #[test]

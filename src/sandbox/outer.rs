@@ -97,7 +97,7 @@ fn plan() -> Result<(Vec<Extent>, Vec<Extent>), SandboxError> {
         })?;
         // subgid(5) names users too, not groups.
         ids::own_and_subordinate(own, &ids::ranges(&text, &user, geteuid().as_raw()))
-            .map_err(|found| SandboxError::SubordinateIds { file, user: user.clone(), found })
+            .map_err(|found| SandboxError::SubordinateIds { file, user: user.clone(), found, free: ids::free(&text) })
     };
     Ok((extents("/etc/subuid", geteuid().as_raw())?, extents("/etc/subgid", getegid().as_raw())?))
 }

@@ -56,7 +56,7 @@ impl Modes {
                 return Err(fail("a path relative to local/, without . and .."));
             }
             let (user, group) = match owner.split_once(':') {
-                Some((user, group)) if !group.is_empty() => (user, Some(group.to_owned())),
+                Some((user, group)) if !group.is_empty() && !group.contains(':') => (user, Some(group.to_owned())),
                 Some(_) => return Err(fail("an owner of the form user or user:group")),
                 None => (owner, None),
             };
@@ -115,9 +115,15 @@ mod tests {
 
     #[test]
     fn refuses_what_it_cannot_mean() {
-        for line in
-            ["etc/x root", "/etc/x root 644", "etc/../x root 644", "etc/x root 888", "etc/x : 644", "etc/x root 17777"]
-        {
+        for line in [
+            "etc/x root",
+            "/etc/x root 644",
+            "etc/../x root 644",
+            "etc/x root 888",
+            "etc/x : 644",
+            "etc/x a:b:c 644",
+            "etc/x root 17777",
+        ] {
             assert!(Modes::parse(line).is_err(), "{line}");
         }
     }

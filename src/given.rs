@@ -1,0 +1,58 @@
+//! Small files in a user's folders, read without waiting and without end: what
+//! lies there may be a pipe that nobody writes to, or a link to a device.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::Path;
+
+/// Far more than anyone writes by hand.
+const MOST: u64 = 1 << 20;
+
+/// Reads a text of at most 1 MiB.
+pub fn read_text(path: &Path) -> io::Result<String> {
+    // Before opening it: opening a pipe waits for a writer.
+    let kind = fs::metadata(path)?;
+    if kind.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    if !kind.is_file() {
+        return Err(io::Error::other("found a pipe, socket or device, expected a file"));
+    }
+    let mut bytes = Vec::new();
+    File::open(path)?.take(MOST + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MOST {
+        return Err(io::Error::other(format!("found more than {MOST} bytes, expected fewer")));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let line = error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|&&byte| byte == b'\n').count();
+        io::Error::new(io::ErrorKind::InvalidData, format!("line {} is not UTF-8", line + 1))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_small_text_is_refused_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::write(path("text"), "a\n").unwrap();
+        assert_eq!(read_text(&path("text")).unwrap(), "a\n");
+        fs::write(path("latin"), b"a\nb\xff").unwrap();
+        nix::unistd::mkfifo(&path("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", path("endless")).unwrap();
+        File::create(path("large")).unwrap().set_len(MOST + 1).unwrap();
+        for (name, said) in [
+            ("latin", "line 2 is not UTF-8"),
+            ("pipe", "found a pipe"),
+            ("endless", "found a pipe, socket or device"),
+            ("large", "more than 1048576 bytes"),
+            ("", "is a directory"),
+        ] {
+            let error = read_text(&path(name)).unwrap_err().to_string();
+            assert!(error.contains(said), "{name}: {error}");
+        }
+        assert_eq!(read_text(&path("none")).unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+}
