@@ -2,7 +2,7 @@
 
 use super::guest_text::{self, MEMORY_ONLY};
 use super::{CommandError, DIFFERS, FINE, World, console, usage};
-use crate::generator;
+use crate::generator::{self, REFUSED};
 use crate::guest_files::Guest;
 use crate::guests::config::{self, ConfigError};
 use crate::guests::images;
@@ -16,10 +16,6 @@ use crate::machine::Places;
 use std::ffi::OsStr;
 use std::fmt::Display;
 use std::io::Write;
-
-/// A refusal that trying again does not mend; the unit's RestartPreventExitStatus.
-/// EX_CONFIG of sysexits.h.
-const REFUSED: u8 = 78;
 
 const WORDS: &[&str] = &["list", "show", "start", "stop", "restart", "console", "upgrade", "rollback"];
 

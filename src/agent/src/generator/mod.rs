@@ -18,6 +18,10 @@ use std::io;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
+/// The exit status of a refusal that trying again does not mend: EX_CONFIG of
+/// sysexits.h, and the RestartPreventExitStatus of appliance-guest@.service.
+pub const REFUSED: u8 = 78;
+
 /// The program's name among the generators.
 pub const PROGRAM: &str = "appliance-guests";
 

@@ -65,6 +65,7 @@ OnFailure=appliance-guest-rests@%i.service
 [Service]
 Type=exec
 Restart=always
+RestartMode=direct
 RestartSec=1
 RestartSteps=5
 RestartMaxDelaySec=60
@@ -181,7 +182,7 @@ proptest! {
                 prop_assert!(file.path.split('/').all(|part| !matches!(part, "" | "." | "..") && part.len() < 256));
                 prop_assert!(file.path.split('/').count() == 2 && file.path.is_ascii());
                 let Content::Text(text) = file.content else { continue };
-                let keys = ["Description", "After", "Type", "Restart", "RestartSec", "RestartSteps", "RestartMaxDelaySec",
+                let keys = ["Description", "After", "Type", "Restart", "RestartMode", "RestartSec", "RestartSteps", "RestartMaxDelaySec",
                     "StartLimitIntervalSec", "OnFailure", "StartLimitBurst", "TimeoutStopSec", "TimeoutStartSec", "MemoryMax", "TasksMax",
                     "CPUQuota", "RemainAfterExit", "ExecStart"];
                 for line in text.split('\n') {

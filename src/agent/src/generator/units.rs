@@ -77,8 +77,9 @@ fn drop_in(guest: &Guest, booted: Booted) -> String {
             // After 5 failures in 10 minutes it rests.
             unit.extend(["StartLimitIntervalSec=600", "StartLimitBurst=5"].map(str::to_owned));
             unit.push("OnFailure=appliance-guest-rests@%i.service".to_owned());
-            // 1, 2, 5, 12, 26 and then always 60 s.
-            let restart = ["Restart=always", "RestartSec=1", "RestartSteps=5", "RestartMaxDelaySec=60"];
+            // 1, 2, 5, 12, 26 and then always 60 s. The mode keeps OnFailure= for when it rests.
+            let restart =
+                ["Restart=always", "RestartMode=direct", "RestartSec=1", "RestartSteps=5", "RestartMaxDelaySec=60"];
             service.push("Type=exec".to_owned());
             service.extend(restart.map(str::to_owned));
         }

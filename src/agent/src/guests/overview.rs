@@ -6,8 +6,8 @@ use super::config;
 use super::record::{Failure, Hypervisor, Phase, Record, is_supervised};
 use super::state::{State, StateError};
 use super::world::World;
-use crate::generator;
-use crate::guest_files::Judged;
+use crate::generator::{self, REFUSED};
+use crate::guest_files::{Guest, Judged};
 use appliance_contract::guest::{Mode, Seconds};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -59,7 +59,18 @@ pub fn trouble(world: &World<'_>) -> Option<String> {
 struct Unit {
     active: String,
     result: String,
+    /// The exit status of the last process.
+    status: Option<u8>,
     restarts: Option<u64>,
+}
+
+impl Unit {
+    /// Whether it has failed because it was started too often. systemd gives that
+    /// as the result only where the last end was a good one.
+    fn rests(&self, mode: Mode) -> bool {
+        let ended_by_itself = self.status != Some(REFUSED) && self.result != "timeout";
+        self.result == "start-limit-hit" || (mode == Mode::Respawn && ended_by_itself)
+    }
 }
 
 /// All guests that the config lists, in order.
@@ -80,7 +91,7 @@ fn overview(world: &World<'_>, one: &Judged, name: String, units: &BTreeMap<Stri
     let running = record.as_ref().filter(|record| supervised && record.has_its_own());
     let started = running.and_then(|record| record.started);
     Overview {
-        state: state(unit, record.as_ref(), supervised, refused.is_some()).to_owned(),
+        state: state(unit, record.as_ref(), supervised, one.outcome.as_ref()).to_owned(),
         wants: taken.map(|guest| guest.config.image.to_string()),
         mode: taken.map(|guest| guest.config.mode),
         hypervisor: record.as_ref().and_then(|record| record.hypervisor),
@@ -102,16 +113,20 @@ fn overview(world: &World<'_>, one: &Judged, name: String, units: &BTreeMap<Stri
     }
 }
 
-fn state(unit: Option<&Unit>, record: Option<&Record>, supervised: bool, refused: bool) -> &'static str {
-    if refused {
-        return "refused";
-    }
+fn state(
+    unit: Option<&Unit>,
+    record: Option<&Record>,
+    supervised: bool,
+    outcome: Result<&Guest, &String>,
+) -> &'static str {
+    let Ok(guest) = outcome else { return "refused" };
     if let (Some(record), true) = (record, supervised) {
         return record.phase.name();
     }
     match unit {
-        Some(unit) if unit.result == "start-limit-hit" => return "rests",
-        Some(unit) if unit.active == "failed" => return "failed",
+        Some(unit) if unit.active == "failed" => {
+            return if unit.rests(guest.config.mode) { "rests" } else { "failed" };
+        }
         _ => {}
     }
     match record.map(|record| record.phase) {
@@ -128,7 +143,7 @@ fn units(world: &World<'_>, names: &[String]) -> BTreeMap<String, Unit> {
     if names.is_empty() {
         return BTreeMap::new();
     }
-    let mut arguments = vec!["show", "--property=Id,ActiveState,Result,NRestarts"];
+    let mut arguments = vec!["show", "--property=Id,ActiveState,Result,ExecMainStatus,NRestarts"];
     arguments.extend(names.iter().map(String::as_str));
     let Ok(output) = world.programs.run("systemctl", &arguments) else { return BTreeMap::new() };
     let mut units = BTreeMap::new();
@@ -140,6 +155,7 @@ fn units(world: &World<'_>, names: &[String]) -> BTreeMap<String, Unit> {
                 "Id" => id = Some(value.to_owned()),
                 "ActiveState" => unit.active = value.to_owned(),
                 "Result" => unit.result = value.to_owned(),
+                "ExecMainStatus" => unit.status = value.parse().ok(),
                 "NRestarts" => unit.restarts = value.parse().ok(),
                 _ => {}
             }
@@ -163,7 +179,7 @@ pub struct Versions {
     pub ready_timeout: Seconds,
 }
 
-pub fn versions(world: &World<'_>, guest: &crate::guest_files::Guest) -> Result<Versions, StateError> {
+pub fn versions(world: &World<'_>, guest: &Guest) -> Result<Versions, StateError> {
     let state = State::load(world, guest.name.as_str())?;
     let found = super::images::find(world, guest.config.image.name());
     Ok(Versions {
@@ -185,14 +201,15 @@ mod tests {
     use crate::guests::tests::Node;
 
     const UNITS: &str = "Result=success\nNRestarts=2\nId=appliance-guest@web.service\nActiveState=active\n\n\
-        Result=start-limit-hit\nNRestarts=5\nId=appliance-guest@db.service\nActiveState=failed\n";
+        Result=exit-code\nExecMainStatus=1\nNRestarts=5\nId=appliance-guest@db.service\nActiveState=failed\n\n\
+        Result=exit-code\nExecMainStatus=78\nId=appliance-guest@no.service\nActiveState=failed\n";
 
     #[test]
     fn every_guest_of_the_config_is_told() {
         let node = Node::new();
         let world = node.world();
         let toml = b"schema = 1\nimage = \"guest\"\nmemory = \"64M\"\n";
-        for (name, text) in [("web", toml.as_slice()), ("db", toml), ("bad", b"x"), ("new", toml)] {
+        for (name, text) in [("web", toml.as_slice()), ("db", toml), ("bad", b"x"), ("new", toml), ("no", toml)] {
             node.file(&format!("/config/local/domUs/{name}/guest.toml"), text);
         }
         node.programs.answer("systemctl show", 0, UNITS);
@@ -206,12 +223,15 @@ mod tests {
         let lock = supervise(&world, "web").unwrap();
         let found = all(&world).unwrap();
         let states: Vec<(&str, &str)> = found.iter().map(|one| (one.name.as_str(), one.state.as_str())).collect();
-        assert_eq!(states, [("bad", "refused"), ("db", "rests"), ("new", "not-started"), ("web", "ready")]);
+        assert_eq!(
+            states,
+            [("bad", "refused"), ("db", "rests"), ("new", "not-started"), ("no", "failed"), ("web", "ready")]
+        );
         assert!(found[0].refused.as_ref().is_some_and(|reason| reason.contains("domUs/bad/guest.toml: line 1")));
-        let web = &found[3];
+        let web = &found[4];
         assert_eq!((web.domain, web.uptime_s, web.restarts, web.ready), (Some(3), Some(60), Some(2), true));
         assert_eq!(web.unit, "appliance-guest@web.service");
         drop(lock);
-        assert_eq!(all(&world).unwrap()[3].state, "unsupervised");
+        assert_eq!(all(&world).unwrap()[4].state, "unsupervised");
     }
 }
