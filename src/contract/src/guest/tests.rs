@@ -1,4 +1,5 @@
 use super::*;
+use proptest::prelude::*;
 
 const EXAMPLE: &str = r#"
 schema = 1
@@ -127,5 +128,75 @@ fn what_contradicts_itself_is_refused() {
     ] {
         let error = refused(rest);
         assert!(error.contains(said), "{error:?} lacks {said:?}");
+    }
+}
+
+/// A line of TOML, or none: the key has its default then.
+fn line(key: &'static str, value: impl Strategy<Value = String> + 'static) -> BoxedStrategy<String> {
+    prop_oneof![Just(String::new()), value.prop_map(move |value| format!("{key} = {value}\n"))].boxed()
+}
+
+fn quoted(pattern: &'static str) -> impl Strategy<Value = String> {
+    pattern.prop_map(|text| format!("{text:?}"))
+}
+
+fn disk() -> impl Strategy<Value = String> {
+    let made = (quoted("[1-9][0-9]{0,2}[KMGT]"), prop_oneof![Just("swap = true"), Just("format = \"none\""), Just("")])
+        .prop_map(|(size, content)| format!("create = true\nsize = {size}\n{content}\n"));
+    prop_oneof![Just(String::new()), Just("read-only = true\n".to_owned()), Just("swap = true\n".to_owned()), made]
+}
+
+fn card() -> impl Strategy<Value = String> {
+    (line("bridge", quoted("[a-z][a-z0-9._-]{0,14}")), line("mac", quoted("02(:[0-9a-fA-F]{2}){5}")))
+        .prop_map(|(bridge, mac)| format!("[[network]]\n{bridge}{mac}"))
+}
+
+prop_compose! {
+    fn file()(
+        image in quoted("[a-z][a-z0-9._-]{0,20}(@[0-9][0-9a-z.+~-]{0,10})?"),
+        memory in 16_u64..1 << 24,
+        rest in (
+            line("vcpus", (1_u16..513).prop_map(|count| count.to_string())),
+            line("mode", quoted("respawn|once|wait")),
+            line("autostart", any::<bool>().prop_map(|on| on.to_string())),
+            line("after", proptest::collection::vec(quoted("[a-z][a-z0-9]{0,10}"), 0..4).prop_map(|all| format!("[{}]", all.join(", ")))),
+            line("stop-timeout", quoted("[1-9][0-9]{0,2}(s|min)")),
+            line("ready-timeout", quoted("[1-9][0-9]{0,2}(s|min)")),
+            line("machine", quoted("q35|microvm")),
+            line("managed-by", quoted("systemd|cluster")),
+            line("vserver", quoted("[a-z][a-z0-9]{0,10}")),
+        ),
+        disks in proptest::collection::vec(disk(), 0..4),
+        cards in proptest::collection::vec(card(), 0..2),
+    ) -> String {
+        let (a, b, c, d, e, f, g, h, i) = rest;
+        let disks: String = disks
+            .iter()
+            .enumerate()
+            .map(|(index, disk)| format!("[[disk]]\nname = \"d{index}\"\nsource = \"/dev/vg/v{index}\"\n{disk}"))
+            .collect();
+        format!("schema = 1\nimage = {image}\nmemory = \"{memory}M\"\n{a}{b}{c}{d}{e}{f}{g}{h}{i}{disks}{}", cards.concat())
+    }
+}
+
+proptest! {
+    #[test]
+    fn what_is_valid_is_taken_and_written_again(text in file()) {
+        let config = GuestConfig::parse(&text).map_err(|error| TestCaseError::fail(format!("{error}\n{text}")))?;
+        let written = toml::to_string(&config).map_err(|error| TestCaseError::fail(error.to_string()))?;
+        prop_assert_eq!(GuestConfig::parse(&written), Ok(config), "{}", written);
+    }
+
+    /// A valid file that was damaged at one place is taken, or refused in one line that names a line of it.
+    #[test]
+    fn damage_is_told_in_one_line(text in file(), place in any::<proptest::sample::Index>(), damage in "(?s).{0,3}") {
+        let places: Vec<usize> = text.char_indices().map(|(place, _)| place).collect();
+        let (before, after) = text.split_at(*place.get(&places));
+        let damaged = format!("{before}{damage}{after}");
+        if let Err(error) = GuestConfig::parse(&damaged) {
+            let shown = error.to_string();
+            prop_assert!(!shown.contains('\n'), "{:?}", shown);
+            prop_assert!(error.line.is_none_or(|line| (1..=damaged.lines().count() + 1).contains(&line)), "{}", shown);
+        }
     }
 }
