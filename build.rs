@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 fn main() {
-    // Profiles and templates are embedded by a macro that cargo cannot follow into folders.
-    for path in ["src/agent", "src/contract", "Cargo.lock", "build.rs", "profiles", "templates"] {
+    // Templates are embedded by a macro that cargo cannot follow into folders.
+    for path in ["src/agent", "src/contract", "Cargo.lock", "build.rs", "templates"] {
         println!("cargo:rerun-if-changed={path}");
     }
     let variable = |name: &str| PathBuf::from(env::var_os(name).unwrap_or_else(|| panic!("cargo sets {name}")));
     let out = variable("OUT_DIR");
     let root = variable("CARGO_MANIFEST_DIR");
+    embed_profiles(&root.join("profiles"), &out.join("profiles"));
     // Static linking needs `--target`, or it would also apply to build scripts
     // and procedural macros; the gnu target needs no toolchain beyond the user's own.
     let target = format!("{}-unknown-linux-gnu", variable("CARGO_CFG_TARGET_ARCH").display());
@@ -42,4 +43,31 @@ fn main() {
         std::fs::copy(&binary, out.join(program))
             .unwrap_or_else(|error| panic!("copying {}: {error}", binary.display()));
     }
+}
+
+/// Copies what is to be embedded. Locks stay out: they are a user's own, and none may get into the binary.
+/// So that making one builds nothing anew, cargo watches what was copied, not the folder itself.
+fn embed_profiles(from: &Path, to: &Path) {
+    copy_profiles(from, to).unwrap_or_else(|error| panic!("embedding {}: {error}", from.display()));
+}
+
+fn copy_profiles(from: &Path, to: &Path) -> std::io::Result<()> {
+    if to.exists() {
+        std::fs::remove_dir_all(to)?;
+    }
+    std::fs::create_dir(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|ending| ending == "lock") {
+            continue;
+        }
+        println!("cargo:rerun-if-changed={}", path.display());
+        let target = to.join(path.file_name().unwrap_or_default());
+        if path.is_dir() {
+            copy_profiles(&path, &target)?;
+        } else {
+            std::fs::copy(&path, &target)?;
+        }
+    }
+    Ok(())
 }

@@ -7,4 +7,4 @@ pub static AGENT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/init"));
 pub static COMMAND: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/appliance"));
 
 /// The shipped profiles, and the files that they lay over the tree.
-pub static PROFILES: include_dir::Dir<'static> = include_dir::include_dir!("$CARGO_MANIFEST_DIR/profiles");
+pub static PROFILES: include_dir::Dir<'static> = include_dir::include_dir!("$OUT_DIR/profiles");

@@ -1,18 +1,22 @@
 //! From profile to medium: the stages, each a type that the next one consumes.
 
 mod assemble;
+mod configure;
 mod error;
 mod fetch;
 mod guest;
 mod inputs;
 mod lay_out;
+mod locking;
 mod order;
 mod pack;
 mod resolve;
 
 pub use assemble::Assembled;
+pub use configure::Configured;
 pub use error::BuildError;
 pub use fetch::Fetched;
+pub use locking::{LockChoice, LockOutcome, Update};
 pub use order::Order;
 pub use pack::Packed;
 pub use resolve::Resolved;
@@ -35,15 +39,32 @@ pub struct Built {
     /// Bytes of the root's content, and how many of them had been compressed by an earlier build.
     pub content: u64,
     pub reused: u64,
+    pub lock: LockOutcome,
 }
 
 /// Makes the image that `order` asks for. To be called in the user namespace
 /// ([`crate::sandbox::enter_user_namespace`]).
 pub fn build(order: Order, progress: &dyn Progress) -> Result<Built, BuildError> {
-    order.resolve(progress)?.fetch(progress)?.assemble(progress)?.pack(progress)?.lay_out(progress)
+    order.resolve(progress)?.fetch(progress)?.configure(progress)?.assemble(progress)?.pack(progress)?.lay_out(progress)
+}
+
+/// Makes the profile's lock, or brings it up to date, and no image. As the ids of
+/// users are in it, this configures the packages. To be called where [`build`] is.
+pub fn lock(order: Order, progress: &dyn Progress) -> Result<LockOutcome, BuildError> {
+    let resolved = order.resolve(progress)?;
+    if resolved.whole {
+        return Ok(LockOutcome::Unchanged);
+    }
+    Ok(resolved.fetch(progress)?.configure(progress)?.outcome().clone())
 }
 
 /// Makes the folder of a guest's image, the same way but for its last stage.
 pub fn build_guest(order: Order, progress: &dyn Progress) -> Result<Built, BuildError> {
-    order.resolve(progress)?.fetch(progress)?.assemble(progress)?.pack(progress)?.lay_out_guest(progress)
+    order
+        .resolve(progress)?
+        .fetch(progress)?
+        .configure(progress)?
+        .assemble(progress)?
+        .pack(progress)?
+        .lay_out_guest(progress)
 }

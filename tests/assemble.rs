@@ -5,8 +5,8 @@ mod debs;
 #[path = "inside/mod.rs"]
 mod inside;
 
-use applbuild::assemble::{AssembleError, Assembled, Request, WorkFolder, assemble, unpack_tools};
-use applbuild::packages::Digest;
+use applbuild::assemble::{AssembleError, Assembled, Request, WorkFolder, configure, unpack_tools};
+use applbuild::packages::{Digest, Ids};
 use applbuild::profile::{Library, Profile};
 use applbuild::progress::Silent;
 use applbuild::tree::{Kind, Node, Tree, TreePath};
@@ -31,6 +31,7 @@ fn main() -> ExitCode {
         ("sets_are_taken_as_they_are", sets_are_taken_as_they_are),
         ("tools_are_unpacked_and_not_configured", tools_are_unpacked_and_not_configured),
         ("damaged_packages_are_refused", damaged_packages_are_refused),
+        ("users_keep_the_ids_that_the_lock_has", users_keep_the_ids_that_the_lock_has),
     ])
 }
 
@@ -63,10 +64,19 @@ impl World {
     }
 
     fn assemble(&self, debs: &[Deb]) -> Result<Assembled, AssembleError> {
-        let (lock, files) = lock(debs, &self.path().join("debs"));
+        self.assemble_with(debs, &Ids::default()).map(|(assembled, _)| assembled)
+    }
+
+    /// With the ids that an older lock has; also those that the new one gets.
+    fn assemble_with(&self, debs: &[Deb], kept: &Ids) -> Result<(Assembled, Ids), AssembleError> {
+        let (mut lock, files) = lock(debs, &self.path().join("debs"));
+        lock.ids = kept.clone();
         let work = WorkFolder::new(&self.path().join("work")).unwrap();
-        let request = Request { profile: &self.profile, lock: &lock, files: &files, version: "1-2" };
-        assemble(&request, work, &Silent)
+        let others = Ids::default();
+        let request = Request { profile: &self.profile, lock: &lock, files: &files, others: &others };
+        let configured = configure(&request, work, &Silent)?;
+        lock.ids = configured.ids.clone();
+        Ok((configured.assemble(&self.profile, &lock, "1-2")?, lock.ids))
     }
 
     fn work_is_empty(&self) -> bool {
@@ -348,8 +358,62 @@ fn damaged_packages_are_refused() {
     let whole = fs::read(&path).unwrap();
     fs::write(&path, &whole[..whole.len() - 20]).unwrap();
     let work = WorkFolder::new(&world.path().join("work")).unwrap();
-    let request = Request { profile: &world.profile, lock: &lock, files: &files, version: "1" };
-    let error = assemble(&request, work, &Silent).unwrap_err();
+    let request = Request { profile: &world.profile, lock: &lock, files: &files, others: &Ids::default() };
+    let error = configure(&request, work, &Silent).unwrap_err();
     assert!(error.to_string().contains("late"), "{error}");
     assert!(world.work_is_empty());
+}
+
+/// A package whose script makes a user and a group of its name, with the next free id, and files of theirs.
+fn service(name: &str, after: &str) -> Deb {
+    let script = format!(
+        "next=100; while read -r line; do\n\
+         rest=${{line#*:*:}}; [ \"${{rest%%:*}}\" -lt \"$next\" ] || [ \"${{rest%%:*}}\" -gt 499 ] || next=$((${{rest%%:*}} + 1))\n\
+         done < /etc/passwd\n\
+         echo \"{name}:x:$next:$next::/:/bin/false\" >> /etc/passwd; echo \"{name}:x:$next:\" >> /etc/group\n\
+         echo \"{name}:!:19000::::::\" >> /etc/shadow\n\
+         mkdir /var/{name}; echo state > /var/{name}/state; chown -R \"$next:$next\" /var/{name}\n\
+         chown \"0:$next\" /usr/bin/{name}; chmod 2755 /usr/bin/{name}"
+    );
+    Deb::new(name)
+        .field(&format!("Depends: {after}"))
+        .program(&format!("usr/bin/{name}"), "#!/bin/sh\n", 0o755)
+        .hard_link(&format!("usr/bin/{name}-too"), &format!("usr/bin/{name}"))
+        .script("postinst", &script)
+}
+
+fn users_keep_the_ids_that_the_lock_has() {
+    let world = world("", &[]);
+    let owner = |tree: &Tree, path: &str| {
+        let metadata = &node(tree, path).unwrap().metadata;
+        (metadata.uid, metadata.gid, metadata.mode)
+    };
+    // m is configured first: its script gives 100, that of z 101.
+    let (first, old) =
+        world.assemble_with(&with_base([service("m", "tools"), service("z", "m")]), &Ids::default()).unwrap();
+    assert_eq!((old.users["m"], old.users["z"], old.groups["m"], old.groups["z"]), (100, 101, 100, 101));
+    // _a is base-files' own, of an id that the script of neither takes.
+    assert_eq!(old.users["_a"], 500);
+    assert_eq!(owner(&first.tree, "/var/z/state"), (101, 101, 0o644));
+    drop(first);
+    // One that comes before both, and one less: the others keep theirs, whatever scripts say.
+    let (second, new) = world.assemble_with(&with_base([service("a", "tools"), service("z", "a")]), &old).unwrap();
+    assert_eq!((new.users["z"], new.users["m"], new.users["a"]), (101, 100, 999));
+    assert_eq!(owner(&second.tree, "/var/z/state"), (101, 101, 0o644));
+    assert_eq!(owner(&second.tree, "/var/a"), (999, 999, 0o755));
+    assert_eq!(owner(&second.tree, "/usr/bin/a"), (0, 999, 0o2755));
+    assert_eq!(owner(&second.tree, "/usr/bin/z-too"), (0, 101, 0o2755));
+    let passwd = text(&second.tree, "/etc/passwd");
+    assert!(passwd.contains("\na:x:999:999:") && passwd.contains("\nz:x:101:101:"), "{passwd}");
+    assert!(text(&second.tree, "/etc/group").ends_with("a:x:999:\nz:x:101:\n"));
+    let shown = listing(&second.tree);
+    drop(second);
+    // Alone its script would give 100.
+    let (alone, _) = world.assemble_with(&with_base([service("z", "tools")]), &new).unwrap();
+    assert_eq!(owner(&alone.tree, "/var/z/state"), (101, 101, 0o644));
+    assert_eq!(owner(&alone.tree, "/usr/bin/z"), (0, 101, 0o2755));
+    drop(alone);
+    // From the lock that this made, the same again.
+    let (third, same) = world.assemble_with(&with_base([service("a", "tools"), service("z", "a")]), &new).unwrap();
+    assert_eq!((listing(&third.tree), same), (shown, new));
 }

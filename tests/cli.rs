@@ -101,8 +101,7 @@ fn iso_refuses_what_cannot_be_meant_before_it_does_anything() {
         (vec![], 2, "--profile"),
         (vec!["--profile", "sever"], 3, "did you mean \"server\"?"),
         (vec!["--profile", "server", "--level", "99"], 2, "1 to 22"),
-        (vec!["--profile", "server", "--offline"], 2, "--lock FILE"),
-        (vec!["--profile", "server", "--lock", "a", "--update"], 2, "cannot be used with"),
+        (vec!["--profile", "server", "--lock", "a", "--locked"], 2, "cannot be used with"),
         (vec!["--profile", "server", "--mirror", "nonsense"], 2, "--mirror"),
         (vec!["--profile", "server", "--keyring", "nowhere.gpg"], 3, "nowhere.gpg"),
     ] {
@@ -123,6 +122,8 @@ fn iso_tells_what_is_wrong_with_a_lock_and_with_a_mirror() {
         command.assert()
     };
     iso(&["--lock", "none.lock"]).code(1).stderr(contains("none.lock"));
+    iso(&["--locked"]).code(1).stderr(contains("profiles/server.lock"));
+    iso(&["--offline"]).code(3).stderr(contains("server.lock is not there;"));
     fs::write(root.path().join("bad.lock"), "schema = 2\n").unwrap();
     iso(&["--lock", "bad.lock"]).code(3).stderr(contains("bad.lock"));
     iso(&["--mirror", "file:///nonexistent"]).code(1).stderr(contains("nonexistent"));
@@ -185,4 +186,56 @@ fn an_archive_that_nobody_knows_is_named_with_the_nearest() {
     let mut iso = applbuild(&root);
     iso.args(["iso", "--profile", "other", "--cache", "cache", "--mirror", "file:///nonexistent"]);
     iso.assert().code(3).stderr(contains("did you mean debian?"));
+}
+
+const LOCK: &str =
+    "schema = 1\nprofile = \"server\"\narchitecture = \"amd64\"\nrequest = \"\"\ndate = 0\nsuites = []\n";
+
+fn package(name: &str, version: &str) -> String {
+    let sum = "a".repeat(64);
+    format!(
+        "[[packages]]\nname = \"{name}\"\nversion = \"{version}\"\narchitecture = \"all\"\nsha256 = \"{sum}\"\nsize = 1\narchive = \"debian\"\npath = \"pool/x.deb\"\n"
+    )
+}
+
+#[test]
+fn lock_diff_says_what_is_other() {
+    let root = root(&[]);
+    let write = |name: &str, packages: &[(&str, &str)]| {
+        let packages: String = packages.iter().map(|(name, version)| package(name, version)).collect();
+        fs::write(root.path().join(name), format!("{LOCK}{packages}")).unwrap();
+    };
+    write("old.lock", &[("gone", "1"), ("moved", "1.0-1"), ("same", "1")]);
+    write("new.lock", &[("come", "2"), ("moved", "1.0-2"), ("same", "1")]);
+    let diff = |arguments: &[&str]| applbuild(&root).args(["lock", "diff"]).args(arguments).assert();
+    let said = "  package come: added 2\n  package gone: removed 1\n  package moved: upgraded 1.0-1 to 1.0-2\n";
+    diff(&["old.lock", "new.lock"]).success().stdout(said);
+    diff(&["old.lock", "old.lock"]).success().stdout("");
+    diff(&["new.lock", "old.lock"]).success().stdout(contains("moved: downgraded 1.0-2 to 1.0-1"));
+    diff(&["old.lock", "new.lock", "--json"]).success().stdout(contains("\"change\":\"upgraded\""));
+    diff(&["old.lock"]).code(2);
+    diff(&["old.lock", "none.lock"]).code(1).stderr(contains("none.lock"));
+    fs::write(root.path().join("bad.lock"), format!("{LOCK}{}", package("a", "1").repeat(2))).unwrap();
+    diff(&["old.lock", "bad.lock"]).code(3).stderr(contains("bad.lock")).stderr(contains("\"a\" after \"a\""));
+}
+
+#[test]
+fn a_lock_that_the_profile_has_moved_past_is_refused_where_none_may_change() {
+    let root = root(&[("server.toml", GOOD)]);
+    let lock = format!("{LOCK}packages = []\n");
+    fs::write(root.path().join("profiles/server.lock"), &lock).unwrap();
+    for arguments in [["--locked"].as_slice(), &["--lock", "profiles/server.lock"], &["--offline"]] {
+        let mut command = applbuild(&root);
+        command.args(["iso", "--profile", "server", "--cache", "cache"]).args(arguments);
+        command.assert().code(3).stderr(contains("server.lock lacks systemd,"));
+    }
+    let other = lock.replace("\"server\"", "\"other\"");
+    fs::write(root.path().join("profiles/server.lock"), other).unwrap();
+    let mut command = applbuild(&root);
+    command
+        .args(["iso", "--profile", "server", "--locked"])
+        .assert()
+        .code(3)
+        .stderr(contains("is of the profile other"));
+    applbuild(&root).arg("lock").assert().code(2).stderr(contains("--profile"));
 }

@@ -120,6 +120,8 @@ fn lock() -> Lock {
         request: String::new(),
         date: DATE,
         suites: Vec::new(),
+        sets: Vec::new(),
+        ids: Default::default(),
         packages: Vec::new(),
         tools: Vec::new(),
         guests: Vec::new(),

@@ -48,6 +48,14 @@ pub enum AssembleError {
     Password { user: String, file: &'static str },
     #[error("{file} in the image, line {line}: found {found:?}, expected {expected}")]
     Accounts { file: &'static str, line: usize, found: String, expected: &'static str },
+    #[error("{kind} {name} needs an id, and 100 to 999 are taken: remove {kind}s from the lock that no image has")]
+    NoId { kind: &'static str, name: String },
+    #[error(
+        "{kind}s {other} and {name} are both {id} in the image, expected {} and {}, as the lock says; change the lock", targets[1], targets[0]
+    )]
+    SharedId { kind: &'static str, name: String, other: String, id: u32, targets: [u32; 2] },
+    #[error("the lock gives {kind} {name} the id {id}, which {kind} {other} has in the image; change the lock")]
+    TakenId { kind: &'static str, name: String, other: String, id: u32 },
     #[error("writing the lock out: {problem}")]
     Lock { problem: String },
     #[error("writing the manifest: {0}")]

@@ -9,6 +9,7 @@ mod edit;
 mod entry;
 mod error;
 mod glob;
+mod ids;
 mod manifest;
 mod normalise;
 mod order;
@@ -29,7 +30,7 @@ pub use unpack::{Files, unpack_tools};
 pub use work::WorkFolder;
 
 use crate::embedded;
-use crate::packages::Lock;
+use crate::packages::{Ids, Lock};
 use crate::profile::Profile;
 use crate::progress::Progress;
 use crate::templates;
@@ -41,15 +42,25 @@ use place::Placer;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 
-/// What an image is assembled from.
+/// What an image's root is configured from.
 #[derive(Debug)]
 pub struct Request<'a> {
     pub profile: &'a Profile,
     pub lock: &'a Lock,
     /// The package files, verified.
     pub files: &'a Files,
-    /// The image's version, with the build number.
-    pub version: &'a str,
+    /// Ids that other locks give, for users and groups that this one does not know.
+    pub others: &'a Ids,
+}
+
+/// A root with all packages configured, and nothing of the profile's own but its users.
+#[derive(Debug)]
+pub struct Configured {
+    /// Those of the lock, with what the packages brought beside them.
+    pub ids: Ids,
+    placer: Placer,
+    epoch: i64,
+    work: WorkFolder,
 }
 
 /// A whole image in a tree. `/boot` and `/usr/lib/modules` are in it; what goes
@@ -65,27 +76,48 @@ pub struct Assembled {
     pub work: WorkFolder,
 }
 
-/// Assembles an image in `work`, inside the user namespace that
-/// [`crate::sandbox::enter_user_namespace`] makes.
-pub fn assemble(request: &Request<'_>, work: WorkFolder, progress: &dyn Progress) -> Result<Assembled, AssembleError> {
-    let Request { profile, lock, files, version } = *request;
+/// Unpacks and configures the lock's packages in `work`, inside the user namespace
+/// that [`crate::sandbox::enter_user_namespace`] makes.
+pub fn configure(
+    request: &Request<'_>,
+    work: WorkFolder,
+    progress: &dyn Progress,
+) -> Result<Configured, AssembleError> {
+    let Request { profile, lock, files, others } = *request;
     let epoch = profile.source_date_epoch.unwrap_or(lock.date);
     let root = work.folder("root")?;
     fs::set_permissions(&root, Permissions::from_mode(0o755)).map_err(error::io_at("setting the mode of", &root))?;
     let mut placer = Placer::new(&root);
-    if !lock.packages.is_empty() {
-        unpack::install(&mut placer, &lock.packages, files, &work, epoch, progress)?;
+    if lock.packages.is_empty() {
+        // What sets bring is taken as it is.
+        return Ok(Configured { ids: lock.ids.clone(), placer, epoch, work });
     }
-    let staged = work.folder("overlaid")?;
-    overlay::unpack_sets(&mut placer, &profile.sets, &staged)?;
-    overlay::apply_overlays(&mut placer, profile, version, epoch, &staged)?;
-    services::apply(&root, &profile.services, epoch)?;
-    let mut tree = Tree::from_folder(&root)?;
-    normalise::add_extras(&mut tree, std::mem::take(&mut placer.extras))?;
-    let manifest = manifest::manifest(profile, lock, version, epoch)?;
-    finish(&mut tree, profile, &manifest, epoch)?;
-    normalise::settle_times(&mut tree, &placer.times, epoch);
-    Ok(Assembled { tree, manifest, epoch, work })
+    unpack::install(&mut placer, &lock.packages, files, &work, epoch, progress)?;
+    overlay::declare_users(&mut placer, profile, epoch, &work.folder("declared")?)?;
+    let ids = ids::settle(&root, &lock.ids, others)?;
+    Ok(Configured { ids, placer, epoch, work })
+}
+
+impl Configured {
+    /// Lays the profile's own over the root and makes it an image. `lock` is the one
+    /// that the root was configured from, with [`Configured::ids`]; `version` has the build number.
+    pub fn assemble(self, profile: &Profile, lock: &Lock, version: &str) -> Result<Assembled, AssembleError> {
+        let Self { mut placer, epoch, work, .. } = self;
+        let root = placer.root.path().to_owned();
+        let staged = work.folder("overlaid")?;
+        overlay::unpack_sets(&mut placer, &profile.sets, &staged)?;
+        if lock.packages.is_empty() {
+            overlay::declare_users(&mut placer, profile, epoch, &work.folder("declared")?)?;
+        }
+        overlay::apply_overlays(&mut placer, profile, version, epoch, &staged)?;
+        services::apply(&root, &profile.services, epoch)?;
+        let mut tree = Tree::from_folder(&root)?;
+        normalise::add_extras(&mut tree, std::mem::take(&mut placer.extras))?;
+        let manifest = manifest::manifest(profile, lock, version, epoch)?;
+        finish(&mut tree, profile, &manifest, epoch)?;
+        normalise::settle_times(&mut tree, &placer.times, epoch);
+        Ok(Assembled { tree, manifest, epoch, work })
+    }
 }
 
 /// What is done to the tree once no program will run in it any more.

@@ -39,8 +39,24 @@ pub fn unpack_sets(placer: &mut Placer, sets: &[TarSet], staged: &Path) -> Resul
     Ok(())
 }
 
-/// Lays the profile's overlays over the root. Declarations of users come
-/// first, as the files after them may belong to those users.
+/// Whether a file declares users (sysusers.d(5)).
+fn declares(file: &OverlayFile) -> bool {
+    Path::new(&file.path).parent().is_some_and(|parent| parent.ends_with("sysusers.d"))
+}
+
+/// Lays over the root what declares the profile's own users, and makes them. The
+/// templates among these files see the version without a build number, which is
+/// not known before the ids of all users are.
+pub fn declare_users(placer: &mut Placer, profile: &Profile, epoch: i64, staged: &Path) -> Result<(), AssembleError> {
+    lay_over(placer, profile, &profile.version, epoch, staged, declares)?;
+    // Packages call it for themselves; what is left is the profile's own.
+    if placer.root.path().join(SYSUSERS).exists() {
+        run_in(placer.root.path(), epoch, "/usr/bin/systemd-sysusers", &[])?;
+    }
+    Ok(())
+}
+
+/// Lays the rest of the profile's overlays over the root.
 pub fn apply_overlays(
     placer: &mut Placer,
     profile: &Profile,
@@ -48,27 +64,29 @@ pub fn apply_overlays(
     epoch: i64,
     staged: &Path,
 ) -> Result<(), AssembleError> {
+    lay_over(placer, profile, version, epoch, staged, |file| !declares(file))
+}
+
+fn lay_over(
+    placer: &mut Placer,
+    profile: &Profile,
+    version: &str,
+    epoch: i64,
+    staged: &Path,
+    wanted: impl Fn(&OverlayFile) -> bool,
+) -> Result<(), AssembleError> {
     let context = context(profile, version);
-    let (declarations, rest): (Vec<&OverlayFile>, Vec<&OverlayFile>) = profile
+    let root = placer.root.path().to_owned();
+    let (users, groups) = (Names::read(&root.join("etc/passwd")), Names::read(&root.join("etc/group")));
+    let files = profile
         .overlays
         .iter()
         .flat_map(|overlay| &overlay.files)
         // Folders become these links with what is in them, once no program needs them.
-        .filter(|file| !HOMES.contains(&file.path.as_str()))
-        .partition(|file| Path::new(&file.path).parent().is_some_and(|parent| parent.ends_with("sysusers.d")));
-    let mut number = 0;
-    for files in [declarations, rest] {
-        let root = placer.root.path().to_owned();
-        let (users, groups) = (Names::read(&root.join("etc/passwd")), Names::read(&root.join("etc/group")));
-        for file in files {
-            number += 1;
-            let entry = entry(file, &users, &groups, &context, epoch, &staged.join(format!("overlay-{number}")))?;
-            placer.place(Source::Set("the profile's overlay"), &[entry])?;
-        }
-        // Packages call it for themselves; what is left is the profile's own.
-        if root.join(SYSUSERS).exists() {
-            run_in(&root, epoch, "/usr/bin/systemd-sysusers", &[])?;
-        }
+        .filter(|file| !HOMES.contains(&file.path.as_str()) && wanted(file));
+    for (number, file) in files.enumerate() {
+        let entry = entry(file, &users, &groups, &context, epoch, &staged.join(format!("overlay-{number}")))?;
+        placer.place(Source::Set("the profile's overlay"), &[entry])?;
     }
     Ok(())
 }

@@ -109,7 +109,11 @@ impl Failure {
 impl From<BuildError> for Failure {
     fn from(error: BuildError) -> Self {
         match error {
-            BuildError::Resolve(_) | BuildError::Lock { .. } | BuildError::StaleLock { .. } => Self::input(error),
+            BuildError::Resolve(_)
+            | BuildError::Lock { .. }
+            | BuildError::StaleLock { .. }
+            | BuildError::NotLocked { .. }
+            | BuildError::NoIds { .. } => Self::input(error),
             BuildError::Fetch(ref fetch) if asked_for_wrong(fetch) => Self::input(error),
             _ => Self::plain(error),
         }

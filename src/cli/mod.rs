@@ -11,11 +11,13 @@ mod guest;
 mod init;
 mod interrupt;
 mod iso;
+mod lock;
 mod man;
 mod output;
 mod profile;
 mod progress;
 mod schema;
+mod sources;
 mod test;
 
 use clap::{Args, Parser, Subcommand};
@@ -60,6 +62,8 @@ enum Command {
     Iso(iso::Arguments),
     /// Build the image of a guest: a folder that a host starts virtual machines from
     Guest(guest::Arguments),
+    /// Make or update a profile's lock: the exact packages of its images
+    Lock(lock::Arguments),
     /// Look at profiles
     #[command(subcommand)]
     Profile(profile::Command),
@@ -91,6 +95,7 @@ pub fn run() -> ExitCode {
     let outcome = match cli.command {
         Command::Iso(arguments) => iso::run(&cli.common, arguments),
         Command::Guest(arguments) => guest::run(&cli.common, arguments),
+        Command::Lock(arguments) => lock::run(&cli.common, arguments),
         Command::Profile(command) => profile::run(&cli.common, command),
         Command::Boot(arguments) => boot::run(&cli.common, &arguments),
         Command::Test(arguments) => test::run(&cli.common, &arguments),

@@ -134,6 +134,21 @@ impl Deb {
         Ok(())
     }
 
+    /// What an archive's `Packages` file says of this package, with an empty line
+    /// at its end; `locked` says where it is.
+    pub fn paragraph(&self, locked: &LockedPackage) -> Result<String, DebError> {
+        let control = self.control()?.remove("control").ok_or_else(|| self.located(DebProblem::NoControl))?;
+        self.check(&control, locked)?;
+        let mut text: String = String::from_utf8_lossy(&control.bytes)
+            .lines()
+            .filter(|line| !line.trim().is_empty())
+            .map(|line| format!("{line}\n"))
+            .collect();
+        let LockedPackage { path, size, sha256, .. } = locked;
+        text.push_str(&format!("Filename: {path}\nSize: {size}\nSHA256: {sha256}\n\n"));
+        Ok(text)
+    }
+
     fn reader(&self, member: &Member) -> Result<Box<dyn Read + Send>, DebError> {
         let open = || -> Result<_, DebProblem> {
             let mut file = File::open(&self.path)?;

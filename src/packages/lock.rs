@@ -1,5 +1,11 @@
 //! The exact packages of a profile, by version and SHA-256.
 
+mod diff;
+mod ids;
+
+pub use diff::{Change, Changes};
+pub use ids::{Ids, IdsError, is_dynamic};
+
 use super::dependency::is_package_name;
 use super::index::{Record, is_pool_path};
 use super::refresh::SuiteIndex;
@@ -22,6 +28,12 @@ pub struct Lock {
     /// The newest date of the suites' Release files, seconds since 1970.
     pub date: i64,
     pub suites: Vec<LockedSuite>,
+    /// The profile's tar sets, in its order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sets: Vec<LockedSet>,
+    /// Users and groups that the packages made; found while they are configured.
+    #[serde(default, skip_serializing_if = "Ids::is_empty")]
+    pub ids: Ids,
     /// What the image holds, sorted by name.
     pub packages: Vec<LockedPackage>,
     /// What the build runs or copies boot files from, whole in itself: a package
@@ -56,14 +68,25 @@ pub struct LockedPackage {
     pub path: String,
 }
 
+/// A tar archive that is unpacked onto the tree.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LockedSet {
+    /// The file's name without its folders.
+    pub name: String,
+    pub sha256: String,
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
-    #[error("reading the lock: {0}")]
+    #[error("{0}")]
     Toml(#[from] toml::de::Error),
-    #[error("reading the lock: package {name:?} has {key} {found:?}, expected {expected}")]
+    #[error("package {name:?} has {key} {found:?}, expected {expected}")]
     Package { name: String, key: &'static str, found: String, expected: &'static str },
-    #[error("reading the lock: {list} holds {second:?} after {first:?}, expected each name once and in order")]
+    #[error("{list} holds {second:?} after {first:?}, expected each name once and in order")]
     Order { list: &'static str, first: String, second: String },
+    #[error("{0}")]
+    Ids(#[from] IdsError),
 }
 
 impl Lock {
@@ -86,14 +109,28 @@ impl Lock {
         let locked =
             |resolution: &Resolution<'_>| resolution.packages.iter().map(|r| LockedPackage::from(*r)).collect();
         Self {
-            schema: Schema::CURRENT,
-            profile: profile.to_owned(),
-            architecture: architecture.to_owned(),
             request,
             date: suites.iter().map(|suite| suite.date).max().unwrap_or(0),
             suites,
             packages: locked(packages),
             tools: locked(tools),
+            ..Self::empty(profile, architecture)
+        }
+    }
+
+    /// One that holds nothing.
+    fn empty(profile: &str, architecture: &str) -> Self {
+        Self {
+            schema: Schema::CURRENT,
+            profile: profile.to_owned(),
+            architecture: architecture.to_owned(),
+            request: String::new(),
+            date: 0,
+            suites: Vec::new(),
+            sets: Vec::new(),
+            ids: Ids::default(),
+            packages: Vec::new(),
+            tools: Vec::new(),
             guests: Vec::new(),
         }
     }
@@ -120,6 +157,7 @@ impl Lock {
             }
             packages.iter().try_for_each(LockedPackage::check)?;
         }
+        self.ids.check()?;
         self.guests.iter().try_for_each(Self::check)
     }
 }
@@ -198,10 +236,11 @@ pub fn request_digest(suites: &[Suite], image: &Request<'_>, tools: &Request<'_>
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+    use std::collections::BTreeMap;
 
-    fn lock() -> Lock {
+    pub(super) fn lock() -> Lock {
         let package = |name: &str| LockedPackage {
             name: name.to_owned(),
             version: "1:2.0-3".to_owned(),
@@ -224,6 +263,8 @@ mod tests {
             request: "c".repeat(64),
             date: 1_700_000_000,
             suites: vec![suite],
+            sets: vec![LockedSet { name: "base.tgz".to_owned(), sha256: "d".repeat(64) }],
+            ids: Ids { users: [("a".to_owned(), 999)].into(), groups: [("a".to_owned(), 101)].into() },
             packages: vec![package("a"), package("b")],
             tools: vec![package("a")],
             guests: Vec::new(),
@@ -255,6 +296,7 @@ mod tests {
             ("pool/main/b.deb", "../b.deb", "has path"),
             ("1:2.0-3", "1:2.0-3 ", "has version"),
             ("size = 7", "size = 7\nextra = 1", "extra"),
+            ("a = 999", "a = 999\nb = 999", "both 999"),
         ] {
             let error = Lock::parse(&text.replace(from, to)).expect_err(message).to_string();
             assert!(error.contains(message), "{error}: expected {message}");
@@ -270,6 +312,7 @@ mod tests {
             recommends,
             conflicts: Conflicts::Respect,
             supplied: &[],
+            keep: const { &BTreeMap::new() },
         };
         let digest = |recommends| request_digest(&[], &request(recommends), &request(false));
         assert_eq!(digest(true), digest(true));

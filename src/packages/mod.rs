@@ -33,5 +33,5 @@ pub use download::download;
 pub use error::FetchError;
 pub use http::Client;
 pub use keyring::Keyring;
-pub use lock::{Lock, LockedPackage, LockedSuite};
+pub use lock::{Ids, Lock, LockedPackage, LockedSet, LockedSuite};
 pub use refresh::{RefreshRequest, SuiteIndex, SuiteWanted, refresh};

@@ -1,6 +1,7 @@
+use super::configure::ConfiguredGuest;
 use super::guest::GuestImage;
-use super::{BuildError, Fetched, Resolved, inputs};
-use crate::assemble::{self, Request, WorkFolder};
+use super::{BuildError, Configured, LockOutcome, Resolved, inputs};
+use crate::assemble::{self, WorkFolder};
 use crate::images::{Images, Slot};
 use crate::medium::Image;
 use crate::progress::Progress;
@@ -12,6 +13,7 @@ use std::path::PathBuf;
 #[derive(Debug)]
 pub struct Assembled {
     pub(super) resolved: Resolved,
+    pub(super) outcome: LockOutcome,
     pub(super) images: Images,
     pub(super) slot: Slot,
     pub(super) program: Program,
@@ -31,40 +33,32 @@ pub(super) struct Place {
     program: Program,
 }
 
-impl Fetched {
-    pub fn assemble(mut self, progress: &dyn Progress) -> Result<Assembled, BuildError> {
-        let guests = std::mem::take(&mut self.guests);
-        let guests =
-            guests.into_iter().map(|guest| guest.guest_image(progress)).collect::<Result<Vec<_>, BuildError>>()?;
-        let place = self.place(&guests)?;
-        self.assemble_in(place, guests, progress)
-    }
-
+impl Resolved {
     pub(super) fn place(&self, guests: &[GuestImage]) -> Result<Place, BuildError> {
-        let order = &self.resolved.order;
+        let order = &self.order;
         let images = Images::open(&order.output)?;
         let program = inputs::program()?;
-        let inputs = inputs::digest(&self.resolved, &program, guests)?;
+        let inputs = inputs::digest(self, &program, guests)?;
         let profile = &order.profile;
         // The build number is in the image, so it must be known first.
         let slot = images.slot(order.form, &profile.name, &profile.version, &inputs, order.replace)?;
         Ok(Place { images, slot, program })
     }
+}
 
-    pub(super) fn assemble_in(
-        self,
-        place: Place,
-        guests: Vec<GuestImage>,
-        progress: &dyn Progress,
-    ) -> Result<Assembled, BuildError> {
-        let Self { resolved, files, .. } = self;
-        let Place { images, slot, program } = place;
-        let order = &resolved.order;
-        let work = WorkFolder::new(&images.work())?;
-        let request = Request { profile: &order.profile, lock: &resolved.lock, files: &files, version: &slot.version };
-        let assemble::Assembled { tree, work, .. } = assemble::assemble(&request, work, progress)?;
+impl Configured {
+    pub fn assemble(mut self, progress: &dyn Progress) -> Result<Assembled, BuildError> {
+        let guests = std::mem::take(&mut self.guests).into_iter().map(|guest| match guest {
+            ConfiguredGuest::Made(image) => Ok(image),
+            ConfiguredGuest::Root(guest) => guest.guest_image(progress),
+        });
+        let guests = guests.collect::<Result<Vec<_>, BuildError>>()?;
+        let Self { resolved, files, root, outcome, .. } = self;
+        let Place { images, slot, program } = resolved.place(&guests)?;
+        let assemble::Assembled { tree, work, .. } =
+            root.assemble(&resolved.order.profile, &resolved.lock, &slot.version)?;
         let tools = assemble::unpack_tools(&resolved.lock.tools, &files, &work, progress)?;
-        Ok(Assembled { resolved, images, slot, program, tree, tools, work, guests })
+        Ok(Assembled { resolved, outcome, images, slot, program, tree, tools, work, guests })
     }
 }
 

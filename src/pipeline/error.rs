@@ -4,6 +4,7 @@ use crate::format::verity::VerityError;
 use crate::images::ImagesError;
 use crate::medium::MediumError;
 use crate::packages::FetchError;
+use crate::packages::deb::DebError;
 use crate::packages::index::IndexError;
 use crate::packages::lock::LockError;
 use crate::packages::resolver::ResolveError;
@@ -34,11 +35,22 @@ pub enum BuildError {
     Images(#[from] ImagesError),
     #[error("reading the lock {}", path.display())]
     Lock { path: PathBuf, source: LockError },
+    #[error("the lock {} {moved}; {mend}", path.display())]
+    StaleLock { path: PathBuf, moved: String, mend: String },
     #[error(
-        "the lock {} is of the profile {of}, and what {profile} asks for is something else; make a new one: build without it",
-        path.display()
+        "the lock {} has no ids for {}; bring it up to date: applbuild lock --profile {profile}",
+        path.display(), names.join(", ")
     )]
-    StaleLock { path: PathBuf, profile: String, of: String },
+    NoIds { path: PathBuf, names: Vec<String>, profile: String },
+    #[error("the lock has no package {name}{}", nearest.as_ref().map(|near| format!("; did you mean {near}?")).unwrap_or_default())]
+    NotLocked { name: String, nearest: Option<String> },
+    #[error(
+        "no archive lists {} as the lock has it, and it cannot be had; move what is gone, too: --update {}",
+        names.join(", "), names.join(" ")
+    )]
+    Gone { names: Vec<String>, source: FetchError },
+    #[error("reading the package {name} that the lock keeps: {source}")]
+    Kept { name: String, source: DebError },
     #[error(
         "the guest image of the profile {profile} would be a plain tree, which no host starts; set root.format = \"squashfs\""
     )]

@@ -1,6 +1,6 @@
 //! The folder of a guest's image, and the guests that a host's image holds.
 
-use super::{BuildError, Built, Fetched, Packed};
+use super::{BuildError, Built, Configured, Packed};
 use crate::embedded;
 use crate::images::FinishedFolder;
 use crate::medium::guest::{self, Guest, Input};
@@ -17,22 +17,20 @@ pub(super) struct GuestImage {
     pub manifest: Manifest,
 }
 
-impl Fetched {
-    /// Makes the guest's image, unless the same inputs gave it before and it is
-    /// whole: each image of a host would else cost those of all its guests.
-    pub(super) fn guest_image(self, progress: &dyn Progress) -> Result<GuestImage, BuildError> {
-        let order = &self.resolved.order;
-        let place = self.place(&[])?;
-        let before = if order.replace { None } else { place.images.made_before(&place.slot)? };
-        let folder = match before {
-            Some(folder) => folder,
-            None => self.assemble_in(place, Vec::new(), progress)?.pack(progress)?.lay_out_guest(progress)?.path,
-        };
+impl GuestImage {
+    pub(super) fn read(folder: PathBuf) -> Result<Self, BuildError> {
         let path = folder.join(MANIFEST);
         let text =
             fs::read(&path).map_err(|source| BuildError::Io { attempt: "reading", path: path.clone(), source })?;
         let manifest = serde_json::from_slice(&text).map_err(|source| BuildError::Manifest { path, source })?;
-        Ok(GuestImage { folder, manifest })
+        Ok(Self { folder, manifest })
+    }
+}
+
+impl Configured {
+    /// Makes the guest's image.
+    pub(super) fn guest_image(self, progress: &dyn Progress) -> Result<GuestImage, BuildError> {
+        GuestImage::read(self.assemble(progress)?.pack(progress)?.lay_out_guest(progress)?.path)
     }
 }
 
@@ -63,6 +61,7 @@ impl Packed {
             initramfs_size: Some(initramfs_size),
             content: root.content,
             reused: root.reused,
+            lock: assembled.outcome.clone(),
         })
     }
 }

@@ -49,6 +49,7 @@ impl Packed {
             initramfs_size: medium.initramfs_size,
             content: self.root.as_ref().map_or(0, |root| root.content),
             reused: self.root.as_ref().map_or(0, |root| root.reused),
+            lock: assembled.outcome.clone(),
         })
     }
 }

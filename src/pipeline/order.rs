@@ -1,3 +1,4 @@
+use super::locking::LockChoice;
 use crate::images::Form;
 use crate::packages::{Archives, Cache, Client, Keyring};
 use crate::profile::Profile;
@@ -14,8 +15,7 @@ pub struct Order {
     pub keyring: Keyring,
     pub cache: Cache,
     pub client: Arc<Client>,
-    /// A lock to build from, in the place of what the archives have now.
-    pub lock: Option<PathBuf>,
+    pub lock: LockChoice,
     /// Seconds since 1970, for the age of what the archives say.
     pub now: i64,
     /// `SOURCE_DATE_EPOCH`, for a profile that says none.
@@ -31,6 +31,6 @@ pub struct Order {
 impl Order {
     /// The order of a guest image that this one's image holds.
     pub(super) fn of_guest(&self, guest: &Profile) -> Self {
-        Self { profile: guest.clone(), form: Form::Folder, lock: None, ..self.clone() }
+        Self { profile: guest.clone(), form: Form::Folder, ..self.clone() }
     }
 }

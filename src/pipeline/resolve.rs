@@ -1,13 +1,16 @@
 //! From what a profile asks for to the exact packages.
 
+use super::locking::{self, Kept, LockChoice, Update};
 use super::{BuildError, Order};
+use crate::packages::deb::Deb;
 use crate::packages::index::{Index, Source};
 use crate::packages::lock::request_digest;
-use crate::packages::resolver::{BaseSet, Conflicts, Request, Supplied, resolve};
-use crate::packages::{Lock, RefreshRequest, SuiteWanted, refresh};
-use crate::profile::{Origin, PackageRequest};
+use crate::packages::resolver::{BaseSet, Conflicts, Request, Resolution, ResolveError, Supplied, resolve};
+use crate::packages::{Lock, LockedPackage, LockedSet, RefreshRequest, SuiteWanted, download, refresh};
+use crate::profile::{Origin, PackageRequest, TarSet};
 use crate::progress::{Progress, Stage, Unit};
 use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
 
 /// What the build runs or copies boot files from. base-files has the links of
 /// the merged /usr, without which no program starts; shim's helpers hold MokManager.
@@ -26,6 +29,10 @@ const TOOLS: [&str; 7] = [
 pub struct Resolved {
     pub(super) order: Order,
     pub(super) lock: Lock,
+    /// What the lock's file holds, when it is the profile's own.
+    pub(super) before: Option<Lock>,
+    /// The lock is as its file has it, ids and all.
+    pub(super) whole: bool,
     /// The lock's file, as it stands beside the image.
     pub(super) lock_text: String,
     pub(super) lock_sha256: [u8; 32],
@@ -36,50 +43,105 @@ pub struct Resolved {
 }
 
 impl Order {
-    /// Takes the lock that was given, or asks the archives.
+    /// Takes the lock where it says all, or asks the archives for what it lacks.
     pub fn resolve(self, progress: &dyn Progress) -> Result<Resolved, BuildError> {
-        let lock = match &self.lock {
-            Some(path) => {
-                progress.stage(Stage::Resolve, 0, Unit::Packages);
-                let text = std::fs::read_to_string(path).map_err(|source| BuildError::Io {
-                    attempt: "reading the lock",
-                    path: path.clone(),
-                    source,
-                })?;
-                let lock = Lock::parse(&text).map_err(|source| BuildError::Lock { path: path.clone(), source })?;
-                self.check(&lock, path)?;
-                lock
+        progress.stage(Stage::Resolve, 0, Unit::Packages);
+        let path = self.lock.path().to_owned();
+        let before = locking::read(&path)?;
+        let moved = before.as_ref().and_then(|lock| self.moved_past(lock));
+        let lock = match (&self.lock, &before, moved) {
+            (LockChoice::Exactly(_), None, _) => {
+                let source = std::io::ErrorKind::NotFound.into();
+                return Err(BuildError::Io { attempt: "reading the lock", path, source });
             }
-            None => self.ask(progress)?,
+            (LockChoice::Exactly(_), Some(_), Some(moved)) => {
+                let mend = format!("bring it up to date: applbuild lock --profile {}", self.profile.name);
+                return Err(BuildError::StaleLock { path, moved, mend });
+            }
+            (LockChoice::Exactly(_) | LockChoice::Own { update: Update::Needed, .. }, Some(lock), None) => lock.clone(),
+            (LockChoice::Own { .. }, _, moved) if self.client.is_offline() => {
+                let moved = moved.unwrap_or_else(|| match before {
+                    Some(_) => "is to be moved".to_owned(),
+                    None => "is not there".to_owned(),
+                });
+                let mend = "that needs the archives, so leave --offline out".to_owned();
+                return Err(BuildError::StaleLock { path, moved, mend });
+            }
+            (LockChoice::Own { update, .. }, old, moved) => {
+                if let Some(moved) = moved.filter(|_| *update == Update::Needed) {
+                    progress.warn(&format!("the lock {} {moved}; it is brought up to date", path.display()));
+                }
+                if let (Some(old), Update::Packages(names)) = (old, update) {
+                    locking::check_names(old, names)?;
+                }
+                self.ask(old.as_ref(), update, progress)?
+            }
         };
-        self.locked(lock)
+        self.locked(lock, before)
     }
 
     /// The profile with its lock, the guests with those in it.
-    fn locked(mut self, lock: Lock) -> Result<Resolved, BuildError> {
-        let lock_text = lock.render().map_err(BuildError::RenderLock)?;
-        let lock_sha256 = Sha256::digest(&lock_text).into();
+    fn locked(mut self, lock: Lock, before: Option<Lock>) -> Result<Resolved, BuildError> {
         let source_date = self.profile.source_date_epoch.or(self.source_date_epoch).unwrap_or(lock.date);
-        let guests = self.profile.guests.iter().zip(&lock.guests);
-        let guests = guests.map(|(guest, lock)| self.of_guest(guest).locked(lock.clone())).collect::<Result<_, _>>()?;
-        self.profile.source_date_epoch = Some(source_date);
-        Ok(Resolved { order: self, lock, lock_text, lock_sha256, source_date, guests })
-    }
-
-    /// Whether the lock answers this profile and those of its guests.
-    fn check(&self, lock: &Lock, path: &std::path::Path) -> Result<(), BuildError> {
-        let wanted = self.requests(|image, tools| request_digest(&self.profile.suites, image, tools));
-        let guests = &self.profile.guests;
-        let names = guests.iter().map(|guest| &guest.name).eq(lock.guests.iter().map(|lock| &lock.profile));
-        if lock.request != wanted || lock.architecture != self.profile.architecture.debian() || !names {
-            let (path, profile) = (path.to_owned(), self.profile.name.clone());
-            return Err(BuildError::StaleLock { path, profile, of: lock.profile.clone() });
+        let mut guests = Vec::new();
+        for (guest, lock) in self.profile.guests.iter().zip(&lock.guests) {
+            let before = before.as_ref().and_then(|before| locking::of_guest(before, &guest.name)).cloned();
+            guests.push(self.of_guest(guest).locked(lock.clone(), before)?);
         }
-        guests.iter().zip(&lock.guests).try_for_each(|(guest, lock)| self.of_guest(guest).check(lock, path))
+        self.profile.source_date_epoch = Some(source_date);
+        let whole = before.as_ref() == Some(&lock);
+        let (lock_text, lock_sha256) = Default::default();
+        let mut resolved = Resolved { order: self, lock, before, whole, lock_text, lock_sha256, source_date, guests };
+        resolved.render()?;
+        Ok(resolved)
     }
 
-    fn ask(&self, progress: &dyn Progress) -> Result<Lock, BuildError> {
+    /// How the profile has moved past the lock, if it has.
+    fn moved_past(&self, lock: &Lock) -> Option<String> {
+        let profile = &self.profile;
+        if lock.profile != profile.name {
+            return Some(format!("is of the profile {}", lock.profile));
+        }
+        if lock.architecture != profile.architecture.debian() {
+            return Some(format!("is for {}", lock.architecture));
+        }
+        if lock.sets != self.sets() {
+            return Some("has other sets than the profile".to_owned());
+        }
+        let asked = self.requests(|image, tools| request_digest(&profile.suites, image, tools));
+        if lock.request == asked {
+            if !profile.guests.iter().map(|guest| &guest.name).eq(lock.guests.iter().map(|lock| &lock.profile)) {
+                return Some("has other guests than the profile".to_owned());
+            }
+            let mut guests = profile.guests.iter().zip(&lock.guests);
+            return guests.find_map(|(guest, lock)| {
+                let moved = self.of_guest(guest).moved_past(lock)?;
+                Some(format!("{moved} (its guest {})", guest.name))
+            });
+        }
+        let has = |name: &str| lock.packages.iter().any(|package| package.name == name);
+        let lacks: Vec<&str> =
+            profile.packages.iter().map(|package| package.name.as_str()).filter(|name| !has(name)).collect();
+        Some(match lacks.as_slice() {
+            [] => "is not what the profile asks for now".to_owned(),
+            lacks => format!("lacks {}, which the profile asks for now", lacks.join(", ")),
+        })
+    }
+
+    fn sets(&self) -> Vec<LockedSet> {
+        let locked = |set: &TarSet| LockedSet {
+            name: set.path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            sha256: hex::encode(set.sha256),
+        };
+        self.profile.sets.iter().map(locked).collect()
+    }
+
+    fn ask(&self, old: Option<&Lock>, update: &Update, progress: &dyn Progress) -> Result<Lock, BuildError> {
         let architecture = self.profile.architecture.debian();
+        let mut kept = match old {
+            Some(old) => Kept::new(old, update),
+            None => Kept::default(),
+        };
         let suites: Vec<SuiteWanted> = self.profile.suites.iter().map(wanted).collect();
         let request = RefreshRequest {
             suites: &suites,
@@ -92,23 +154,69 @@ impl Order {
             check_age: true,
         };
         let indices = refresh(&request, progress)?;
-        let sources: Vec<Source<'_>> = indices.iter().map(Source::from).collect();
-        let index = Index::read(&sources, architecture)?;
-        let mut lock = self.requests(|image, tools| {
-            progress.item("dependencies");
-            let packages = resolve(&index, image)?;
-            let needed = resolve(&index, tools)?;
-            let digest = request_digest(&self.profile.suites, image, tools);
-            Ok::<_, BuildError>(Lock::new(&self.profile.name, architecture, digest, &indices, &packages, &needed))
-        })?;
-        for guest in &self.profile.guests {
-            lock.guests.push(self.of_guest(guest).ask(progress)?);
+        let mut sources: Vec<Source<'_>> = indices.iter().map(Source::from).collect();
+        let mut index = Index::read(&sources, architecture)?;
+        let gone = match old {
+            Some(old) => kept.missing(old, &index),
+            None => Vec::new(),
+        };
+        let paragraphs = self.paragraphs(&gone, progress)?;
+        if !paragraphs.is_empty() {
+            let first = paragraphs.iter().map(|(archive, text)| Source {
+                archive,
+                suite: "the lock",
+                automatic: true,
+                packages: text.as_bytes(),
+            });
+            sources = first.chain(sources).collect();
+            index = Index::read(&sources, architecture)?;
         }
-        Ok(lock)
+        progress.item("dependencies");
+        let Kept { packages, tools } = &mut kept;
+        let found = self.requests(|image, needed| {
+            let digest = request_digest(&self.profile.suites, image, needed);
+            let packages = resolve_keeping(&index, image, packages)?;
+            let tools = resolve_keeping(&index, needed, tools)?;
+            Ok::<_, BuildError>(Lock::new(&self.profile.name, architecture, digest, &indices, &packages, &tools))
+        })?;
+        let mut guests = Vec::new();
+        for guest in &self.profile.guests {
+            let order = self.of_guest(guest);
+            let old = old.and_then(|old| locking::of_guest(old, &guest.name));
+            guests.push(match old {
+                Some(old) if *update == Update::Needed && order.moved_past(old).is_none() => old.clone(),
+                old => order.ask(old, update, progress)?,
+            });
+        }
+        Ok(Lock { sets: self.sets(), ids: old.map(|old| old.ids.clone()).unwrap_or_default(), guests, ..found })
+    }
+
+    /// `Packages` paragraphs of kept packages that no index has any more, for each archive,
+    /// made from the packages themselves.
+    fn paragraphs(
+        &self,
+        gone: &[LockedPackage],
+        progress: &dyn Progress,
+    ) -> Result<BTreeMap<String, String>, BuildError> {
+        let mut texts: BTreeMap<String, String> = BTreeMap::new();
+        if gone.is_empty() {
+            return Ok(texts);
+        }
+        let files = download(gone, &self.archives, &self.cache, &self.client, progress).map_err(|source| {
+            BuildError::Gone { names: gone.iter().map(|package| package.name.clone()).collect(), source }
+        })?;
+        for (package, file) in gone.iter().zip(files) {
+            let text = Deb::open(&file)
+                .and_then(|deb| deb.paragraph(package))
+                .map_err(|source| BuildError::Kept { name: package.name.clone(), source })?;
+            texts.entry(package.archive.clone()).or_default().push_str(&text);
+        }
+        Ok(texts)
     }
 
     /// What is asked of the resolver for the image, and for the tools.
     fn requests<T>(&self, with: impl FnOnce(&Request<'_>, &Request<'_>) -> T) -> T {
+        let nothing = BTreeMap::new();
         let tool = |name: &&str| PackageRequest {
             name: (*name).to_owned(),
             version: None,
@@ -128,6 +236,7 @@ impl Order {
             recommends: self.profile.recommends,
             conflicts: Conflicts::Respect,
             supplied: &supplied,
+            keep: &nothing,
         };
         let tools = Request {
             architecture,
@@ -136,8 +245,36 @@ impl Order {
             recommends: false,
             conflicts: Conflicts::Ignore,
             supplied: &[],
+            keep: &nothing,
         };
         with(&image, &tools)
+    }
+}
+
+impl Resolved {
+    /// To be called when the lock has changed.
+    pub(super) fn render(&mut self) -> Result<(), BuildError> {
+        self.lock_text = self.lock.render().map_err(BuildError::RenderLock)?;
+        self.lock_sha256 = Sha256::digest(&self.lock_text).into();
+        Ok(())
+    }
+}
+
+/// Resolves with the versions of `keep`, less those that no answer can have: these move.
+fn resolve_keeping<'a>(
+    index: &'a Index<'a>,
+    request: &Request<'_>,
+    keep: &mut BTreeMap<String, String>,
+) -> Result<Resolution<'a>, ResolveError> {
+    loop {
+        match resolve(index, &Request { keep, ..*request }) {
+            Err(ResolveError::Unsatisfiable { involved, .. })
+                if involved.iter().any(|name| keep.contains_key(name)) =>
+            {
+                keep.retain(|name, _| !involved.contains(name));
+            }
+            resolved => return resolved,
+        }
     }
 }
 

@@ -165,6 +165,8 @@ pub fn lock(debs: &[Deb], folder: &Path) -> (Lock, Files) {
         request: String::new(),
         date: 1_600_000_000,
         suites: vec![],
+        sets: vec![],
+        ids: Default::default(),
         packages,
         tools: vec![],
         guests: vec![],
@@ -193,7 +195,7 @@ pub fn base() -> Vec<Deb> {
     let mut tools = Deb::new("tools").field("Essential: yes");
     tools.architecture = "amd64";
     let mut libraries = std::collections::BTreeSet::new();
-    for name in ["sh", "dpkg", "dpkg-divert", "dpkg-query", "dpkg-trigger", "rm", "cat", "mkdir"] {
+    for name in ["sh", "dpkg", "dpkg-divert", "dpkg-query", "dpkg-trigger", "rm", "cat", "mkdir", "chmod", "chown"] {
         let program = which(name);
         tools = tools.program(&format!("usr/bin/{name}"), fs::read(&program).unwrap(), 0o755);
         libraries.extend(loaded(&program));

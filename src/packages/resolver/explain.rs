@@ -3,6 +3,7 @@
 use super::universe::{PackageId, Universe};
 use crate::packages::dependency::{Dependency, Group};
 use crate::profile::Origin;
+use std::collections::BTreeSet;
 
 /// What a clause stands for.
 #[derive(Debug)]
@@ -47,6 +48,23 @@ pub fn chain(universe: &Universe<'_>, reasons: Vec<&Because<'_>>) -> Vec<String>
     }
     sentences.extend(rest.into_iter().map(|reason| sentence(universe, reason)));
     sentences
+}
+
+/// The names of all packages that the reasons are about, whatever their version.
+pub fn involved(universe: &Universe<'_>, reasons: &[&Because<'_>]) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for reason in reasons {
+        names.insert(universe.name(reason.subject()).to_owned());
+        match reason {
+            Because::Depends { group, .. } => {
+                names.extend(group.alternatives.iter().map(|alternative| alternative.name.to_owned()));
+                names.extend(targets(universe, reason).into_iter().map(|id| universe.name(id).to_owned()));
+            }
+            Because::Conflicts { with, .. } => drop(names.insert(universe.name(*with).to_owned())),
+            Because::Asked { .. } | Because::Base { .. } | Because::Supplied { .. } => {}
+        }
+    }
+    names
 }
 
 fn targets(universe: &Universe<'_>, reason: &Because<'_>) -> Vec<PackageId> {

@@ -16,7 +16,7 @@ mod universe;
 pub use order::{Unpack, unpack_order};
 
 use super::dependency::{self, DependencyError};
-use super::index::{Index, Priority, Record};
+use super::index::{Index, Priority, Record, RecordId};
 use crate::profile::{Origin, PackageRequest};
 use explain::Because;
 use sat::{ClauseId, Literal, Outcome, Problem, Solver, Variable};
@@ -59,6 +59,9 @@ pub struct Request<'a> {
     pub recommends: bool,
     pub conflicts: Conflicts,
     pub supplied: &'a [Supplied],
+    /// Versions to take instead of the highest, by name, where the index has them
+    /// and no request names another.
+    pub keep: &'a BTreeMap<String, String>,
 }
 
 /// The packages to install, sorted by name, without the supplied ones.
@@ -78,7 +81,11 @@ pub enum ResolveError {
     #[error("{} asks for {} in version {}, and {} in version {}", first.origin, first.name, first.version.as_deref().unwrap_or_default(), second.origin, second.version.as_deref().unwrap_or_default())]
     TwoVersions { first: Box<PackageRequest>, second: Box<PackageRequest> },
     #[error("the packages asked for cannot be installed together: {}", chain.join("; "))]
-    Unsatisfiable { chain: Vec<String> },
+    Unsatisfiable {
+        chain: Vec<String>,
+        /// The packages that the chain leads through.
+        involved: BTreeSet<String>,
+    },
     #[error("resolving the packages: gave up after {conflicts} conflicts; ask for a version or an alternative by name")]
     GaveUp { conflicts: usize },
     #[error("reading {field} of {name} {version}: {source}")]
@@ -91,10 +98,19 @@ pub enum ResolveError {
 const MOST_CONFLICTS: usize = 20_000;
 
 /// The packages that satisfy `request`, or the reason why there are none.
-pub fn resolve<'a>(index: &'a Index<'a>, request: &Request<'a>) -> Result<Resolution<'a>, ResolveError> {
+pub fn resolve<'a>(index: &'a Index<'a>, request: &Request<'_>) -> Result<Resolution<'a>, ResolveError> {
     let supplied = request.supplied.iter().map(SuppliedPackage::read).collect::<Result<_, _>>()?;
     let mut universe = Universe { index, architecture: request.architecture, supplied, pins: BTreeMap::new() };
     universe.pins = pins(&universe, request.packages)?;
+    for (name, version) in request.keep {
+        let ids = universe.index.versions(name).iter();
+        if let Some((id, name)) = ids
+            .map(|id| (*id, universe.index.record(*id)))
+            .find_map(|(id, record)| (record.version.as_str() == version).then_some((id, record.name)))
+        {
+            universe.pins.entry(name).or_insert(id);
+        }
+    }
     let mut search = Search::new(universe, request);
     let mut solver = Solver::default();
     search.add_roots(request, &mut solver)?;
@@ -103,11 +119,16 @@ pub fn resolve<'a>(index: &'a Index<'a>, request: &Request<'a>) -> Result<Resolu
         return Err(error);
     }
     match outcome {
-        Outcome::Satisfied => Ok(search.resolution()),
+        Outcome::Satisfied => {
+            let mut packages: Vec<_> = search.records().into_iter().map(|id| index.record(id)).collect();
+            packages.sort_by_key(|record| record.name);
+            Ok(Resolution { packages })
+        }
         Outcome::Unsatisfiable(core) => {
             let core = solver.minimise(core);
-            let because = core.into_iter().map(|clause| &search.because[&clause]);
-            Err(ResolveError::Unsatisfiable { chain: explain::chain(&search.universe, because.collect()) })
+            let because: Vec<_> = core.into_iter().map(|clause| &search.because[&clause]).collect();
+            let involved = explain::involved(&search.universe, &because);
+            Err(ResolveError::Unsatisfiable { chain: explain::chain(&search.universe, because), involved })
         }
         Outcome::GaveUp => Err(ResolveError::GaveUp { conflicts: MOST_CONFLICTS }),
     }
@@ -117,7 +138,7 @@ pub fn resolve<'a>(index: &'a Index<'a>, request: &Request<'a>) -> Result<Resolu
 fn pins<'a>(
     universe: &Universe<'a>,
     requests: &'a [PackageRequest],
-) -> Result<BTreeMap<&'a str, super::index::RecordId>, ResolveError> {
+) -> Result<BTreeMap<&'a str, RecordId>, ResolveError> {
     let mut pins: BTreeMap<&str, (u32, &PackageRequest)> = BTreeMap::new();
     for request in requests {
         let Some(wanted) = &request.version else { continue };
@@ -306,11 +327,14 @@ impl<'a> Search<'a> {
         Ok(())
     }
 
-    fn resolution(self) -> Resolution<'a> {
+    /// The archive's packages among the answer.
+    fn records(self) -> Vec<RecordId> {
         let ids = self.reached.iter().map(|variable| self.packages[*variable as usize]);
-        let mut packages: Vec<_> = ids.filter_map(|id| self.universe.record(id)).collect();
-        packages.sort_by_key(|record| record.name);
-        Resolution { packages }
+        ids.filter_map(|id| match id {
+            PackageId::Archive(id) => Some(id),
+            PackageId::Supplied(_) => None,
+        })
+        .collect()
     }
 }
 

@@ -34,6 +34,7 @@ fn request(packages: &[PackageRequest]) -> Request<'_> {
         recommends: false,
         conflicts: Conflicts::Respect,
         supplied: &[],
+        keep: const { &BTreeMap::new() },
     }
 }
 
@@ -303,7 +304,7 @@ proptest! {
                 prop_assert!(holds(&resolution.packages));
                 prop_assert!(roots.iter().all(|root| resolution.packages.iter().any(|r| r.name == *root)));
             }
-            Err(ResolveError::Unsatisfiable { chain }) => {
+            Err(ResolveError::Unsatisfiable { chain, .. }) => {
                 prop_assert!(!possible, "{chain:?}");
                 prop_assert!(chain[0].contains("profiles/host.toml"));
             }

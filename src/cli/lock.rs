@@ -1,0 +1,180 @@
+use super::failure::Failure;
+use super::progress::Reporter;
+use super::sources::{Place, Sources};
+use super::{Common, output};
+use applbuild::images::Form;
+use applbuild::packages::Lock;
+use applbuild::packages::lock::{Change, Changes, LockError};
+use applbuild::pipeline::{self, LockChoice, LockOutcome, Order, Update};
+use applbuild::profile::{Library, Profile};
+use applbuild::sandbox;
+use appliance_contract::marker::Role;
+use serde_json::json;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// The profile to lock
+    #[arg(long, value_name = "NAME", required = true)]
+    profile: Option<String>,
+    /// Take what the archives have now: of these packages and what they cannot do without, or of all
+    #[arg(long, value_name = "PACKAGE", num_args = 0..)]
+    update: Option<Vec<String>>,
+    #[command(flatten)]
+    sources: Sources,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Say which packages, sets, users and suites are other in a lock than in an older one
+    Diff {
+        /// The older lock
+        old: PathBuf,
+        /// The newer lock
+        new: PathBuf,
+    },
+}
+
+/// Flags that choose the lock of a build.
+#[derive(Debug, clap::Args)]
+pub struct WhichLock {
+    /// Build from exactly this lock, and change none [default: profiles/NAME.lock, which is made where it is missing
+    /// and brought up to date where the profile has moved past it]
+    #[arg(long, value_name = "FILE")]
+    lock: Option<PathBuf>,
+    /// Fail where profiles/NAME.lock would be made or changed
+    #[arg(long, conflicts_with = "lock")]
+    locked: bool,
+}
+
+impl WhichLock {
+    pub fn choose(self, common: &Common, profile: &Profile) -> LockChoice {
+        let own = own(common, profile);
+        match self.lock {
+            Some(path) => LockChoice::Exactly(path),
+            None if self.locked => LockChoice::Exactly(own),
+            None => LockChoice::Own { path: own, update: Update::Needed },
+        }
+    }
+}
+
+fn own(common: &Common, profile: &Profile) -> PathBuf {
+    common.root.join("profiles").join(format!("{}.lock", profile.name))
+}
+
+pub fn run(common: &Common, arguments: Arguments) -> Result<(), Failure> {
+    if let Some(Command::Diff { old, new }) = arguments.command {
+        let changes = Changes::between(&read(&old)?, &read(&new)?);
+        print(common, &changes);
+        return Ok(());
+    }
+    // Clap lets nobody come here without one.
+    let name = arguments.profile.unwrap_or_default();
+    let profile = Library::new(&common.root).load(&name)?;
+    let update = match arguments.update {
+        None => Update::Needed,
+        Some(names) if names.is_empty() => Update::All,
+        Some(names) => Update::Packages(names),
+    };
+    let path = own(common, &profile);
+    let Place { archives, keyring, cache, client } = arguments.sources.find(&profile)?;
+    let order = Order {
+        form: if profile.kind == Role::Guest { Form::Folder } else { Form::Iso },
+        profile,
+        archives,
+        keyring,
+        cache,
+        client: Arc::new(client),
+        lock: LockChoice::Own { path: path.clone(), update },
+        now: super::sources::now(),
+        source_date_epoch: super::source_date_epoch()?,
+        templates: None,
+        output: common.root.join("images"),
+        replace: false,
+    };
+    // Before anything begins a thread: bars do.
+    sandbox::enter_user_namespace().map_err(Failure::plain)?;
+    super::interrupt::watch(common.json)?;
+    let reporter = Reporter::new(common.json);
+    let outcome = pipeline::lock(order, &reporter);
+    reporter.finish();
+    let outcome = outcome?;
+    if outcome == LockOutcome::Unchanged && !common.json {
+        output::text(format_args!("{}: is up to date\n", path.display()));
+    }
+    report(common, &path, &outcome);
+    Ok(())
+}
+
+fn read(path: &Path) -> Result<Lock, Failure> {
+    let text = std::fs::read_to_string(path).map_err(|error| Failure::reading(path, error))?;
+    Lock::parse(&text).map_err(|source| Failure::input(InFile { path: path.to_owned(), source }))
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("reading the lock {}", path.display())]
+struct InFile {
+    path: PathBuf,
+    source: LockError,
+}
+
+/// Tells what became of the profile's lock.
+pub fn report(common: &Common, path: &Path, outcome: &LockOutcome) {
+    let what = match outcome {
+        LockOutcome::Unchanged => "unchanged",
+        LockOutcome::Made => "made",
+        LockOutcome::Changed(_) => "changed",
+    };
+    if common.json {
+        output::event("lock", json!({"path": path, "outcome": what}));
+    } else if *outcome != LockOutcome::Unchanged {
+        output::text(format_args!("{}: {what}\n", path.display()));
+    }
+    if let LockOutcome::Changed(changes) = outcome {
+        print(common, changes);
+    }
+}
+
+fn print(common: &Common, changes: &Changes) {
+    print_of(common, None, changes);
+    for (name, changes) in &changes.guests {
+        print_of(common, Some(name), changes);
+    }
+}
+
+fn print_of(common: &Common, guest: Option<&str>, changes: &Changes) {
+    for (kind, list) in changes.lists() {
+        for (name, change) in list {
+            let text = shown(kind, change);
+            if common.json {
+                let fields = json!({"guest": guest, "of": kind, "name": name, "change": change.name(), "text": text});
+                output::event("lock-change", fields);
+            } else {
+                let guest = guest.map(|guest| format!("{guest}: ")).unwrap_or_default();
+                output::text(format_args!("  {guest}{kind} {name}: {text}\n"));
+            }
+        }
+    }
+}
+
+/// Suites change by the date of their Release files.
+fn shown(kind: &str, change: &Change) -> String {
+    let date = |seconds: &String| {
+        let moment = seconds.parse().ok().and_then(|seconds| time::OffsetDateTime::from_unix_timestamp(seconds).ok());
+        moment.map_or_else(
+            || seconds.clone(),
+            |moment| format!("{} {:02}:{:02} UTC", moment.date(), moment.hour(), moment.minute()),
+        )
+    };
+    match change {
+        Change::Upgraded { from, to } if kind == "suite" => format!("from {} to {}", date(from), date(to)),
+        Change::Downgraded { from, to } if kind == "suite" => format!("back from {} to {}", date(from), date(to)),
+        Change::Added { to } if kind == "suite" => format!("added, of {}", date(to)),
+        Change::Removed { from } if kind == "suite" => format!("removed, of {}", date(from)),
+        other => other.to_string(),
+    }
+}

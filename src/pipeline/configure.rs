@@ -1,0 +1,113 @@
+//! From packages to a root with all of them configured, and the lock whole.
+
+use super::guest::GuestImage;
+use super::locking::{self, LockChoice};
+use super::{BuildError, Fetched, LockOutcome, Resolved};
+use crate::assemble::{self, Files, Request, WorkFolder};
+use crate::images::Images;
+use crate::packages::Ids;
+use crate::packages::lock::Changes;
+use crate::progress::Progress;
+use std::collections::BTreeSet;
+
+/// A configured root. Its lock says all that there is to say, and stands in its file.
+#[derive(Debug)]
+pub struct Configured {
+    pub(super) resolved: Resolved,
+    pub(super) files: Files,
+    pub(super) root: assemble::Configured,
+    pub(super) outcome: LockOutcome,
+    pub(super) guests: Vec<ConfiguredGuest>,
+}
+
+/// A guest of the host's image.
+#[derive(Debug)]
+pub(super) enum ConfiguredGuest {
+    /// The same inputs gave it before.
+    Made(GuestImage),
+    Root(Box<Configured>),
+}
+
+impl Fetched {
+    pub fn configure(self, progress: &dyn Progress) -> Result<Configured, BuildError> {
+        let mut others = match &self.resolved.order.lock {
+            LockChoice::Exactly(_) => Ids::default(),
+            LockChoice::Own { path, .. } => locking::ids_of_others(path),
+        };
+        let mut configured = self.configure_beside(&mut others, progress)?;
+        configured.outcome = configured.resolved.write_lock()?;
+        Ok(configured)
+    }
+
+    /// With ids beside those of `others`, which gets these.
+    fn configure_beside(mut self, others: &mut Ids, progress: &dyn Progress) -> Result<Configured, BuildError> {
+        let guests = std::mem::take(&mut self.guests);
+        let Self { mut resolved, files, .. } = self;
+        let images = Images::open(&resolved.order.output)?;
+        let work = WorkFolder::new(&images.work())?;
+        let request = Request { profile: &resolved.order.profile, lock: &resolved.lock, files: &files, others };
+        let root = assemble::configure(&request, work, progress)?;
+        resolved.take_ids(&root.ids)?;
+        others.add(&resolved.lock.ids);
+        let mut roots = Vec::new();
+        for (position, guest) in guests.into_iter().enumerate() {
+            let guest = guest.configure_guest(others, progress)?;
+            if let ConfiguredGuest::Root(guest) = &guest {
+                resolved.lock.guests[position] = guest.resolved.lock.clone();
+            }
+            roots.push(guest);
+        }
+        resolved.render()?;
+        Ok(Configured { resolved, files, root, outcome: LockOutcome::Unchanged, guests: roots })
+    }
+
+    /// Configures nothing where the same inputs gave the guest's image before, and
+    /// it is whole: each image of a host would else cost those of all its guests.
+    fn configure_guest(self, others: &mut Ids, progress: &dyn Progress) -> Result<ConfiguredGuest, BuildError> {
+        if self.resolved.whole && !self.resolved.order.replace {
+            let place = self.resolved.place(&[])?;
+            if let Some(folder) = place.images.made_before(&place.slot)? {
+                others.add(&self.resolved.lock.ids);
+                return Ok(ConfiguredGuest::Made(GuestImage::read(folder)?));
+            }
+        }
+        Ok(ConfiguredGuest::Root(Box::new(self.configure_beside(others, progress)?)))
+    }
+}
+
+impl Resolved {
+    /// Completes the lock with the ids that were found.
+    fn take_ids(&mut self, ids: &Ids) -> Result<(), BuildError> {
+        if self.lock.ids == *ids {
+            return Ok(());
+        }
+        if let LockChoice::Exactly(path) = &self.order.lock {
+            let known = &self.lock.ids;
+            let users = ids.users.keys().filter(|name| !known.users.contains_key(*name));
+            let groups = ids.groups.keys().filter(|name| !known.groups.contains_key(*name));
+            let names: BTreeSet<String> = users.chain(groups).cloned().collect();
+            let (path, profile) = (path.clone(), self.order.profile.name.clone());
+            return Err(BuildError::NoIds { path, names: names.into_iter().collect(), profile });
+        }
+        self.lock.ids = ids.clone();
+        Ok(())
+    }
+
+    fn write_lock(&self) -> Result<LockOutcome, BuildError> {
+        let LockChoice::Own { path, .. } = &self.order.lock else { return Ok(LockOutcome::Unchanged) };
+        let outcome = match &self.before {
+            Some(before) if *before == self.lock => return Ok(LockOutcome::Unchanged),
+            Some(before) => LockOutcome::Changed(Changes::between(before, &self.lock)),
+            None => LockOutcome::Made,
+        };
+        locking::write(path, &self.lock_text)?;
+        Ok(outcome)
+    }
+}
+
+impl Configured {
+    /// What became of the profile's lock.
+    pub fn outcome(&self) -> &LockOutcome {
+        &self.outcome
+    }
+}

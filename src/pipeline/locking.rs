@@ -1,0 +1,159 @@
+//! The lock's file: which one counts, and when it is written.
+
+use super::BuildError;
+use crate::packages::index::Index;
+use crate::packages::lock::{Changes, Ids};
+use crate::packages::{Lock, LockedPackage};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// The lock that a build is made from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LockChoice {
+    /// This one, as it is.
+    Exactly(PathBuf),
+    /// The profile's own (`profiles/NAME.lock`): made where it is missing, brought
+    /// up to date where the profile has moved past it.
+    Own { path: PathBuf, update: Update },
+}
+
+/// What is taken anew from the archives, though the lock has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Update {
+    /// What the profile asks for and the lock lacks.
+    Needed,
+    /// These packages besides, and what they cannot do without.
+    Packages(Vec<String>),
+    All,
+}
+
+/// What became of the profile's lock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LockOutcome {
+    /// It was there, and says all.
+    Unchanged,
+    Made,
+    Changed(Changes),
+}
+
+impl LockChoice {
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Exactly(path) | Self::Own { path, .. } => path,
+        }
+    }
+}
+
+pub(super) fn read(path: &Path) -> Result<Option<Lock>, BuildError> {
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => {
+            return Err(BuildError::Io { attempt: "reading the lock", path: path.to_owned(), source });
+        }
+    };
+    let lock = Lock::parse(&text).map_err(|source| BuildError::Lock { path: path.to_owned(), source })?;
+    Ok(Some(lock))
+}
+
+/// Beside, synced, renamed.
+pub(super) fn write(path: &Path, text: &str) -> Result<(), BuildError> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let put = || -> io::Result<()> {
+        fs::create_dir_all(folder)?;
+        let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(folder)?;
+        file.write_all(text.as_bytes())?;
+        file.as_file().sync_all()?;
+        // A lock is for everyone to read, whatever the umask: it goes into a repository.
+        file.as_file().set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
+        file.persist(path).map_err(|error| error.error)?;
+        Ok(())
+    };
+    put().map_err(|source| BuildError::Io { attempt: "writing the lock", path: path.to_owned(), source })
+}
+
+/// The ids that the other locks in the folder give: a fleet's images agree on them.
+/// A file that is no lock says nothing here.
+pub(super) fn ids_of_others(own: &Path) -> Ids {
+    let folder = own.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut paths: Vec<PathBuf> = fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|ending| ending == "lock") && path.file_name() != own.file_name())
+        .collect();
+    paths.sort();
+    let mut ids = Ids::default();
+    for lock in paths.iter().filter_map(|path| read(path).ok().flatten()) {
+        add_ids(&mut ids, &lock);
+    }
+    ids
+}
+
+fn add_ids(ids: &mut Ids, lock: &Lock) {
+    ids.add(&lock.ids);
+    lock.guests.iter().for_each(|guest| add_ids(ids, guest));
+}
+
+/// The lock of a guest that the host's image holds.
+pub(super) fn of_guest<'a>(lock: &'a Lock, name: &str) -> Option<&'a Lock> {
+    lock.guests.iter().find(|guest| guest.profile == name)
+}
+
+/// Refuses names of packages that neither the lock nor a guest's in it has.
+pub(super) fn check_names(lock: &Lock, names: &[String]) -> Result<(), BuildError> {
+    let mut known = BTreeSet::new();
+    for lock in std::iter::once(lock).chain(&lock.guests) {
+        known.extend(lock.packages.iter().chain(&lock.tools).map(|package| package.name.as_str()));
+    }
+    match names.iter().find(|name| !known.contains(name.as_str())) {
+        None => Ok(()),
+        Some(name) => {
+            let nearest = crate::profile::nearest(name, known).map(str::to_owned);
+            Err(BuildError::NotLocked { name: name.clone(), nearest })
+        }
+    }
+}
+
+/// The versions that stay as `old` has them: name to version, of the image and of the tools.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Kept {
+    pub packages: BTreeMap<String, String>,
+    pub tools: BTreeMap<String, String>,
+}
+
+impl Kept {
+    pub fn new(old: &Lock, update: &Update) -> Self {
+        let moving: BTreeSet<&str> = match update {
+            Update::All => return Self::default(),
+            Update::Needed => BTreeSet::new(),
+            Update::Packages(names) => names.iter().map(String::as_str).collect(),
+        };
+        let kept = |list: &[LockedPackage]| {
+            let staying = list.iter().filter(|package| !moving.contains(package.name.as_str()));
+            staying.map(|package| (package.name.clone(), package.version.clone())).collect()
+        };
+        Self { packages: kept(&old.packages), tools: kept(&old.tools) }
+    }
+
+    /// The packages of `old` that stay and that no index has with the same bytes.
+    pub fn missing(&self, old: &Lock, index: &Index<'_>) -> Vec<LockedPackage> {
+        let stays = |kept: &BTreeMap<String, String>, package: &&LockedPackage| kept.contains_key(&package.name);
+        let packages = old.packages.iter().filter(|package| stays(&self.packages, package));
+        let tools = old.tools.iter().filter(|package| stays(&self.tools, package));
+        let mut missing: Vec<LockedPackage> = packages
+            .chain(tools)
+            .filter(|package| {
+                let records = index.versions(&package.name).iter().map(|id| index.record(*id));
+                !records.into_iter().any(|record| record.sha256 == package.sha256)
+            })
+            .cloned()
+            .collect();
+        missing.sort_by(|a, b| (&a.name, &a.version).cmp(&(&b.name, &b.version)));
+        missing.dedup();
+        missing
+    }
+}
