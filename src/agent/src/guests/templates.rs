@@ -1,8 +1,9 @@
 //! The templates of domain configs and QEMU's arguments: the node's own before
 //! the image's.
 
+mod language;
+
 use super::world::World;
-use handlebars::{Context, Handlebars, Helper, HelperResult, Output, RenderContext, RenderErrorReason, no_escape};
 use serde_json::Value;
 use std::io;
 
@@ -36,26 +37,7 @@ pub fn render(world: &World<'_>, name: &str, values: &Value) -> Result<String, T
 
 /// Nothing is HTML here, so nothing is escaped but by `quote` and `comma`; what has no value is an error.
 pub fn render_text(source: &str, values: &Value) -> Result<String, String> {
-    let mut engine = Handlebars::new();
-    engine.set_strict_mode(true);
-    engine.register_escape_fn(no_escape);
-    engine.register_helper("quote", Box::new(helper(quote)));
-    engine.register_helper("comma", Box::new(helper(comma)));
-    // One line: a template's errors draw the place below.
-    engine.render_template(source, values).map_err(|error| {
-        error.to_string().lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
-    })
-}
-
-fn helper(
-    change: fn(&str) -> String,
-) -> impl Fn(&Helper<'_>, &Handlebars<'_>, &Context, &mut RenderContext<'_, '_>, &mut dyn Output) -> HelperResult {
-    move |call, _, _, _, out| {
-        let value = call.param(0).and_then(|value| value.value().as_str());
-        let value = value.ok_or_else(|| RenderErrorReason::Other(format!("{} needs one text", call.name())))?;
-        out.write(&change(value))?;
-        Ok(())
-    }
+    language::render(source, values, &[("quote", quote), ("comma", comma)])
 }
 
 /// A string of xl's (libxlu_cfg_l.l and libxlu_cfg.c, xlu__cfgl_dequote): C's
