@@ -167,8 +167,8 @@ fn emptied(kind: &Kind) -> Kind {
     }
 }
 
-/// The node's own marker, checked, or one made from its name.
-fn marker_text(folder: &Path, node: &NodeName, role: Role) -> Result<String, FleetError> {
+/// The machine's own marker, checked, or one made from its name.
+pub(super) fn marker_text(folder: &Path, node: &NodeName, role: Role) -> Result<String, FleetError> {
     let path = folder.join(marker::FILE_NAME);
     let text = match crate::given::read_text(&path) {
         Ok(text) => text,

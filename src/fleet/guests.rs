@@ -4,7 +4,7 @@ use super::config_tree::Source;
 use super::{FleetError, GUESTS};
 use crate::tree::Tree;
 use appliance_contract::guest::{CONFIG, FILE_NAME, GuestConfig};
-use appliance_contract::marker::{self, NodeName};
+use appliance_contract::marker::{NodeName, Role};
 use appliance_contract::nearest::nearest;
 use std::path::Path;
 
@@ -28,8 +28,9 @@ pub(super) fn put(fleet: &Path, folder: &Path, tree: &mut Tree, time: i64) -> Re
             return Err(FleetError::TwoConfigs { path, own, vserver: vserver.to_string() });
         }
         let source = vserver_folder(fleet, &path, &vserver)?;
-        // Its marker, where it has one for a disk of its own, is the host's to write here.
-        Source::open(source, time)?.put(tree, &format!("local/{FOLDER}/{name}/{CONFIG}"), &[marker::FILE_NAME])?;
+        // What its marker asks for, the host puts into the one that it writes.
+        super::config_tree::marker_text(&source, &vserver, Role::Guest)?;
+        Source::open(source, time)?.put(tree, &format!("local/{FOLDER}/{name}/{CONFIG}"), &[])?;
     }
     Ok(())
 }
@@ -92,7 +93,7 @@ mod tests {
         assert_eq!((secret.metadata.mode, secret.metadata.uid, secret.metadata.mtime), (0o600, 0, 7));
         assert!(get("local/domUs/web/config/modes").is_some());
         assert!(get("local/domUs/web/guest.toml").is_some());
-        assert!(get("local/domUs/web/config/appliance.toml").is_none());
+        assert!(get("local/domUs/web/config/appliance.toml").is_some());
     }
 
     #[test]
@@ -114,6 +115,11 @@ mod tests {
             assert!(error.contains(said) && error.contains("guest.toml"), "{error}: expected {said}");
         }
         let fleet = fleet(&format!("{GUEST}vserver = \"web\"\n"));
+        let marker = fleet.path().join("vservers/web/appliance.toml");
+        fs::write(&marker, "schema = 1\nrole = \"host\"\nnode = \"web\"\n").unwrap();
+        let error = ConfigTree::read(fleet.path(), "node1", 0).unwrap_err().to_string();
+        assert!(error.contains("expected \"guest\""), "{error}");
+        fs::remove_file(marker).unwrap();
         fs::create_dir(fleet.path().join("pservers/node1/domUs/web/config")).unwrap();
         let error = ConfigTree::read(fleet.path(), "node1", 0).unwrap_err().to_string();
         assert!(error.contains("leave one of the two out"), "{error}");
