@@ -325,13 +325,15 @@ fn modes_come_from_the_profile_and_not_from_the_checkout() {
 }
 
 #[test]
-fn the_host_profiles_programs_can_be_run() {
-    let host = Library::new(Path::new("/nonexistent")).load("host").unwrap();
-    let files = host.overlays.iter().flat_map(|overlay| &overlay.files);
-    let programs =
-        |file: &&OverlayFile| matches!(&file.content, OverlayContent::Bytes(bytes) if bytes.starts_with(b"#!"));
-    let modes: Vec<u16> = files.filter(programs).map(|file| file.mode).collect();
-    assert!(modes.len() >= 3 && modes.iter().all(|mode| *mode == 0o755), "{modes:?}");
+fn the_shipped_profiles_programs_can_be_run() {
+    for name in ["host", "guest", "guest-web"] {
+        let profile = Library::new(Path::new("/nonexistent")).load(name).unwrap();
+        let files = profile.overlays.iter().flat_map(|overlay| &overlay.files);
+        let programs =
+            |file: &&OverlayFile| matches!(&file.content, OverlayContent::Bytes(bytes) if bytes.starts_with(b"#!"));
+        let programs: Vec<(&str, u16)> = files.filter(programs).map(|file| (file.path.as_str(), file.mode)).collect();
+        assert!(programs.len() > 1 && programs.iter().all(|(_, mode)| *mode == 0o755), "{name}: {programs:?}");
+    }
 }
 
 #[test]

@@ -224,7 +224,11 @@ mod tests {
                 format!("[[drive]]\nname = \"a\"\nbus = \"sata\"\nlate = true\nnode = \"n\"\n{expect}"),
                 "only a usb drive",
             ),
-            (format!("[[drive]]\nname = \"a\"\nbus = \"usb\"\n{expect}"), "expected node, or holds"),
+            (
+                format!("[[drive]]\nname = \"a\"\nbus = \"usb\"\n{expect}"),
+                "expected one of node, guest, store and holds",
+            ),
+            (format!("guest-image = \"guest\"\n{expect}"), "expected as = \"virtio\""),
             (
                 format!(
                     "[[drive]]\nname = \"a\"\nbus = \"usb\"\nnode = \"n\"\nformat = \"iso\"\ndirty-journal = true\n{expect}"
