@@ -64,7 +64,7 @@ impl TryFrom<String> for Memory {
 
     fn try_from(found: String) -> Result<Self, SizeError> {
         let bytes = Size::try_from(found.clone())?.0;
-        if bytes % (1 << 20) == 0 && bytes >= 16 << 20 {
+        if bytes.is_multiple_of(1 << 20) && bytes >= 16 << 20 {
             Ok(Self(bytes >> 20))
         } else {
             Err(SizeError::Memory { found })
@@ -74,7 +74,7 @@ impl TryFrom<String> for Memory {
 
 impl std::fmt::Display for Size {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let whole = UNITS.iter().find(|(_, shift)| self.0 % (1 << shift) == 0);
+        let whole = UNITS.iter().find(|(_, shift)| self.0.is_multiple_of(1 << shift));
         match whole {
             Some((letter, shift)) => write!(f, "{}{letter}", self.0 >> shift),
             None => write!(f, "{} bytes", self.0),
