@@ -32,17 +32,12 @@ pub enum CheckError {
         "disk {disk}: {path} {used}; a guest is given nothing that the host uses: name another source in its guest.toml"
     )]
     HostDisk { disk: String, path: String, used: String },
-    #[error(
-        "disk {disk}: {path} is the same as disk {other_disk} ({other_path}) of guest {guest}, which runs and {writes}; \
-         stop that guest, or name another source"
-    )]
+    #[error("disk {disk}: {path} is the same as {other}; stop that guest, or name another source")]
     GuestDisk {
         disk: String,
         path: String,
-        guest: String,
-        other_disk: String,
-        other_path: String,
-        writes: &'static str,
+        /// Whose it is, and what that one does with it.
+        other: String,
     },
     #[error(
         "the disks {first} ({first_path}) and {second} ({second_path}) of the guest are the same bytes; remove one of them"
@@ -200,14 +195,10 @@ pub fn disks(world: &World<'_>, config: &GuestConfig, others: &[Record]) -> Resu
         for other in others {
             let same = other.disks.iter().find(|one| !(read_only && one.read_only) && one.disk().meets(&disk));
             if let Some(same) = same {
-                return Err(CheckError::GuestDisk {
-                    disk: name,
-                    path,
-                    guest: other.guest.clone(),
-                    other_disk: same.name.clone(),
-                    other_path: same.path.display().to_string(),
-                    writes: if same.read_only { "reads it" } else { "writes it" },
-                });
+                let (their, place) = (&same.name, same.path.display());
+                let does = if same.read_only { "reads it" } else { "writes it" };
+                let other = format!("disk {their} ({place}) of guest {}, which runs and {does}", other.guest);
+                return Err(CheckError::GuestDisk { disk: name, path, other });
             }
         }
         if let Some(used) = host_use::reason(&disk, &uses) {

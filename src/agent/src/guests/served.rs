@@ -139,8 +139,8 @@ mod tests {
     use std::os::unix::fs::symlink;
     use tempfile::TempDir;
 
-    fn read(image: &Vec<u8>, path: &str) -> String {
-        let range = Volume::open(image).unwrap().find(path).unwrap();
+    fn read(image: &[u8], path: &str) -> String {
+        let range = Volume::open(&image.to_vec()).unwrap().find(path).unwrap();
         String::from_utf8(image[range.offset as usize..(range.offset + range.length) as usize].to_vec()).unwrap()
     }
 

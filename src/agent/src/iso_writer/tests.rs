@@ -11,8 +11,8 @@ fn folder(entries: impl IntoIterator<Item = (String, Node)>) -> Folder {
     Folder { mode: 0o755, entries: entries.into_iter().map(|(name, node)| (name.into_bytes(), node)).collect() }
 }
 
-fn read(image: &Vec<u8>, path: &str) -> Vec<u8> {
-    let range = Volume::open(image).unwrap().find(path).unwrap();
+fn read(image: &[u8], path: &str) -> Vec<u8> {
+    let range = Volume::open(&image.to_vec()).unwrap().find(path).unwrap();
     image[range.offset as usize..(range.offset + range.length) as usize].to_vec()
 }
 
@@ -77,7 +77,7 @@ fn tree() -> impl Strategy<Value = Folder> {
         .prop_map(|entries| Folder { mode: 0o755, entries })
 }
 
-fn check(image: &Vec<u8>, volume: &Volume<'_>, folder: &Folder, path: &str) {
+fn check(image: &[u8], volume: &Volume<'_>, folder: &Folder, path: &str) {
     for (name, node) in &folder.entries {
         let path = format!("{path}/{}", String::from_utf8_lossy(name));
         match node {
