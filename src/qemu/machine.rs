@@ -64,8 +64,9 @@ impl Machine {
             Accelerator::Kvm => add(&["-accel", "kvm", "-cpu", "host"]),
             // Without SMAP and XSAVE: QEMU 7.2's emulation of either breaks a Xen host. Without AVX, which needs XSAVE:
             // Linux measures its RAID 6 code by what the processor claims, and dies of an invalid instruction.
+            // Without SVM, for Xen would start guests by it, and emulated in an emulation they do not get far.
             // The translation buffer's bound keeps a machine's memory near 1.3 GB.
-            Accelerator::Tcg => add(&["-accel", "tcg,tb-size=128", "-cpu", "max,-smap,-xsave,-avx,-avx2"]),
+            Accelerator::Tcg => add(&["-accel", "tcg,tb-size=128", "-cpu", "max,-smap,-xsave,-avx,-avx2,-svm"]),
         }
         // OVMF keeps Secure Boot's variables from the guest only in system management mode.
         let secure = self.firmware == Firmware::SecureBoot;

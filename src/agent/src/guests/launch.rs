@@ -21,8 +21,9 @@ use std::process::Child;
 use std::time::{Duration, Instant};
 
 /// How long xl may take to make a domain, or QEMU to open its sockets.
-const PATIENCE: Duration = Duration::from_secs(180);
-const PAUSE: Duration = Duration::from_millis(100);
+const PATIENCE: Duration = Duration::from_secs(300);
+/// Each look runs xl, which takes of the processor that xl builds the domain with.
+const PAUSE: Duration = Duration::from_millis(500);
 
 #[derive(Debug, thiserror::Error)]
 pub enum LaunchError {
@@ -34,8 +35,8 @@ pub enum LaunchError {
     Argument(#[from] ControlCharacter),
     #[error("{program} ended before the guest ran ({status}): {said}")]
     Ended { program: &'static str, status: String, said: String },
-    #[error("{program} has not started the guest within {} s", PATIENCE.as_secs())]
-    Late { program: &'static str },
+    #[error("{program} has not started the guest within {} s; so far it said: {said}", PATIENCE.as_secs())]
+    Late { program: &'static str, said: String },
 }
 
 pub fn io_error(doing: impl Into<String>) -> impl FnOnce(io::Error) -> LaunchError {
@@ -58,7 +59,7 @@ fn await_start<T>(
             return Err(LaunchError::Ended { program, status: status.to_string(), said: last_words(child) });
         }
         if begun.elapsed() > PATIENCE {
-            return Err(LaunchError::Late { program });
+            return Err(LaunchError::Late { program, said: last_words(child) });
         }
         std::thread::sleep(PAUSE);
     }
