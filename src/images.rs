@@ -117,6 +117,15 @@ pub struct Placed {
     pub was_there: bool,
 }
 
+/// An image that was made before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    pub path: PathBuf,
+    pub manifest: PathBuf,
+    pub size: u64,
+    pub sha256: [u8; 32],
+}
+
 #[derive(Debug, Clone)]
 pub struct Images {
     folder: PathBuf,
@@ -186,6 +195,31 @@ impl Images {
         };
         let version = if number == 1 { version.to_owned() } else { format!("{version}-{number}") };
         Ok(Slot { form, name: name.to_owned(), version, inputs_sha256 })
+    }
+
+    /// The image that the same inputs gave before, when it and the records beside
+    /// it are there and have the hashes that they had.
+    pub fn standing(&self, slot: &Slot) -> Result<Option<Standing>, ImagesError> {
+        let stem = format!("{}-{}", slot.name, slot.version);
+        let Ok(record) = fs::read(self.path(&stem, RECORD)) else { return Ok(None) };
+        let Ok(record) = serde_json::from_slice::<Record>(&record) else { return Ok(None) };
+        if record.inputs_sha256 != slot.inputs_sha256 {
+            return Ok(None);
+        }
+        let Ok(sums) = fs::read_to_string(self.folder.join(CHECKSUMS)) else { return Ok(None) };
+        for ending in [RECORD, "manifest.json", "spdx.json", "lock", "iso"] {
+            let name = format!("{stem}.{ending}");
+            let sum = sums.lines().find_map(|line| line.strip_suffix(&name)?.strip_suffix("  "));
+            if sum.is_none() || hash(&self.folder.join(&name))?.as_deref() != sum {
+                return Ok(None);
+            }
+        }
+        let mut sha256 = [0; 32];
+        let known = hex::decode_to_slice(&record.sha256, &mut sha256).is_ok();
+        let Record { size, .. } = record;
+        let standing =
+            Standing { path: self.path(&stem, "iso"), manifest: self.path(&stem, "manifest.json"), size, sha256 };
+        Ok(known.then_some(standing))
     }
 
     /// Puts a build's files in their places.
@@ -374,6 +408,24 @@ mod tests {
         assert_eq!(folder.build(1, "a", false).unwrap().version, "1.0-2");
         assert_eq!(folder.build(3, "c", true).unwrap().version, "1.0");
         assert_eq!(folder.read("host-1.0.iso"), "c");
+    }
+
+    #[test]
+    fn an_image_stands_as_long_as_it_and_its_records_are_what_they_were() {
+        let folder = Folder::new();
+        folder.build(1, "a", false).unwrap();
+        let slot = |inputs| folder.images.slot(Form::Iso, "host", "1.0", &[inputs; 32], false).unwrap();
+        let standing = folder.images.standing(&slot(1)).unwrap().unwrap();
+        assert_eq!((standing.size, standing.sha256), (1, Sha256::digest("a").into()));
+        assert_eq!(folder.images.standing(&slot(2)).unwrap(), None);
+        for ending in ["iso", "manifest.json", "spdx.json", "lock", "build.json"] {
+            let path = folder.images.path("host-1.0", ending);
+            let before = fs::read(&path).unwrap();
+            fs::write(&path, [before.as_slice(), b" "].concat()).unwrap();
+            assert_eq!(folder.images.standing(&slot(1)).unwrap(), None, "{ending}");
+            fs::write(&path, before).unwrap();
+        }
+        assert!(folder.images.standing(&slot(1)).unwrap().is_some());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! From profile to medium: the stages, each a type that the next one consumes.
 
 mod assemble;
+mod before;
 mod configure;
 mod error;
 mod fetch;
@@ -45,7 +46,11 @@ pub struct Built {
 /// Makes the image that `order` asks for. To be called in the user namespace
 /// ([`crate::sandbox::enter_user_namespace`]).
 pub fn build(order: Order, progress: &dyn Progress) -> Result<Built, BuildError> {
-    order.resolve(progress)?.fetch(progress)?.configure(progress)?.assemble(progress)?.pack(progress)?.lay_out(progress)
+    let resolved = order.resolve(progress)?;
+    if let Some(before) = resolved.made_before(progress)? {
+        return Ok(before);
+    }
+    resolved.fetch(progress)?.configure(progress)?.assemble(progress)?.pack(progress)?.lay_out(progress)
 }
 
 /// Makes the profile's lock, or brings it up to date, and no image. As the ids of

@@ -43,6 +43,8 @@ pub trait Progress: Send + Sync {
     fn item(&self, name: &str);
     /// Something that the user should know and that stops nothing.
     fn warn(&self, message: &str);
+    /// `what` was made by an earlier build, and is not made again.
+    fn reused(&self, _what: &str) {}
 }
 
 /// Says nothing: for tests and for callers that do not care.

@@ -11,8 +11,9 @@ use applbuild::profile::{Library, Profile};
 use applbuild::progress::Silent;
 use applbuild::tree::{Kind, Node, Tree, TreePath};
 use debs::{Deb, base, lock};
-use std::fs;
-use std::path::Path;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tempfile::TempDir;
 
@@ -22,6 +23,8 @@ fn main() -> ExitCode {
     inside::main(&[
         ("packages_become_an_image", packages_become_an_image),
         ("two_assemblies_are_equal", two_assemblies_are_equal),
+        ("a_kept_root_is_as_good_as_a_new_one", a_kept_root_is_as_good_as_a_new_one),
+        ("a_kept_root_that_was_touched_is_made_again", a_kept_root_that_was_touched_is_made_again),
         ("diversions_and_replacements_are_honoured", diversions_and_replacements_are_honoured),
         ("a_file_of_two_packages_is_refused", a_file_of_two_packages_is_refused),
         ("a_failing_script_is_named", a_failing_script_is_named),
@@ -69,9 +72,24 @@ impl World {
 
     /// With the ids that an older lock has; also those that the new one gets.
     fn assemble_with(&self, debs: &[Deb], kept: &Ids) -> Result<(Assembled, Ids), AssembleError> {
+        let work = WorkFolder::new(&self.path().join("work")).unwrap();
+        self.assemble_in(work, debs, kept)
+    }
+
+    /// Takes the configured root that was kept, or keeps it.
+    fn assemble_keeping(&self, debs: &[Deb]) -> Assembled {
+        let work = WorkFolder::new(&self.path().join("work")).unwrap().keeping_trees(self.path().join("trees"));
+        self.assemble_in(work, debs, &Ids::default()).unwrap_or_else(|error| panic!("{error}")).0
+    }
+
+    /// The roots that are kept.
+    fn kept(&self) -> Vec<PathBuf> {
+        fs::read_dir(self.path().join("trees")).unwrap().map(|entry| entry.unwrap().path()).collect()
+    }
+
+    fn assemble_in(&self, work: WorkFolder, debs: &[Deb], kept: &Ids) -> Result<(Assembled, Ids), AssembleError> {
         let (mut lock, files) = lock(debs, &self.path().join("debs"));
         lock.ids = kept.clone();
-        let work = WorkFolder::new(&self.path().join("work")).unwrap();
         let others = Ids::default();
         let request = Request { profile: &self.profile, lock: &lock, files: &files, others: &others };
         let configured = configure(&request, work, &Silent)?;
@@ -227,6 +245,46 @@ fn two_assemblies_are_equal() {
         assert_eq!(left, right);
     }
     assert_eq!(first.len(), second.len());
+}
+
+fn a_kept_root_is_as_good_as_a_new_one() {
+    let overlay = "# mine\n[x]\n";
+    let world = world("", &[("etc/late.conf", overlay), ("etc/new", "new")]);
+    let debs = with_base(varied());
+    let plain = listing(&world.assemble(&debs).unwrap().tree);
+    let cold = listing(&world.assemble_keeping(&debs).tree);
+    let kept = world.kept();
+    assert_eq!(kept.len(), 1, "nothing was kept: does this kernel lay folders over each other in a user namespace?");
+    let time = |path: &Path| fs::metadata(path.join("record")).unwrap().modified().unwrap();
+    let made = time(&kept[0]);
+    let warm = listing(&world.assemble_keeping(&debs).tree);
+    assert_eq!((world.kept(), time(&kept[0])), (kept.clone(), made));
+    assert!(plain == cold && cold == warm);
+    assert!(!kept[0].join("root/etc/new").exists(), "what a build lays over it got into the kept root");
+    assert!(world.work_is_empty());
+    // Another set of packages is another root.
+    world.assemble_keeping(&with_base([]));
+    assert_eq!(world.kept().len(), 2);
+}
+
+fn a_kept_root_that_was_touched_is_made_again() {
+    let world = world("", &[]);
+    let debs = with_base(varied());
+    let expected = listing(&world.assemble_keeping(&debs).tree);
+    let root = world.kept().remove(0).join("root");
+    let damages: [&dyn Fn(); 5] = [
+        &|| fs::write(root.join("usr/share/watched/x"), "y").unwrap(),
+        &|| fs::remove_file(root.join("usr/share/watched/x")).unwrap(),
+        &|| fs::write(root.join("usr/more"), "").unwrap(),
+        &|| fs::set_permissions(root.join("usr"), Permissions::from_mode(0o700)).unwrap(),
+        &|| fs::write(root.join("../record"), "").unwrap(),
+    ];
+    for (number, damage) in damages.iter().enumerate() {
+        damage();
+        let made = listing(&world.assemble_keeping(&debs).tree);
+        assert!(made == expected, "damage {number} got into an image");
+    }
+    assert_eq!(world.kept().len(), 1);
 }
 
 fn diversions_and_replacements_are_honoured() {

@@ -138,6 +138,7 @@ fn described<'a>(profile: &'a Profile, lock: &'a Lock, tree: &'a Tree) -> Image<
         tree,
         agent: profile.agent.then_some(b"\x7fELF agent".as_slice()),
         program: Program { version: "0.1.0".into(), sha256: "cd".repeat(32) },
+        initramfs: None,
     }
 }
 

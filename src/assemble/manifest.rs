@@ -40,7 +40,7 @@ pub fn manifest(profile: &Profile, lock: &Lock, version: &str, epoch: i64) -> Re
 }
 
 /// The hash of the running program, which is an input of the image.
-fn own_hash() -> Result<String, AssembleError> {
+pub fn own_hash() -> Result<String, AssembleError> {
     let path = "/proc/self/exe";
     let file = File::open(path).map_err(io_at("opening", path))?;
     let (digest, _) = Digest::of_reader(file).map_err(io_at("reading", path))?;

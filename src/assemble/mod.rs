@@ -10,6 +10,7 @@ mod entry;
 mod error;
 mod glob;
 mod ids;
+mod kept;
 mod manifest;
 mod normalise;
 mod order;
@@ -17,6 +18,7 @@ mod overlay;
 mod package;
 mod place;
 mod prune;
+mod record;
 mod root;
 mod scripts;
 mod services;
@@ -38,6 +40,7 @@ use crate::tree::Tree;
 use appliance_contract::manifest::Manifest;
 use appliance_contract::marker::Role;
 use appliance_contract::medium;
+use kept::Below;
 use place::Placer;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -59,6 +62,7 @@ pub struct Configured {
     /// Those of the lock, with what the packages brought beside them.
     pub ids: Ids,
     placer: Placer,
+    below: Option<Below>,
     epoch: i64,
     work: WorkFolder,
 }
@@ -90,19 +94,19 @@ pub fn configure(
     let mut placer = Placer::new(&root);
     if lock.packages.is_empty() {
         // What sets bring is taken as it is.
-        return Ok(Configured { ids: lock.ids.clone(), placer, epoch, work });
+        return Ok(Configured { ids: lock.ids.clone(), placer, below: None, epoch, work });
     }
-    unpack::install(&mut placer, &lock.packages, files, &work, epoch, progress)?;
+    let below = kept::install(&mut placer, &lock.packages, files, &work, epoch, progress)?;
     overlay::declare_users(&mut placer, profile, epoch, &work.folder("declared")?)?;
     let ids = ids::settle(&root, &lock.ids, others)?;
-    Ok(Configured { ids, placer, epoch, work })
+    Ok(Configured { ids, placer, below, epoch, work })
 }
 
 impl Configured {
     /// Lays the profile's own over the root and makes it an image. `lock` is the one
     /// that the root was configured from, with [`Configured::ids`]; `version` has the build number.
     pub fn assemble(self, profile: &Profile, lock: &Lock, version: &str) -> Result<Assembled, AssembleError> {
-        let Self { mut placer, epoch, work, .. } = self;
+        let Self { mut placer, below, epoch, work, .. } = self;
         let root = placer.root.path().to_owned();
         let staged = work.folder("overlaid")?;
         overlay::unpack_sets(&mut placer, &profile.sets, &staged)?;
@@ -112,6 +116,9 @@ impl Configured {
         overlay::apply_overlays(&mut placer, profile, version, epoch, &staged)?;
         services::apply(&root, &profile.services, epoch)?;
         let mut tree = Tree::from_folder(&root)?;
+        if let Some(below) = below {
+            below.tell(&mut tree);
+        }
         normalise::add_extras(&mut tree, std::mem::take(&mut placer.extras))?;
         let manifest = manifest::manifest(profile, lock, version, epoch)?;
         finish(&mut tree, profile, &manifest, epoch)?;

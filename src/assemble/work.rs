@@ -1,9 +1,12 @@
 //! The folder where a build works, gone with the build.
 
 use super::error::{AssembleError, io_at};
+use crate::sandbox;
 use nix::fcntl::{Flock, FlockArg};
 use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 const PREFIX: &str = "build-";
 const LOCK: &str = "lock";
@@ -13,7 +16,17 @@ const LOCK: &str = "lock";
 #[derive(Debug)]
 pub struct WorkFolder {
     path: PathBuf,
+    /// Where configured trees are kept, if they are.
+    trees: Option<PathBuf>,
+    /// What is mounted in it, and what must stay as long as that is.
+    mounts: Mutex<Vec<Mounted>>,
     _lock: Flock<File>,
+}
+
+#[derive(Debug)]
+struct Mounted {
+    at: PathBuf,
+    _held: File,
 }
 
 impl WorkFolder {
@@ -38,7 +51,30 @@ impl WorkFolder {
         // `keep` left mode 0700; programs in the sandbox that drop root's rights must pass.
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         fs::set_permissions(&path, mode).map_err(io_at("opening", &path))?;
-        Ok(Self { path, _lock: lock })
+        Ok(Self { path, trees: None, mounts: Mutex::default(), _lock: lock })
+    }
+
+    /// Has configured trees kept in `folder`.
+    pub fn keeping_trees(mut self, folder: PathBuf) -> Self {
+        self.trees = Some(folder);
+        self
+    }
+
+    pub fn trees(&self) -> Option<&Path> {
+        self.trees.as_deref()
+    }
+
+    /// Notes that something is mounted at `at`, which needs `held` to stay open.
+    pub fn mounted(&self, at: PathBuf, held: File) {
+        self.mounts.lock().unwrap_or_else(PoisonError::into_inner).push(Mounted { at, _held: held });
+    }
+
+    /// Gives the folder another name, under which it stays; an error where that is taken.
+    pub fn keep_as(mut self, to: &Path) -> io::Result<()> {
+        fs::rename(&self.path, to)?;
+        // What is left of it for the drop is a name that nothing has.
+        self.path = self.path.join("kept");
+        Ok(())
     }
 
     pub fn path(&self) -> &Path {
@@ -55,6 +91,9 @@ impl WorkFolder {
 
 impl Drop for WorkFolder {
     fn drop(&mut self) {
+        for mounted in self.mounts.get_mut().unwrap_or_else(PoisonError::into_inner).drain(..).rev() {
+            let _ = sandbox::take_off(&mounted.at);
+        }
         // What cannot be removed now is stale for the next build.
         let _ = fs::remove_dir_all(&self.path);
     }

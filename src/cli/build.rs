@@ -56,7 +56,7 @@ pub fn run(
     let stages = reporter.finish();
     let built = built?;
     lock::report(common, &lock, &built.lock);
-    report(common, &built, &stages, began.elapsed());
+    report(common, &built, &stages, &reporter.reused(), began.elapsed());
     Ok(built)
 }
 
@@ -82,7 +82,7 @@ fn order(common: &Common, arguments: Arguments, mut profile: Profile, form: Form
     })
 }
 
-fn report(common: &Common, built: &Built, stages: &[Ended], time: Duration) {
+fn report(common: &Common, built: &Built, stages: &[Ended], reused: &[String], time: Duration) {
     if common.json {
         let stages: Vec<_> = stages
             .iter()
@@ -91,7 +91,7 @@ fn report(common: &Common, built: &Built, stages: &[Ended], time: Duration) {
         let fields = json!({
             "image": built.path, "version": built.version, "size": built.size, "sha256": hex::encode(built.sha256),
             "was-there": built.was_there, "packages": built.packages, "root-size": built.root_size,
-            "initramfs-size": built.initramfs_size, "content": built.content, "reused": built.reused,
+            "initramfs-size": built.initramfs_size, "content": built.content, "reused-content": built.reused, "reused": reused,
             "seconds": time.as_secs_f64(), "stages": stages,
         });
         output::event("image", fields);
@@ -106,14 +106,15 @@ fn report(common: &Common, built: &Built, stages: &[Ended], time: Duration) {
         built.packages,
         time.as_secs_f64(),
         hex::encode(built.sha256),
-        reused(built),
+        told(built, reused),
     ));
 }
 
 /// What earlier builds saved this one.
-fn reused(built: &Built) -> String {
-    if built.reused == 0 {
-        return String::new();
+fn told(built: &Built, reused: &[String]) -> String {
+    let mut parts = reused.to_vec();
+    if built.reused > 0 {
+        parts.push(format!("{} of the root's {}, compressed", HumanBytes(built.reused), HumanBytes(built.content)));
     }
-    format!("  {} of the root's {} were compressed before\n", HumanBytes(built.reused), HumanBytes(built.content))
+    if parts.is_empty() { String::new() } else { format!("  from earlier builds: {}\n", parts.join("; ")) }
 }

@@ -45,6 +45,7 @@ pub struct Reporter {
     style: Style,
     running: Mutex<Option<Running>>,
     ended: Mutex<Vec<Ended>>,
+    reused: Mutex<Vec<String>>,
 }
 
 /// A thread that panicked leaves these as good as they were.
@@ -59,13 +60,18 @@ impl Reporter {
             false if std::io::stderr().is_terminal() => Style::Terminal,
             false => Style::Lines,
         };
-        Self { style, running: Mutex::default(), ended: Mutex::default() }
+        Self { style, running: Mutex::default(), ended: Mutex::default(), reused: Mutex::default() }
     }
 
     /// Ends the last stage; all of them, in order.
     pub fn finish(&self) -> Vec<Ended> {
         self.end(&mut lock(&self.running));
         lock(&self.ended).clone()
+    }
+
+    /// What earlier builds had made.
+    pub fn reused(&self) -> Vec<String> {
+        lock(&self.reused).clone()
     }
 
     fn end(&self, running: &mut Option<Running>) {
@@ -158,6 +164,10 @@ impl Progress for Reporter {
         if let (Style::Terminal, Some(running)) = (&self.style, lock(&self.running).as_ref()) {
             running.bar.set_message(name.to_owned());
         }
+    }
+
+    fn reused(&self, what: &str) {
+        lock(&self.reused).push(what.to_owned());
     }
 
     fn warn(&self, message: &str) {

@@ -4,6 +4,7 @@ use super::checksums;
 use super::iso::MediumError;
 use crate::boot::initramfs::{self, Initramfs};
 use crate::boot::kernel::{KernelError, Kernels};
+use crate::format::squashfs::BlockKeeper;
 use crate::packages::{Lock, LockedPackage};
 use crate::profile::Profile;
 use crate::progress::Progress;
@@ -25,6 +26,8 @@ pub struct Image<'a> {
     /// The agent's bytes; `None` for a system without it.
     pub agent: Option<&'a [u8]>,
     pub program: Program,
+    /// [`Image::initramfs`], where it was made before.
+    pub initramfs: Option<&'a Initramfs>,
 }
 
 impl Image<'_> {
@@ -33,8 +36,12 @@ impl Image<'_> {
         &self,
         kernels: &Kernels,
         agent: &[u8],
+        keeper: &dyn BlockKeeper,
         progress: &dyn Progress,
     ) -> Result<Initramfs, MediumError> {
+        if let Some(made) = self.initramfs {
+            return Ok(made.clone());
+        }
         let path = kernels.kernel.path.to_string();
         // Modules are found by version; a kernel by another name has none.
         let version = kernels.version.clone().unwrap_or_default();
@@ -43,7 +50,8 @@ impl Image<'_> {
             return Err(KernelError::Modules { path, version }.into());
         }
         progress.item("initramfs");
-        let initramfs = Initramfs::build(self.tree, &version, &self.profile.initramfs, agent, self.source_date)?;
+        let drivers = &self.profile.initramfs;
+        let initramfs = Initramfs::build(self.tree, &version, drivers, agent, self.source_date, keeper)?;
         let size = initramfs.bytes.len() as u64;
         if size > initramfs::LIMIT {
             progress.warn(&format!(

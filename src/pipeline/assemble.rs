@@ -2,6 +2,7 @@ use super::configure::ConfiguredGuest;
 use super::guest::GuestImage;
 use super::{BuildError, Configured, LockOutcome, Resolved, inputs};
 use crate::assemble::{self, WorkFolder};
+use crate::embedded;
 use crate::images::{Images, Slot};
 use crate::medium::Image;
 use crate::progress::Progress;
@@ -64,7 +65,7 @@ impl Configured {
 
 impl Assembled {
     /// What is laid out.
-    pub(super) fn image<'a>(&'a self, agent: Option<&'a [u8]>) -> Image<'a> {
+    pub(super) fn image(&self) -> Image<'_> {
         let Self { resolved, slot, tree, program, .. } = self;
         Image {
             profile: &resolved.order.profile,
@@ -73,8 +74,9 @@ impl Assembled {
             lock_sha256: resolved.lock_sha256,
             source_date: resolved.source_date,
             tree,
-            agent,
+            agent: resolved.order.profile.agent.then_some(embedded::AGENT),
             program: program.clone(),
+            initramfs: None,
         }
     }
 }

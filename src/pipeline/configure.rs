@@ -8,6 +8,7 @@ use crate::images::Images;
 use crate::packages::Ids;
 use crate::packages::lock::Changes;
 use crate::progress::Progress;
+use crate::store::Room;
 use std::collections::BTreeSet;
 
 /// A configured root. Its lock says all that there is to say, and stands in its file.
@@ -44,7 +45,8 @@ impl Fetched {
         let guests = std::mem::take(&mut self.guests);
         let Self { mut resolved, files, .. } = self;
         let images = Images::open(&resolved.order.output)?;
-        let work = WorkFolder::new(&images.work())?;
+        let trees = resolved.order.cache.folder().join(Room::Trees.folder());
+        let work = WorkFolder::new(&images.work())?.keeping_trees(trees);
         let request = Request { profile: &resolved.order.profile, lock: &resolved.lock, files: &files, others };
         let root = assemble::configure(&request, work, progress)?;
         resolved.take_ids(&root.ids)?;
@@ -64,12 +66,9 @@ impl Fetched {
     /// Configures nothing where the same inputs gave the guest's image before, and
     /// it is whole: each image of a host would else cost those of all its guests.
     fn configure_guest(self, others: &mut Ids, progress: &dyn Progress) -> Result<ConfiguredGuest, BuildError> {
-        if self.resolved.whole && !self.resolved.order.replace {
-            let place = self.resolved.place(&[])?;
-            if let Some(folder) = place.images.made_before(&place.slot)? {
-                others.add(&self.resolved.lock.ids);
-                return Ok(ConfiguredGuest::Made(GuestImage::read(folder)?));
-            }
+        if let Some(image) = self.resolved.guest_before()? {
+            others.add(&self.resolved.lock.ids);
+            return Ok(ConfiguredGuest::Made(image));
         }
         Ok(ConfiguredGuest::Root(Box::new(self.configure_beside(others, progress)?)))
     }

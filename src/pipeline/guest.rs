@@ -1,7 +1,6 @@
 //! The folder of a guest's image, and the guests that a host's image holds.
 
-use super::{BuildError, Built, Configured, Packed};
-use crate::embedded;
+use super::{BuildError, Built, Configured, Packed, Resolved};
 use crate::images::FinishedFolder;
 use crate::medium::guest::{self, Guest, Input};
 use crate::progress::Progress;
@@ -27,6 +26,17 @@ impl GuestImage {
     }
 }
 
+impl Resolved {
+    /// The guest's image, if the same inputs gave it before and it is whole.
+    pub(super) fn guest_before(&self) -> Result<Option<GuestImage>, BuildError> {
+        if self.order.replace || !self.whole {
+            return Ok(None);
+        }
+        let place = self.place(&[])?;
+        place.images.made_before(&place.slot)?.map(GuestImage::read).transpose()
+    }
+}
+
 impl Configured {
     /// Makes the guest's image.
     pub(super) fn guest_image(self, progress: &dyn Progress) -> Result<GuestImage, BuildError> {
@@ -44,7 +54,7 @@ impl Packed {
             return Err(BuildError::PlainGuest { profile: order.profile.name.clone() });
         };
         let folder = assembled.work.path().join("guest");
-        let image = assembled.image(order.profile.agent.then_some(embedded::AGENT));
+        let image = self.image();
         let input =
             Input { image, root: &root.file, verity: &root.verity, lock_text: &resolved.lock_text, folder: &folder };
         let Guest { size, sha256, initramfs_size, .. } = guest::lay_out(input, progress)?;

@@ -2,7 +2,6 @@
 
 use super::{BuildError, Built, Packed};
 use crate::boot::grub::Tools;
-use crate::embedded;
 use crate::images::Finished;
 use crate::medium::{self, Guest, Input, Root};
 use crate::progress::Progress;
@@ -17,7 +16,7 @@ impl Packed {
             assembled.guests.iter().map(|guest| Guest { folder: &guest.folder, manifest: &guest.manifest }).collect();
         let medium = medium::lay_out(
             Input {
-                image: assembled.image(order.profile.agent.then_some(embedded::AGENT)),
+                image: self.image(),
                 root: match &self.root {
                     Some(root) => Root::Squashfs { file: &root.file, verity: &root.verity },
                     None => Root::Plain,

@@ -1,8 +1,11 @@
 //! From the tree to the root file system.
 
 use super::{Assembled, BuildError};
+use crate::boot::initramfs::Initramfs;
+use crate::boot::kernel::Kernels;
 use crate::format::squashfs::{self, BlockKeeper, Forgetful, Options};
 use crate::format::verity::{self, VerityOptions};
+use crate::medium::{Image, MediumError};
 use crate::profile::RootFormat;
 use crate::progress::Progress;
 use crate::store::BlockStore;
@@ -14,7 +17,9 @@ use std::collections::BTreeSet;
 use std::fs::OpenOptions;
 use std::io::{self, BufWriter, Write};
 use std::num::NonZero;
+use std::panic::resume_unwind;
 use std::path::PathBuf;
+use std::thread;
 use uuid::Uuid;
 
 /// Ours, drawn once: what is derived from a build's lock gets a UUID below it.
@@ -26,6 +31,8 @@ pub struct Packed {
     pub(super) assembled: Assembled,
     /// `None`: the tree itself is the medium's.
     pub(super) root: Option<PackedRoot>,
+    /// `None` for a system without the agent.
+    initramfs: Option<Initramfs>,
 }
 
 #[derive(Debug)]
@@ -39,16 +46,47 @@ pub(super) struct PackedRoot {
     pub reused: u64,
 }
 
+impl Packed {
+    /// What is laid out.
+    pub(super) fn image(&self) -> Image<'_> {
+        Image { initramfs: self.initramfs.as_ref(), ..self.assembled.image() }
+    }
+}
+
 impl Assembled {
+    /// Packs the root, and the initramfs meanwhile.
     pub fn pack(self, progress: &dyn Progress) -> Result<Packed, BuildError> {
-        let root = match self.resolved.order.profile.root.format {
-            RootFormat::Plain => None,
-            RootFormat::Squashfs => Some(self.squashfs(progress)?),
+        // Without a store it takes longer, and that is all.
+        let store = BlockStore::open(self.resolved.order.cache.folder())
+            .map_err(|error| progress.warn(&error.to_string()))
+            .ok();
+        let keeper: &dyn BlockKeeper = match &store {
+            Some(store) => store,
+            None => &Forgetful,
         };
-        Ok(Packed { assembled: self, root })
+        let (root, initramfs) = thread::scope(|scope| {
+            let initramfs = scope.spawn(|| self.initramfs(keeper, progress));
+            let root = match self.resolved.order.profile.root.format {
+                RootFormat::Plain => Ok(None),
+                RootFormat::Squashfs => self.squashfs(keeper, progress).map(Some),
+            };
+            (root, initramfs.join().unwrap_or_else(|panic| resume_unwind(panic)))
+        });
+        if let Some(error) = store.as_ref().and_then(BlockStore::finish) {
+            progress.warn(&error.to_string());
+        }
+        let (root, initramfs) = (root?, initramfs?);
+        Ok(Packed { assembled: self, root, initramfs })
     }
 
-    fn squashfs(&self, progress: &dyn Progress) -> Result<PackedRoot, BuildError> {
+    fn initramfs(&self, keeper: &dyn BlockKeeper, progress: &dyn Progress) -> Result<Option<Initramfs>, BuildError> {
+        let image = self.image();
+        let Some(agent) = image.agent else { return Ok(None) };
+        let kernels = Kernels::find(image.tree, &image.profile.boot).map_err(MediumError::from)?;
+        Ok(Some(image.initramfs(&kernels, agent, keeper, progress)?))
+    }
+
+    fn squashfs(&self, keeper: &dyn BlockKeeper, progress: &dyn Progress) -> Result<PackedRoot, BuildError> {
         let path = self.work.path().join("root.squashfs");
         let failed = |attempt| {
             let path = path.clone();
@@ -65,18 +103,7 @@ impl Assembled {
         let mut file =
             OpenOptions::new().read(true).write(true).create_new(true).open(&path).map_err(failed("making"))?;
         let mut out = BufWriter::with_capacity(1 << 20, &file);
-        // Without a store it takes longer, and that is all.
-        let store = BlockStore::open(self.resolved.order.cache.folder())
-            .map_err(|error| progress.warn(&error.to_string()))
-            .ok();
-        let keeper: &dyn BlockKeeper = match &store {
-            Some(store) => store,
-            None => &Forgetful,
-        };
         let summary = squashfs::write(&self.on_root()?, &options, keeper, &mut out, progress)?;
-        if let Some(error) = store.as_ref().and_then(BlockStore::finish) {
-            progress.warn(&error.to_string());
-        }
         out.flush().map_err(failed("writing"))?;
         drop(out);
         progress.item("verity");

@@ -14,6 +14,7 @@ mod inside;
 mod mounts;
 mod no_sync;
 mod outer;
+mod overlay;
 mod protocol;
 mod run;
 mod tail;
@@ -21,6 +22,7 @@ mod tail;
 pub use command::{Bind, Command, Exit, Output};
 pub use error::SandboxError;
 pub use outer::enter_user_namespace;
+pub use overlay::{lay_over, take_off};
 pub use run::{run, run_with};
 
 use std::process::ExitCode;

@@ -1,7 +1,7 @@
 //! How much is kept, and what goes when it is too much.
 
 use super::{StoreError, blocks, failed};
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -12,10 +12,12 @@ pub enum Room {
     Packages,
     Indices,
     Blocks,
+    /// Roots with all packages configured.
+    Trees,
 }
 
 impl Room {
-    pub const ALL: [Self; 3] = [Self::Packages, Self::Indices, Self::Blocks];
+    pub const ALL: [Self; 4] = [Self::Packages, Self::Indices, Self::Blocks, Self::Trees];
 
     /// Its folder in the cache's.
     pub fn folder(self) -> &'static str {
@@ -23,6 +25,7 @@ impl Room {
             Self::Packages => "packages",
             Self::Indices => "indices",
             Self::Blocks => blocks::FOLDER,
+            Self::Trees => "trees",
         }
     }
 }
@@ -49,7 +52,11 @@ pub fn usage(cache: &Path) -> Result<Vec<Entry>, StoreError> {
     let mut entries = Vec::new();
     for room in Room::ALL {
         let folder = cache.join(room.folder());
-        list(room, &folder, &mut entries).map_err(failed("listing", &folder))?;
+        let listed = match room {
+            Room::Trees => list_trees(&folder, &mut entries),
+            _ => list(room, &folder, &mut entries),
+        };
+        listed.map_err(failed("listing", &folder))?;
     }
     entries.sort_by(|a, b| (a.used, &a.path).cmp(&(b.used, &b.path)));
     Ok(entries)
@@ -73,8 +80,51 @@ fn list(room: Room, folder: &Path, entries: &mut Vec<Entry>) -> io::Result<()> {
     Ok(())
 }
 
+/// Locked by whoever uses a tree, or makes one.
+const TREE_LOCK: &str = "lock";
+
+fn list_trees(folder: &Path, entries: &mut Vec<Entry>) -> io::Result<()> {
+    let listing = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        listing => listing?,
+    };
+    for entry in listing {
+        let path = entry?.path();
+        let Ok(stat) = fs::metadata(path.join(TREE_LOCK)).or_else(|_| fs::metadata(&path)) else { continue };
+        entries.push(Entry { room: Room::Trees, size: size_below(&path), used: stat.modified()?, path });
+    }
+    Ok(())
+}
+
+fn size_below(folder: &Path) -> u64 {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let size = |entry: fs::DirEntry| match entry.metadata() {
+        Ok(stat) if stat.is_dir() => size_below(&entry.path()),
+        Ok(stat) => stat.len(),
+        Err(_) => 0,
+    };
+    entries.map(size).sum()
+}
+
+/// Removes an entry; false where a build needs it.
+fn remove(entry: &Entry) -> io::Result<bool> {
+    if entry.room != Room::Trees {
+        return fs::remove_file(&entry.path).map(|()| true);
+    }
+    let lock = File::open(entry.path.join(TREE_LOCK));
+    if let Ok(lock) = &lock
+        && lock.try_lock().is_err()
+    {
+        return Ok(false);
+    }
+    // Another name first, so that nobody finds half of it.
+    let aside = entry.path.with_extension("pruned");
+    fs::rename(&entry.path, &aside)?;
+    fs::remove_dir_all(&aside).map(|()| true)
+}
+
 /// Removes what was used least recently until no more than `most` bytes are
-/// left. A build that runs goes on with what it has open.
+/// left. A build that runs goes on with what it has open, and its trees stay.
 pub fn prune(cache: &Path, most: u64) -> Result<Pruned, StoreError> {
     let entries = usage(cache)?;
     let mut pruned = Pruned { left: entries.iter().map(|entry| entry.size).sum(), ..Pruned::default() };
@@ -82,7 +132,8 @@ pub fn prune(cache: &Path, most: u64) -> Result<Pruned, StoreError> {
         if pruned.left <= most {
             break;
         }
-        match fs::remove_file(&entry.path) {
+        match remove(&entry) {
+            Ok(false) => continue,
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 return Err(failed("removing", &entry.path)(error));
             }
@@ -98,7 +149,6 @@ pub fn prune(cache: &Path, most: u64) -> Result<Pruned, StoreError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs::File;
     use std::time::Duration;
 
     #[test]
@@ -118,5 +168,24 @@ mod tests {
         assert_eq!(prune(cache.path(), 0).unwrap(), Pruned { removed: 2, freed: 200, left: 0 });
         assert!(cache.path().join("blocks/.lock").exists());
         assert!(usage(Path::new("/nonexistent")).unwrap().is_empty());
+    }
+
+    #[test]
+    fn trees_go_whole_unless_they_are_used() {
+        let cache = tempfile::tempdir().unwrap();
+        let tree = |name: &str| {
+            let path = cache.path().join("trees").join(name);
+            fs::create_dir_all(path.join("root/deep")).unwrap();
+            fs::write(path.join("root/deep/file"), [0; 100]).unwrap();
+            fs::write(path.join(TREE_LOCK), "").unwrap();
+            path
+        };
+        let (used, free) = (tree("used"), tree("free"));
+        let lock = File::open(used.join(TREE_LOCK)).unwrap();
+        lock.lock_shared().unwrap();
+        assert_eq!(prune(cache.path(), 0).unwrap(), Pruned { removed: 1, freed: 100, left: 100 });
+        assert!(used.join("root/deep/file").exists() && !free.exists());
+        drop(lock);
+        assert_eq!(prune(cache.path(), 0).unwrap().left, 0);
     }
 }

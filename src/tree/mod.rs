@@ -6,6 +6,7 @@ pub mod fingerprint;
 mod host;
 mod metadata;
 mod node;
+mod parallel;
 mod path;
 #[cfg(test)]
 mod tests;
@@ -14,6 +15,7 @@ pub use content::Content;
 pub use fingerprint::Fingerprint;
 pub use metadata::Metadata;
 pub use node::{Kind, Node, NodeId};
+pub use parallel::in_parallel;
 pub use path::{PathError, TreePath};
 
 use std::collections::BTreeMap;
@@ -55,6 +57,11 @@ impl Tree {
 
     pub fn node_mut(&mut self, id: NodeId) -> &mut Node {
         &mut self.nodes[id.0]
+    }
+
+    /// The node that was made as the `index`th.
+    pub fn nth(&self, index: usize) -> Option<NodeId> {
+        (index < self.nodes.len()).then_some(NodeId(index))
     }
 
     /// How many nodes were ever made, whether or not an entry still names them.

@@ -7,6 +7,18 @@ use sha2::{Digest, Sha256};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BlockKey(pub [u8; 32]);
 
+impl BlockKey {
+    /// The key of what else is compressed as one, by the rules that `recipe` names.
+    pub fn of(recipe: &str, bytes: &[u8]) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(Sha256::digest(LIBRARIES));
+        hash.update((recipe.len() as u64).to_le_bytes());
+        hash.update(recipe);
+        hash.update(bytes);
+        Self(hash.finalize().into())
+    }
+}
+
 /// What became of a block when it was compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kept {

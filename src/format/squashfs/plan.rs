@@ -6,10 +6,9 @@ use super::fragment::FragmentPlace;
 use super::{Options, SquashfsError};
 use crate::progress::Progress;
 use crate::tree::fingerprint::{CHUNK, is_zeros};
-use crate::tree::{Content, Fingerprint, Kind, NodeId, Tree, TreePath};
+use crate::tree::{Content, Fingerprint, Kind, NodeId, Tree, TreePath, in_parallel};
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 /// Of one file.
 #[derive(Debug, Clone, Copy, Default)]
@@ -86,7 +85,11 @@ impl<'a> Plan<'a> {
                 files.push((path, id, content));
             }
         }
-        let fingerprints = fingerprints(&files, options.threads.get(), progress)?;
+        progress.item("reading files");
+        let fingerprints = in_parallel(files.len(), options.threads.get(), |index| {
+            let (path, _, content) = &files[index];
+            fingerprint(path, content)
+        })?;
         let files = files
             .into_iter()
             .zip(fingerprints)
@@ -216,50 +219,6 @@ fn begins_block(path: &TreePath) -> bool {
     let hash =
         path.to_bytes().iter().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193));
     (hash ^ hash >> 16) % EVERY == 0
-}
-
-/// What every file is known by, read on all cores where it is not known yet.
-fn fingerprints(
-    files: &[(TreePath, NodeId, &Content)],
-    threads: usize,
-    progress: &dyn Progress,
-) -> Result<Vec<Arc<Fingerprint>>, SquashfsError> {
-    const BATCH: usize = 16;
-    let next = AtomicUsize::new(0);
-    let failed = Mutex::new(None);
-    let found = Mutex::new(vec![None; files.len()]);
-    let work = || {
-        loop {
-            let first = next.fetch_add(BATCH, Ordering::Relaxed);
-            let Some(batch) = files.get(first..).filter(|rest| !rest.is_empty()) else { return };
-            for (index, (path, _, content)) in batch.iter().take(BATCH).enumerate() {
-                match fingerprint(path, content) {
-                    Ok(known) => found.lock().unwrap_or_else(PoisonError::into_inner)[first + index] = Some(known),
-                    Err(error) => {
-                        // The first one in the tree's order among those seen; the rest need not be read.
-                        let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
-                        if failed.as_ref().is_none_or(|(at, _)| first + index < *at) {
-                            *failed = Some((first + index, error));
-                        }
-                        next.store(files.len(), Ordering::Relaxed);
-                        return;
-                    }
-                }
-            }
-        }
-    };
-    progress.item("reading files");
-    std::thread::scope(|scope| {
-        for _ in 1..threads {
-            scope.spawn(work);
-        }
-        work();
-    });
-    match failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
-        Some((_, error)) => Err(error),
-        // Without an error, each place was filled.
-        None => Ok(found.into_inner().unwrap_or_else(PoisonError::into_inner).into_iter().flatten().collect()),
-    }
 }
 
 fn fingerprint(path: &TreePath, content: &Content) -> Result<Arc<Fingerprint>, SquashfsError> {

@@ -1,0 +1,204 @@
+//! Roots with all packages configured, kept for the next build of the same
+//! packages. A kept root is never written to: what a build lays over it goes
+//! to a folder of the build's own, by overlayfs. The build that makes a root
+//! takes it in the same way, so that it cannot show whether it was kept.
+
+use super::error::{AssembleError, io_at};
+use super::place::Placer;
+use super::record::{Record, state};
+use super::root::Root;
+use super::unpack::{self, Files};
+use super::work::WorkFolder;
+use crate::packages::{Digest, LockedPackage};
+use crate::progress::{Progress, Stage, Unit};
+use crate::sandbox;
+use crate::tree::{Content, Kind, Tree, in_parallel};
+use std::collections::HashMap;
+use std::fs::{self, File, Permissions};
+use std::io;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+/// Raised when what an entry holds changes; the rest of the recipe is the program itself.
+const FORMAT: u32 = 1;
+const ROOT: &str = "root";
+const RECORD: &str = "record";
+/// Locked by those who use an entry; its time is when it was last used.
+const LOCK: &str = "lock";
+
+/// What is below a build's own changes, and known by its hashes.
+#[derive(Debug)]
+pub struct Below {
+    tree: Tree,
+    upper: Root,
+}
+
+/// [`unpack::install`], or what it came to in an earlier build.
+pub fn install(
+    placer: &mut Placer,
+    packages: &[LockedPackage],
+    files: &Files,
+    work: &WorkFolder,
+    epoch: i64,
+    progress: &dyn Progress,
+) -> Result<Option<Below>, AssembleError> {
+    let Some(trees) = work.trees().filter(|_| can_lay_over(work)) else {
+        unpack::install(placer, packages, files, work, epoch, progress)?;
+        return Ok(None);
+    };
+    let path = trees.join(key(packages, epoch)?);
+    if let Some(entry) = Entry::open(&path)? {
+        progress.stage(Stage::Configure, packages.len() as u64, Unit::Packages);
+        progress.item("looking through the kept tree");
+        if let Some(kept) = entry.check()? {
+            progress.advance(packages.len() as u64);
+            progress.reused("the configured packages");
+            return take(kept, placer, work).map(Some);
+        }
+        entry.remove();
+    }
+    let new = WorkFolder::new(trees)?;
+    let root = new.folder(ROOT)?;
+    fs::set_permissions(&root, Permissions::from_mode(0o755)).map_err(io_at("setting the mode of", &root))?;
+    let mut made = Placer::new(&root);
+    unpack::install(&mut made, packages, files, &new, epoch, progress)?;
+    let tree = known(&root)?;
+    let record = Record { state: state(&tree)?, extras: std::mem::take(&mut made.extras), times: made.times };
+    let file = new.path().join(RECORD);
+    fs::write(&file, record.render()).map_err(io_at("writing", &file))?;
+    // Another build may have made the same meanwhile; then that one is taken.
+    let _ = new.keep_as(&path);
+    let lost = || io_at("opening", &path)(io::ErrorKind::NotFound.into());
+    let entry = Entry::open(&path)?.ok_or_else(lost)?;
+    take(Kept { entry, tree, record }, placer, work).map(Some)
+}
+
+/// All that decides how a root turns out.
+fn key(packages: &[LockedPackage], epoch: i64) -> Result<String, AssembleError> {
+    let program = super::manifest::own_hash()?;
+    let mut text = format!("{FORMAT}\n{program}\n{epoch}\n");
+    for LockedPackage { name, version, architecture, sha256, .. } in packages {
+        text.push_str(&format!("{name} {version} {architecture} {sha256}\n"));
+    }
+    Ok(Digest::of(text.as_bytes()).to_string())
+}
+
+/// Whether the kernel lays one folder over another here.
+fn can_lay_over(work: &WorkFolder) -> bool {
+    let tried = || -> Result<(), AssembleError> {
+        let folders = ["lower", "upper", "scratch", "at"].map(|name| work.folder(&format!("overlay-{name}")));
+        let [lower, upper, scratch, at] = folders;
+        let (lower, upper, scratch, at) = (lower?, upper?, scratch?, at?);
+        sandbox::lay_over(&lower, &upper, &scratch, &at).map_err(io_at("mounting", &at))?;
+        sandbox::take_off(&at).map_err(io_at("unmounting", &at))
+    };
+    tried().is_ok()
+}
+
+struct Entry {
+    path: PathBuf,
+    lock: File,
+}
+
+struct Kept {
+    entry: Entry,
+    tree: Tree,
+    record: Record,
+}
+
+impl Entry {
+    fn open(path: &Path) -> Result<Option<Self>, AssembleError> {
+        let file = path.join(LOCK);
+        let lock = match File::options().read(true).write(true).open(&file) {
+            Ok(lock) => lock,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(io_at("opening", &file)(error)),
+        };
+        lock.lock_shared().map_err(io_at("locking", &file))?;
+        Ok(path.exists().then_some(Self { path: path.to_owned(), lock }))
+    }
+
+    /// The tree, if it is in every name, byte and mode what was kept.
+    fn check(&self) -> Result<Option<Kept>, AssembleError> {
+        let Some(record) = fs::read(self.path.join(RECORD)).ok().and_then(|text| Record::parse(&text)) else {
+            return Ok(None);
+        };
+        let Ok(tree) = known(&self.path.join(ROOT)) else { return Ok(None) };
+        if state(&tree).ok() != Some(record.state) {
+            return Ok(None);
+        }
+        // For the pruning of what was used least recently.
+        let _ = self.lock.set_modified(SystemTime::now());
+        let lock = self.lock.try_clone().map_err(io_at("holding", &self.path))?;
+        Ok(Some(Kept { entry: Self { path: self.path.clone(), lock }, tree, record }))
+    }
+
+    /// Takes a damaged entry away; one that another build uses goes by its name only.
+    fn remove(self) {
+        let aside = self.path.with_extension(format!("damaged-{}", std::process::id()));
+        if fs::rename(&self.path, &aside).is_ok() {
+            let _ = fs::remove_dir_all(&aside);
+        }
+    }
+}
+
+/// The tree of a folder, each file known by its hashes.
+fn known(root: &Path) -> Result<Tree, AssembleError> {
+    let mut tree = Tree::from_folder(root)?;
+    let nodes: Vec<_> = (0..tree.node_count()).filter_map(|index| tree.nth(index)).collect();
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let found = in_parallel(nodes.len(), threads, |index| match &tree.node(nodes[index]).kind {
+        Kind::File(content) => content.fingerprint().map(Some),
+        _ => Ok(None),
+    });
+    let found = found.map_err(io_at("reading files of", root))?;
+    for (id, fingerprint) in nodes.into_iter().zip(found) {
+        if let (Kind::File(Content::Host { fingerprint: known, .. }), Some(_)) =
+            (&mut tree.node_mut(id).kind, &fingerprint)
+        {
+            *known = fingerprint;
+        }
+    }
+    Ok(tree)
+}
+
+/// Puts a kept root where the build's root is to be.
+fn take(kept: Kept, placer: &mut Placer, work: &WorkFolder) -> Result<Below, AssembleError> {
+    let Kept { entry, tree, record } = kept;
+    let (lower, at) = (entry.path.join(ROOT), placer.root.path().to_owned());
+    let (upper, scratch) = (work.folder("changes")?, work.folder("changes-scratch")?);
+    // The root itself is the upper folder's.
+    let stat = fs::metadata(&lower).map_err(io_at("reading", &lower))?;
+    chown(&upper, Some(stat.uid()), Some(stat.gid())).map_err(io_at("setting the owner of", &upper))?;
+    fs::set_permissions(&upper, stat.permissions()).map_err(io_at("setting the mode of", &upper))?;
+    sandbox::lay_over(&lower, &upper, &scratch, &at).map_err(io_at("mounting", &at))?;
+    work.mounted(at, entry.lock);
+    let Record { extras, times, .. } = record;
+    (placer.extras, placer.times) = (extras, times);
+    placer.refresh()?;
+    Ok(Below { tree, upper: Root::new(upper) })
+}
+
+impl Below {
+    /// Tells `tree`, which was read above, what is known of files that nothing has written to.
+    pub fn tell(&self, tree: &mut Tree) {
+        let below: HashMap<_, _> = self.tree.walk().collect();
+        let above: Vec<_> = tree.walk().collect();
+        for (path, id) in above {
+            let Some(Kind::File(Content::Host { fingerprint: Some(known), length, .. })) =
+                below.get(&path).map(|id| &self.tree.node(*id).kind)
+            else {
+                continue;
+            };
+            let (known, length) = (Arc::clone(known), *length);
+            if let Kind::File(Content::Host { fingerprint, length: found, .. }) = &mut tree.node_mut(id).kind
+                && *found == length
+                && fs::symlink_metadata(self.upper.host(&path)).is_err()
+            {
+                *fingerprint = Some(known);
+            }
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! Nothing to do: the same inputs gave the image before.
+
+use super::{BuildError, Built, LockOutcome, Resolved};
+use crate::progress::Progress;
+use appliance_contract::manifest::Manifest;
+use appliance_contract::medium;
+use std::fs;
+
+impl Resolved {
+    /// The image that is there already, read through and found whole.
+    pub(super) fn made_before(&self, progress: &dyn Progress) -> Result<Option<Built>, BuildError> {
+        if self.order.replace || !self.whole {
+            return Ok(None);
+        }
+        let mut guests = Vec::new();
+        for guest in &self.guests {
+            let Some(image) = guest.guest_before()? else { return Ok(None) };
+            guests.push(image);
+        }
+        let place = self.place(&guests)?;
+        let Some(standing) = place.images.standing(&place.slot)? else { return Ok(None) };
+        let path = standing.manifest;
+        let text =
+            fs::read(&path).map_err(|source| BuildError::Io { attempt: "reading", path: path.clone(), source })?;
+        let manifest: Manifest =
+            serde_json::from_slice(&text).map_err(|source| BuildError::Manifest { path, source })?;
+        let size = |path: &str| manifest.files.iter().find(|file| file.path == path).map(|file| file.size);
+        progress.reused("the image");
+        Ok(Some(Built {
+            path: standing.path,
+            version: place.slot.version,
+            was_there: true,
+            size: standing.size,
+            sha256: standing.sha256,
+            packages: self.lock.packages.len(),
+            root_size: size(medium::ROOT_IMAGE),
+            initramfs_size: size(medium::INITRAMFS),
+            content: 0,
+            reused: 0,
+            lock: LockOutcome::Unchanged,
+        }))
+    }
+}
