@@ -5,14 +5,14 @@ use super::entry::{Entry, EntryKind};
 use super::error::AssembleError;
 use super::package::Package;
 use super::root::{ResolveError, Root};
-use super::stage::set_xattrs;
+use super::stage::{apply, set_xattrs};
 use crate::packages::dependency;
 use crate::packages::version::Version;
 use crate::tree::{Kind, Metadata, TreePath};
 use nix::sys::stat::Mode;
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsStr;
-use std::fs::{self, Permissions};
+use std::fs::{self, File, Permissions};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, lchown, symlink};
@@ -273,7 +273,15 @@ impl Placer {
         match &entry.kind {
             EntryKind::Directory => {}
             EntryKind::File(staged) => {
-                fs::rename(staged, &host)?;
+                match fs::rename(staged, &host) {
+                    // The root lies over a kept one, and is a file system of its own.
+                    Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
+                        fs::copy(staged, &host)?;
+                        apply(&File::options().write(true).open(&host)?, metadata)?;
+                        fs::remove_file(staged)?;
+                    }
+                    renamed => renamed?,
+                }
                 self.keep_xattrs(real, &host, metadata);
             }
             EntryKind::HardLink(_) => {
