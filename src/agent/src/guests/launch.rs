@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 /// How long xl may take to make a domain, or QEMU to open its sockets.
 const PATIENCE: Duration = Duration::from_secs(300);
 /// Each look runs xl, which takes of the processor that xl builds the domain with.
-const PAUSE: Duration = Duration::from_millis(500);
+const PAUSE: Duration = Duration::from_secs(1);
 
 #[derive(Debug, thiserror::Error)]
 pub enum LaunchError {
@@ -92,8 +92,12 @@ pub fn xen(world: &World<'_>, plan: &Plan, tell: &mut dyn FnMut(&str)) -> Result
     let arguments = ["create".to_owned(), "-F".to_owned(), path.to_string_lossy().into_owned()];
     let asked = Start { program: "xl", arguments: &arguments, user: None };
     let mut child = start(world, &asked).map_err(io_error("starting xl"))?;
+    let mut known = None;
     let made = await_start(&mut child, "xl", || {
-        let Some(domain) = xen::domain(world, name)? else { return Ok(None) };
+        if known.is_none() {
+            known = xen::domain(world, name)?;
+        }
+        let Some(domain) = known else { return Ok(None) };
         let terminal = xen::console(world, domain)?;
         Ok(terminal.map(|terminal| (domain, terminal)))
     });
