@@ -259,6 +259,15 @@ pub fn run(program: &Program) -> io::Result<Output> {
     command(program, false).stdin(Stdio::null()).output()
 }
 
+/// Lets the program start with no signal blocked. The standard library hands our
+/// own mask on, and one that never hears of its children's end waits for ever.
+pub fn unblock_signals(command: &mut Command) {
+    // SAFETY: between fork and exec only one system call is made, which sets the mask.
+    unsafe {
+        command.pre_exec(|| Ok(nix::sys::signal::SigSet::empty().thread_set_mask()?));
+    }
+}
+
 fn command(program: &Program, on_terminal: bool) -> Command {
     let mut command = Command::new(&program.path);
     command.arg0(OsStr::new(&program.name)).args(&program.arguments).env_clear();

@@ -72,5 +72,24 @@ fn command(program: &str) -> Command {
     let mut command = Command::new(program);
     // Messages are read by us and shown to people: one language for both.
     command.env("PATH", PATH).env("LC_ALL", "C").env_remove("NOTIFY_SOCKET");
+    // We read signals from a descriptor; xl needs its own SIGCHLD for its scripts.
+    crate::sys::unblock_signals(&mut command);
     command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::sys::signal::{SigSet, Signal};
+
+    #[test]
+    fn programs_start_with_no_signal_blocked() {
+        let mut set = SigSet::empty();
+        set.add(Signal::SIGCHLD);
+        set.add(Signal::SIGTERM);
+        set.thread_block().unwrap();
+        let output = Real.run("grep", &["SigBlk", "/proc/self/status"]).unwrap();
+        set.thread_unblock().unwrap();
+        assert_eq!(output.stdout, "SigBlk:\t0000000000000000\n");
+    }
 }
