@@ -106,6 +106,8 @@ pub struct Finished<'a> {
     pub manifest: &'a [u8],
     pub sbom: &'a [u8],
     pub lock: &'a [u8],
+    /// How to get the same bytes again, for a person.
+    pub rebuild: &'a [u8],
 }
 
 /// The image in its place.
@@ -161,7 +163,8 @@ impl Images {
     }
 
     /// The name for an image of `name` and `version` that is made from these
-    /// inputs: one that was given to the same inputs before, else the next that is
+    /// inputs: one that was given to the same inputs before, as a record says even
+    /// where the image itself is gone, else the next that is
     /// free; with `replace` the first in any case.
     pub fn slot(
         &self,
@@ -176,9 +179,13 @@ impl Images {
         let mut newest = 0;
         let mut known = None;
         for path in self.paths()? {
-            let Some(stem) = form.stem(&path) else { continue };
+            let file = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            let of_record = file.strip_suffix(".build.json").filter(|_| form == Form::Iso);
+            let Some(stem) = form.stem(&path).or(of_record) else { continue };
             let Some(number) = build_number(stem, &prefix) else { continue };
-            newest = newest.max(number);
+            if of_record.is_none() {
+                newest = newest.max(number);
+            }
             let record = match form {
                 Form::Iso => self.path(stem, RECORD),
                 Form::Folder => path.join(RECORD),
@@ -238,6 +245,7 @@ impl Images {
             ("manifest.json", finished.manifest),
             ("spdx.json", finished.sbom),
             ("lock", finished.lock),
+            ("rebuild", finished.rebuild),
             (RECORD, &record),
         ];
         let mut sums = BTreeMap::new();
@@ -355,6 +363,7 @@ mod tests {
                 manifest: b"{}",
                 sbom: b"{}",
                 lock: b"",
+                rebuild: b"",
             };
             self.images.place(&slot, &finished, replace)
         }
@@ -383,7 +392,7 @@ mod tests {
         assert_eq!((placed.version.as_str(), placed.was_there), ("1.0", false));
         let names = [".lock", ".work", CHECKSUMS, "host-1.0.build.json", "host-1.0.iso", "host-1.0.lock"];
         assert_eq!(folder.names()[..6], names);
-        assert_eq!(folder.names()[6..], ["host-1.0.manifest.json", "host-1.0.spdx.json"]);
+        assert_eq!(folder.names()[6..], ["host-1.0.manifest.json", "host-1.0.rebuild", "host-1.0.spdx.json"]);
         let sum = hex::encode(Sha256::digest("a"));
         assert!(folder.read(CHECKSUMS).contains(&format!("{sum}  host-1.0.iso\n")));
     }
@@ -397,7 +406,19 @@ mod tests {
         assert_eq!(folder.build(3, "c", false).unwrap().version, "1.0-3");
         assert_eq!(folder.build(2, "b", false).unwrap().version, "1.0-2");
         assert_eq!((folder.read("host-1.0.iso"), folder.read("host-1.0-2.iso")), ("a".into(), "b".into()));
-        assert_eq!(folder.read(CHECKSUMS).lines().count(), 15);
+        assert_eq!(folder.read(CHECKSUMS).lines().count(), 18);
+    }
+
+    #[test]
+    fn a_record_alone_gives_its_image_the_number_again() {
+        let folder = Folder::new();
+        folder.build(1, "a", false).unwrap();
+        folder.build(2, "b", false).unwrap();
+        for name in ["host-1.0.iso", "host-1.0-2.iso"] {
+            fs::remove_file(folder.images.folder.join(name)).unwrap();
+        }
+        assert_eq!(folder.build(2, "b", false).unwrap().version, "1.0-2");
+        assert_eq!(folder.read("host-1.0-2.iso"), "b");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 pub mod assemble;
 pub mod boot;
+pub mod differ;
 pub mod embedded;
 pub mod fleet;
 pub mod format;

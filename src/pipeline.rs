@@ -11,6 +11,7 @@ mod lay_out;
 mod locking;
 mod order;
 mod pack;
+mod rebuild;
 mod resolve;
 
 pub use assemble::Assembled;

@@ -1,5 +1,6 @@
 //! What the commands that build images have in common.
 
+use super::check::First;
 use super::failure::Failure;
 use super::lock::{self, WhichLock};
 use super::progress::{Ended, Reporter};
@@ -37,6 +38,18 @@ pub struct Arguments {
     level: Option<u32>,
 }
 
+impl Arguments {
+    /// What a second build has to know of this one.
+    pub fn first(&self, common: &Common) -> Result<First, Failure> {
+        Ok(First {
+            profile: self.profile.clone(),
+            has_sets: !Library::new(&common.root).load(&self.profile)?.sets.is_empty(),
+            cache: self.sources.cache()?,
+            level: self.level,
+        })
+    }
+}
+
 /// Builds what the arguments say, by `pipeline`, and says what came out.
 pub fn run(
     common: &Common,
@@ -65,7 +78,7 @@ fn order(common: &Common, arguments: Arguments, mut profile: Profile, form: Form
         profile.set_level(level).map_err(|expected| Failure::usage(format!("--level {level}: expected {expected}")))?;
     }
     let lock = arguments.lock.choose(common, &profile);
-    let Place { archives, keyring, cache, client } = arguments.sources.find(&profile)?;
+    let Place { archives, keyring, cache, client } = arguments.sources.find(&profile.mirrors)?;
     Ok(Order {
         profile,
         form,

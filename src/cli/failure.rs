@@ -16,6 +16,8 @@ pub enum Failure {
     /// A file that the user wrote is wrong.
     Input(Report),
     Failed(Report),
+    /// Two files that should be the same are not.
+    Differ(Report),
     /// A signal asked for the end.
     Interrupted,
 }
@@ -66,7 +68,7 @@ impl Failure {
 
     fn report(&self) -> Option<&Report> {
         match self {
-            Self::Usage(report) | Self::Input(report) | Self::Failed(report) => Some(report),
+            Self::Usage(report) | Self::Input(report) | Self::Failed(report) | Self::Differ(report) => Some(report),
             Self::Interrupted => None,
         }
     }
@@ -76,6 +78,7 @@ impl Failure {
             Self::Failed(_) => ExitCode::from(1),
             Self::Usage(_) => ExitCode::from(2),
             Self::Input(_) => ExitCode::from(3),
+            Self::Differ(_) => ExitCode::from(4),
             Self::Interrupted => ExitCode::from(super::interrupt::INTERRUPTED),
         }
     }

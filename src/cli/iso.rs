@@ -1,5 +1,5 @@
 use super::failure::Failure;
-use super::{Common, boot, build, output};
+use super::{Common, boot, build, check, output};
 use applbuild::images::Form;
 use applbuild::{fleet, pipeline, qemu};
 use std::path::Path;
@@ -11,10 +11,17 @@ pub struct Arguments {
     /// Boot the image in QEMU, where that is installed, with the config of a new fleet's node1
     #[arg(long, conflicts_with = "json")]
     boot: bool,
+    /// Build it twice, with all varied that must not matter, and compare; exit code 4 where the two differ
+    #[arg(long)]
+    check: bool,
 }
 
 pub fn run(common: &Common, arguments: Arguments) -> Result<(), Failure> {
+    let first = arguments.check.then(|| arguments.build.first(common)).transpose()?;
     let built = build::run(common, arguments.build, Form::Iso, |order, progress| pipeline::build(order, progress))?;
+    if let Some(first) = first {
+        check::run(common, &first, &built)?;
+    }
     if !common.json {
         output::text(format_args!("{}\n", next(&built.path)));
     }

@@ -81,7 +81,7 @@ pub fn run(common: &Common, arguments: Arguments) -> Result<(), Failure> {
         Some(names) => Update::Packages(names),
     };
     let path = own(common, &profile);
-    let Place { archives, keyring, cache, client } = arguments.sources.find(&profile)?;
+    let Place { archives, keyring, cache, client } = arguments.sources.find(&profile.mirrors)?;
     let order = Order {
         form: if profile.kind == Role::Guest { Form::Folder } else { Form::Iso },
         profile,

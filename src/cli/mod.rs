@@ -1,11 +1,14 @@
 //! The command line: a file for each command, which turns flags into requests
 //! and prints what comes back.
 
+mod archive;
 mod boot;
 mod build;
 mod cache;
+mod check;
 mod completions;
 mod config;
+mod diff;
 mod failure;
 mod guest;
 mod init;
@@ -33,6 +36,7 @@ Exit codes:
   1    failed
   2    the command line is wrong
   3    a profile, or another file that was given, is wrong
+  4    two images, or two builds of one, differ
   130  interrupted";
 
 /// Builds bootable appliance images: one read-only image for all servers, one small config partition for each.
@@ -64,6 +68,11 @@ enum Command {
     Guest(guest::Arguments),
     /// Make or update a profile's lock: the exact packages of its images
     Lock(lock::Arguments),
+    /// Keep the packages of locks in a folder, for the years when mirrors have moved on
+    #[command(subcommand)]
+    Archive(archive::Command),
+    /// Find the first file in which two images differ
+    Diff(diff::Arguments),
     /// Look at profiles
     #[command(subcommand)]
     Profile(profile::Command),
@@ -96,6 +105,8 @@ pub fn run() -> ExitCode {
         Command::Iso(arguments) => iso::run(&cli.common, arguments),
         Command::Guest(arguments) => guest::run(&cli.common, arguments),
         Command::Lock(arguments) => lock::run(&cli.common, arguments),
+        Command::Archive(command) => archive::run(&cli.common, command),
+        Command::Diff(arguments) => diff::run(&cli.common, &arguments),
         Command::Profile(command) => profile::run(&cli.common, command),
         Command::Boot(arguments) => boot::run(&cli.common, &arguments),
         Command::Test(arguments) => test::run(&cli.common, &arguments),

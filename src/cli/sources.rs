@@ -3,7 +3,7 @@
 use super::failure::Failure;
 use applbuild::packages::http::Policy;
 use applbuild::packages::{Archives, Cache, Client, Keyring, MirrorChoice, cache};
-use applbuild::profile::Profile;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -34,8 +34,8 @@ pub struct Kept {
 }
 
 impl Kept {
-    pub fn find(self) -> Result<Cache, Failure> {
-        let folder = self.cache.or_else(cache::default_folder);
+    pub fn find(&self) -> Result<Cache, Failure> {
+        let folder = self.cache.clone().or_else(cache::default_folder);
         folder.map(Cache::new).ok_or_else(|| Failure::usage("HOME is not set, so pass --cache DIR".to_owned()))
     }
 }
@@ -50,13 +50,18 @@ pub struct Place {
 }
 
 impl Sources {
-    pub fn find(self, profile: &Profile) -> Result<Place, Failure> {
+    pub fn cache(&self) -> Result<Cache, Failure> {
+        self.cache.find()
+    }
+
+    /// `mirrors` are the profile's.
+    pub fn find(self, mirrors: &BTreeMap<String, String>) -> Result<Place, Failure> {
         let choice = MirrorChoice {
             mirror: self.mirror,
             security_mirror: self.security_mirror,
             environment: super::variable("APPLBUILD_MIRROR")?,
             environment_security: super::variable("APPLBUILD_SECURITY_MIRROR")?,
-            profile: profile.mirrors.clone(),
+            profile: mirrors.clone(),
             apt: Some(PathBuf::from("/etc/apt")),
         };
         let archives = Archives::find(&choice)?;

@@ -5,7 +5,7 @@ use super::refresh::nearest;
 use super::sources::{Source, Sources};
 use super::url::{Url, UrlError};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub const DEBIAN: &str = "debian";
 pub const SECURITY: &str = "debian-security";
@@ -72,6 +72,12 @@ impl Archives {
             }
         }
         Ok(archives)
+    }
+
+    /// All of `names` in one folder, whose path is absolute.
+    pub fn in_folder<'n>(folder: &Path, names: impl IntoIterator<Item = &'n str>) -> Self {
+        let known = names.into_iter().map(|name| (name.to_owned(), Url::of_folder(folder))).collect();
+        Self { known, looked_at: String::new() }
     }
 
     pub fn base(&self, archive: &str) -> Result<&Url, ArchiveError> {

@@ -1,6 +1,7 @@
 //! From an archive's signature to verified package files: mirror, index,
 //! resolver, lock, download, and the reader of `.deb` files.
 
+pub mod archive_folder;
 pub mod archives;
 pub mod cache;
 pub mod deb;

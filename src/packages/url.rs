@@ -56,6 +56,11 @@ impl Url {
         }
     }
 
+    /// That of a folder on this machine, whose path is absolute.
+    pub(super) fn of_folder(path: &std::path::Path) -> Self {
+        Self(Kind::File(path.to_owned()))
+    }
+
     /// The file at `path` below this one. The path comes from an index or a
     /// lock, so it may not lead out.
     pub fn join(&self, path: &str) -> Result<Self, UrlError> {

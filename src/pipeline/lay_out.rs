@@ -28,6 +28,7 @@ impl Packed {
             },
             progress,
         )?;
+        let rebuild = assembled.rebuild();
         let finished = Finished {
             iso: &medium.path,
             size: medium.size,
@@ -35,6 +36,7 @@ impl Packed {
             manifest: &medium.manifest_json,
             sbom: &medium.sbom,
             lock: resolved.lock_text.as_bytes(),
+            rebuild: rebuild.as_bytes(),
         };
         let placed = assembled.images.place(&assembled.slot, &finished, order.replace)?;
         Ok(Built {

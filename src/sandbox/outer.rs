@@ -78,6 +78,14 @@ pub fn enter_user_namespace() -> Result<(), SandboxError> {
     Ok(())
 }
 
+/// Gives the machine another name, for this process and those that it starts from
+/// now on. To be called in the user namespace.
+pub fn name_host(name: &str) -> Result<(), SandboxError> {
+    let failed = |errno: Errno| SandboxError::Start { attempt: "changing the host's name", source: errno.into() };
+    unshare(CloneFlags::CLONE_NEWUTS).map_err(failed)?;
+    nix::unistd::sethostname(name).map_err(failed)
+}
+
 /// The id maps of users and groups that this user can have.
 fn plan() -> Result<(Vec<Extent>, Vec<Extent>), SandboxError> {
     if geteuid().is_root() {

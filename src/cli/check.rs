@@ -1,0 +1,161 @@
+//! `iso --check`: the same image once more, with all that must not matter changed.
+
+use super::failure::Failure;
+use super::{Common, diff, output};
+use applbuild::packages::{Cache, Digest, Lock, cache};
+use applbuild::pipeline::Built;
+use applbuild::sandbox;
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::sys::stat::{Mode, umask};
+use nix::unistd::Pid;
+use serde_json::json;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+const VARIED: &str = "home, working folder and its length, umask, time zone, locale, host name, cores, order in folders, \
+                      modes and times of the profile's files, an empty cache, the moment";
+
+/// What the first build was asked for.
+#[derive(Debug)]
+pub struct First {
+    pub profile: String,
+    /// It takes files from elsewhere, which are not copied.
+    pub has_sets: bool,
+    pub cache: Cache,
+    pub level: Option<u32>,
+}
+
+/// Builds `built` again and compares. To be called in the user namespace.
+pub fn run(common: &Common, first: &First, built: &Built) -> Result<(), Failure> {
+    let images = built.path.parent().unwrap_or(Path::new("."));
+    let failed = |error| Failure::writing(images, error);
+    let folder = tempfile::Builder::new().prefix("check-").tempdir_in(images).map_err(failed)?;
+    // Programs in the sandbox that drop root's rights must pass.
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(folder.path(), mode).map_err(failed)?;
+    let place = folder.path().join("a folder with a longer name").join("ünd anöther");
+    let second = Second { root: place.join("root"), cache: Cache::new(place.join("cache")), output: place.join("out") };
+    fs::create_dir_all(&second.output).map_err(failed)?;
+    second.prepare(common, first, built, images).map_err(failed)?;
+    second.build(first, built)?;
+    for ending in ["iso", "manifest.json", "spdx.json", "lock", "rebuild"] {
+        let one = built.path.with_file_name(format!("{}.{ending}", stem(&built.path)));
+        let other = second.output.join(one.file_name().unwrap_or_default());
+        diff::compare(common, &one, &other)?;
+    }
+    if common.json {
+        output::event("check", json!({"image": built.path, "same": true, "varied": VARIED}));
+    } else {
+        output::text(format_args!("built twice, the same bytes; varied: {VARIED}\n"));
+    }
+    Ok(())
+}
+
+/// The image's file name without `.iso`.
+fn stem(path: &Path) -> String {
+    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+struct Second {
+    root: PathBuf,
+    cache: Cache,
+    output: PathBuf,
+}
+
+impl Second {
+    fn prepare(&self, common: &Common, first: &First, built: &Built, images: &Path) -> io::Result<()> {
+        fs::create_dir_all(&self.root)?;
+        for name in ["profiles", "templates"] {
+            let from = common.root.join(name);
+            if from.is_dir() {
+                copy_backwards(&from, &self.root.join(name))?;
+            }
+        }
+        // Records of builds give the second the build number of the first.
+        for entry in fs::read_dir(images)? {
+            let path = entry?.path();
+            let name = path.file_name().unwrap_or_default();
+            if name.to_string_lossy().ends_with(".build.json") {
+                fs::copy(&path, self.output.join(name))?;
+            } else if path.join("build.json").is_file() {
+                fs::create_dir(self.output.join(name))?;
+                fs::copy(path.join("build.json"), self.output.join(name).join("build.json"))?;
+            }
+        }
+        // Nothing but packages: what is kept of earlier builds must not matter.
+        let text = fs::read_to_string(built.path.with_file_name(format!("{}.lock", stem(&built.path))))?;
+        let lock = Lock::parse(&text).map_err(io::Error::other)?;
+        for lock in std::iter::once(&lock).chain(&lock.guests) {
+            for package in lock.packages.iter().chain(&lock.tools) {
+                let Some(digest) = Digest::parse(&package.sha256) else { continue };
+                let (from, to) =
+                    (first.cache.path(cache::Kind::Package, digest), self.cache.path(cache::Kind::Package, digest));
+                fs::create_dir_all(to.parent().unwrap_or(Path::new(".")))?;
+                if !to.exists() && fs::hard_link(&from, &to).is_err() {
+                    fs::copy(&from, &to)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn build(&self, first: &First, built: &Built) -> Result<(), Failure> {
+        let lock = self.root.join("lock");
+        let beside = built.path.with_file_name(format!("{}.lock", stem(&built.path)));
+        fs::copy(&beside, &lock).map_err(|error| Failure::reading(&beside, error))?;
+        let absolute = |path: &Path| std::path::absolute(path).map_err(|error| Failure::reading(path, error));
+        let mut command = Command::new("/proc/self/exe");
+        command.current_dir(&self.root).stdin(Stdio::null()).stdout(Stdio::null());
+        command.args(["iso", "--profile", &first.profile, "--offline", "--replace", "--lock", "lock"]);
+        if !first.has_sets {
+            command.args(["--root", "."]);
+        }
+        command.arg("--cache").arg(absolute(self.cache.folder())?).arg("--output").arg(absolute(&self.output)?);
+        if let Some(level) = first.level {
+            command.args(["--level", &level.to_string()]);
+        }
+        command.env("HOME", "/nonexistent").env("TZ", "Pacific/Kiritimati").env("USER", "somebody");
+        command.env("LC_ALL", "tr_TR.UTF-8").env("LANG", "tr_TR.UTF-8").env("TMPDIR", absolute(&self.root)?);
+        sandbox::name_host("another-machine").map_err(Failure::plain)?;
+        one_core();
+        let before = umask(Mode::from_bits_truncate(0o077));
+        let status = command.status();
+        umask(before);
+        match status {
+            Ok(status) if status.success() => Ok(()),
+            Ok(status) => Err(Failure::text(format!("building the image again, to compare, ended with {status}"))),
+            Err(error) => Err(Failure::text(format!("starting the build again, to compare: {error}"))),
+        }
+    }
+}
+
+/// What this starts from now on has one core. A machine that does not allow it varies less.
+fn one_core() {
+    let Ok(allowed) = sched_getaffinity(Pid::from_raw(0)) else { return };
+    let first = (0..CpuSet::count()).find(|core| allowed.is_set(*core).unwrap_or(false));
+    let mut one = CpuSet::new();
+    if first.is_some_and(|core| one.set(core).is_ok()) {
+        let _ = sched_setaffinity(Pid::from_raw(0), &one);
+    }
+}
+
+/// The last name first, so that the folder's own order is another.
+fn copy_backwards(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir_all(to)?;
+    let mut paths = fs::read_dir(from)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<PathBuf>>>()?;
+    paths.sort();
+    for path in paths.iter().rev() {
+        let target = to.join(path.file_name().unwrap_or_default());
+        let kind = fs::symlink_metadata(path)?.file_type();
+        if kind.is_dir() {
+            copy_backwards(path, &target)?;
+        } else if kind.is_symlink() {
+            std::os::unix::fs::symlink(fs::read_link(path)?, &target)?;
+        } else if kind.is_file() {
+            fs::write(&target, fs::read(path)?)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,62 @@
+//! The `rebuild` file beside an image: how to get the same bytes again.
+
+use super::Assembled;
+use crate::format::squashfs::Compression;
+use crate::packages::Lock;
+use time::OffsetDateTime;
+
+impl Assembled {
+    /// The text, which is the same for the same image.
+    pub(super) fn rebuild(&self) -> String {
+        let Self { resolved, slot, program, .. } = self;
+        let (profile, lock, version) = (&resolved.order.profile, &resolved.lock, &slot.version);
+        let name = &profile.name;
+        let stem = format!("{name}-{version}");
+        let level = match profile.root.compression {
+            Compression::Zstd { level } => level.to_string(),
+            Compression::Xz { level } | Compression::Gzip { level } => level.to_string(),
+        };
+        let date = match resolved.source_date == lock.date {
+            true => String::new(),
+            false => format!("SOURCE_DATE_EPOCH={} ", resolved.source_date),
+        };
+        let number = match *version == profile.version {
+            true => String::new(),
+            false => format!(
+                "The build number is part of the image: copy {stem}.build.json into the folder of images first.\n"
+            ),
+        };
+        let mut text = format!(
+            "How to get the bytes of {stem}.iso again\n\n  \
+             {date}applbuild iso --profile {name} --level {level} --lock {stem}.lock\n\n{number}\
+             Without mirrors, from a folder that `applbuild archive export DIR --lock {stem}.lock` made:\n\n  \
+             applbuild archive import DIR\n  \
+             {date}applbuild iso --profile {name} --level {level} --lock {stem}.lock --offline\n\n\
+             What it takes:\n  \
+             lock       SHA-256 {}\n  \
+             applbuild  {}, SHA-256 {} of the binary, which carries the agent\n  \
+             profile    {name} with its files, and the templates, as they were: inputs-sha256 in {stem}.build.json\n\n\
+             The archives were at:\n",
+            hex::encode(resolved.lock_sha256),
+            program.version,
+            program.sha256,
+        );
+        archives(lock, &mut text);
+        text
+    }
+}
+
+fn archives(lock: &Lock, text: &mut String) {
+    for suite in &lock.suites {
+        let moment = OffsetDateTime::from_unix_timestamp(suite.date).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+        let (date, hour, minute, second) = (moment.date(), moment.hour(), moment.minute(), moment.second());
+        text.push_str(&format!(
+            "  {} {}: InRelease of {date} {hour:02}:{minute:02}:{second:02} UTC, SHA-256 {}\n",
+            suite.archive, suite.name, suite.inrelease_sha256
+        ));
+    }
+    for guest in &lock.guests {
+        text.push_str(&format!("for the guest {}:\n", guest.profile));
+        archives(guest, text);
+    }
+}
