@@ -5,7 +5,7 @@ use super::failure::Failure;
 use super::lock::{self, WhichLock};
 use super::progress::{Ended, Reporter};
 use super::sources::{self, Place, Sources};
-use super::{Common, output};
+use super::{Common, output, timings};
 use applbuild::images::Form;
 use applbuild::pipeline::{BuildError, Built, Order};
 use applbuild::profile::{Library, Profile};
@@ -36,6 +36,9 @@ pub struct Arguments {
     /// How hard to compress the root: 1 to 22 for zstd, to 9 for xz and gzip [default: as the profile says]
     #[arg(long, value_name = "N")]
     level: Option<u32>,
+    /// Tell where the time went: a table, and a page NAME-VERSION.timings.html beside the image
+    #[arg(long)]
+    timings: bool,
 }
 
 impl Arguments {
@@ -58,6 +61,7 @@ pub fn run(
     pipeline: impl FnOnce(Order, &dyn Progress) -> Result<Built, BuildError>,
 ) -> Result<Built, Failure> {
     let began = Instant::now();
+    let timings = arguments.timings;
     let profile = Library::new(&common.root).load(&arguments.profile)?;
     let order = order(common, arguments, profile, form)?;
     let lock = order.lock.path().to_owned();
@@ -69,7 +73,11 @@ pub fn run(
     let stages = reporter.finish();
     let built = built?;
     lock::report(common, &lock, &built.lock);
-    report(common, &built, &stages, &reporter.reused(), began.elapsed());
+    let time = began.elapsed();
+    report(common, &built, &stages, &reporter.reused(), time);
+    if timings {
+        timings::tell(&built, &stages, time, common.json)?;
+    }
     Ok(built)
 }
 

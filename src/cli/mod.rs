@@ -22,6 +22,7 @@ mod progress;
 mod schema;
 mod sources;
 mod test;
+mod timings;
 
 use clap::{Args, Parser, Subcommand};
 use failure::Failure;

@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 #[derive(Debug, Clone)]
 pub struct Ended {
     pub stage: Stage,
+    /// When it began, counted from the build's beginning.
+    pub began: Duration,
     pub time: Duration,
     pub count: u64,
     pub unit: Unit,
@@ -43,6 +45,7 @@ struct Running {
 #[derive(Debug)]
 pub struct Reporter {
     style: Style,
+    began: Instant,
     running: Mutex<Option<Running>>,
     ended: Mutex<Vec<Ended>>,
     reused: Mutex<Vec<String>>,
@@ -60,7 +63,13 @@ impl Reporter {
             false if std::io::stderr().is_terminal() => Style::Terminal,
             false => Style::Lines,
         };
-        Self { style, running: Mutex::default(), ended: Mutex::default(), reused: Mutex::default() }
+        Self {
+            style,
+            began: Instant::now(),
+            running: Mutex::default(),
+            ended: Mutex::default(),
+            reused: Mutex::default(),
+        }
     }
 
     /// Ends the last stage; all of them, in order.
@@ -77,8 +86,13 @@ impl Reporter {
     fn end(&self, running: &mut Option<Running>) {
         let Some(running) = running.take() else { return };
         running.bar.finish_and_clear();
-        let ended =
-            Ended { stage: running.stage, time: running.since.elapsed(), count: running.count, unit: running.unit };
+        let ended = Ended {
+            stage: running.stage,
+            began: running.since.duration_since(self.began),
+            time: running.since.elapsed(),
+            count: running.count,
+            unit: running.unit,
+        };
         match self.style {
             Style::Terminal | Style::Lines => output::note!("{}", line(&ended)),
             Style::Json => {
