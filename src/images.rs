@@ -214,7 +214,7 @@ impl Images {
             return Ok(None);
         }
         let Ok(sums) = fs::read_to_string(self.folder.join(CHECKSUMS)) else { return Ok(None) };
-        for ending in [RECORD, "manifest.json", "spdx.json", "lock", "iso"] {
+        for ending in [RECORD, "manifest.json", "spdx.json", "lock", "rebuild", "iso"] {
             let name = format!("{stem}.{ending}");
             let sum = sums.lines().find_map(|line| line.strip_suffix(&name)?.strip_suffix("  "));
             if sum.is_none() || hash(&self.folder.join(&name))?.as_deref() != sum {
