@@ -50,7 +50,7 @@ impl Resolved {
 impl Configured {
     pub fn assemble(mut self, progress: &dyn Progress) -> Result<Assembled, BuildError> {
         let guests = std::mem::take(&mut self.guests).into_iter().map(|guest| match guest {
-            ConfiguredGuest::Made(image) => Ok(image),
+            ConfiguredGuest::Made(image) => Ok(*image),
             ConfiguredGuest::Root(guest) => guest.guest_image(progress),
         });
         let guests = guests.collect::<Result<Vec<_>, BuildError>>()?;

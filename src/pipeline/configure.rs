@@ -25,7 +25,7 @@ pub struct Configured {
 #[derive(Debug)]
 pub(super) enum ConfiguredGuest {
     /// The same inputs gave it before.
-    Made(GuestImage),
+    Made(Box<GuestImage>),
     Root(Box<Configured>),
 }
 
@@ -68,7 +68,7 @@ impl Fetched {
     fn configure_guest(self, others: &mut Ids, progress: &dyn Progress) -> Result<ConfiguredGuest, BuildError> {
         if let Some(image) = self.resolved.guest_before()? {
             others.add(&self.resolved.lock.ids);
-            return Ok(ConfiguredGuest::Made(image));
+            return Ok(ConfiguredGuest::Made(Box::new(image)));
         }
         Ok(ConfiguredGuest::Root(Box::new(self.configure_beside(others, progress)?)))
     }

@@ -48,9 +48,9 @@ pub enum BuildError {
         "no archive lists {} as the lock has it, and it cannot be had; move what is gone, too: --update {}",
         names.join(", "), names.join(" ")
     )]
-    Gone { names: Vec<String>, source: FetchError },
+    Gone { names: Vec<String>, source: Box<FetchError> },
     #[error("reading the package {name} that the lock keeps: {source}")]
-    Kept { name: String, source: DebError },
+    Kept { name: String, source: Box<DebError> },
     #[error(
         "the guest image of the profile {profile} would be a plain tree, which no host starts; set root.format = \"squashfs\""
     )]

@@ -203,12 +203,12 @@ impl Order {
             return Ok(texts);
         }
         let files = download(gone, &self.archives, &self.cache, &self.client, progress).map_err(|source| {
-            BuildError::Gone { names: gone.iter().map(|package| package.name.clone()).collect(), source }
+            BuildError::Gone { names: gone.iter().map(|package| package.name.clone()).collect(), source: Box::new(source) }
         })?;
         for (package, file) in gone.iter().zip(files) {
             let text = Deb::open(&file)
                 .and_then(|deb| deb.paragraph(package))
-                .map_err(|source| BuildError::Kept { name: package.name.clone(), source })?;
+                .map_err(|source| BuildError::Kept { name: package.name.clone(), source: Box::new(source) })?;
             texts.entry(package.archive.clone()).or_default().push_str(&text);
         }
         Ok(texts)
