@@ -155,7 +155,7 @@ mod tests {
                 devices: vec![(at("/dev/x"), metadata.clone(), Kind::BlockDevice { major: 8, minor: 1 })],
                 xattrs: vec![(at("/y"), metadata.xattrs.clone())],
             },
-            times: HashMap::from([(TreePath::parse(b"/odd\xfe".to_vec()).unwrap(), 9)]),
+            times: HashMap::from([(TreePath::parse(b"/odd\xfe").unwrap(), 9)]),
         };
         let bytes = record.render();
         let again = Record::parse(&bytes).unwrap();

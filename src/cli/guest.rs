@@ -26,8 +26,7 @@ pub fn run(common: &Common, arguments: Arguments) -> Result<(), Failure> {
              applbuild iso --profile {name}"
         )));
     }
-    let built =
-        build::run(common, arguments.build, Form::Folder, |order, progress| pipeline::build_guest(order, progress))?;
+    let built = build::run(common, arguments.build, Form::Folder, pipeline::build_guest)?;
     if !common.json {
         let (path, store) = (built.path.display(), guest_image::STORE);
         output::text(format_args!("next: rsync -a {path} NODE:{store}/\n"));

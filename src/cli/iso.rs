@@ -18,7 +18,7 @@ pub struct Arguments {
 
 pub fn run(common: &Common, arguments: Arguments) -> Result<(), Failure> {
     let first = arguments.check.then(|| arguments.build.first(common)).transpose()?;
-    let built = build::run(common, arguments.build, Form::Iso, |order, progress| pipeline::build(order, progress))?;
+    let built = build::run(common, arguments.build, Form::Iso, pipeline::build)?;
     if let Some(first) = first {
         check::run(common, &first, &built)?;
     }

@@ -202,9 +202,11 @@ impl Order {
         if gone.is_empty() {
             return Ok(texts);
         }
-        let files = download(gone, &self.archives, &self.cache, &self.client, progress).map_err(|source| {
-            BuildError::Gone { names: gone.iter().map(|package| package.name.clone()).collect(), source: Box::new(source) }
-        })?;
+        let files =
+            download(gone, &self.archives, &self.cache, &self.client, progress).map_err(|source| BuildError::Gone {
+                names: gone.iter().map(|package| package.name.clone()).collect(),
+                source: Box::new(source),
+            })?;
         for (package, file) in gone.iter().zip(files) {
             let text = Deb::open(&file)
                 .and_then(|deb| deb.paragraph(package))
