@@ -4,6 +4,8 @@ use super::plan::{Plan, letters};
 use serde_json::{Value, json};
 
 pub const TEMPLATE: &str = "xl.cfg.hbs";
+/// In the host's image.
+const BLOCK_SCRIPT: &str = "/usr/libexec/appliance/block";
 
 /// How Xen runs a guest's kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +40,9 @@ pub fn values(plan: &Plan, kind: Type) -> Value {
             let (device, path) = (format!("xvd{}", letters(index)), disk.path.to_string_lossy());
             let access = if disk.read_only { "ro" } else { "rw" };
             // The target comes last: it is taken to its end, commas and all (xl-disk-configuration(5)).
-            let specification = format!("format=raw,vdev={device},access={access},target={path}");
+            // The stock script takes files too, and its time.
+            let script = if disk.is_device { format!("script={BLOCK_SCRIPT},") } else { String::new() };
+            let specification = format!("format=raw,vdev={device},access={access},{script}target={path}");
             json!({"name": disk.name, "device": device, "access": access, "path": path, "specification": specification})
         })
         .collect();
@@ -77,7 +81,7 @@ mod tests {
             name: name.into(),
             path: path.into(),
             read_only,
-            is_device: true,
+            is_device: path.starts_with("/dev/"),
         };
         let plan = Plan {
             name: "web".into(),
@@ -110,9 +114,9 @@ memory = 256
 maxmem = 256
 vcpus = 2
 disk = [
-    "format=raw,vdev=xvda,access=ro,target=/dev/loop3",
+    "format=raw,vdev=xvda,access=ro,script=/usr/libexec/appliance/block,target=/dev/loop3",
     "format=raw,vdev=xvdb,access=rw,target=/data/a,b 'c' \"d\".img",
-    "format=raw,vdev=xvdc,access=ro,target=/dev/loop4",
+    "format=raw,vdev=xvdc,access=ro,script=/usr/libexec/appliance/block,target=/dev/loop4",
 ]
 vif = [
     "mac=02:00:00:00:00:01,bridge=br0,vifname=gaa.0",
