@@ -35,7 +35,10 @@ fn start(folder: &Path, command: &[&str]) -> Child {
     fs::create_dir_all(folder.join("scenarios")).unwrap();
     fs::create_dir_all(folder.join("tmp")).unwrap();
     fs::write(folder.join("scenarios/waits.toml"), SCENARIO).unwrap();
-    fs::write(folder.join("image.iso"), "no image").unwrap();
+    // A volume of no blocks (ECMA-119 8.4), which is enough to be started.
+    let mut image = vec![0; 17 * 2048];
+    image[16 * 2048..][..6].copy_from_slice(b"\x01CD001");
+    fs::write(folder.join("image.iso"), image).unwrap();
     let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap());
     Command::new(env!("CARGO_BIN_EXE_applbuild"))
         .args(command)
