@@ -110,7 +110,7 @@ pub fn xen(world: &World<'_>, plan: &Plan, tell: &mut dyn FnMut(&str)) -> Result
         // The domain may be there already; the error tells more than this one would.
         let _ = xen::destroy(world, name);
     })?;
-    Ok(Vm { child, console, kind: Kind::Xen { domain }, end: None })
+    Ok(Vm { child, console, kind: Kind::Xen { domain }, end: None, complaint: None })
 }
 
 /// Opens a domain's console as xenconsole(1) does.
@@ -175,7 +175,7 @@ pub fn kvm(world: &World<'_>, plan: &Plan, wish: KvmWish) -> Result<(Vm, Network
         Ok((File::from(OwnedFd::from(console)), monitor))
     });
     let (child, (console, monitor)) = or_end(child, made)?;
-    Ok((Vm { child, console, kind: Kind::Kvm { monitor }, end: None }, network))
+    Ok((Vm { child, console, kind: Kind::Kvm { monitor }, end: None, complaint: None }, network))
 }
 
 fn connect(path: &Path) -> io::Result<Option<UnixStream>> {

@@ -161,7 +161,10 @@ impl Supervisor<'_> {
                 watch.say_rests(listener);
                 let end = watch.vm.end.take().unwrap_or_else(|| match status.success() {
                     true => End::PoweredOff,
-                    false => End::Failed(format!("the program that ran it ended: {status}")),
+                    false => {
+                        let said = watch.vm.complaint.take().map(|said| format!("; it said: {said}"));
+                        End::Failed(format!("the program that ran it ended: {status}{}", said.unwrap_or_default()))
+                    }
                 });
                 return Ok(watch.outcome(end));
             }

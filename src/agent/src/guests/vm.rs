@@ -28,6 +28,8 @@ pub struct Vm {
     pub kind: Kind,
     /// What the guest's end was, where something said so before the program ended.
     pub end: Option<End>,
+    /// The first error that the program told.
+    pub complaint: Option<String>,
 }
 
 #[derive(Debug)]
@@ -54,6 +56,10 @@ impl Vm {
 
     /// A line that xl or QEMU printed.
     pub fn said(&mut self, line: &str) {
+        // xl explains itself in several lines, of which the first says why.
+        if self.complaint.is_none() && line.contains("error:") {
+            self.complaint = Some(line.to_owned());
+        }
         if let (Kind::Xen { .. }, Some(reason)) = (&self.kind, xen::reason(line)) {
             self.end = Some(match reason {
                 Reason::PowerOff => End::PoweredOff,

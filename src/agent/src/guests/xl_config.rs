@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 pub const TEMPLATE: &str = "xl.cfg.hbs";
 /// In the host's image.
 const BLOCK_SCRIPT: &str = "/usr/libexec/appliance/block";
+const VIF_SCRIPT: &str = "/usr/libexec/appliance/vif";
 
 /// How Xen runs a guest's kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +51,8 @@ pub fn values(plan: &Plan, kind: Type) -> Value {
         .cards
         .iter()
         .map(|card| {
-            let specification = format!("mac={},bridge={},vifname={}", card.mac, card.bridge, card.interface);
+            let (mac, bridge, interface) = (&card.mac, &card.bridge, &card.interface);
+            let specification = format!("mac={mac},bridge={bridge},vifname={interface},script={VIF_SCRIPT}");
             json!({"mac": card.mac, "bridge": card.bridge, "interface": card.interface, "specification": specification})
         })
         .collect();
@@ -119,7 +121,7 @@ disk = [
     "format=raw,vdev=xvdc,access=ro,script=/usr/libexec/appliance/block,target=/dev/loop4",
 ]
 vif = [
-    "mac=02:00:00:00:00:01,bridge=br0,vifname=gaa.0",
+    "mac=02:00:00:00:00:01,bridge=br0,vifname=gaa.0,script=/usr/libexec/appliance/vif",
 ]
 # The unit decides what becomes of a guest that ends: xl only tells it.
 on_poweroff = "destroy"
