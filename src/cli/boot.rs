@@ -100,6 +100,7 @@ pub fn run(_: &Common, arguments: &Arguments) -> Result<(), Failure> {
         },
         accelerator,
         memory_mib: arguments.memory,
+        svm: true,
         drives,
         direct: None,
         ssh_port: arguments.ssh,

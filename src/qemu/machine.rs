@@ -36,6 +36,9 @@ pub struct Machine {
     pub firmware: Firmware,
     pub accelerator: Accelerator,
     pub memory_mib: u32,
+    /// Whether an emulated processor offers SVM. Xen would start its guests by it, and emulated in an emulation they do
+    /// not get far; without it, plain Linux loses its programs (seen with QEMU 7.2: mount(8) does nothing and succeeds).
+    pub svm: bool,
     pub drives: Vec<Drive>,
     /// What is started in the place of a drive's boot loader.
     pub direct: Option<Direct>,
@@ -64,9 +67,12 @@ impl Machine {
             Accelerator::Kvm => add(&["-accel", "kvm", "-cpu", "host"]),
             // Without SMAP and XSAVE: QEMU 7.2's emulation of either breaks a Xen host. Without AVX, which needs XSAVE:
             // Linux measures its RAID 6 code by what the processor claims, and dies of an invalid instruction.
-            // Without SVM, for Xen would start guests by it, and emulated in an emulation they do not get far.
             // The translation buffer's bound keeps a machine's memory near 1.3 GB.
-            Accelerator::Tcg => add(&["-accel", "tcg,tb-size=128", "-cpu", "max,-smap,-xsave,-avx,-avx2,-svm"]),
+            Accelerator::Tcg => {
+                let processor = "max,-smap,-xsave,-avx,-avx2";
+                let processor = if self.svm { processor.to_owned() } else { format!("{processor},-svm") };
+                add(&["-accel", "tcg,tb-size=128", "-cpu", &processor]);
+            }
         }
         // OVMF keeps Secure Boot's variables from the guest only in system management mode.
         let secure = self.firmware == Firmware::SecureBoot;
@@ -166,6 +172,7 @@ mod tests {
             firmware,
             accelerator: Accelerator::Tcg,
             memory_mib: 2048,
+            svm: true,
             drives: vec![drive("medium", Bus::Cd, Some(0)), drive("config", Bus::Sata, None)],
             direct: None,
             ssh_port: Some(2222),

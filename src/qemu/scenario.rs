@@ -25,6 +25,9 @@ pub struct Scenario {
     pub attached: Bus,
     #[serde(default = "default_memory")]
     pub memory_mib: u32,
+    /// `false` where Xen is to start its guests without it.
+    #[serde(default = "default_svm")]
+    pub svm: bool,
     /// Seconds from power-on to the last step.
     pub bound: u64,
     /// Text that means failure, besides what always does (a panic).
@@ -43,6 +46,10 @@ pub struct Scenario {
     pub damage: Vec<Damage>,
     #[serde(rename = "step")]
     pub steps: Vec<Step>,
+}
+
+fn default_svm() -> bool {
+    true
 }
 
 fn default_memory() -> u32 {
