@@ -12,6 +12,7 @@ pub mod medium;
 pub mod packages;
 pub mod pipeline;
 pub mod profile;
+pub mod program;
 pub mod progress;
 pub mod qemu;
 pub mod sandbox;

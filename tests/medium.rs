@@ -1,5 +1,6 @@
 //! The medium's writers before outside judges: xorriso, sgdisk, fsck.fat, cpio, zstd, sha256sum.
 
+use applbuild::assemble;
 use applbuild::boot::grub::{GrubError, Loader};
 use applbuild::format::fat::{self, FatOptions};
 use applbuild::format::gpt::{self, Partition};
@@ -12,7 +13,7 @@ use applbuild::progress::Silent;
 use applbuild::tree::{Content, Kind, Metadata, Node, Tree, TreePath};
 use appliance_contract::guest_image::kernel_arguments;
 use appliance_contract::kernel_args::{KernelArgs, RootSource};
-use appliance_contract::manifest::{Manifest, Program, Verity};
+use appliance_contract::manifest::{Manifest, Verity};
 use appliance_contract::marker::Role;
 use appliance_contract::{Schema, initramfs::ModuleIndex};
 use std::fs;
@@ -128,7 +129,11 @@ fn lock() -> Lock {
     }
 }
 
-fn described<'a>(profile: &'a Profile, lock: &'a Lock, tree: &'a Tree) -> Image<'a> {
+fn recorded(profile: &Profile, lock: &Lock) -> Manifest {
+    assemble::manifest(profile, lock, "2026.11.1", DATE).unwrap()
+}
+
+fn described<'a>(profile: &'a Profile, lock: &'a Lock, tree: &'a Tree, manifest: &'a Manifest) -> Image<'a> {
     Image {
         profile,
         version: "2026.11.1",
@@ -137,7 +142,7 @@ fn described<'a>(profile: &'a Profile, lock: &'a Lock, tree: &'a Tree) -> Image<
         source_date: DATE,
         tree,
         agent: profile.agent.then_some(b"\x7fELF agent".as_slice()),
-        program: Program { version: "0.1.0".into(), sha256: "cd".repeat(32) },
+        manifest,
         initramfs: None,
     }
 }
@@ -151,7 +156,8 @@ fn guest_folder(folder: &Path, name: &str, root: &[u8]) -> Result<Manifest, Medi
     let mut profile = profile(RootFormat::Squashfs);
     (profile.name, profile.kind) = (name.to_owned(), Role::Guest);
     let (lock, tree) = (lock(), image());
-    let image = described(&profile, &lock, &tree);
+    let recorded = recorded(&profile, &lock);
+    let image = described(&profile, &lock, &tree, &recorded);
     let input = guest::Input { image, root: &file, verity: &verity, lock_text: "lock", folder: &folder.join(name) };
     guest::lay_out(input, &Silent).map(|guest| guest.manifest)
 }
@@ -168,8 +174,9 @@ fn make_with(folder: &Path, tree: &Tree, format: RootFormat, guests: &[Guest<'_>
         Verity { uuid: String::new(), salt: String::new(), root_hash: "ab".repeat(32), hash_offset: 0, data_blocks: 0 };
     let (profile, lock) = (profile(format), lock());
     let plain = format == RootFormat::Plain;
+    let recorded = recorded(&profile, &lock);
     let input = Input {
-        image: described(&profile, &lock, tree),
+        image: described(&profile, &lock, tree, &recorded),
         root: if plain { Root::Plain } else { Root::Squashfs { file: &root, verity: &verity } },
         guests,
         loader: &Shapes,
@@ -333,8 +340,9 @@ fn nothing_stands_under_the_name_of_a_medium_that_failed() {
     let (profile, lock, tree) = (profile(RootFormat::Squashfs), lock(), image());
     let verity =
         Verity { uuid: String::new(), salt: String::new(), root_hash: "ab".repeat(32), hash_offset: 0, data_blocks: 0 };
+    let recorded = recorded(&profile, &lock);
     let input = Input {
-        image: described(&profile, &lock, &tree),
+        image: described(&profile, &lock, &tree, &recorded),
         root: Root::Squashfs { file: &folder.path().join("gone"), verity: &verity },
         guests: &[],
         loader: &Shapes,
@@ -374,7 +382,8 @@ fn a_guest_whose_making_failed_leaves_an_error_and_the_agent_is_asked_for() {
     profile.agent = false;
     let verity =
         Verity { uuid: String::new(), salt: String::new(), root_hash: "ab".repeat(32), hash_offset: 0, data_blocks: 0 };
-    let image = described(&profile, &lock, &tree);
+    let recorded = recorded(&profile, &lock);
+    let image = described(&profile, &lock, &tree, &recorded);
     let (root, place) = (folder.path().join("guest.squashfs"), folder.path().join("other"));
     let input = guest::Input { image, root: &root, verity: &verity, lock_text: "", folder: &place };
     assert!(matches!(guest::lay_out(input, &Silent), Err(MediumError::NoAgent { .. })));
@@ -415,8 +424,9 @@ fn a_guests_file_that_changed_is_not_laid_onto_a_medium() {
     let (profile, lock, tree) = (profile(RootFormat::Squashfs), lock(), image());
     let verity =
         Verity { uuid: String::new(), salt: String::new(), root_hash: "ab".repeat(32), hash_offset: 0, data_blocks: 0 };
+    let recorded = recorded(&profile, &lock);
     let input = Input {
-        image: described(&profile, &lock, &tree),
+        image: described(&profile, &lock, &tree, &recorded),
         root: Root::Squashfs { file: &folder.path().join("guest.squashfs"), verity: &verity },
         guests: &guests,
         loader: &Shapes,

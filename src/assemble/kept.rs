@@ -10,6 +10,7 @@ use super::root::Root;
 use super::unpack::{self, Files};
 use super::work::WorkFolder;
 use crate::packages::{Digest, LockedPackage};
+use crate::program;
 use crate::progress::{Progress, Stage, Unit};
 use crate::sandbox;
 use crate::tree::{Content, Kind, Tree, in_parallel};
@@ -77,7 +78,7 @@ pub fn install(
 
 /// All that decides how a root turns out.
 fn key(packages: &[LockedPackage], epoch: i64) -> Result<String, AssembleError> {
-    let program = super::manifest::own_hash()?;
+    let program = program::sha256().map_err(io_at("reading", program::PATH))?;
     let mut text = format!("{FORMAT}\n{program}\n{epoch}\n");
     for LockedPackage { name, version, architecture, sha256, .. } in packages {
         text.push_str(&format!("{name} {version} {architecture} {sha256}\n"));

@@ -4,9 +4,9 @@ use super::error::{AssembleError, io_at};
 use crate::embedded;
 use crate::packages::{Digest, Lock};
 use crate::profile::Profile;
+use crate::program;
 use appliance_contract::Schema;
-use appliance_contract::manifest::{Manifest, Package, Program};
-use std::fs::File;
+use appliance_contract::manifest::{Manifest, Package};
 
 /// The manifest of an image; the root's hash and the medium's files are for later stages.
 pub fn manifest(profile: &Profile, lock: &Lock, version: &str, epoch: i64) -> Result<Manifest, AssembleError> {
@@ -17,7 +17,7 @@ pub fn manifest(profile: &Profile, lock: &Lock, version: &str, epoch: i64) -> Re
         version: version.to_owned(),
         kind: profile.kind,
         architecture: profile.architecture.debian().to_owned(),
-        applbuild: Program { version: env!("CARGO_PKG_VERSION").to_owned(), sha256: own_hash()? },
+        applbuild: program::described().map_err(io_at("reading", program::PATH))?,
         agent_sha256: profile.agent.then(|| Digest::of(embedded::AGENT).to_string()),
         lock_sha256: Digest::of(rendered.as_bytes()).to_string(),
         source_date_epoch: epoch,
@@ -37,12 +37,4 @@ pub fn manifest(profile: &Profile, lock: &Lock, version: &str, epoch: i64) -> Re
             })
             .collect(),
     })
-}
-
-/// The hash of the running program, which is an input of the image.
-pub fn own_hash() -> Result<String, AssembleError> {
-    let path = "/proc/self/exe";
-    let file = File::open(path).map_err(io_at("opening", path))?;
-    let (digest, _) = Digest::of_reader(file).map_err(io_at("reading", path))?;
-    Ok(digest.to_string())
 }

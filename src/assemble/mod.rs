@@ -28,6 +28,7 @@ mod unpack;
 mod work;
 
 pub use error::AssembleError;
+pub use manifest::manifest;
 pub use unpack::{Files, unpack_tools};
 pub use work::WorkFolder;
 
@@ -120,7 +121,7 @@ impl Configured {
             below.tell(&mut tree);
         }
         normalise::add_extras(&mut tree, std::mem::take(&mut placer.extras))?;
-        let manifest = manifest::manifest(profile, lock, version, epoch)?;
+        let manifest = manifest(profile, lock, version, epoch)?;
         finish(&mut tree, profile, &manifest, epoch)?;
         normalise::settle_times(&mut tree, &placer.times, epoch);
         Ok(Assembled { tree, manifest, epoch, work })

@@ -61,15 +61,7 @@ pub fn write<D: DiskDevice>(
             });
         }
         taken.push((first, last));
-        let entry = Entry {
-            part_type_guid: Type { guid: partition.type_guid, os: OperatingSystem::None },
-            part_guid: partition.guid,
-            first_lba: first,
-            last_lba: last,
-            flags: 0,
-            name: partition.name.clone(),
-        };
-        entries.insert(number, entry);
+        entries.insert(number, entry(partition));
     }
     disk.update_partitions(entries).map_err(failed)?;
     disk.write().map_err(failed)?;
@@ -84,18 +76,21 @@ pub fn append<D: DiskDevice>(device: &mut D, sectors: u64, partition: &Partition
     let mut disk = config.open_from_device(device).map_err(failed)?;
     let mut entries = disk.partitions().clone();
     let number = entries.keys().max().map_or(1, |last| last + 1);
-    let entry = Entry {
+    entries.insert(number, entry(partition));
+    disk.update_partitions(entries).map_err(failed)?;
+    disk.write().map_err(failed)?;
+    Ok(())
+}
+
+fn entry(partition: &Partition) -> Entry {
+    Entry {
         part_type_guid: Type { guid: partition.type_guid, os: OperatingSystem::None },
         part_guid: partition.guid,
         first_lba: partition.first_sector,
         last_lba: partition.last_sector,
         flags: 0,
         name: partition.name.clone(),
-    };
-    entries.insert(number, entry);
-    disk.update_partitions(entries).map_err(failed)?;
-    disk.write().map_err(failed)?;
-    Ok(())
+    }
 }
 
 #[cfg(test)]

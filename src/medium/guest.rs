@@ -79,7 +79,7 @@ pub fn lay_out(input: Input<'_>, progress: &dyn Progress) -> Result<Guest, Mediu
             kernel_arguments: kernel_arguments(&image, verity)?,
         }),
         files: relative(checksums::files(&files, &hashes)),
-        ..image.manifest()
+        ..image.manifest.clone()
     };
     let text = manifest_text(&manifest);
     hashes.insert(TreePath::parse(MANIFEST)?, checksums::of_bytes(&text));

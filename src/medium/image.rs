@@ -1,16 +1,14 @@
 //! What is known of an image whatever form it is laid out in.
 
-use super::checksums;
 use super::iso::MediumError;
 use crate::boot::initramfs::{self, Initramfs};
 use crate::boot::kernel::{KernelError, Kernels};
 use crate::format::squashfs::BlockKeeper;
-use crate::packages::{Lock, LockedPackage};
+use crate::packages::Lock;
 use crate::profile::Profile;
 use crate::progress::Progress;
 use crate::tree::{Tree, TreePath};
-use appliance_contract::Schema;
-use appliance_contract::manifest::{Manifest, Package, Program};
+use appliance_contract::manifest::Manifest;
 
 #[derive(Debug, Clone)]
 pub struct Image<'a> {
@@ -25,7 +23,8 @@ pub struct Image<'a> {
     pub tree: &'a Tree,
     /// The agent's bytes; `None` for a system without it.
     pub agent: Option<&'a [u8]>,
-    pub program: Program,
+    /// As it stands in the tree: without the root's hash and the medium's files.
+    pub manifest: &'a Manifest,
     /// [`Image::initramfs`], where it was made before.
     pub initramfs: Option<&'a Initramfs>,
 }
@@ -60,33 +59,6 @@ impl Image<'_> {
             ));
         }
         Ok(initramfs)
-    }
-
-    /// The manifest but for what the form decides: root, entries, files.
-    pub fn manifest(&self) -> Manifest {
-        let package = |package: &LockedPackage| Package {
-            name: package.name.clone(),
-            version: package.version.clone(),
-            architecture: package.architecture.clone(),
-        };
-        Manifest {
-            schema: Schema::CURRENT,
-            name: self.profile.name.clone(),
-            version: self.version.to_owned(),
-            kind: self.profile.kind,
-            architecture: self.profile.architecture.debian().to_owned(),
-            applbuild: self.program.clone(),
-            agent_sha256: self.agent.map(|agent| hex::encode(checksums::of_bytes(agent))),
-            lock_sha256: hex::encode(self.lock_sha256),
-            source_date_epoch: self.source_date,
-            medium_uuid: None,
-            root: None,
-            boot_entries: Vec::new(),
-            guest: None,
-            guests: Vec::new(),
-            files: Vec::new(),
-            packages: self.lock.packages.iter().map(package).collect(),
-        }
     }
 }
 

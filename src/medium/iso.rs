@@ -313,7 +313,7 @@ impl<'a> Draft<'a> {
             boot_entries: entries.manifest(),
             guests: self.guests.clone(),
             files: checksums::files(&self.tree, hashes),
-            ..self.input.image.manifest()
+            ..self.input.image.manifest.clone()
         }
     }
 }

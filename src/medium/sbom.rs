@@ -164,23 +164,31 @@ mod tests {
         }
     }
 
-    fn document(created: i64) -> Result<Value, SbomError> {
-        with_guests(created, Vec::new())
-    }
-
-    fn with_guests(created: i64, guests: Vec<Lock>) -> Result<Value, SbomError> {
-        let lock = Lock {
+    fn lock(profile: &str, package: LockedPackage) -> Lock {
+        Lock {
             schema: Schema::CURRENT,
-            profile: "host".into(),
+            profile: profile.into(),
             architecture: "amd64".into(),
             request: String::new(),
             date: 0,
             suites: Vec::new(),
             sets: Vec::new(),
             ids: Default::default(),
-            packages: vec![package("libstdc++6", "1:2.0~rc+b1")],
+            packages: vec![package],
+            tools: Vec::new(),
+            guests: Vec::new(),
+        }
+    }
+
+    fn document(created: i64) -> Result<Value, SbomError> {
+        with_guests(created, Vec::new())
+    }
+
+    fn with_guests(created: i64, guests: Vec<Lock>) -> Result<Value, SbomError> {
+        let lock = Lock {
             tools: vec![package("grub-common", "2")],
             guests,
+            ..lock("host", package("libstdc++6", "1:2.0~rc+b1"))
         };
         let subject = Subject { name: "host", version: "1", identity: &[0; 32], created };
         Ok(serde_json::from_slice(&render(&subject, &lock)?).unwrap())
@@ -204,19 +212,7 @@ mod tests {
 
     #[test]
     fn a_guests_packages_are_the_guests() {
-        let guest = Lock {
-            schema: Schema::CURRENT,
-            profile: "guest-web".into(),
-            architecture: "amd64".into(),
-            request: String::new(),
-            date: 0,
-            suites: Vec::new(),
-            sets: Vec::new(),
-            ids: Default::default(),
-            packages: vec![package("nginx", "1")],
-            tools: Vec::new(),
-            guests: Vec::new(),
-        };
+        let guest = lock("guest-web", package("nginx", "1"));
         let document = with_guests(0, vec![guest]).unwrap();
         let relations = document["relationships"].as_array().unwrap();
         let from = |id: &str| relations.iter().filter(|one| one["spdxElementId"] == id).count();

@@ -7,7 +7,7 @@ use crate::images::{Images, Slot};
 use crate::medium::Image;
 use crate::progress::Progress;
 use crate::tree::Tree;
-use appliance_contract::manifest::Program;
+use appliance_contract::manifest::Manifest;
 use std::path::PathBuf;
 
 /// The whole image in a tree, and the name that it will have.
@@ -17,7 +17,7 @@ pub struct Assembled {
     pub(super) outcome: LockOutcome,
     pub(super) images: Images,
     pub(super) slot: Slot,
-    pub(super) program: Program,
+    pub(super) manifest: Manifest,
     pub(super) tree: Tree,
     /// Folder with the lock's tools.
     pub(super) tools: PathBuf,
@@ -31,19 +31,17 @@ pub struct Assembled {
 pub(super) struct Place {
     pub images: Images,
     pub slot: Slot,
-    program: Program,
 }
 
 impl Resolved {
     pub(super) fn place(&self, guests: &[GuestImage]) -> Result<Place, BuildError> {
         let order = &self.order;
         let images = Images::open(&order.output)?;
-        let program = inputs::program()?;
-        let inputs = inputs::digest(self, &program, guests)?;
+        let inputs = inputs::digest(self, guests)?;
         let profile = &order.profile;
         // The build number is in the image, so it must be known first.
         let slot = images.slot(order.form, &profile.name, &profile.version, &inputs, order.replace)?;
-        Ok(Place { images, slot, program })
+        Ok(Place { images, slot })
     }
 }
 
@@ -55,18 +53,18 @@ impl Configured {
         });
         let guests = guests.collect::<Result<Vec<_>, BuildError>>()?;
         let Self { resolved, files, root, outcome, .. } = self;
-        let Place { images, slot, program } = resolved.place(&guests)?;
-        let assemble::Assembled { tree, work, .. } =
+        let Place { images, slot } = resolved.place(&guests)?;
+        let assemble::Assembled { tree, manifest, work, .. } =
             root.assemble(&resolved.order.profile, &resolved.lock, &slot.version)?;
         let tools = assemble::unpack_tools(&resolved.lock.tools, &files, &work, progress)?;
-        Ok(Assembled { resolved, outcome, images, slot, program, tree, tools, work, guests })
+        Ok(Assembled { resolved, outcome, images, slot, manifest, tree, tools, work, guests })
     }
 }
 
 impl Assembled {
     /// What is laid out.
     pub(super) fn image(&self) -> Image<'_> {
-        let Self { resolved, slot, tree, program, .. } = self;
+        let Self { resolved, slot, tree, manifest, .. } = self;
         Image {
             profile: &resolved.order.profile,
             version: &slot.version,
@@ -75,7 +73,7 @@ impl Assembled {
             source_date: resolved.source_date,
             tree,
             agent: resolved.order.profile.agent.then_some(embedded::AGENT),
-            program: program.clone(),
+            manifest,
             initramfs: None,
         }
     }

@@ -4,23 +4,16 @@ use super::guest::GuestImage;
 use super::{BuildError, Resolved};
 use crate::medium::manifest_text;
 use crate::profile::{OverlayContent, Profile};
-use appliance_contract::manifest::Program;
+use crate::program;
 use sha2::{Digest, Sha256};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// This very program: its version and its bytes.
-pub(super) fn program() -> Result<Program, BuildError> {
-    // Not by its name, under which another may have been put meanwhile.
-    let path = PathBuf::from("/proc/self/exe");
-    let bytes = fs::read(&path).map_err(|source| BuildError::Io { attempt: "reading", path, source })?;
-    Ok(Program { version: env!("CARGO_PKG_VERSION").to_owned(), sha256: hex::encode(Sha256::digest(bytes)) })
-}
-
 /// SHA-256 over all that decides an image's bytes, but for its build number.
-pub(super) fn digest(resolved: &Resolved, program: &Program, guests: &[GuestImage]) -> Result<[u8; 32], BuildError> {
+pub(super) fn digest(resolved: &Resolved, guests: &[GuestImage]) -> Result<[u8; 32], BuildError> {
     let mut parts = Parts(Sha256::new());
-    parts.add(&program.sha256);
+    let own = |source| BuildError::Io { attempt: "reading", path: program::PATH.into(), source };
+    parts.add(program::sha256().map_err(own)?);
     parts.add(&resolved.lock_text);
     parts.add(resolved.source_date.to_le_bytes());
     profile(&resolved.order.profile, &mut parts);

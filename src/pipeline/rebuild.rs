@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 impl Assembled {
     /// The text, which is the same for the same image.
     pub(super) fn rebuild(&self) -> String {
-        let Self { resolved, slot, program, .. } = self;
+        let Self { resolved, slot, manifest, .. } = self;
         let (profile, lock, version) = (&resolved.order.profile, &resolved.lock, &slot.version);
         let name = &profile.name;
         let stem = format!("{name}-{version}");
@@ -38,8 +38,8 @@ impl Assembled {
              profile    {name} with its files, and the templates, as they were: inputs-sha256 in {stem}.build.json\n\n\
              The archives were at:\n",
             hex::encode(resolved.lock_sha256),
-            program.version,
-            program.sha256,
+            manifest.applbuild.version,
+            manifest.applbuild.sha256,
         );
         archives(lock, &mut text);
         text

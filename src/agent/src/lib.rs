@@ -8,6 +8,7 @@ pub mod commands;
 pub mod console;
 pub mod etc_plan;
 pub mod fnmatch;
+pub mod folder;
 pub mod fstab;
 pub mod generator;
 pub mod gpt;

@@ -1,6 +1,7 @@
 //! The block devices that `/sys` shows, and what a read-only look at each finds.
 
 use super::devices::is_virtual;
+use crate::folder;
 use crate::gpt;
 use crate::machine::Places;
 use crate::natural;
@@ -82,15 +83,12 @@ fn value(path: PathBuf) -> Option<String> {
 /// All block devices that may be storage of the machine: whole disks before
 /// their partitions, in natural order.
 pub fn list(places: &Places) -> Vec<Block> {
-    let folder = places.sys.join("class/block");
+    let classes = places.sys.join("class/block");
     let mounts = fs::read_to_string(places.proc.join("self/mountinfo")).unwrap_or_default();
-    let mut blocks: Vec<Block> = fs::read_dir(&folder)
+    let mut blocks: Vec<Block> = folder::names(&classes)
         .into_iter()
-        .flatten()
-        .flatten()
-        .filter_map(|entry| entry.file_name().into_string().ok())
         .filter(|name| !is_virtual(name))
-        .filter_map(|name| block(places, &mounts, &folder, &name))
+        .filter_map(|name| block(places, &mounts, &classes, &name))
         .collect();
     blocks.sort_by(|a, b| natural::compare(&a.name, &b.name));
     blocks
@@ -125,13 +123,7 @@ fn block(places: &Places, mounts: &str, folder: &Path, sysfs_name: &str) -> Opti
     let usb = real.components().any(|part| part.as_os_str().to_str().is_some_and(|part| part.starts_with("usb")));
     let removable = usb || value(disk.join("removable")).as_deref() == Some("1");
     let sectors: u64 = value(link.join("size")).and_then(|size| size.parse().ok()).unwrap_or(0);
-    let mut holders: Vec<String> = fs::read_dir(link.join("holders"))
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter_map(|entry| entry.file_name().into_string().ok())
-        .collect();
-    holders.sort();
+    let holders = folder::names(&link.join("holders"));
     let mounted = mounted_at(mounts, value(link.join("dev")).as_deref(), &places.dev.join(&name));
     Some(Block { node: places.dev.join(&name), name, partition, removable, bytes: sectors * 512, holders, mounted })
 }

@@ -4,6 +4,7 @@
 //! an event that was missed nor the order of arrival decides anything.
 
 use super::Boot;
+use crate::folder::names;
 use crate::modules::{LoadPlan, Modules, concerns_storage};
 use appliance_contract::initramfs::ModuleIndex;
 use std::collections::{BTreeMap, BTreeSet};
@@ -137,17 +138,6 @@ impl Devices {
 pub fn is_virtual(name: &str) -> bool {
     let stem = name.trim_end_matches(|c: char| c.is_ascii_digit());
     matches!(stem, "loop" | "ram" | "zram" | "dm-" | "fd" | "nbd") || name.starts_with("nbd")
-}
-
-fn names(folder: &Path) -> Vec<String> {
-    let mut names: Vec<String> = fs::read_dir(folder)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter_map(|entry| entry.file_name().into_string().ok())
-        .collect();
-    names.sort();
-    names
 }
 
 /// Every device that a bus knows, and the processor, whose features name the fast hash modules.

@@ -3,6 +3,7 @@
 use super::disks::{Disk, at_path, of_device, parse_number};
 use super::images::boot_record;
 use super::world::World;
+use crate::folder;
 use std::fs;
 use std::path::Path;
 
@@ -75,15 +76,8 @@ fn swap(world: &World<'_>, uses: &mut Vec<Use>) {
 
 /// Mapped devices, arrays and loop devices: whatever they lie on is taken.
 fn stacked(world: &World<'_>, uses: &mut Vec<Use>) {
-    let mut names: Vec<String> = fs::read_dir(world.at("/sys/class/block"))
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter_map(|entry| entry.file_name().into_string().ok())
-        .filter(|name| ["dm-", "md", "loop", "bcache", "drbd"].iter().any(|kind| name.starts_with(kind)))
-        .collect();
-    names.sort();
-    for name in names {
+    let of_kinds = |name: &String| ["dm-", "md", "loop", "bcache", "drbd"].iter().any(|kind| name.starts_with(kind));
+    for name in folder::names(&world.at("/sys/class/block")).into_iter().filter(of_kinds) {
         let number = world.line(format!("/sys/class/block/{name}/dev"));
         let Some((major, minor)) = number.as_deref().and_then(parse_number) else { continue };
         let disk = of_device(world, major, minor);

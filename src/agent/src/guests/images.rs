@@ -6,6 +6,7 @@ mod sound;
 
 use super::version;
 use super::world::World;
+use crate::folder;
 use appliance_contract::boot_record::BootRecord;
 use appliance_contract::guest_image;
 use appliance_contract::manifest::Manifest;
@@ -73,16 +74,11 @@ pub fn boot_record(world: &World<'_>) -> Option<BootRecord> {
 }
 
 fn in_store(world: &World<'_>, name: &str, found: &mut Found) {
-    let mut folders: Vec<String> = fs::read_dir(world.at(guest_image::STORE))
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter_map(|entry| entry.file_name().into_string().ok())
+    for folder in folder::names(&world.at(guest_image::STORE)) {
         // `guest-web-1` may be version `web-1` of `guest`: the manifest tells.
-        .filter(|folder| folder.strip_prefix(name).is_some_and(|rest| rest.starts_with('-')))
-        .collect();
-    folders.sort();
-    for folder in folders {
+        if !folder.strip_prefix(name).is_some_and(|rest| rest.starts_with('-')) {
+            continue;
+        }
         let place = Place::Store { folder: Path::new(guest_image::STORE).join(folder) };
         add(world, name, place, found);
     }

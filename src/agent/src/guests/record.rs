@@ -6,6 +6,7 @@
 use super::disks::{Base, Disk, Extent};
 use super::state::replace;
 use super::world::World;
+use crate::folder;
 use appliance_contract::Schema;
 use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
@@ -225,14 +226,7 @@ pub fn is_supervised(world: &World<'_>, guest: &str) -> bool {
 
 /// The records of all guests that were started since the boot, by name.
 pub fn all(world: &World<'_>) -> Vec<Record> {
-    let mut names: Vec<String> = fs::read_dir(world.at(FOLDER))
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter_map(|entry| entry.file_name().into_string().ok())
-        .collect();
-    names.sort();
-    names.iter().filter_map(|name| Record::load(world, name)).collect()
+    folder::names(&world.at(FOLDER)).iter().filter_map(|name| Record::load(world, name)).collect()
 }
 
 #[cfg(test)]
