@@ -16,6 +16,9 @@ pub use folder::FinishedFolder;
 pub const CHECKSUMS: &str = "SHA256SUMS";
 /// An image's record, after its name or in its folder.
 const RECORD: &str = "build.json";
+/// Which name was given to which inputs, for ever: a line `FILE INPUTS-SHA256` for
+/// each image, which outlasts the image. Hidden, so that `rm *` leaves it.
+pub const NAMES: &str = ".names";
 /// Held while files of the folder change.
 const LOCK: &str = ".lock";
 /// Holds the folders of running builds.
@@ -58,12 +61,11 @@ pub enum Form {
 }
 
 impl Form {
-    /// The image's name without what its form adds.
-    fn stem(self, path: &Path) -> Option<&str> {
-        let name = path.file_name()?.to_str()?;
+    /// What the form adds to an image's name.
+    fn ending(self) -> &'static str {
         match self {
-            Self::Iso => name.strip_suffix(".iso"),
-            Self::Folder => path.is_dir().then_some(name),
+            Self::Iso => ".iso",
+            Self::Folder => "",
         }
     }
 }
@@ -79,6 +81,16 @@ pub struct Slot {
 }
 
 impl Slot {
+    /// The image's name in its folder.
+    fn file(&self) -> String {
+        format!("{}-{}{}", self.name, self.version, self.form.ending())
+    }
+
+    /// Its line in [`NAMES`], without the line's end.
+    pub fn line(&self) -> String {
+        format!("{} {}", self.file(), self.inputs_sha256)
+    }
+
     /// The record's text.
     fn record(&self, size: u64, sha256: &str) -> Vec<u8> {
         let record = Record {
@@ -139,6 +151,16 @@ impl Images {
         Ok(Self { folder: folder.to_owned() })
     }
 
+    /// Refuses a folder that cannot be written to, before a build has done all else.
+    pub fn check(&self) -> Result<(), ImagesError> {
+        for folder in [self.folder.clone(), self.work()] {
+            if folder.exists() {
+                tempfile::tempfile_in(&folder).map_err(failed("writing to the folder", &folder))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Where builds work: on the images' own file system, so that a rename puts an image in its place.
     pub fn work(&self) -> PathBuf {
         self.folder.join(WORK)
@@ -162,10 +184,32 @@ impl Images {
         self.folder.join(format!("{stem}.{ending}"))
     }
 
+    /// Every name that was given, with the SHA-256 of what the image was made from.
+    fn names(&self) -> Result<BTreeMap<String, String>, ImagesError> {
+        let path = self.folder.join(NAMES);
+        let text = match fs::read(&path) {
+            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
+            Err(source) => return Err(failed("reading", &path)(source)),
+        };
+        Ok(text.lines().filter_map(|line| line.split_once(' ')).map(|(a, b)| (a.to_owned(), b.to_owned())).collect())
+    }
+
+    /// Notes that the slot's name is given. To be called before the image is in its
+    /// place, while the folder is held.
+    fn give_name(&self, slot: &Slot) -> Result<(), ImagesError> {
+        let mut names = self.names()?;
+        if names.insert(slot.file(), slot.inputs_sha256.clone()).as_ref() == Some(&slot.inputs_sha256) {
+            return Ok(());
+        }
+        let lines: String = names.iter().map(|(file, inputs)| format!("{file} {inputs}\n")).collect();
+        write(&self.folder.join(NAMES), lines.as_bytes())
+    }
+
     /// The name for an image of `name` and `version` that is made from these
-    /// inputs: one that was given to the same inputs before, as a record says even
-    /// where the image itself is gone, else the next that is
-    /// free; with `replace` the first in any case.
+    /// inputs: one that was given to the same inputs before, else the next that
+    /// none ever had, whether or not its image is still there; with `replace` the
+    /// first in any case.
     pub fn slot(
         &self,
         form: Form,
@@ -176,26 +220,17 @@ impl Images {
     ) -> Result<Slot, ImagesError> {
         let inputs_sha256 = hex::encode(inputs);
         let prefix = format!("{name}-{version}");
-        let mut newest = 0;
-        let mut known = None;
+        let number = |file: &str| build_number(file.strip_suffix(form.ending())?, &prefix);
+        let given = self.names()?;
+        let mut newest = given.keys().filter_map(|file| number(file)).max().unwrap_or(0);
         for path in self.paths()? {
-            let file = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-            let of_record = file.strip_suffix(".build.json").filter(|_| form == Form::Iso);
-            let Some(stem) = form.stem(&path).or(of_record) else { continue };
-            let Some(number) = build_number(stem, &prefix) else { continue };
-            if of_record.is_none() {
-                newest = newest.max(number);
-            }
-            let record = match form {
-                Form::Iso => self.path(stem, RECORD),
-                Form::Folder => path.join(RECORD),
-            };
-            let record: Option<Record> = fs::read(record).ok().and_then(|text| serde_json::from_slice(&text).ok());
-            if record.is_some_and(|record| record.inputs_sha256 == inputs_sha256) {
-                known = Some(known.map_or(number, |known: u64| known.min(number)));
-            }
+            // One that came from elsewhere has no line among the names.
+            let of_form = form == Form::Iso || path.is_dir();
+            let file = path.file_name().and_then(|file| file.to_str()).filter(|_| of_form);
+            newest = newest.max(file.and_then(number).unwrap_or(0));
         }
-        let number = match known {
+        let same = given.iter().filter(|(_, inputs)| **inputs == inputs_sha256);
+        let number = match same.filter_map(|(file, _)| number(file)).min() {
             Some(known) => known,
             None if replace => 1,
             None => newest + 1,
@@ -248,6 +283,7 @@ impl Images {
             ("rebuild", finished.rebuild),
             (RECORD, &record),
         ];
+        self.give_name(slot)?;
         let mut sums = BTreeMap::new();
         for (ending, bytes) in beside {
             write(&self.path(&stem, ending), bytes)?;
@@ -390,9 +426,9 @@ mod tests {
         let folder = Folder::new();
         let placed = folder.build(1, "a", false).unwrap();
         assert_eq!((placed.version.as_str(), placed.was_there), ("1.0", false));
-        let names = [".lock", ".work", CHECKSUMS, "host-1.0.build.json", "host-1.0.iso", "host-1.0.lock"];
-        assert_eq!(folder.names()[..6], names);
-        assert_eq!(folder.names()[6..], ["host-1.0.manifest.json", "host-1.0.rebuild", "host-1.0.spdx.json"]);
+        let names = [".lock", NAMES, ".work", CHECKSUMS, "host-1.0.build.json", "host-1.0.iso", "host-1.0.lock"];
+        assert_eq!(folder.names()[..7], names);
+        assert_eq!(folder.names()[7..], ["host-1.0.manifest.json", "host-1.0.rebuild", "host-1.0.spdx.json"]);
         let sum = hex::encode(Sha256::digest("a"));
         assert!(folder.read(CHECKSUMS).contains(&format!("{sum}  host-1.0.iso\n")));
     }
@@ -410,25 +446,35 @@ mod tests {
     }
 
     #[test]
-    fn a_record_alone_gives_its_image_the_number_again() {
+    fn a_name_outlasts_its_image_and_all_beside_it() {
         let folder = Folder::new();
         folder.build(1, "a", false).unwrap();
         folder.build(2, "b", false).unwrap();
-        for name in ["host-1.0.iso", "host-1.0-2.iso"] {
+        for name in folder.names().iter().filter(|name| !name.starts_with('.')) {
             fs::remove_file(folder.images.folder.join(name)).unwrap();
         }
+        // Someone may have burnt the first two.
+        assert_eq!(folder.build(3, "c", false).unwrap().version, "1.0-3");
         assert_eq!(folder.build(2, "b", false).unwrap().version, "1.0-2");
         assert_eq!(folder.read("host-1.0-2.iso"), "b");
+        assert_eq!(folder.build(4, "d", true).unwrap().version, "1.0");
+        assert_eq!(folder.build(1, "a", false).unwrap().version, "1.0-4");
     }
 
     #[test]
-    fn an_image_without_its_record_is_never_overwritten_unless_told() {
+    fn an_image_from_elsewhere_is_never_overwritten_unless_told() {
         let folder = Folder::new();
-        folder.build(1, "a", false).unwrap();
-        fs::remove_file(folder.images.folder.join("host-1.0.build.json")).unwrap();
+        fs::write(folder.images.folder.join("host-1.0.iso"), "from elsewhere").unwrap();
         assert_eq!(folder.build(1, "a", false).unwrap().version, "1.0-2");
         assert_eq!(folder.build(3, "c", true).unwrap().version, "1.0");
         assert_eq!(folder.read("host-1.0.iso"), "c");
+    }
+
+    #[test]
+    fn names_that_cannot_be_read_end_no_build() {
+        let folder = Folder::new();
+        fs::write(folder.images.folder.join(NAMES), b"\xff\xfe\n\nhost-1.0.iso\nhost-1.0-7.iso x\n").unwrap();
+        assert_eq!(folder.build(1, "a", false).unwrap().version, "1.0-8");
     }
 
     #[test]
@@ -461,6 +507,16 @@ mod tests {
     }
 
     #[test]
+    fn a_folder_that_takes_no_file_is_refused_and_nothing_is_left_in_one_that_does() {
+        let folder = Folder::new();
+        folder.images.check().unwrap();
+        assert_eq!(folder.names(), [""; 0]);
+        fs::write(folder.images.work(), "").unwrap();
+        let error = folder.images.check().unwrap_err().to_string();
+        assert!(error.starts_with("writing to the folder") && error.ends_with(".work"), "{error}");
+    }
+
+    #[test]
     fn other_names_that_begin_alike_count_for_nothing() {
         let folder = Folder::new();
         for name in ["host-1.0.1.iso", "host-1.0-x.iso", "host-1.0-1.iso", "ghost-1.0-7.iso", "host-1.0-7.isox"] {
@@ -480,7 +536,7 @@ mod tests {
         fs::write(folder.images.folder.join(CHECKSUMS), [&strange[..], &before].concat()).unwrap();
         folder.build(2, "b", false).unwrap();
         let sums = folder.read(CHECKSUMS);
-        assert!(!sums.contains("../") && sums.contains("host-1.0.iso"), "{sums}");
+        assert!(!sums.contains("host-1.0.iso") && sums.contains("host-1.0-2.iso"), "{sums}");
         assert!(
             sums.lines().all(|line| folder.images.folder.join(line.split_once("  ").unwrap().1).exists()),
             "{sums}"

@@ -2,6 +2,7 @@
 
 use super::failure::Failure;
 use super::{Common, diff, output};
+use applbuild::images::NAMES;
 use applbuild::packages::{Cache, Digest, Lock, cache};
 use applbuild::pipeline::Built;
 use applbuild::sandbox;
@@ -73,17 +74,8 @@ impl Second {
                 copy_backwards(&from, &self.root.join(name))?;
             }
         }
-        // Records of builds give the second the build number of the first.
-        for entry in fs::read_dir(images)? {
-            let path = entry?.path();
-            let name = path.file_name().unwrap_or_default();
-            if name.to_string_lossy().ends_with(".build.json") {
-                fs::copy(&path, self.output.join(name))?;
-            } else if path.join("build.json").is_file() {
-                fs::create_dir(self.output.join(name))?;
-                fs::copy(path.join("build.json"), self.output.join(name).join("build.json"))?;
-            }
-        }
+        // They give the second build the number of the first.
+        fs::copy(images.join(NAMES), self.output.join(NAMES))?;
         // Nothing but packages: what is kept of earlier builds must not matter.
         let text = fs::read_to_string(built.path.with_file_name(format!("{}.lock", stem(&built.path))))?;
         let lock = Lock::parse(&text).map_err(io::Error::other)?;

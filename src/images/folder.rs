@@ -47,6 +47,7 @@ impl Images {
         let there = path.exists();
         let before = if there { content(&path)? } else { None };
         if before.as_ref() == Some(&sha256) {
+            self.give_name(slot)?;
             // The inputs may be others all the same.
             write(&path.join(RECORD), &slot.record(finished.size, &sha256))?;
             return Ok(Placed { path, version: slot.version.clone(), was_there: true });
@@ -55,6 +56,7 @@ impl Images {
             let found = before.unwrap_or_else(|| "files that its SHA256SUMS does not tell of".to_owned());
             return Err(ImagesError::Changed { path, found, expected: sha256 });
         }
+        self.give_name(slot)?;
         write(&finished.folder.join(RECORD), &slot.record(finished.size, &sha256))?;
         // What stood there goes to where the new one was, and with that folder.
         let renamed = if there {
@@ -115,6 +117,9 @@ mod tests {
         assert_eq!(fs::read(root.path().join("guest-1.0-2/vmlinuz")).unwrap(), b"b");
         assert_eq!(build(&images, 3, "c", true).unwrap().version, "1.0");
         assert_eq!(fs::read(root.path().join("guest-1.0/vmlinuz")).unwrap(), b"c");
+        fs::remove_dir_all(root.path().join("guest-1.0-2")).unwrap();
+        assert_eq!(build(&images, 4, "d", false).unwrap().version, "1.0-3");
+        assert_eq!(build(&images, 2, "b", false).unwrap().version, "1.0-2");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use super::Assembled;
 use crate::format::squashfs::Compression;
+use crate::images::NAMES;
 use crate::packages::Lock;
 use time::OffsetDateTime;
 
@@ -23,7 +24,9 @@ impl Assembled {
         let number = match *version == profile.version {
             true => String::new(),
             false => format!(
-                "The build number is part of the image: copy {stem}.build.json into the folder of images first.\n"
+                "The build number is part of the image, so give the name in a new folder of images first:\n\n  \
+                 mkdir -p images && echo {} >>images/{NAMES}\n\n",
+                slot.line()
             ),
         };
         let mut text = format!(
