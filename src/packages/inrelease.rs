@@ -19,6 +19,10 @@ pub enum SignatureError {
     Unsigned { found: String },
     #[error("line {line} of the signed file: found {found:?}, expected {expected}")]
     Framing { line: usize, found: String, expected: &'static str },
+    #[error(
+        "the signed file ends after {lines} lines, before {expected}: it is cut off; try again, or pass another mirror with --mirror"
+    )]
+    CutOff { lines: usize, expected: &'static str },
     #[error("its signature is not readable: {found}")]
     Unreadable { found: String },
     #[error("it is signed only by keys that are not in the keyring ({}); pass another keyring with --keyring", keys.join(", "))]
@@ -88,6 +92,7 @@ fn split(file: &str) -> Result<(String, &str), SignatureError> {
         let found = found.chars().take(80).collect();
         Err(SignatureError::Framing { line, found, expected })
     };
+    let cut_off = |expected| Err(SignatureError::CutOff { lines: file.lines().count(), expected });
     match next() {
         Some((_, line, _)) if trimmed(line) == BEGIN => {}
         other => {
@@ -100,13 +105,13 @@ fn split(file: &str) -> Result<(String, &str), SignatureError> {
             Some((_, line, _)) if trimmed(line).is_empty() => break,
             Some((_, line, _)) if line.starts_with("Hash: ") => {}
             Some((number, line, _)) => return fail(number, line, "a Hash header, then an empty line"),
-            None => return fail(0, "the end", "a Hash header, then an empty line"),
+            None => return cut_off("the empty line that ends its header"),
         }
     }
     let mut text = String::with_capacity(file.len());
     let mut first = true;
     let start = loop {
-        let Some((number, line, end)) = next() else { return fail(0, "the end", SIGNATURE) };
+        let Some((number, line, end)) = next() else { return cut_off(SIGNATURE) };
         if trimmed(line) == SIGNATURE {
             break end - line.len() - usize::from(file[..end].ends_with('\n'));
         }
@@ -136,7 +141,7 @@ fn split(file: &str) -> Result<(String, &str), SignatureError> {
     }
     match ended {
         Some(end) => Ok((text, &file[start..end])),
-        None => fail(0, "the end", END),
+        None => cut_off(END),
     }
 }
 

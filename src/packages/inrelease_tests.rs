@@ -72,6 +72,17 @@ fn altered_signatures_never_pass_and_never_panic() {
 }
 
 #[test]
+fn a_file_that_is_cut_off_is_told_from_one_that_is_wrong() {
+    let (signer, keyring) = usual();
+    let file = signer.sign(SIGNED);
+    let ends: Vec<usize> = file.match_indices('\n').map(|(at, _)| at + 1).collect();
+    for (lines, end) in ends[..ends.len() - 1].iter().enumerate() {
+        let said = check(&file[..*end], keyring).unwrap_err();
+        assert!(matches!(said, SignatureError::CutOff { lines: found, .. } if found == lines + 1), "{said}");
+    }
+}
+
+#[test]
 fn unknown_keys_are_named() {
     let (signer, other) = (Signer::new(1), Signer::new(2));
     let said = check(&signer.sign(SIGNED), &other.keyring()).unwrap_err();
