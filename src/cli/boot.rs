@@ -69,7 +69,8 @@ impl Arguments {
     }
 }
 
-pub fn run(_: &Common, arguments: &Arguments) -> Result<(), Failure> {
+pub fn run(common: &Common, arguments: &Arguments) -> Result<(), Failure> {
+    let stop = super::interrupt::stop(common.json)?;
     let qemu = qemu::find().map_err(Failure::plain)?;
     qemu::image::check(&arguments.image).map_err(Failure::from_qemu)?;
     let folder = tempfile::tempdir().map_err(|source| Failure::reading(&std::env::temp_dir(), source))?;
@@ -111,7 +112,6 @@ pub fn run(_: &Common, arguments: &Arguments) -> Result<(), Failure> {
     if let Some(port) = arguments.ssh {
         super::output::note!("ssh -p {port} root@127.0.0.1 reaches it, with a key that its config allows");
     }
-    let stop = super::interrupt::stop()?;
     let status = qemu::terminal::run(&qemu, &machine, &stop).map_err(Failure::plain)?;
     if stop.load(Ordering::Relaxed) {
         return Err(Failure::Interrupted);

@@ -4,6 +4,7 @@ use applbuild::fleet::{ConfigFormat, ConfigImage, ConfigTree};
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -59,6 +60,7 @@ impl From<Format> for ConfigFormat {
 
 pub fn run(common: &Common, command: Command) -> Result<(), Failure> {
     let Command::Image(image) = command;
+    let stop = super::interrupt::stop(common.json)?;
     let time = config_time()?;
     let of_guest = image.guest.is_some();
     let (name, config) = match (image.guest, image.node) {
@@ -71,7 +73,11 @@ pub fn run(common: &Common, command: Command) -> Result<(), Failure> {
     };
     let config = config.map_err(Failure::from_fleet)?;
     let request = ConfigImage { node: name, format: image.format.into(), partition: 1, time };
-    let written = request.write_tree(&config.tree, &image.output).map_err(Failure::from_fleet)?;
+    let made = request.make(&config.tree, &image.output).map_err(Failure::from_fleet)?;
+    if stop.load(Ordering::Relaxed) {
+        return Err(Failure::Interrupted);
+    }
+    let written = made.put().map_err(Failure::from_fleet)?;
     if common.json {
         let fields =
             json!({"file": image.output, "node": request.node, "size": written.size, "warnings": written.warnings});

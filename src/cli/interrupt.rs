@@ -3,10 +3,9 @@
 use super::failure::Failure;
 use serde_json::json;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook::flag;
 use signal_hook::iterator::Signals;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// As a shell tells of a program that SIGINT ended.
 pub const INTERRUPTED: u8 = 130;
@@ -19,13 +18,23 @@ const SAID: &str = "interrupted; what was fetched is kept, and the next run clea
 #[error("asking for signals")]
 struct WatchError(#[source] std::io::Error);
 
+/// Set by the first signal, once [`stop`] asked for it.
+static STOP: OnceLock<Arc<AtomicBool>> = OnceLock::new();
+
 /// Ends the process at the first signal that asks for it. Files under their
 /// final names are whole at any moment; what a build has in its work folder is
 /// removed by the next one.
 pub fn watch(as_json: bool) -> Result<(), Failure> {
+    static WATCHING: AtomicBool = AtomicBool::new(false);
+    if WATCHING.swap(true, Ordering::Relaxed) {
+        return Ok(());
+    }
     let mut signals = Signals::new(ENDING).map_err(|source| Failure::plain(WatchError(source)))?;
     std::thread::spawn(move || {
-        if signals.forever().next().is_some() {
+        for _ in signals.forever() {
+            if STOP.get().is_some_and(|stop| !stop.swap(true, Ordering::Relaxed)) {
+                continue;
+            }
             if as_json {
                 super::output::event("error", json!({"message": SAID, "causes": []}));
             } else {
@@ -37,13 +46,10 @@ pub fn watch(as_json: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A flag that the first such signal sets, for what must be undone; the second ends the process.
-pub fn stop() -> Result<Arc<AtomicBool>, Failure> {
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in ENDING {
-        flag::register_conditional_shutdown(signal, INTERRUPTED.into(), Arc::clone(&stop))
-            .and_then(|_| flag::register(signal, Arc::clone(&stop)))
-            .map_err(|source| Failure::plain(WatchError(source)))?;
-    }
+/// A flag that the first such signal sets, for what must be undone; the second ends
+/// the process. To be asked for before there is anything to undo.
+pub fn stop(as_json: bool) -> Result<Arc<AtomicBool>, Failure> {
+    let stop = Arc::clone(STOP.get_or_init(Arc::default));
+    watch(as_json)?;
     Ok(stop)
 }

@@ -1,5 +1,5 @@
 use super::failure::Failure;
-use super::{Common, boot, build, check, output};
+use super::{Common, boot, build, check, interrupt, output};
 use applbuild::images::Form;
 use applbuild::{fleet, pipeline, qemu};
 use std::path::Path;
@@ -30,6 +30,8 @@ pub fn run(common: &Common, arguments: Arguments) -> Result<(), Failure> {
 
 /// Boots the image with a config as `applbuild init` lays it out.
 fn try_out(common: &Common, image: &Path) -> Result<(), Failure> {
+    // The folder is to go, whatever ends the machine.
+    interrupt::stop(common.json)?;
     let folder = tempfile::tempdir().map_err(|error| Failure::writing(&std::env::temp_dir(), error))?;
     let fleet = folder.path().join("fleet");
     fleet::init(&fleet).map_err(Failure::from_fleet)?;

@@ -30,6 +30,7 @@ pub struct Arguments {
 }
 
 pub fn run(common: &Common, arguments: &Arguments) -> Result<(), Failure> {
+    let stop = super::interrupt::stop(common.json)?;
     let qemu = qemu::find().map_err(Failure::plain)?;
     qemu::image::check(&arguments.image).map_err(Failure::from_qemu)?;
     let extracted = tempfile::tempdir().map_err(|source| Failure::reading(&std::env::temp_dir(), source))?;
@@ -43,7 +44,6 @@ pub fn run(common: &Common, arguments: &Arguments) -> Result<(), Failure> {
         }
     };
     let suite = Suite::read(&folder, &arguments.scenarios).map_err(Failure::input)?;
-    let stop = super::interrupt::stop()?;
     let setting = Setting {
         qemu,
         image: arguments.image.clone(),

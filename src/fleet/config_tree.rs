@@ -126,6 +126,10 @@ impl Source {
                 continue;
             }
             let source = self.tree.node(id);
+            if !matches!(source.kind, Kind::Directory(_) | Kind::File(_) | Kind::Symlink(_)) {
+                let path = self.folder.join(path.to_string().trim_start_matches('/'));
+                return Err(FleetError::NotConfig { path, found: source.kind.name() });
+            }
             let node = Node { metadata: self.metadata(&path, source), kind: emptied(&source.kind) };
             let place = TreePath::parse([below.as_bytes(), &path.to_bytes()].concat());
             target.insert(&place.map_err(crate::tree::TreeError::from)?, node)?;
@@ -268,6 +272,25 @@ mod tests {
         assert!(error("web1").contains("node = \"web9\", expected \"web1\""));
         let none = tempfile::tempdir().unwrap();
         assert!(ConfigTree::read(none.path(), "web1", 0).unwrap_err().to_string().contains("applbuild init"));
+    }
+
+    #[test]
+    fn what_no_repository_holds_is_refused_by_name() {
+        use nix::sys::stat::Mode;
+        let fleet = fleet();
+        for folder in ["pservers/web1/etc", "global"] {
+            let pipe = fleet.path().join(folder).join("pipe");
+            nix::unistd::mkfifo(&pipe, Mode::S_IRWXU).unwrap();
+            let error = ConfigTree::read(fleet.path(), "web1", 0).unwrap_err().to_string();
+            assert!(error.contains(&format!("{folder}/pipe is a fifo")), "{error}");
+            fs::remove_file(pipe).unwrap();
+        }
+        let socket = fleet.path().join("pservers/web1/etc/socket");
+        let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        let error = ConfigTree::read(fleet.path(), "web1", 0).unwrap_err().to_string();
+        assert!(error.contains("etc/socket is a socket"), "{error}");
+        fs::rename(socket, fleet.path().join("pservers/web1/.git/socket")).unwrap();
+        assert!(ConfigTree::read(fleet.path(), "web1", 0).is_ok());
     }
 
     #[test]

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use std::io::{Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 use uuid::Uuid;
 
@@ -44,11 +44,31 @@ pub struct Written {
     pub warnings: Vec<String>,
 }
 
+/// A finished image under a name of its own, gone with this value unless it is put into its place.
+#[derive(Debug)]
+pub struct Made {
+    out: NamedTempFile,
+    file: PathBuf,
+    written: Written,
+}
+
+impl Made {
+    /// Gives the image its name.
+    pub fn put(self) -> Result<Written, FleetError> {
+        let Self { out, file, written } = self;
+        // NamedTempFile makes files that only their owner may read; a config image holds keys, so that is right.
+        out.persist(&file).map_err(|error| FleetError::file("renaming to", file)(error.error))?;
+        Ok(written)
+    }
+}
+
 /// Partitions begin at multiples of 1 MiB, right for any disk's physical blocks.
 const ALIGNMENT: u64 = 1 << 20;
 const LABEL: &str = "CONFIG";
 /// Small enough for any stick; with the crate's clusters this is FAT16.
 const SMALLEST_FAT: u64 = 16 << 20;
+/// Room for a gibibyte of files, sixteen times what `local/etc` may hold.
+const LARGEST: u64 = (2 << 30) + (16 << 20);
 
 impl ConfigImage {
     /// Writes the image of the node in `fleet` to `file`, whole or not at all.
@@ -58,6 +78,11 @@ impl ConfigImage {
 
     /// Writes the image of `tree`, which stands for the node's own.
     pub fn write_tree(&self, tree: &Tree, file: &Path) -> Result<Written, FleetError> {
+        self.make(tree, file)?.put()
+    }
+
+    /// Makes the image of `tree` beside `file`, for [`Made::put`] to put into its place.
+    pub fn make(&self, tree: &Tree, file: &Path) -> Result<Made, FleetError> {
         // A rename would put a file in the place of a drive's device.
         if std::fs::metadata(file).is_ok_and(|there| !there.is_file()) {
             return Err(FleetError::NotAFile(file.to_owned()));
@@ -72,22 +97,25 @@ impl ConfigImage {
                 ConfigFormat::Vfat => {
                     let held = fat_form::convert(tree)?;
                     warnings = held.warnings;
+                    let size = bounded("vfat", fat_size(&held.tree))?;
                     let options = FatOptions {
-                        size: fat_size(&held.tree),
+                        // The bound is below it.
+                        size: u32::try_from(size).unwrap_or(u32::MAX),
                         label: LABEL.to_owned(),
                         volume_id: u32::from_be_bytes(std::array::from_fn(|index| self.guid("fat").as_bytes()[index])),
                     };
                     fat::build(&held.tree, &options)?
                 }
-                _ => ext4::write(tree, &self.ext4_options())?,
+                _ => {
+                    bounded("ext4", ext4::size(tree, &self.ext4_options()))?;
+                    ext4::write(tree, &self.ext4_options())?
+                }
             };
             self.write_disk(&bytes, &mut out).map_err(|error| error.at(file))?;
         }
         let writing = FleetError::file("writing", file);
         let size = out.as_file().sync_all().and_then(|()| out.as_file().metadata()).map_err(writing)?.len();
-        // NamedTempFile makes files that only their owner may read; a config image holds keys, so that is right.
-        out.persist(file).map_err(|error| FleetError::file("renaming to", file)(error.error))?;
-        Ok(Written { size, warnings })
+        Ok(Made { out, file: file.to_owned(), written: Written { size, warnings } })
     }
 
     /// Puts an ext4 config partition behind all others of the disk image or medium in `file`, which grows by it.
@@ -160,7 +188,7 @@ impl ConfigImage {
 }
 
 /// The size of a FAT file system that holds `tree`: twice its content, for clusters and for changes.
-fn fat_size(tree: &Tree) -> u32 {
+fn fat_size(tree: &Tree) -> u64 {
     let needed: u64 = tree
         .walk()
         .map(|(_, id)| match &tree.node(id).kind {
@@ -168,9 +196,15 @@ fn fat_size(tree: &Tree) -> u32 {
             _ => 4096,
         })
         .sum();
-    let size = SMALLEST_FAT.max(2 * needed).next_multiple_of(ALIGNMENT);
-    // `MAX_LOCAL_ETC` keeps real trees far below.
-    u32::try_from(size).unwrap_or(!511)
+    SMALLEST_FAT.max(2 * needed).next_multiple_of(ALIGNMENT)
+}
+
+/// The size of a file system, unless it is more than memory is there for.
+fn bounded(format: &'static str, size: u64) -> Result<u64, FleetError> {
+    if size > LARGEST {
+        return Err(FleetError::ImageTooLarge { format, found: size, expected: LARGEST });
+    }
+    Ok(size)
 }
 
 /// "Linux filesystem data" (UAPI.2).
@@ -230,6 +264,20 @@ mod tests {
         }
         assert!(!pipe.is_file() && pipe.exists());
         assert!(image.write(fleet.path(), &fleet.path().join("config.iso")).is_ok());
+    }
+
+    #[test]
+    fn what_is_too_large_to_be_made_in_memory_is_refused_at_once() {
+        let fleet = tempfile::tempdir().unwrap();
+        crate::fleet::init(fleet.path()).unwrap();
+        // A hole, so that the test needs no such disk.
+        let big = std::fs::File::create(fleet.path().join("pservers/node1/disk.img")).unwrap();
+        big.set_len(LARGEST / 2 + 1).unwrap();
+        for (format, name) in [(ConfigFormat::Ext4, "ext4"), (ConfigFormat::Vfat, "vfat")] {
+            let image = ConfigImage { node: "node1".into(), format, partition: 1, time: 0 };
+            let error = image.write(fleet.path(), &fleet.path().join("config.img")).unwrap_err().to_string();
+            assert!(error.contains(name) && error.contains("pass --format iso"), "{error}");
+        }
     }
 
     #[test]

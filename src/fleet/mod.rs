@@ -8,7 +8,7 @@ mod image;
 mod init;
 
 pub use config_tree::{ConfigTree, MAX_LOCAL_ETC};
-pub use image::{ConfigFormat, ConfigImage, Written};
+pub use image::{ConfigFormat, ConfigImage, Made, Written};
 pub use init::init;
 
 use std::path::PathBuf;
@@ -43,6 +43,13 @@ pub enum FleetError {
     Modes { path: PathBuf, source: appliance_contract::modes::ModesError },
     #[error("{path} names {entry:?}, which is not there", path = path.display())]
     ModesEntry { path: PathBuf, entry: String },
+    #[error("{path} is {found}, expected files, folders and links; remove it", path = path.display())]
+    NotConfig { path: PathBuf, found: &'static str },
+    #[error(
+        "the config needs {found} bytes as {format}, which is made in memory, at most {expected}; \
+         keep on a data disk what is no config, or pass --format iso"
+    )]
+    ImageTooLarge { format: &'static str, found: u64, expected: u64 },
     #[error("{path} holds {found} bytes, at most {expected} fit into a node's memory", path = path.display())]
     TooLarge { path: PathBuf, found: u64, expected: u64 },
     #[error(transparent)]
