@@ -1,69 +1,128 @@
 //! Handlebars templates: embedded ones, which a folder of the user's may override, and sources from profiles.
 
-use handlebars::{Handlebars, RenderErrorReason, no_escape};
+use appliance_contract::nearest::nearest;
+use handlebars::{Handlebars, RenderErrorReason, Template, no_escape};
 use include_dir::{Dir, include_dir};
 use serde_json::Value;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 static EMBEDDED: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/templates");
 
 #[derive(Debug, thiserror::Error)]
 pub enum TemplateError {
-    #[error("template {name}, line {line}, column {column}: {problem}")]
-    Syntax { name: String, line: usize, column: usize, problem: String },
-    #[error("rendering template {name}, line {line}: {problem}")]
-    Render { name: String, line: usize, problem: String },
+    #[error(transparent)]
+    At(#[from] Box<Fault>),
     #[error("template {name} is not known; there are {}", known.join(", "))]
     Unknown { name: String, known: Vec<String> },
     #[error("reading template {path}: {source}", path = path.display())]
     Read { path: PathBuf, source: std::io::Error },
 }
 
-/// Renders `source`, a handlebars template; `name` stands in messages. A
+/// What is wrong at a place in a template.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("template {file}, line {line}, column {column}: {problem}{}\n  | {text}", help.as_ref().map(|help| format!("; {help}")).unwrap_or_default())]
+pub struct Fault {
+    pub file: String,
+    /// Counted from 1, columns in characters.
+    pub line: usize,
+    pub column: usize,
+    pub problem: String,
+    pub help: Option<String>,
+    /// The whole line.
+    pub text: String,
+    /// Bytes of the template: from the place to the end of its tag or line.
+    pub span: Range<usize>,
+}
+
+impl Fault {
+    fn new(file: &str, source: &str, (line, column): (usize, usize), problem: String, help: Option<String>) -> Self {
+        let begin = source.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum::<usize>();
+        let text = source[begin..].lines().next().unwrap_or_default();
+        let within = text.char_indices().nth(column.saturating_sub(1)).map_or(text.len(), |(at, _)| at);
+        let end = text[within..].find("}}").map_or(text.len(), |at| within + at + 2);
+        let (file, text, span) = (file.to_owned(), text.to_owned(), begin + within..begin + end);
+        Self { file, line, column, problem, help, text, span }
+    }
+}
+
+/// Renders `source`, a handlebars template; `file` stands in messages. A
 /// variable without a value is an error; nothing is escaped, as nothing here is HTML.
-pub fn render(source: &str, name: &str, context: &Value) -> Result<String, TemplateError> {
+pub fn render(source: &str, file: &str, context: &Value) -> Result<String, TemplateError> {
+    let fault = |at, problem, help| Box::new(Fault::new(file, source, at, problem, help));
     let mut engine = Handlebars::new();
     engine.set_strict_mode(true);
     engine.register_escape_fn(no_escape);
-    engine.register_template_string(name, source).map_err(|error| {
-        let (line, column) = error.pos().unwrap_or((1, 1));
-        TemplateError::Syntax { name: name.to_owned(), line, column, problem: error.reason().to_string() }
-    })?;
-    engine.render(name, context).map_err(|error| {
-        let problem = match error.reason() {
+    engine
+        .register_template_string(file, source)
+        .map_err(|error| fault(error.pos().unwrap_or((1, 1)), error.reason().to_string(), None))?;
+    engine.render(file, context).map_err(|error| {
+        let at = (error.line_no.unwrap_or(1), error.column_no.unwrap_or(1));
+        let (problem, help) = match error.reason() {
             RenderErrorReason::MissingVariable(Some(variable)) => {
-                format!("{variable} has no value{}", known_names(context))
+                (format!("{variable} has no value"), known_names(context, variable))
             }
-            reason => reason.to_string(),
+            reason => (reason.to_string(), None),
         };
-        TemplateError::Render { name: name.to_owned(), line: error.line_no.unwrap_or(1), problem }
+        fault(at, problem, help).into()
     })
 }
 
-fn known_names(context: &Value) -> String {
-    match context.as_object() {
-        Some(names) if !names.is_empty() => {
-            format!("; there are {}", names.keys().map(String::as_str).collect::<Vec<_>>().join(", "))
+/// The names that templates may use, or the one that was meant.
+fn known_names(context: &Value, typed: &str) -> Option<String> {
+    let mut names = Vec::new();
+    for (name, value) in context.as_object()? {
+        match value.as_object() {
+            Some(below) => names.extend(below.keys().map(|key| format!("{name}.{key}"))),
+            None => names.push(name.clone()),
         }
-        _ => String::new(),
+    }
+    match nearest(typed, &names.iter().map(String::as_str).collect::<Vec<_>>()) {
+        Some(near) => Some(format!("did you mean {near}?")),
+        None if names.is_empty() => None,
+        None => Some(format!("there are {}", names.join(", "))),
     }
 }
 
 /// Renders the template at `name` (`grub.cfg.hbs`): the one in `folder` where
 /// there is one, else the embedded one.
 pub fn render_named(folder: Option<&Path>, name: &str, context: &Value) -> Result<String, TemplateError> {
-    render(&source(folder, name)?, name, context)
+    let own = match folder {
+        Some(folder) => own(folder, name)?,
+        None => None,
+    };
+    match own {
+        Some((path, source)) => render(&source, &path.display().to_string(), context),
+        None => render(&source(name)?, name, context),
+    }
 }
 
-/// The source of a template, the user's own before the embedded one.
-pub fn source(folder: Option<&Path>, name: &str) -> Result<String, TemplateError> {
-    if let Some(path) = folder.map(|folder| folder.join(name)) {
-        match crate::given::read_text(&path) {
-            Ok(source) => return Ok(source),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(source) => return Err(TemplateError::Read { path, source }),
+/// The user's own template of that name.
+fn own(folder: &Path, name: &str) -> Result<Option<(PathBuf, String)>, TemplateError> {
+    let path = folder.join(name);
+    match crate::given::read_text(&path) {
+        Ok(source) => Ok(Some((path, source))),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(TemplateError::Read { path, source }),
+    }
+}
+
+/// Refuses a folder of the user's with a template that cannot be read: long
+/// before there is anything to render it with.
+pub fn check(folder: &Path) -> Result<(), TemplateError> {
+    for name in known() {
+        let Some((path, source)) = own(folder, &name)? else { continue };
+        if let Err(error) = Template::compile(&source) {
+            let at = error.pos().unwrap_or((1, 1));
+            let file = path.display().to_string();
+            return Err(Box::new(Fault::new(&file, &source, at, error.reason().to_string(), None)).into());
         }
     }
+    Ok(())
+}
+
+/// The source of an embedded template.
+pub fn source(name: &str) -> Result<String, TemplateError> {
     match EMBEDDED.get_file(name).and_then(|file| file.contents_utf8()) {
         Some(source) => Ok(source.to_owned()),
         None => Err(TemplateError::Unknown { name: name.to_owned(), known: known() }),
@@ -96,26 +155,44 @@ mod tests {
         assert_eq!(text, "<&\"> [x][y]");
     }
 
+    fn fault(source: &str, context: &Value) -> Fault {
+        match render(source, "t.hbs", context).unwrap_err() {
+            TemplateError::At(fault) => *fault,
+            other => panic!("{other}"),
+        }
+    }
+
     #[test]
-    fn a_name_without_a_value_is_an_error_that_lists_those_there_are() {
-        let error = render("ok\n{{vars.colour}}", "motd.hbs", &json!({"vars": {}, "name": "host"})).unwrap_err();
-        let text = error.to_string();
-        assert!(text.starts_with("rendering template motd.hbs, line 2: "), "{text}");
-        assert!(text.contains("colour has no value; there are "), "{text}");
+    fn a_name_without_a_value_is_an_error_with_its_place_and_the_names_there_are() {
+        let source = "ok\nthe é {{vars.colour}} is\n";
+        let error = fault(source, &json!({"vars": {"color": "red"}, "name": "host"}));
+        assert_eq!((error.line, &source[error.span.clone()]), (2, "{{vars.colour}}"), "{error}");
+        assert_eq!(error.help.as_deref(), Some("did you mean vars.color?"), "{error}");
+        assert_eq!(error.text, "the é {{vars.colour}} is");
+        let error = fault("{{zzzzzzzzzz}}", &json!({"vars": {}, "name": "host", "version": "1"}));
+        assert_eq!(error.help.as_deref(), Some("there are name, version"));
+        assert!(error.to_string().starts_with("template t.hbs, line 1, column "), "{error}");
     }
 
     #[test]
     fn a_broken_template_is_an_error_with_its_place() {
-        let error = render("ok\n{{#if a}}", "t", &json!({"a": 1})).unwrap_err();
-        assert!(matches!(error, TemplateError::Syntax { .. }), "{error}");
+        for (source, line) in [("ok\n{{#if a}}", 2), ("{{a}}\n\n{{b", 3), ("{{#if a}}\n{{/each}}", 2), ("{{}}", 1)] {
+            let error = fault(source, &json!({"a": 1, "b": 2}));
+            assert_eq!(error.line, line, "{source:?}: {error}");
+        }
     }
 
     #[test]
     fn the_users_folder_wins_and_an_unknown_name_is_refused() {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("mine.hbs"), "{{a}}!").unwrap();
-        assert_eq!(render_named(Some(folder.path()), "mine.hbs", &json!({"a": 1})).unwrap(), "1!");
+        let own = folder.path().join("grub.cfg.hbs");
+        std::fs::write(&own, "{{a}}!").unwrap();
+        check(folder.path()).unwrap();
+        assert_eq!(render_named(Some(folder.path()), "grub.cfg.hbs", &json!({"a": 1})).unwrap(), "1!");
         let error = render_named(Some(folder.path()), "yours.hbs", &json!({})).unwrap_err();
         assert!(error.to_string().starts_with("template yours.hbs is not known"), "{error}");
+        std::fs::write(&own, "{{#a}}").unwrap();
+        let error = check(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("grub.cfg.hbs, line 1") && error.ends_with("| {{#a}}"), "{error}");
     }
 }

@@ -29,6 +29,7 @@ mod work;
 
 pub use error::AssembleError;
 pub use manifest::manifest;
+pub use overlay::open_set;
 pub use unpack::{Files, unpack_tools};
 pub use work::WorkFolder;
 
@@ -155,7 +156,7 @@ fn guest_templates(tree: &mut Tree, epoch: i64) -> Result<(), AssembleError> {
     for name in ["xl.cfg.hbs", "qemu-args.hbs"] {
         let place = format!("{}/templates/{name}", medium::IN_IMAGE);
         if edit::find(tree, &place).is_none() {
-            let source = templates::source(None, name)?;
+            let source = templates::source(name)?;
             edit::put_file(tree, &place, source.into_bytes(), 0o644, epoch)?;
         }
     }

@@ -46,7 +46,7 @@ fn profile(profile: &Profile, parts: &mut Parts) {
         parts.add(&file.path);
         match &file.content {
             OverlayContent::Bytes(bytes) => parts.add(bytes),
-            OverlayContent::Template(text) => parts.add(text),
+            OverlayContent::Template(template) => parts.add(&template.text),
             OverlayContent::Symlink(_) | OverlayContent::Directory => {}
         }
     }

@@ -11,7 +11,8 @@ use super::{
 };
 use crate::format::squashfs::Compression;
 use appliance_contract::marker::Role;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::hash::Hash;
 use std::path::Path;
 use toml::de::DeValue;
 
@@ -91,12 +92,10 @@ fn set<T>(slot: &mut Option<T>, value: Option<T>) {
 }
 
 /// Lists grow; what is there already is not there twice.
-fn append<T: PartialEq>(list: &mut Vec<T>, more: Option<Vec<Located<T>>>) {
-    for item in more.into_iter().flatten() {
-        if !list.contains(&item.value) {
-            list.push(item.value);
-        }
-    }
+fn append<T: Clone + Eq + Hash>(list: &mut Vec<T>, more: Option<Vec<Located<T>>>) {
+    let mut there: HashSet<T> = list.iter().cloned().collect();
+    let more = more.into_iter().flatten().map(|item| item.value);
+    list.extend(more.filter(|value| there.insert(value.clone())));
 }
 
 impl Draft {
@@ -185,23 +184,30 @@ impl Draft {
     }
 
     fn packages(&mut self, file: &mut Section<'_>) -> Result<(), ProfileError> {
-        for name in file.strings("remove-packages")?.into_iter().flatten() {
-            let before = self.packages.len();
-            self.packages.retain(|package| package.name != name.value);
-            if self.packages.len() == before {
-                let help = did_you_mean(&name.value, self.packages.iter().map(|package| package.name.as_str()));
-                let label = "no profile that this one extends asks for it";
-                return Err(name.refuse(format!("remove-packages: found {:?}", name.value), label, help));
-            }
+        let removed = file.strings("remove-packages")?.unwrap_or_default();
+        let known: HashSet<&str> = self.packages.iter().map(|package| package.name.as_str()).collect();
+        if let Some(name) = removed.iter().find(|name| !known.contains(name.value.as_str())) {
+            let help = did_you_mean(&name.value, known);
+            let label = "no profile that this one extends asks for it";
+            return Err(name.refuse(format!("remove-packages: found {:?}", name.value), label, help));
         }
+        let removed: HashSet<String> = removed.into_iter().map(|name| name.value).collect();
+        self.packages.retain(|package| !removed.contains(&package.name));
+        let place = |(at, package): (usize, &PackageRequest)| (package.name.clone(), at);
+        let mut places: HashMap<String, usize> = self.packages.iter().enumerate().map(place).collect();
         let firmware = file.list("firmware", values::firmware)?.into_iter().flatten();
         for package in file.list("packages", values::package)?.into_iter().flatten().chain(firmware) {
             let origin = package.place.origin();
             let (name, version) = package.value;
-            match self.packages.iter_mut().find(|known| known.name == name) {
-                Some(known) if version.is_some() => (known.version, known.origin) = (version, origin),
+            match places.get(&name) {
+                Some(&at) if version.is_some() => {
+                    (self.packages[at].version, self.packages[at].origin) = (version, origin);
+                }
                 Some(_) => {}
-                None => self.packages.push(PackageRequest { name, version, origin }),
+                None => {
+                    places.insert(name.clone(), self.packages.len());
+                    self.packages.push(PackageRequest { name, version, origin });
+                }
             }
         }
         Ok(())
@@ -284,7 +290,7 @@ impl Draft {
             self.volume_label.map_or_else(|| values::default_label(name, &version.value), |label| label.value);
         let values_of =
             |list: Option<Vec<Located<String>>>| list.map(|list| list.into_iter().map(|item| item.value).collect());
-        Ok(Profile {
+        let profile = Profile {
             name: name.to_owned(),
             kind: kind.value,
             version: version.value.clone(),
@@ -321,7 +327,9 @@ impl Draft {
             source_date_epoch: self.source_date_epoch.map(|found| found.value),
             variables: self.variables,
             guests: Vec::new(),
-        })
+        };
+        profile.check_templates()?;
+        Ok(profile)
     }
 
     /// Choices that do not go together.

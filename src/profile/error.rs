@@ -39,11 +39,21 @@ pub struct InFile {
     pub help: Option<String>,
 }
 
-/// A profile's file: the name for messages, and its text.
+/// A file of a profile: the name for messages, and its text.
 #[derive(Debug)]
 pub(super) struct Source {
     pub name: String,
     pub text: Arc<str>,
+    /// Where each line but the first begins: a place is asked for of every package.
+    lines: Vec<usize>,
+}
+
+impl Source {
+    pub fn new(name: String, text: impl Into<Arc<str>>) -> Self {
+        let text = text.into();
+        let lines = text.bytes().zip(1..).filter(|(byte, _)| *byte == b'\n').map(|(_, next)| next).collect();
+        Self { name, text, lines }
+    }
 }
 
 /// A span of a file.
@@ -69,9 +79,9 @@ impl Place {
         }))
     }
 
+    /// Counted from 1.
     pub fn line(&self) -> usize {
-        let start = self.span.start.min(self.source.text.len());
-        self.source.text.as_bytes()[..start].iter().filter(|&&byte| byte == b'\n').count() + 1
+        self.source.lines.partition_point(|begin| *begin <= self.span.start) + 1
     }
 
     pub fn origin(&self) -> super::Origin {

@@ -97,7 +97,7 @@ impl Library {
         let known_form = values::name(name).is_ok();
         match crate::given::read_text(&path) {
             Ok(text) if known_form => {
-                return Ok((Source { name: path.display().to_string(), text: text.into() }, Home::Folder));
+                return Ok((Source::new(path.display().to_string(), text), Home::Folder));
             }
             Err(source) if known_form && source.kind() != std::io::ErrorKind::NotFound => {
                 return Err(ProfileError::Read { path, source });
@@ -105,7 +105,7 @@ impl Library {
             _ => {}
         }
         match embedded::PROFILES.get_file(&file).and_then(|file| file.contents_utf8()) {
-            Some(text) => Ok((Source { name: format!("profiles/{file}"), text: text.into() }, Home::Embedded)),
+            Some(text) => Ok((Source::new(format!("profiles/{file}"), text), Home::Embedded)),
             None => {
                 let known: Vec<String> = self.names()?.into_keys().collect();
                 let help =

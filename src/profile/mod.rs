@@ -13,9 +13,12 @@ mod values;
 pub use error::{InFile, ProfileError, nearest};
 pub use library::{Home, Library};
 
+use crate::templates::{self, Fault, TemplateError};
 use appliance_contract::marker::Role;
+use error::{Place, Source};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// A profile with its ancestors (`extends`) merged in and every value checked.
 #[derive(Debug, Clone)]
@@ -115,8 +118,15 @@ pub enum OverlayContent {
     Bytes(Vec<u8>),
     Symlink(String),
     Directory,
-    /// A handlebars template's source.
-    Template(String),
+    Template(Template),
+}
+
+/// A handlebars template.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Template {
+    /// Its file, for messages.
+    pub file: String,
+    pub text: String,
 }
 
 /// A tar archive unpacked onto the tree.
@@ -202,6 +212,30 @@ pub struct Initramfs {
 }
 
 impl Profile {
+    /// What the profile's templates see.
+    pub fn template_values(&self, version: &str) -> serde_json::Value {
+        serde_json::json!({
+            "name": self.name,
+            "version": version,
+            "architecture": self.architecture.debian(),
+            "vars": self.variables,
+        })
+    }
+
+    /// Refuses a template that would not become a file. Its values are known, but for a build number.
+    fn check_templates(&self) -> Result<(), ProfileError> {
+        let values = self.template_values(&self.version);
+        for file in self.overlays.iter().flat_map(|overlay| &overlay.files) {
+            let OverlayContent::Template(template) = &file.content else { continue };
+            if let Err(TemplateError::At(fault)) = templates::render(&template.text, &template.file, &values) {
+                let source = Arc::new(Source::new(template.file.clone(), template.text.as_str()));
+                let Fault { problem, span, help, .. } = *fault;
+                return Err(Place { source, span }.error(problem, "in this template", help));
+            }
+        }
+        Ok(())
+    }
+
     /// Replaces the compression's level, the guests' too; the error says what is expected.
     pub fn set_level(&mut self, level: u32) -> Result<(), String> {
         use crate::format::squashfs::Compression;

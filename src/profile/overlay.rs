@@ -3,7 +3,7 @@
 use super::error::{ProfileError, did_you_mean};
 use super::section::{Located, Section, string, wrong_type};
 use super::values;
-use super::{Overlay, OverlayContent, OverlayFile};
+use super::{Overlay, OverlayContent, OverlayFile, Template};
 use include_dir::Dir;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -171,7 +171,8 @@ fn embedded_folder(
     for file in dir.files() {
         // Paths of embedded files begin at `profiles/`.
         let Some(path) = file.path().strip_prefix(top).ok().and_then(Path::to_str) else { continue };
-        insert(format!("/{path}"), file.contents().to_vec(), file.path(), found)?;
+        let shown = Path::new("profiles").join(file.path());
+        insert(format!("/{path}"), file.contents().to_vec(), &shown, found)?;
     }
     Ok(())
 }
@@ -186,7 +187,8 @@ fn insert(
     let (path, content) = match path.strip_suffix(TEMPLATE) {
         Some(path) => {
             let text = String::from_utf8(bytes).map_err(|_| failed("the template is not UTF-8".to_owned()))?;
-            (path.to_owned(), OverlayContent::Template(text))
+            let file = host.display().to_string();
+            (path.to_owned(), OverlayContent::Template(Template { file, text }))
         }
         None => (path, OverlayContent::Bytes(bytes)),
     };

@@ -136,7 +136,7 @@ colour = "red"
         ]
     );
     assert!(
-        matches!(&profile.overlays[0].files[3].content, OverlayContent::Template(text) if text == "{{vars.colour}}")
+        matches!(&profile.overlays[0].files[3].content, OverlayContent::Template(found) if found.text == "{{vars.colour}}")
     );
 }
 
@@ -302,6 +302,20 @@ fn a_guest_that_is_none_is_refused_at_its_place() {
 }
 
 #[test]
+fn a_profile_as_large_as_one_may_be_is_read() {
+    let names: Vec<String> = (0..60_000).map(|number| format!("p{number:05}")).collect();
+    let list = format!("packages = [\n{}]\n", names.iter().map(|name| format!("\"{name}\",\n")).collect::<String>());
+    let text = BASE.replace("packages = [\"systemd\"]\n", &list);
+    let child = format!("extends = \"t\"\nremove-packages = [\"{}\"]\n{list}", names[..30_000].join("\", \""));
+    let root = root(&[("t.toml", &text), ("child.toml", &child)]);
+    let library = Library::new(root.path());
+    let profile = library.load("t").unwrap();
+    assert_eq!((profile.packages.len(), profile.packages[59_999].origin.line), (60_000, 60_005));
+    assert_eq!(library.load("child").unwrap().packages[30_000].name, "p00000");
+    assert!(library.load("t").unwrap().show().lines().count() > 60_000);
+}
+
+#[test]
 fn a_circle_is_refused_with_its_chain() {
     let root = root(&[("a.toml", "extends = \"b\""), ("b.toml", "extends = [\"c\"]"), ("c.toml", "extends = \"a\"")]);
     let error = in_file(Library::new(root.path()).load("a").unwrap_err());
@@ -334,6 +348,26 @@ fn the_shipped_profiles_programs_can_be_run() {
         let programs: Vec<(&str, u16)> = files.filter(programs).map(|file| (file.path.as_str(), file.mode)).collect();
         assert!(programs.len() > 1 && programs.iter().all(|(_, mode)| *mode == 0o755), "{name}: {programs:?}");
     }
+}
+
+#[test]
+fn a_template_that_would_not_become_a_file_is_refused_at_its_place() {
+    for (text, at, message, help) in [
+        ("a\n{{vars.color}} b\n", "{{vars.color}}", "has no value", "did you mean vars.colour?"),
+        ("a {{nmae}}", "{{nmae}}", "nmae has no value", "did you mean name?"),
+        ("{{#if name}}\nx\n", "", "", ""),
+        ("a\n  {{> other}}\n", "{{> other}}", "other", ""),
+    ] {
+        let files = [("t.toml", &*format!("{BASE}[variables]\ncolour = \"red\"\n")), ("t/etc/motd.hbs", text)];
+        let root = root(&files);
+        let error = in_file(Library::new(root.path()).load("t").unwrap_err());
+        assert!(error.file.ends_with("profiles/t/etc/motd.hbs"), "{}", error.file);
+        assert!(error.message.contains(message), "{text:?}: {}", error.message);
+        assert!(at.is_empty() || spanned(text, &error) == at, "{text:?}: {:?}", spanned(text, &error));
+        assert_eq!(error.help.unwrap_or_default(), help, "{text:?}");
+    }
+    let good = root(&[("t.toml", BASE), ("t/etc/motd.hbs", "{{name}} {{version}} {{architecture}}\n")]);
+    assert!(Library::new(good.path()).load("t").is_ok());
 }
 
 #[test]
