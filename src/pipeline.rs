@@ -47,6 +47,7 @@ pub struct Built {
 /// Makes the image that `order` asks for. To be called in the user namespace
 /// ([`crate::sandbox::enter_user_namespace`]).
 pub fn build(order: Order, progress: &dyn Progress) -> Result<Built, BuildError> {
+    order.check()?;
     let resolved = order.resolve(progress)?;
     if let Some(before) = resolved.made_before(progress)? {
         return Ok(before);
@@ -61,11 +62,13 @@ pub fn lock(order: Order, progress: &dyn Progress) -> Result<LockOutcome, BuildE
     if resolved.whole {
         return Ok(LockOutcome::Unchanged);
     }
+    resolved.order.check()?;
     Ok(resolved.fetch(progress)?.configure(progress)?.outcome().clone())
 }
 
 /// Makes the folder of a guest's image, the same way but for its last stage.
 pub fn build_guest(order: Order, progress: &dyn Progress) -> Result<Built, BuildError> {
+    order.check()?;
     order
         .resolve(progress)?
         .fetch(progress)?

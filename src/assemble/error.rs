@@ -14,8 +14,8 @@ pub enum AssembleError {
     Archive { archive: String, problem: String },
     #[error("unpacking {archive}: {source}")]
     Tar { archive: String, source: TarError },
-    #[error("unpacking set {path}: {source}", path = path.display())]
-    Compression { path: PathBuf, source: CompressionError },
+    #[error("decompressing it: {0}")]
+    Compression(#[from] CompressionError),
     #[error("unpacking {archive}: {path} {problem}")]
     Entry { archive: String, path: String, problem: String },
     #[error(
@@ -40,6 +40,8 @@ pub enum AssembleError {
     Overlay { path: String, problem: String },
     #[error("set {path} ({origin}): SHA-256 found {found}, expected {expected}", path = path.display())]
     SetChecksum { path: PathBuf, origin: String, found: Digest, expected: Digest },
+    #[error("set {path} ({origin}): {source}", path = path.display())]
+    Set { path: PathBuf, origin: String, source: Box<AssembleError> },
     #[error("pruning pattern {pattern:?}: {problem}")]
     Pattern { pattern: String, problem: String },
     #[error(

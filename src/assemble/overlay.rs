@@ -12,30 +12,50 @@ use crate::profile::{OverlayContent, OverlayFile, Profile, TarSet};
 use crate::templates;
 use crate::tree::{Metadata, TreePath};
 use std::fs::{self, File};
-use std::io::{Seek, SeekFrom};
+use std::io::{self, Seek, SeekFrom};
 use std::path::Path;
 
 const HOMES: [&str; 2] = ["/root", "/home"];
 const SYSUSERS: &str = "usr/bin/systemd-sysusers";
 
+/// Opens a set whose bytes are those that the profile names.
+pub fn open_set(set: &TarSet) -> Result<File, AssembleError> {
+    let path = &set.path;
+    // Before opening it: opening a pipe waits for a writer.
+    if !fs::metadata(path).map_err(io_at("reading set", path))?.is_file() {
+        let source = io::Error::other("found a folder, pipe, socket or device, expected a file");
+        return Err(io_at("reading set", path)(source));
+    }
+    let mut file = File::open(path).map_err(io_at("opening set", path))?;
+    let (found, _) = Digest::of_reader(&mut file).map_err(io_at("reading set", path))?;
+    let expected = Digest::from(set.sha256);
+    if found != expected {
+        let origin = set.origin.to_string();
+        return Err(AssembleError::SetChecksum { path: path.clone(), origin, found, expected });
+    }
+    file.seek(SeekFrom::Start(0)).map_err(io_at("reading set", path))?;
+    Ok(file)
+}
+
 /// Unpacks the sets in their order.
 pub fn unpack_sets(placer: &mut Placer, sets: &[TarSet], staged: &Path) -> Result<(), AssembleError> {
     for (number, set) in sets.iter().enumerate() {
-        let path = &set.path;
-        let mut file = File::open(path).map_err(io_at("opening set", path))?;
-        let (found, _) = Digest::of_reader(&mut file).map_err(io_at("reading set", path))?;
-        let expected = Digest::from(set.sha256);
-        if found != expected {
-            let origin = set.origin.to_string();
-            return Err(AssembleError::SetChecksum { path: path.clone(), origin, found, expected });
-        }
-        file.seek(SeekFrom::Start(0)).map_err(io_at("reading set", path))?;
-        let shown = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let (_, reader) =
-            decompress(file).map_err(|source| AssembleError::Compression { path: path.clone(), source })?;
-        let entries = stage_tar(&shown, reader, &staged.join(format!("set-{number}")))?;
-        placer.place(Source::Set(&shown), &entries)?;
+        // Once more, as it may have changed since the build began.
+        let file = open_set(set)?;
+        unpack_set(placer, set, file, &staged.join(format!("set-{number}"))).map_err(|error| AssembleError::Set {
+            path: set.path.clone(),
+            origin: set.origin.to_string(),
+            source: Box::new(error),
+        })?;
     }
+    Ok(())
+}
+
+fn unpack_set(placer: &mut Placer, set: &TarSet, file: File, staged: &Path) -> Result<(), AssembleError> {
+    let shown = set.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let (_, reader) = decompress(file)?;
+    let entries = stage_tar(&shown, reader, staged)?;
+    placer.place(Source::Set(&shown), &entries)?;
     Ok(())
 }
 
@@ -75,7 +95,7 @@ fn lay_over(
     staged: &Path,
     wanted: impl Fn(&OverlayFile) -> bool,
 ) -> Result<(), AssembleError> {
-    let context = context(profile, version);
+    let values = profile.template_values(version);
     let root = placer.root.path().to_owned();
     let (users, groups) = (Names::read(&root.join("etc/passwd")), Names::read(&root.join("etc/group")));
     let files = profile
@@ -85,27 +105,17 @@ fn lay_over(
         // Folders become these links with what is in them, once no program needs them.
         .filter(|file| !HOMES.contains(&file.path.as_str()) && wanted(file));
     for (number, file) in files.enumerate() {
-        let entry = entry(file, &users, &groups, &context, epoch, &staged.join(format!("overlay-{number}")))?;
+        let entry = entry(file, &users, &groups, &values, epoch, &staged.join(format!("overlay-{number}")))?;
         placer.place(Source::Set("the profile's overlay"), &[entry])?;
     }
     Ok(())
-}
-
-/// What templates of a profile see.
-fn context(profile: &Profile, version: &str) -> serde_json::Value {
-    serde_json::json!({
-        "name": profile.name,
-        "version": version,
-        "architecture": profile.architecture.debian(),
-        "vars": profile.variables,
-    })
 }
 
 fn entry(
     file: &OverlayFile,
     users: &Names,
     groups: &Names,
-    context: &serde_json::Value,
+    values: &serde_json::Value,
     epoch: i64,
     staged: &Path,
 ) -> Result<Entry, AssembleError> {
@@ -124,7 +134,9 @@ fn entry(
     };
     let kind = match &file.content {
         OverlayContent::Bytes(bytes) => write(bytes)?,
-        OverlayContent::Template(source) => write(templates::render(source, &file.path, context)?.as_bytes())?,
+        OverlayContent::Template(template) => {
+            write(templates::render(&template.text, &template.file, values)?.as_bytes())?
+        }
         OverlayContent::Symlink(target) => EntryKind::Symlink(target.as_bytes().to_vec()),
         OverlayContent::Directory => EntryKind::Directory,
     };

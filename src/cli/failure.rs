@@ -1,3 +1,4 @@
+use applbuild::assemble::AssembleError;
 use applbuild::fleet::FleetError;
 use applbuild::packages::{ArchiveError, FetchError};
 use applbuild::pipeline::BuildError;
@@ -113,10 +114,15 @@ impl From<BuildError> for Failure {
     fn from(error: BuildError) -> Self {
         match error {
             BuildError::Resolve(_)
+            | BuildError::Template(_)
             | BuildError::Lock { .. }
             | BuildError::StaleLock { .. }
             | BuildError::NotLocked { .. }
             | BuildError::NoIds { .. } => Self::input(error),
+            BuildError::Assemble(AssembleError::SetChecksum { .. }) => Self::input(error),
+            BuildError::Assemble(AssembleError::Set { ref source, .. }) if !refused_by_system(source) => {
+                Self::input(error)
+            }
             BuildError::Fetch(ref fetch) if asked_for_wrong(fetch) => Self::input(error),
             _ => Self::plain(error),
         }

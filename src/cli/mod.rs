@@ -102,22 +102,7 @@ pub fn run() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return refused(&error),
     };
-    let outcome = match cli.command {
-        Command::Iso(arguments) => iso::run(&cli.common, arguments),
-        Command::Guest(arguments) => guest::run(&cli.common, arguments),
-        Command::Lock(arguments) => lock::run(&cli.common, arguments),
-        Command::Archive(command) => archive::run(&cli.common, command),
-        Command::Diff(arguments) => diff::run(&cli.common, &arguments),
-        Command::Profile(command) => profile::run(&cli.common, command),
-        Command::Boot(arguments) => boot::run(&cli.common, &arguments),
-        Command::Test(arguments) => test::run(&cli.common, &arguments),
-        Command::Config(command) => config::run(&cli.common, command),
-        Command::Init(arguments) => init::run(&cli.common, &arguments),
-        Command::Cache(arguments) => cache::run(&cli.common, arguments),
-        Command::Schema(arguments) => schema::run(&arguments),
-        Command::Completions(arguments) => completions::run(&arguments),
-        Command::Man(arguments) => man::run(&arguments),
-    };
+    let outcome = all_utf8().and_then(|()| dispatch(&cli.common, cli.command));
     match outcome {
         Ok(()) if output::lost() => ExitCode::FAILURE,
         Ok(()) => ExitCode::SUCCESS,
@@ -125,6 +110,33 @@ pub fn run() -> ExitCode {
             failure.print(cli.common.json);
             failure.exit_code()
         }
+    }
+}
+
+/// Names go into events, and into the command lines of other programs.
+fn all_utf8() -> Result<(), Failure> {
+    match std::env::args_os().find(|argument| argument.to_str().is_none()) {
+        Some(found) => Err(Failure::usage(format!("found the argument {found:?}, expected UTF-8"))),
+        None => Ok(()),
+    }
+}
+
+fn dispatch(common: &Common, command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Iso(arguments) => iso::run(common, arguments),
+        Command::Guest(arguments) => guest::run(common, arguments),
+        Command::Lock(arguments) => lock::run(common, arguments),
+        Command::Archive(command) => archive::run(common, command),
+        Command::Diff(arguments) => diff::run(common, &arguments),
+        Command::Profile(command) => profile::run(common, command),
+        Command::Boot(arguments) => boot::run(common, &arguments),
+        Command::Test(arguments) => test::run(common, &arguments),
+        Command::Config(command) => config::run(common, command),
+        Command::Init(arguments) => init::run(common, &arguments),
+        Command::Cache(arguments) => cache::run(common, arguments),
+        Command::Schema(arguments) => schema::run(&arguments),
+        Command::Completions(arguments) => completions::run(&arguments),
+        Command::Man(arguments) => man::run(&arguments),
     }
 }
 

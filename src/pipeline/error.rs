@@ -8,6 +8,7 @@ use crate::packages::deb::DebError;
 use crate::packages::index::IndexError;
 use crate::packages::lock::LockError;
 use crate::packages::resolver::ResolveError;
+use crate::templates::TemplateError;
 use crate::tree::TreeError;
 use std::io;
 use std::path::PathBuf;
@@ -29,6 +30,8 @@ pub enum BuildError {
     Verity(#[from] VerityError),
     #[error("making the root image: {0}")]
     Tree(#[from] TreeError),
+    #[error(transparent)]
+    Template(#[from] TemplateError),
     #[error(transparent)]
     Medium(#[from] MediumError),
     #[error(transparent)]

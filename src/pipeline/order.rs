@@ -1,7 +1,10 @@
+use super::BuildError;
 use super::locking::LockChoice;
-use crate::images::Form;
+use crate::assemble;
+use crate::images::{Form, Images};
 use crate::packages::{Archives, Cache, Client, Keyring};
 use crate::profile::Profile;
+use crate::templates;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -29,6 +32,18 @@ pub struct Order {
 }
 
 impl Order {
+    /// Refuses what would else be noticed only after minutes of downloads.
+    pub(super) fn check(&self) -> Result<(), BuildError> {
+        Images::open(&self.output)?.check()?;
+        if let Some(folder) = &self.templates {
+            templates::check(folder)?;
+        }
+        for set in &self.profile.sets {
+            assemble::open_set(set)?;
+        }
+        Ok(())
+    }
+
     /// The order of a guest image that this one's image holds.
     pub(super) fn of_guest(&self, guest: &Profile) -> Self {
         Self { profile: guest.clone(), form: Form::Folder, ..self.clone() }
