@@ -4,6 +4,8 @@
 mod debs;
 #[path = "inside/mod.rs"]
 mod inside;
+#[path = "inside/sets.rs"]
+mod sets;
 
 use applbuild::assemble::{AssembleError, Assembled, Request, WorkFolder, configure, unpack_tools};
 use applbuild::packages::{Digest, Ids};
@@ -32,6 +34,8 @@ fn main() -> ExitCode {
         ("overlays_are_laid_over", overlays_are_laid_over),
         ("passwords_are_refused", passwords_are_refused),
         ("sets_are_taken_as_they_are", sets_are_taken_as_they_are),
+        ("hostile_sets_are_refused_by_name", hostile_sets_are_refused_by_name),
+        ("odd_sets_are_taken", odd_sets_are_taken),
         ("tools_are_unpacked_and_not_configured", tools_are_unpacked_and_not_configured),
         ("damaged_packages_are_refused", damaged_packages_are_refused),
         ("users_keep_the_ids_that_the_lock_has", users_keep_the_ids_that_the_lock_has),
@@ -397,6 +401,53 @@ fn sets_are_taken_as_they_are() {
     let bad = world(&format!("{head}{}", entry("base.tzst", &second)), &[]);
     let error = bad.assemble(&[]).unwrap_err();
     assert!(error.to_string().contains(&first) && error.to_string().contains(&second), "{error}");
+}
+
+/// Assembles a system of these sets alone; it stands in a folder whose parent an attack would reach.
+fn assemble_sets(archives: &[Vec<u8>]) -> Result<(World, Assembled), String> {
+    let mut toml = "packages = []\nagent = false\n[boot]\nkernel = \"/netbsd\"\nprotocol = \"multiboot\"\n".to_owned();
+    let folder = tempfile::tempdir().unwrap();
+    for (number, bytes) in archives.iter().enumerate() {
+        let path = folder.path().join(format!("set{number}.tar"));
+        fs::write(&path, bytes).unwrap();
+        toml += &format!("[[sets]]\nfile = \"{}\"\nsha256 = \"{}\"\n", path.display(), Digest::of(bytes));
+    }
+    let world = world(&toml, &[]);
+    let outside = |world: &World| {
+        let mut names: Vec<_> = fs::read_dir(world.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    let before = outside(&world);
+    let assembled = world.assemble(&[]).map_err(|error| error.to_string());
+    let mut after = outside(&world);
+    after.retain(|name| name != "work");
+    assert_eq!(after, before);
+    if assembled.is_err() {
+        assert!(world.work_is_empty());
+    }
+    Ok((world, assembled?))
+}
+
+fn hostile_sets_are_refused_by_name() {
+    for (case, archives, said) in sets::hostile() {
+        let error = assemble_sets(&archives).err().unwrap_or_else(|| panic!("{case}: was taken"));
+        assert!(error.contains(said), "{case}: {error}: expected {said}");
+        let last = format!("set{}.tar (", archives.len() - 1);
+        assert!(error.contains(&last) && error.contains("t.toml:"), "{case}: {error}");
+    }
+    assert!(!Path::new("/escaped").exists());
+}
+
+fn odd_sets_are_taken() {
+    let archive = |entries: &[&str]| sets::archive(entries);
+    let twice = archive(&["etc/", "etc/a = old", "etc/a = new", "etc/c = 1", "etc/d => etc/c"]);
+    let inward = archive(&["out -> /etc", "netbsd = k"]);
+    let through = archive(&["out/through = inside"]);
+    let (_world, assembled) = assemble_sets(&[twice, inward, through]).unwrap_or_else(|error| panic!("{error}"));
+    let tree = &assembled.tree;
+    assert_eq!((text(tree, "/etc/a"), text(tree, "/etc/d")), ("new".into(), "1".into()));
+    assert_eq!(text(tree, "/etc/through"), "inside");
 }
 
 fn tools_are_unpacked_and_not_configured() {

@@ -192,6 +192,55 @@ fn an_archive_that_nobody_knows_is_named_with_the_nearest() {
     iso.assert().code(3).stderr(contains("did you mean debian?"));
 }
 
+#[test]
+fn a_set_that_is_not_what_the_profile_says_is_refused_before_anything_is_fetched() {
+    let sets = |file: &str, sha256: &str| {
+        let head = GOOD.replace("packages = [\"systemd\"]\n", "agent = false\n");
+        let boot = "[boot]\nkernel = \"/netbsd\"\nprotocol = \"multiboot\"\n";
+        root(&[("sets.toml", &format!("{head}{boot}[[sets]]\nfile = \"{file}\"\nsha256 = \"{sha256}\"\n"))])
+    };
+    let iso = |root: &TempDir| {
+        let mut command = applbuild(root);
+        command.args(["iso", "--profile", "sets", "--cache", "cache", "--mirror", "file:///nonexistent"]);
+        command.assert()
+    };
+    let zeros = "0".repeat(64);
+    let root = sets("base.tgz", &zeros);
+    let path = root.path().join("profiles/base.tgz");
+    iso(&root).code(1).stderr(contains("reading set ./profiles/base.tgz"));
+    fs::write(&path, "x").unwrap();
+    let said = iso(&root).code(3).stderr(contains("2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"));
+    said.stderr(contains("sets.toml:"));
+    fs::remove_file(&path).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+    iso(&root).code(1).stderr(contains("expected a file"));
+}
+
+#[test]
+fn what_would_fail_a_build_at_its_end_is_found_at_its_beginning() {
+    use std::os::unix::ffi::OsStrExt;
+    let root = root(&[("good.toml", GOOD)]);
+    let iso = |more: &[&str]| {
+        let mut command = applbuild(&root);
+        command.args(["iso", "--profile", "good", "--cache", "cache", "--mirror", "file:///nonexistent"]).args(more);
+        command.assert()
+    };
+    fs::write(root.path().join("file"), "").unwrap();
+    iso(&["--output", "file/images"]).code(1).stderr(contains("file/images"));
+    // root may write anywhere but here.
+    iso(&["--output", "/proc/images"]).code(1).stderr(contains("/proc/images"));
+    fs::create_dir(root.path().join("templates")).unwrap();
+    fs::write(root.path().join("templates/grub.cfg.hbs"), "a\n{{#if b}}\n").unwrap();
+    iso(&[]).code(3).stderr(contains("templates/grub.cfg.hbs, line "));
+    fs::remove_file(root.path().join("templates/grub.cfg.hbs")).unwrap();
+    fs::create_dir_all(root.path().join("profiles/good/etc")).unwrap();
+    fs::write(root.path().join("profiles/good/etc/motd.hbs"), "a\n{{vars.b}}\n").unwrap();
+    iso(&[]).code(3).stderr(contains("profiles/good/etc/motd.hbs:2:")).stderr(contains("has no value"));
+    let mut strange = applbuild(&root);
+    strange.args(["iso", "--profile", "good", "--output"]).arg(std::ffi::OsStr::from_bytes(b"im\xffges"));
+    strange.assert().code(2).stderr(contains("expected UTF-8"));
+}
+
 const LOCK: &str =
     "schema = 1\nprofile = \"server\"\narchitecture = \"amd64\"\nrequest = \"\"\ndate = 0\nsuites = []\n";
 

@@ -113,3 +113,29 @@ fn the_same_fleet_gives_the_same_bytes_and_another_node_other_guids() {
     image.write(fleet.folder.path(), &file).unwrap();
     assert_ne!(node1, guid(&file));
 }
+
+#[test]
+fn names_as_long_as_names_can_be_are_kept_or_left_out_with_a_warning() {
+    let fleet = Fleet::new();
+    let etc = fleet.folder.path().join("pservers/node1/etc");
+    // 255 bytes is Linux's bound; 127 of two bytes each are within it and no more for FAT, which counts in UTF-16.
+    let (ascii, umlauts) = ("n".repeat(255), "ü".repeat(127));
+    for name in [&ascii, &umlauts] {
+        std::fs::write(etc.join(name), "text\n").unwrap();
+    }
+    let (disk, written) = fleet.image(ConfigFormat::Ext4, 1);
+    assert_eq!(written.warnings, Vec::<String>::new());
+    let ext4 = partition(&disk, 1);
+    judge("e2fsck", "e2fsprogs", &["-fn", text(ext4.path())]);
+    let listed = judge("debugfs", "e2fsprogs", &["-R", "ls -l /local/etc", text(ext4.path())]);
+    assert!(listed.contains(&ascii) && listed.contains(&"\\xc3\\xbc".repeat(127)), "{listed}");
+    let (disk, written) = fleet.image(ConfigFormat::Vfat, 1);
+    assert_eq!(written.warnings, Vec::<String>::new());
+    let fat = partition(&disk, 1);
+    judge("fsck.fat", "dosfstools", &["-n", text(fat.path())]);
+    let listed = judge("mdir", "mtools", &["-/", "-b", "-i", text(fat.path()), "::"]);
+    assert!(listed.contains(&ascii), "{listed}");
+    let (disc, _) = fleet.image(ConfigFormat::Iso, 1);
+    let listed = judge("xorriso", "xorriso", &["-indev", text(&disc), "-find", "/local/etc"]);
+    assert!(listed.contains(&ascii) && listed.contains(&umlauts), "{listed}");
+}

@@ -20,7 +20,7 @@ pub enum SignatureError {
     #[error("line {line} of the signed file: found {found:?}, expected {expected}")]
     Framing { line: usize, found: String, expected: &'static str },
     #[error(
-        "the signed file ends after {lines} lines, before {expected}: it is cut off; try again, or pass another mirror with --mirror"
+        "the signed file ends after {lines} lines, expected {expected}: it is cut off; try again, or pass another mirror with --mirror"
     )]
     CutOff { lines: usize, expected: &'static str },
     #[error("its signature is not readable: {found}")]
