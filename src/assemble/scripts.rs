@@ -26,6 +26,8 @@ const KERNEL_LINKS: &str = "etc/kernel-img.conf";
 
 /// The shell's program that runs every `preinst` named on its input, as dpkg would.
 const RUN_PREINST: &str = r#"
+# One pipe, so that what is said last is read last.
+exec 2>&1
 export DPKG_MAINTSCRIPT_NAME=preinst DPKG_MAINTSCRIPT_PACKAGE_REFCOUNT=1
 export DPKG_ADMINDIR=/var/lib/dpkg DPKG_MAINTSCRIPT_DEBUG=0 DPKG_ROOT=
 while read -r file package architecture; do
@@ -185,7 +187,9 @@ fn last_lines(text: &str) -> String {
 /// Configures what is unpacked; `triggers` says whether pending triggers are run too.
 /// `listen` hears the name of each package as its turn comes.
 pub fn configure(root: &Path, epoch: i64, triggers: bool, listen: &(dyn Fn(&str) + Sync)) -> Result<(), AssembleError> {
-    let command = command(root, "dpkg", epoch)
+    // Through one pipe, or what dpkg says of a failure may be read before what led to it.
+    let command = command(root, "/bin/sh", epoch)
+        .arguments(["-c", "exec dpkg \"$@\" 2>&1", "dpkg"])
         .argument("--force-unsafe-io")
         // Else what it goes on with buries what the script said.
         .argument("--abort-after=1")
