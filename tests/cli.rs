@@ -241,6 +241,20 @@ fn what_would_fail_a_build_at_its_end_is_found_at_its_beginning() {
     strange.assert().code(2).stderr(contains("expected UTF-8"));
 }
 
+#[test]
+fn scenarios_are_listed_without_an_image() {
+    let root = root(&[]);
+    applbuild(&root).args(["test", "--list"]).assert().success().stdout(is_match("(?m)^rescue +[A-Za-z]").unwrap());
+    applbuild(&root).arg("test").assert().code(2).stderr(contains("<IMAGE>"));
+}
+
+#[test]
+fn errors_keep_names_whole() {
+    let root = root(&[]);
+    let name = "a-folder-of-a-long-name-with-hyphens/".repeat(8);
+    applbuild(&root).args(["boot", &name]).assert().code(1).stderr(contains(&name));
+}
+
 const LOCK: &str =
     "schema = 1\nprofile = \"server\"\narchitecture = \"amd64\"\nrequest = \"\"\ndate = 0\nsuites = []\n";
 

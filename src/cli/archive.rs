@@ -96,7 +96,7 @@ fn report(common: &Common, dir: &Path, what: &str, stock: &Stock) {
     } else {
         "--offline".to_owned()
     };
-    output::text(format_args!("next: applbuild iso --profile NAME --lock {lock} {more}\n"));
+    output::text(format_args!("next: {} iso --profile NAME --lock {lock} {more}\n", output::program()));
 }
 
 /// Absolute, as a URL needs it.

@@ -10,12 +10,14 @@ use std::sync::atomic::Ordering;
 pub struct Arguments {
     /// The image, as `applbuild iso` wrote it
     image: PathBuf,
-    /// A config partition: an image file, or a fleet's folder to make one from
+    /// A config partition: an image file, or a fleet's folder to make one from; without one the node finds none, and
+    /// offers a shell on its console
     #[arg(long, value_name = "FILE|DIR")]
     config: Option<PathBuf>,
     /// Which node of the fleet it is, where the fleet has several
     #[arg(long, requires = "config")]
     node: Option<String>,
+    /// What starts the machine; uefi needs the package ovmf
     #[arg(long, value_enum, default_value_t = FirmwareChoice::Bios)]
     firmware: FirmwareChoice,
     /// What the machine sees the image as

@@ -90,7 +90,7 @@ pub fn run(common: &Common, command: Command) -> Result<(), Failure> {
     let shown = image.output.display();
     output::text(format_args!("{shown}: the config of {}, {} KiB\n", request.node, written.size / 1024));
     if !of_guest {
-        output::text(format_args!("next: applbuild boot images/IMAGE.iso --config {shown}\n"));
+        output::text(format_args!("next: {} boot images/IMAGE.iso --config {shown}\n", output::program()));
     }
     Ok(())
 }

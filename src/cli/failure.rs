@@ -4,10 +4,16 @@ use applbuild::packages::{ArchiveError, FetchError};
 use applbuild::pipeline::BuildError;
 use applbuild::profile::ProfileError;
 use applbuild::qemu::QemuError;
-use miette::Report;
+use miette::{MietteHandlerOpts, Report};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::ExitCode;
+
+/// Errors keep their lines whole: terminals wrap by themselves, and a name that was cut cannot be copied.
+pub fn set_form() {
+    // It fails where one is set already, which is as good.
+    let _ = miette::set_hook(Box::new(|_| Box::new(MietteHandlerOpts::new().wrap_lines(false).build())));
+}
 
 /// Why a command did not do what it was asked for.
 #[derive(Debug)]

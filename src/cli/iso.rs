@@ -1,6 +1,7 @@
 use super::failure::Failure;
 use super::{Common, boot, build, check, interrupt, output};
 use applbuild::images::Form;
+use applbuild::pipeline::Built;
 use applbuild::{fleet, pipeline, qemu};
 use std::path::Path;
 
@@ -8,7 +9,7 @@ use std::path::Path;
 pub struct Arguments {
     #[command(flatten)]
     build: build::Arguments,
-    /// Boot the image in QEMU, where that is installed, with the config of a new fleet's node1
+    /// Boot the image in QEMU, where that is installed, with the config of a new fleet's node1 and root logged in
     #[arg(long, conflicts_with = "json")]
     boot: bool,
     /// Build it twice, with all varied that must not matter, and compare; exit code 4 where the two differ
@@ -23,26 +24,29 @@ pub fn run(common: &Common, arguments: Arguments) -> Result<(), Failure> {
         check::run(common, &first, &built)?;
     }
     if !common.json {
-        output::text(format_args!("{}\n", next(&built.path)));
+        output::text(next(&built));
     }
     if arguments.boot && qemu::find().is_ok() { try_out(common, &built.path) } else { Ok(()) }
 }
 
-/// Boots the image with a config as `applbuild init` lays it out.
+/// Boots the image with a config as `applbuild init` lays it out, and root logged in on the console.
 fn try_out(common: &Common, image: &Path) -> Result<(), Failure> {
     // The folder is to go, whatever ends the machine.
     interrupt::stop(common.json)?;
     let folder = tempfile::tempdir().map_err(|error| Failure::writing(&std::env::temp_dir(), error))?;
     let fleet = folder.path().join("fleet");
-    fleet::init(&fleet).map_err(Failure::from_fleet)?;
+    fleet::init_trial(&fleet).map_err(Failure::from_fleet)?;
     boot::run(common, &boot::Arguments::plain(image.to_owned(), fleet))
 }
 
-/// The command to type next.
-fn next(image: &Path) -> String {
-    match qemu::find() {
-        Ok(_) => format!("next: applbuild boot {}", image.display()),
-        // The error says what to install.
-        Err(error) => format!("next: applbuild boot {}; {error}", image.display()),
+/// What to type next.
+fn next(built: &Built) -> String {
+    let (program, image) = (output::program(), built.path.display());
+    // The error says what to install.
+    let lacks = qemu::find().err().map(|error| format!("; {error}")).unwrap_or_default();
+    match built.initramfs_size {
+        // What the agent boots asks for a config.
+        Some(_) => format!("next: {program} init fleet\n      {program} boot {image} --config fleet{lacks}\n"),
+        None => format!("next: {program} boot {image}{lacks}\n"),
     }
 }

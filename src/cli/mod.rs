@@ -50,14 +50,16 @@ pub struct Cli {
     command: Command,
 }
 
+const COMMON: &str = "Options of every command";
+
 /// What every command understands.
 #[derive(Debug, Args)]
 struct Common {
     /// Folder that holds profiles/, templates/ and images/
-    #[arg(long, value_name = "DIR", default_value = ".", global = true)]
+    #[arg(long, value_name = "DIR", default_value = ".", global = true, help_heading = COMMON)]
     root: PathBuf,
     /// Print what happens as JSON, an object a line
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = COMMON)]
     json: bool,
 }
 
@@ -102,6 +104,7 @@ pub fn run() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return refused(&error),
     };
+    failure::set_form();
     let outcome = all_utf8().and_then(|()| dispatch(&cli.common, cli.command));
     match outcome {
         Ok(()) if output::lost() => ExitCode::FAILURE,

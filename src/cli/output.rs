@@ -37,6 +37,12 @@ pub fn text(text: impl Display) {
     }
 }
 
+/// How the user called this program, for commands to type next: cargo puts it on no `PATH`.
+pub fn program() -> String {
+    let called = std::env::args().next().filter(|called| called.contains('/'));
+    called.unwrap_or_else(|| "applbuild".to_owned())
+}
+
 /// Prints an event of `--json`: one object on one line.
 pub fn event(name: &str, fields: Value) {
     let mut object = json!({"schema": SCHEMA, "event": name});

@@ -5,16 +5,20 @@ use applbuild::qemu::runner::Setting;
 use applbuild::qemu::suite::{self, Suite};
 use clap::Args;
 use serde_json::json;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// The image, as `applbuild iso` wrote it
-    image: PathBuf,
+    #[arg(required_unless_present = "list")]
+    image: Option<PathBuf>,
     /// Scenarios to run; all of them where none is named
     scenarios: Vec<String>,
+    /// List the scenarios that there are, and run none
+    #[arg(long)]
+    list: bool,
     /// Folder of scenarios [default: ci/scenarios below --root, else those that this program carries]
     #[arg(long, value_name = "DIR")]
     from: Option<PathBuf>,
@@ -31,8 +35,6 @@ pub struct Arguments {
 
 pub fn run(common: &Common, arguments: &Arguments) -> Result<(), Failure> {
     let stop = super::interrupt::stop(common.json)?;
-    let qemu = qemu::find().map_err(Failure::plain)?;
-    qemu::image::check(&arguments.image).map_err(Failure::from_qemu)?;
     let extracted = tempfile::tempdir().map_err(|source| Failure::reading(&std::env::temp_dir(), source))?;
     let own = common.root.join("ci/scenarios");
     let folder = match &arguments.from {
@@ -43,12 +45,21 @@ pub fn run(common: &Common, arguments: &Arguments) -> Result<(), Failure> {
             extracted.path().to_owned()
         }
     };
-    let suite = Suite::read(&folder, &arguments.scenarios).map_err(Failure::input)?;
+    let image = match &arguments.image {
+        Some(image) if !arguments.list => image,
+        _ => return list(common, &folder),
+    };
+    let qemu = qemu::find().map_err(Failure::plain)?;
+    qemu::image::check(image).map_err(Failure::from_qemu)?;
+    let mut suite = Suite::read(&folder, &arguments.scenarios).map_err(Failure::input)?;
+    if arguments.scenarios.is_empty() {
+        leave_out(&mut suite, image, common.json);
+    }
     let setting = Setting {
         qemu,
-        image: arguments.image.clone(),
+        image: image.clone(),
         fleet: folder.join(suite::FLEET),
-        logs: arguments.logs.clone().unwrap_or_else(|| arguments.image.with_file_name("console")),
+        logs: arguments.logs.clone().unwrap_or_else(|| image.with_file_name("console")),
         stop: Arc::clone(&stop),
     };
     let results = suite.run(&setting, arguments.jobs, &|name, outcome| {
@@ -86,4 +97,34 @@ pub fn run(common: &Common, arguments: &Arguments) -> Result<(), Failure> {
         0 => Ok(()),
         _ => Err(Failure::text(format!("{failed} of {} scenarios failed", results.len()))),
     }
+}
+
+/// Of all scenarios, those are left out whose image is another that is not there.
+fn leave_out(suite: &mut Suite, image: &Path, as_json: bool) {
+    suite.scenarios.retain(|(name, scenario)| {
+        let Some(other) = scenario.image.as_ref().map(|other| image.with_file_name(other)) else { return true };
+        let there = other.exists();
+        if !there && as_json {
+            output::event(
+                "warning",
+                json!({"message": format!("{name} needs {}, which is not there", other.display())}),
+            );
+        } else if !there {
+            output::note!("{name} is left out: it needs {}, which is not there", other.display());
+        }
+        there
+    });
+}
+
+fn list(common: &Common, folder: &Path) -> Result<(), Failure> {
+    let suite = Suite::read(folder, &[]).map_err(Failure::input)?;
+    let width = suite.scenarios.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    for (name, scenario) in &suite.scenarios {
+        if common.json {
+            output::event("scenario", json!({"name": name, "summary": scenario.summary}));
+        } else {
+            output::text(format_args!("{name:width$}  {}\n", scenario.summary));
+        }
+    }
+    Ok(())
 }

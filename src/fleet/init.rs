@@ -32,6 +32,35 @@ pub fn init(folder: &Path) -> Result<Vec<String>, FleetError> {
     Ok(made)
 }
 
+/// On every serial console, as `/usr/lib/systemd/system/serial-getty@.service` has it but for the login.
+const LOGGED_IN: &str = "[Service]\nExecStart=\n\
+    ExecStart=-/sbin/agetty --autologin root --noreset --noclear --keep-baud 115200,57600,38400,9600 - ${TERM}\n";
+
+const TRIAL_MOTD: &str = "
+This is node1, made up to try the image: root is logged in on this console, and
+all that you change is gone when it ends. Nodes of your own have no such login.
+
+    appliance status                what runs here, and from where
+    appliance guest list            its guests
+    systemctl --failed              should list nothing
+
+Ctrl-A, then x, ends it.
+
+";
+
+/// Lays out a fleet in `folder` to try an image with, by someone who has no key in it yet: its node logs root in on
+/// its console.
+pub fn init_trial(folder: &Path) -> Result<(), FleetError> {
+    init(folder)?;
+    let etc = folder.join("pservers/node1/etc");
+    let console = etc.join("systemd/system/serial-getty@.service.d");
+    std::fs::create_dir_all(&console).map_err(FleetError::file("making", &console))?;
+    for (path, text) in [(console.join("login.conf"), LOGGED_IN), (etc.join("motd"), TRIAL_MOTD)] {
+        std::fs::write(&path, text).map_err(FleetError::file("writing", &path))?;
+    }
+    Ok(())
+}
+
 fn write(dir: &Dir<'_>, folder: &Path, made: &mut Vec<String>) -> Result<(), FleetError> {
     for entry in dir.entries() {
         let path = folder.join(entry.path());
@@ -63,6 +92,20 @@ mod tests {
         for folder_name in ["pservers", "vservers", "global", "docs"] {
             assert!(folder.path().join(folder_name).is_dir(), "{folder_name}");
         }
+    }
+
+    #[test]
+    fn only_the_node_of_a_trial_logs_anyone_in() {
+        let folder = tempfile::tempdir().unwrap();
+        let (usual, trial) = (folder.path().join("usual"), folder.path().join("trial"));
+        init(&usual).unwrap();
+        init_trial(&trial).unwrap();
+        let path = "local/etc/systemd/system/serial-getty@.service.d/login.conf";
+        let logs_in = |fleet: &Path| {
+            let tree = ConfigTree::read(fleet, "node1", 0).unwrap().tree;
+            tree.walk().any(|(place, _)| place.to_string().trim_start_matches('/') == path)
+        };
+        assert_eq!((logs_in(&usual), logs_in(&trial)), (false, true));
     }
 
     #[test]

@@ -9,7 +9,7 @@ mod init;
 
 pub use config_tree::{ConfigTree, MAX_LOCAL_ETC};
 pub use image::{ConfigFormat, ConfigImage, Made, Written};
-pub use init::init;
+pub use init::{init, init_trial};
 
 use std::path::PathBuf;
 
@@ -23,7 +23,7 @@ pub const DOCUMENTS: &str = "docs";
 pub enum FleetError {
     #[error("{doing} {path}: {source}", path = path.display())]
     File { doing: &'static str, path: PathBuf, source: std::io::Error },
-    #[error("{folder} is no fleet: expected a folder {NODES} in it; make one with: applbuild init {folder}", folder = folder.display())]
+    #[error("{folder} is no fleet: expected a folder {NODES} in it; make one with: applbuild init DIR", folder = folder.display())]
     NoFleet { folder: PathBuf },
     #[error("there is no node {name:?} in {folder}{hint}", folder = folder.display())]
     NoNode { name: String, folder: PathBuf, hint: String },

@@ -1,6 +1,6 @@
 use super::keeper;
 use std::ffi::OsString;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -46,7 +46,11 @@ impl Chosen {
         let software = |reason: String| Self { accelerator: Accelerator::Tcg, reason };
         let device = Path::new("/dev/kvm");
         if let Err(error) = std::fs::OpenOptions::new().read(true).write(true).open(device) {
-            return software(format!("opening {}: {error}", device.display()));
+            let mend = match error.kind() {
+                ErrorKind::PermissionDenied => "; the group kvm may: sudo usermod -aG kvm $USER, then log in again",
+                _ => "",
+            };
+            return software(format!("opening {}: {error}{mend}", device.display()));
         }
         if !virtualises(&std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default()) {
             return software("/dev/kvm is there, but this processor shows neither vmx nor svm".to_owned());
