@@ -103,7 +103,7 @@ pub fn run(common: &Common, arguments: &Arguments) -> Result<(), Failure> {
         },
         accelerator,
         memory_mib: arguments.memory,
-        svm: true,
+        processor: qemu::PROCESSOR.to_owned(),
         drives,
         direct: None,
         ssh_port: arguments.ssh,

@@ -30,15 +30,18 @@ pub struct Drive {
     pub boot_index: Option<u32>,
 }
 
+/// All that QEMU emulates, but for what QEMU 7.2 emulates wrongly: SMAP and XSAVE break a Xen host; without AVX too, which
+/// needs XSAVE, as Linux measures its RAID 6 code by what the processor claims, and dies of an invalid instruction.
+pub const PROCESSOR: &str = "max,-smap,-xsave,-avx,-avx2";
+
 /// What QEMU is to emulate. `Machine::command` is pure, so that it can be tested.
 #[derive(Debug, Clone)]
 pub struct Machine {
     pub firmware: Firmware,
     pub accelerator: Accelerator,
     pub memory_mib: u32,
-    /// Whether an emulated processor offers SVM. Xen would start its guests by it, and emulated in an emulation they do
-    /// not get far; without it, plain Linux loses its programs (seen with QEMU 7.2: mount(8) does nothing and succeeds).
-    pub svm: bool,
+    /// The processor that is emulated, as QEMU's `-cpu` takes it; [`PROCESSOR`] where nothing else is asked for.
+    pub processor: String,
     pub drives: Vec<Drive>,
     /// What is started in the place of a drive's boot loader.
     pub direct: Option<Direct>,
@@ -65,14 +68,8 @@ impl Machine {
         add(&["-nodefaults", "-no-reboot", "-display", "none", "-smp", "1", "-m", &format!("{}M", self.memory_mib)]);
         match self.accelerator {
             Accelerator::Kvm => add(&["-accel", "kvm", "-cpu", "host"]),
-            // Without SMAP and XSAVE: QEMU 7.2's emulation of either breaks a Xen host. Without AVX, which needs XSAVE:
-            // Linux measures its RAID 6 code by what the processor claims, and dies of an invalid instruction.
             // The translation buffer's bound keeps a machine's memory near 1.3 GB.
-            Accelerator::Tcg => {
-                let processor = "max,-smap,-xsave,-avx,-avx2";
-                let processor = if self.svm { processor.to_owned() } else { format!("{processor},-svm") };
-                add(&["-accel", "tcg,tb-size=128", "-cpu", &processor]);
-            }
+            Accelerator::Tcg => add(&["-accel", "tcg,tb-size=128", "-cpu", &self.processor]),
         }
         // OVMF keeps Secure Boot's variables from the guest only in system management mode.
         let secure = self.firmware == Firmware::SecureBoot;
@@ -172,7 +169,7 @@ mod tests {
             firmware,
             accelerator: Accelerator::Tcg,
             memory_mib: 2048,
-            svm: true,
+            processor: PROCESSOR.to_owned(),
             drives: vec![drive("medium", Bus::Cd, Some(0)), drive("config", Bus::Sata, None)],
             direct: None,
             ssh_port: Some(2222),

@@ -20,7 +20,7 @@ pub mod terminal;
 pub use accelerator::{Accelerator, Chosen};
 pub use error::QemuError;
 pub use firmware::Firmware;
-pub use machine::{Bus, Drive, Machine};
+pub use machine::{Bus, Drive, Machine, PROCESSOR};
 
 use std::path::PathBuf;
 

@@ -72,7 +72,7 @@ pub fn run(name: &str, scenario: &Scenario, setting: &Setting) -> Result<Outcome
         firmware: scenario.firmware,
         accelerator: Accelerator::Tcg,
         memory_mib: scenario.memory_mib,
-        svm: scenario.svm,
+        processor: scenario.processor.clone(),
         drives,
         direct: guest.map(|guest| guest.direct),
         ssh_port: None,

@@ -1,6 +1,7 @@
 //! A boot scenario: a TOML file that says which machine, which media, what to
 //! type and what must, or must not, come on the console.
 
+use super::machine::PROCESSOR;
 use super::{Bus, Firmware};
 use appliance_contract::Schema;
 use serde::Deserialize;
@@ -25,9 +26,9 @@ pub struct Scenario {
     pub attached: Bus,
     #[serde(default = "default_memory")]
     pub memory_mib: u32,
-    /// `false` where Xen is to start its guests without it.
-    #[serde(default = "default_svm")]
-    pub svm: bool,
+    /// The emulated processor, as QEMU's `-cpu` takes it.
+    #[serde(default = "default_processor")]
+    pub processor: String,
     /// Seconds from power-on to the last step.
     pub bound: u64,
     /// Text that means failure, besides what always does (a panic).
@@ -48,8 +49,8 @@ pub struct Scenario {
     pub steps: Vec<Step>,
 }
 
-fn default_svm() -> bool {
-    true
+fn default_processor() -> String {
+    PROCESSOR.to_owned()
 }
 
 fn default_memory() -> u32 {
