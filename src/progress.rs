@@ -35,6 +35,8 @@ pub enum Unit {
 
 /// Receives what long work has to say. All methods may be called from any thread.
 pub trait Progress: Send + Sync {
+    /// The stages that follow are of this image: those of a host's guests are made in the same run.
+    fn image(&self, _name: &str) {}
     /// A stage begins; the one before it has ended. `total` is 0 when not known.
     fn stage(&self, stage: Stage, total: u64, unit: Unit);
     /// `count` more units of the running stage are done.

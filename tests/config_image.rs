@@ -139,3 +139,31 @@ fn names_as_long_as_names_can_be_are_kept_or_left_out_with_a_warning() {
     let listed = judge("xorriso", "xorriso", &["-indev", text(&disc), "-find", "/local/etc"]);
     assert!(listed.contains(&ascii) && listed.contains(&umlauts), "{listed}");
 }
+
+#[test]
+fn a_signal_leaves_either_the_whole_image_or_nothing() {
+    use nix::sys::signal::{Signal, kill};
+    let fleet = Fleet::new();
+    // A hole; its zeros are written one by one.
+    let data = std::fs::File::create(fleet.folder.path().join("pservers/node1/data")).unwrap();
+    data.set_len(100 << 20).unwrap();
+    let out = tempfile::tempdir().unwrap();
+    let names =
+        || -> Vec<_> { std::fs::read_dir(out.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect() };
+    let mut child = Command::new(env!("CARGO_BIN_EXE_applbuild"))
+        .args(["config", "image", "--node", "node1", "--format", "iso", "--fleet", text(fleet.folder.path()), "-o"])
+        .arg(out.path().join("config.iso"))
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    while names().is_empty() && child.try_wait().unwrap().is_none() {
+        std::thread::yield_now();
+    }
+    // One that has ended is not waited for yet, so its id is nobody else's.
+    kill(nix::unistd::Pid::from_raw(child.id() as i32), Signal::SIGTERM).unwrap();
+    match child.wait().unwrap().code() {
+        Some(130) => assert_eq!(names(), [""; 0]),
+        other => assert_eq!((other, names()), (Some(0), vec!["config.iso".into()])),
+    }
+}

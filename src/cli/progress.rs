@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 #[derive(Debug, Clone)]
 pub struct Ended {
     pub stage: Stage,
+    /// The image that it was a stage of.
+    pub image: String,
     /// When it began, counted from the build's beginning.
     pub began: Duration,
     pub time: Duration,
@@ -33,6 +35,7 @@ enum Style {
 #[derive(Debug)]
 struct Running {
     stage: Stage,
+    image: String,
     since: Instant,
     told: Instant,
     total: u64,
@@ -46,6 +49,7 @@ struct Running {
 pub struct Reporter {
     style: Style,
     began: Instant,
+    image: Mutex<String>,
     running: Mutex<Option<Running>>,
     ended: Mutex<Vec<Ended>>,
     reused: Mutex<Vec<String>>,
@@ -66,6 +70,7 @@ impl Reporter {
         Self {
             style,
             began: Instant::now(),
+            image: Mutex::default(),
             running: Mutex::default(),
             ended: Mutex::default(),
             reused: Mutex::default(),
@@ -88,6 +93,7 @@ impl Reporter {
         running.bar.finish_and_clear();
         let ended = Ended {
             stage: running.stage,
+            image: running.image,
             began: running.since.duration_since(self.began),
             time: running.since.elapsed(),
             count: running.count,
@@ -97,7 +103,7 @@ impl Reporter {
             Style::Terminal | Style::Lines => output::note!("{}", line(&ended)),
             Style::Json => {
                 let fields = json!({
-                    "stage": ended.stage.name(), "count": ended.count, "unit": unit_name(ended.unit),
+                    "stage": ended.stage.name(), "image": ended.image, "count": ended.count, "unit": unit_name(ended.unit),
                     "seconds": ended.time.as_secs_f64(),
                 });
                 output::event("stage-end", fields);
@@ -127,39 +133,47 @@ fn line(ended: &Ended) -> String {
         0 => String::new(),
         count => amount(count, ended.unit),
     };
-    format!("{:<10} {:>6.1} s  {count}", ended.stage.name(), ended.time.as_secs_f64()).trim_end().to_owned()
+    let (stage, seconds) = (ended.stage.name(), ended.time.as_secs_f64());
+    format!("{stage:<10} {seconds:>6.1} s  {count:<12} {}", ended.image).trim_end().to_owned()
 }
 
-fn bar(stage: Stage, total: u64, unit: Unit) -> ProgressBar {
+fn bar(total: u64, unit: Unit) -> ProgressBar {
     let bar = ProgressBar::with_draw_target((total > 0).then_some(total), ProgressDrawTarget::stderr());
     let template = match (total, unit) {
-        (0, Unit::Bytes) => "{prefix:<10} {spinner} {bytes} {wide_msg}",
-        (0, _) => "{prefix:<10} {spinner} {pos} {wide_msg}",
-        (_, Unit::Bytes) => "{prefix:<10} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec} {wide_msg}",
-        (_, _) => "{prefix:<10} [{bar:30}] {pos}/{len} {wide_msg}",
+        (0, Unit::Bytes) => "{prefix:<20} {spinner} {bytes} {wide_msg}",
+        (0, _) => "{prefix:<20} {spinner} {pos} {wide_msg}",
+        (_, Unit::Bytes) => "{prefix:<20} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec} {wide_msg}",
+        (_, _) => "{prefix:<20} [{bar:30}] {pos}/{len} {wide_msg}",
     };
     // The templates above are right; without one the bar has indicatif's own look.
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style.progress_chars("=> "));
     }
-    bar.set_prefix(stage.name());
     bar.enable_steady_tick(Duration::from_millis(120));
     bar
 }
 
 impl Progress for Reporter {
+    fn image(&self, name: &str) {
+        name.clone_into(&mut lock(&self.image));
+    }
+
     fn stage(&self, stage: Stage, total: u64, unit: Unit) {
         let mut running = lock(&self.running);
         self.end(&mut running);
         let bar = match self.style {
-            Style::Terminal => bar(stage, total, unit),
+            Style::Terminal => bar(total, unit),
             Style::Lines | Style::Json => ProgressBar::hidden(),
         };
         if matches!(self.style, Style::Json) {
-            output::event("stage", json!({"stage": stage.name(), "total": total, "unit": unit_name(unit)}));
+            output::event(
+                "stage",
+                json!({"stage": stage.name(), "image": *lock(&self.image), "total": total, "unit": unit_name(unit)}),
+            );
         }
-        let now = Instant::now();
-        *running = Some(Running { stage, since: now, told: now, total, count: 0, unit, bar });
+        let (now, image) = (Instant::now(), lock(&self.image).clone());
+        bar.set_prefix(format!("{} {image}", stage.name()));
+        *running = Some(Running { stage, image, since: now, told: now, total, count: 0, unit, bar });
     }
 
     fn advance(&self, count: u64) {

@@ -40,9 +40,9 @@ fn table(stages: &[Ended], all: Duration) -> String {
     let mut text = String::new();
     let mut line = |name: &str, time: Duration| {
         // Writing to a string does not fail.
-        let _ = writeln!(text, "{name:<10} {:>8.2} s {:>5.1} %", time.as_secs_f64(), share(time, all));
+        let _ = writeln!(text, "{name:<20} {:>8.2} s {:>5.1} %", time.as_secs_f64(), share(time, all));
     };
-    stages.iter().for_each(|ended| line(ended.stage.name(), ended.time));
+    stages.iter().for_each(|ended| line(&format!("{} {}", ended.stage.name(), ended.image), ended.time));
     line("the rest", all.saturating_sub(stages.iter().map(|ended| ended.time).sum()));
     line("all", all);
     text
@@ -54,12 +54,13 @@ fn page(version: &str, stages: &[Ended], all: Duration) -> String {
         let (from, width) = (share(ended.began, all), share(ended.time, all));
         let _ = writeln!(
             rows,
-            "<tr><td>{}</td><td class=\"n\">{:.2} s</td><td class=\"t\"><div style=\"margin-left:{from:.2}%;width:{width:.2}%\"></div></td></tr>",
+            "<tr><td>{} {}</td><td class=\"n\">{:.2} s</td><td class=\"t\"><div style=\"margin-left:{from:.2}%;width:{width:.2}%\"></div></td></tr>",
             ended.stage.name(),
+            ended.image,
             ended.time.as_secs_f64(),
         );
     }
-    // A version is of letters, digits, dots and dashes (the profile's rules).
+    // A name and a version are of letters, digits, dots and dashes (the profile's rules).
     format!(
         "<!doctype html>\n<meta charset=\"utf-8\">\n<title>applbuild {version}: timings</title>\n<style>\n\
          body {{ font: 14px sans-serif; margin: 2em }} table {{ border-collapse: collapse; width: 100% }}\n\
@@ -78,6 +79,7 @@ mod tests {
     fn stages() -> Vec<Ended> {
         let ended = |stage, began, time| Ended {
             stage,
+            image: "host".to_owned(),
             began: Duration::from_secs(began),
             time: Duration::from_secs(time),
             count: 0,
@@ -89,7 +91,8 @@ mod tests {
     #[test]
     fn the_table_adds_up() {
         let text = table(&stages(), Duration::from_secs(10));
-        let expected = "resolve        1.00 s  10.0 %\npack           6.00 s  60.0 %\nthe rest       3.00 s  30.0 %\nall           10.00 s 100.0 %\n";
+        let expected = "resolve host             1.00 s  10.0 %\npack host                6.00 s  60.0 %\n\
+            the rest                 3.00 s  30.0 %\nall                     10.00 s 100.0 %\n";
         assert_eq!(text, expected);
         assert!(table(&[], Duration::ZERO).contains("0.0 %"));
     }

@@ -53,6 +53,7 @@ impl Configured {
         });
         let guests = guests.collect::<Result<Vec<_>, BuildError>>()?;
         let Self { resolved, files, root, outcome, .. } = self;
+        progress.image(&resolved.order.profile.name);
         let Place { images, slot } = resolved.place(&guests)?;
         let assemble::Assembled { tree, manifest, work, .. } =
             root.assemble(&resolved.order.profile, &resolved.lock, &slot.version)?;

@@ -44,6 +44,7 @@ impl Fetched {
     fn configure_beside(mut self, others: &mut Ids, progress: &dyn Progress) -> Result<Configured, BuildError> {
         let guests = std::mem::take(&mut self.guests);
         let Self { mut resolved, files, .. } = self;
+        progress.image(&resolved.order.profile.name);
         let images = Images::open(&resolved.order.output)?;
         let trees = resolved.order.cache.folder().join(Room::Trees.folder());
         let work = WorkFolder::new(&images.work())?.keeping_trees(trees);

@@ -15,6 +15,7 @@ impl Resolved {
     pub fn fetch(mut self, progress: &dyn Progress) -> Result<Fetched, BuildError> {
         let guests = std::mem::take(&mut self.guests);
         let order = &self.order;
+        progress.image(&order.profile.name);
         let packages: Vec<LockedPackage> = self.lock.packages.iter().chain(&self.lock.tools).cloned().collect();
         let paths = download(&packages, &order.archives, &order.cache, &order.client, progress)?;
         let files = packages.into_iter().map(|package| package.sha256).zip(paths).collect();

@@ -45,6 +45,7 @@ pub struct Resolved {
 impl Order {
     /// Takes the lock where it says all, or asks the archives for what it lacks.
     pub fn resolve(self, progress: &dyn Progress) -> Result<Resolved, BuildError> {
+        progress.image(&self.profile.name);
         progress.stage(Stage::Resolve, 0, Unit::Packages);
         let path = self.lock.path().to_owned();
         let before = locking::read(&path)?;
@@ -153,6 +154,7 @@ impl Order {
             now: self.now,
             check_age: true,
         };
+        progress.image(&self.profile.name);
         let indices = refresh(&request, progress)?;
         let mut sources: Vec<Source<'_>> = indices.iter().map(Source::from).collect();
         let mut index = Index::read(&sources, architecture)?;
