@@ -21,6 +21,8 @@ const RECORD: &str = "build.json";
 pub const NAMES: &str = ".names";
 /// Held while files of the folder change.
 const LOCK: &str = ".lock";
+/// How files are named while they are written.
+const NEW: &str = ".new-";
 /// Holds the folders of running builds.
 const WORK: &str = ".work";
 
@@ -171,6 +173,12 @@ impl Images {
         let path = self.folder.join(LOCK);
         let file = File::create(&path).map_err(failed("making", &path))?;
         file.lock().map_err(failed("locking", &path))?;
+        for path in self.paths()? {
+            // Of a build that was killed while it held the lock.
+            if path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(NEW.as_bytes())) {
+                fs::remove_file(&path).map_err(failed("removing", &path))?;
+            }
+        }
         Ok(file)
     }
 
@@ -355,7 +363,7 @@ impl Write for HashWriter {
 fn write(path: &Path, bytes: &[u8]) -> Result<(), ImagesError> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let put = || -> io::Result<()> {
-        let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(folder)?;
+        let mut file = tempfile::Builder::new().prefix(NEW).tempfile_in(folder)?;
         file.write_all(bytes)?;
         // A temporary file is its owner's alone; what is published is not.
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
@@ -443,6 +451,14 @@ mod tests {
         assert_eq!(folder.build(2, "b", false).unwrap().version, "1.0-2");
         assert_eq!((folder.read("host-1.0.iso"), folder.read("host-1.0-2.iso")), ("a".into(), "b".into()));
         assert_eq!(folder.read(CHECKSUMS).lines().count(), 18);
+    }
+
+    #[test]
+    fn what_a_killed_build_was_writing_goes() {
+        let folder = Folder::new();
+        fs::write(folder.images.folder.join(".new-abc"), "half").unwrap();
+        folder.build(1, "a", false).unwrap();
+        assert!(!folder.names().contains(&".new-abc".to_owned()));
     }
 
     #[test]

@@ -62,8 +62,8 @@ pub enum AssembleError {
     Lock { problem: String },
     #[error("writing the manifest: {0}")]
     Manifest(#[from] serde_json::Error),
-    #[error(transparent)]
-    Deb(#[from] DebError),
+    #[error("unpacking {archive}: {source}")]
+    Deb { archive: String, source: Box<DebError> },
     #[error(transparent)]
     Template(#[from] TemplateError),
     #[error(transparent)]

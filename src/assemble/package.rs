@@ -30,14 +30,16 @@ impl Package {
     /// Reads the package that `locked` names from the file at `path`; the
     /// contents of its files go to `folder`.
     pub fn read(locked: &LockedPackage, path: &Path, folder: &Path) -> Result<Self, AssembleError> {
-        let deb = Deb::open(path)?;
-        let mut control_files = deb.control()?;
+        let name = format!("{} {}", locked.name, locked.version);
+        let failed = |source| AssembleError::Deb { archive: name.clone(), source: Box::new(source) };
+        let deb = Deb::open(path).map_err(failed)?;
+        let mut control_files = deb.control().map_err(failed)?;
         let control = control_files.remove("control").ok_or_else(|| AssembleError::Archive {
             archive: locked.name.clone(),
             problem: "found no control file in control.tar".to_owned(),
         })?;
-        deb.check(&control, locked)?;
-        let entries = stage_tar(&format!("{} {}", locked.name, locked.version), deb.data()?, folder)?;
+        deb.check(&control, locked).map_err(failed)?;
+        let entries = stage_tar(&name, deb.data().map_err(failed)?, folder)?;
         let control = Control::new(String::from_utf8_lossy(&control.bytes).into_owned());
         let same = control.field("Multi-Arch").as_deref() == Some("same");
         let conffiles = conffiles(control_files.get("conffiles").map_or(&[], |file| file.bytes.as_slice()));

@@ -34,24 +34,32 @@ impl WorkFolder {
     /// To be called inside the user namespace, whose ids own what dead builds left.
     pub fn new(base: &Path) -> Result<Self, AssembleError> {
         fs::create_dir_all(base).map_err(io_at("making the work folder", base))?;
-        remove_stale(base);
+        // Held until the new folder has its lock: whoever looks for dead builds holds it, too, and so takes a folder
+        // without a lock for one whose build was killed.
+        let held = hold(base);
+        remove_dead(base, held.is_some());
         let path = tempfile::Builder::new()
             .prefix(PREFIX)
             .tempdir_in(base)
             .map_err(io_at("making a work folder in", base))?
             .keep();
-        // A build that looks for stale folders between these lines finds no
-        // lock file and leaves the folder be.
         let new = path.join(format!("{LOCK}.new"));
         let file = File::create(&new).map_err(io_at("making", &new))?;
         let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock)
             .map_err(|(_, errno)| io_at("locking", &new)(errno.into()))?;
         let path_of_lock = path.join(LOCK);
         fs::rename(&new, &path_of_lock).map_err(io_at("renaming", &new))?;
+        drop(held);
         // `keep` left mode 0700; programs in the sandbox that drop root's rights must pass.
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         fs::set_permissions(&path, mode).map_err(io_at("opening", &path))?;
         Ok(Self { path, trees: None, mounts: Mutex::default(), _lock: lock })
+    }
+
+    /// Removes what dead builds left in `base`, as [`Self::new`] does.
+    pub fn clean(base: &Path) {
+        let held = hold(base);
+        remove_dead(base, held.is_some());
     }
 
     /// Has configured trees kept in `folder`.
@@ -99,13 +107,22 @@ impl Drop for WorkFolder {
     }
 }
 
-fn remove_stale(base: &Path) {
+/// A file system that locks no folder keeps those without a lock.
+fn hold(base: &Path) -> Option<Flock<File>> {
+    Flock::lock(File::open(base).ok()?, FlockArg::LockExclusive).ok()
+}
+
+/// `alone`: nobody is making a folder meanwhile.
+fn remove_dead(base: &Path, alone: bool) {
     for entry in fs::read_dir(base).into_iter().flatten().flatten() {
         if !entry.file_name().as_encoded_bytes().starts_with(PREFIX.as_bytes()) {
             continue;
         }
-        let Ok(file) = File::open(entry.path().join(LOCK)) else { continue };
-        if Flock::lock(file, FlockArg::LockExclusiveNonblock).is_ok() {
+        let dead = match File::open(entry.path().join(LOCK)) {
+            Ok(file) => Flock::lock(file, FlockArg::LockExclusiveNonblock).is_ok(),
+            Err(error) => alone && error.kind() == io::ErrorKind::NotFound,
+        };
+        if dead {
             let _ = fs::remove_dir_all(entry.path());
         }
     }
@@ -122,11 +139,14 @@ mod tests {
         let dead = base.path().join("build-dead");
         fs::create_dir(&dead).unwrap();
         fs::write(dead.join(LOCK), "").unwrap();
+        let unborn = base.path().join("build-unborn");
+        fs::create_dir(&unborn).unwrap();
+        fs::write(unborn.join(format!("{LOCK}.new")), "").unwrap();
         let foreign = base.path().join("other");
         fs::create_dir(&foreign).unwrap();
         let second = WorkFolder::new(base.path()).unwrap();
         assert!(live.path().exists() && second.path().exists() && foreign.exists());
-        assert!(!dead.exists());
+        assert!(!dead.exists() && !unborn.exists());
         let path = second.path().to_owned();
         drop(second);
         assert!(!path.exists());

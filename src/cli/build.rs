@@ -86,7 +86,7 @@ fn order(common: &Common, arguments: Arguments, mut profile: Profile, form: Form
         profile.set_level(level).map_err(|expected| Failure::usage(format!("--level {level}: expected {expected}")))?;
     }
     let lock = arguments.lock.choose(common, &profile);
-    let Place { archives, keyring, cache, client } = arguments.sources.find(&profile.mirrors)?;
+    let Place { archives, keyring, cache, client, allow_older } = arguments.sources.find(&profile.mirrors)?;
     Ok(Order {
         profile,
         form,
@@ -95,6 +95,7 @@ fn order(common: &Common, arguments: Arguments, mut profile: Profile, form: Form
         cache,
         client: Arc::new(client),
         lock,
+        allow_older,
         now: sources::now(),
         source_date_epoch: super::source_date_epoch()?,
         templates: Some(common.root.join("templates")).filter(|folder| folder.is_dir()),

@@ -81,7 +81,7 @@ pub fn run(common: &Common, arguments: Arguments) -> Result<(), Failure> {
         Some(names) => Update::Packages(names),
     };
     let path = own(common, &profile);
-    let Place { archives, keyring, cache, client } = arguments.sources.find(&profile.mirrors)?;
+    let Place { archives, keyring, cache, client, allow_older } = arguments.sources.find(&profile.mirrors)?;
     let order = Order {
         form: if profile.kind == Role::Guest { Form::Folder } else { Form::Iso },
         profile,
@@ -90,6 +90,7 @@ pub fn run(common: &Common, arguments: Arguments) -> Result<(), Failure> {
         cache,
         client: Arc::new(client),
         lock: LockChoice::Own { path: path.clone(), update },
+        allow_older,
         now: super::sources::now(),
         source_date_epoch: super::source_date_epoch()?,
         templates: None,

@@ -5,7 +5,7 @@ use applbuild::packages::http::Policy;
 use applbuild::packages::{Archives, Cache, Client, Keyring, MirrorChoice, cache};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 #[derive(Debug, clap::Args)]
 pub struct Sources {
@@ -23,6 +23,15 @@ pub struct Sources {
     /// Use what the cache holds, and no network; needs a lock that says all
     #[arg(long)]
     offline: bool,
+    /// How many seconds a mirror may be silent, and how long at most to wait before it is asked again
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    timeout: u64,
+    /// How often a transfer that failed is tried again
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    retries: u32,
+    /// Take a suite's Release file though it is older than the one in the lock, or than one seen there before
+    #[arg(long)]
+    allow_older: bool,
 }
 
 /// Where packages are kept.
@@ -47,6 +56,7 @@ pub struct Place {
     pub keyring: Keyring,
     pub cache: Cache,
     pub client: Client,
+    pub allow_older: bool,
 }
 
 impl Sources {
@@ -54,8 +64,16 @@ impl Sources {
         self.cache.find()
     }
 
+    fn policy(&self) -> Policy {
+        let usual = Policy::default();
+        let timeout = Duration::from_secs(self.timeout);
+        let connect_timeout = usual.connect_timeout.min(timeout);
+        Policy { connect_timeout, read_timeout: timeout, retries: self.retries, longest_wait: timeout, ..usual }
+    }
+
     /// `mirrors` are the profile's.
     pub fn find(self, mirrors: &BTreeMap<String, String>) -> Result<Place, Failure> {
+        let client = if self.offline { Client::offline() } else { Client::new(self.policy()) };
         let choice = MirrorChoice {
             mirror: self.mirror,
             security_mirror: self.security_mirror,
@@ -73,7 +91,8 @@ impl Sources {
             archives,
             keyring: keyring.map_err(Failure::input)?,
             cache: self.cache.find()?,
-            client: if self.offline { Client::offline() } else { Client::new(Policy::default()) },
+            client,
+            allow_older: self.allow_older,
         })
     }
 }

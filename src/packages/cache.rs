@@ -8,6 +8,7 @@
 use super::digest::Digest;
 use super::http::HttpError;
 use super::transfer::Sink;
+use super::url::Url;
 use sha2::{Digest as _, Sha256};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -94,6 +95,35 @@ impl Cache {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(fail("removing a damaged file")(error)),
             _ => Ok(None),
         }
+    }
+
+    /// The newest date of the Release files that were seen at `url`.
+    pub(super) fn newest_release(&self, url: &Url) -> Option<i64> {
+        let text = fs::read_to_string(self.seen(url)).ok()?;
+        let url = url.to_string();
+        // A full disk may have left half a line, which lacks the URL or a part of it.
+        let dates = text.lines().filter_map(|line| line.split_once(' ').filter(|(_, at)| *at == url)?.0.parse().ok());
+        dates.max()
+    }
+
+    /// Notes the date of a Release file whose signature is good.
+    pub(super) fn saw_release(&self, url: &Url, date: i64) -> Result<(), CacheError> {
+        if self.newest_release(url).is_some_and(|newest| newest >= date) {
+            return Ok(());
+        }
+        let path = self.seen(url);
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder).map_err(failed(folder, "making the folder"))?;
+        }
+        // A line at the end is there or not there, whoever else writes one and however this process ends.
+        let note = || {
+            OpenOptions::new().append(true).create(true).open(&path)?.write_all(format!("\n{date} {url}\n").as_bytes())
+        };
+        note().map_err(failed(&path, "writing"))
+    }
+
+    fn seen(&self, url: &Url) -> PathBuf {
+        self.folder.join("seen").join(Digest::of(url.to_string().as_bytes()).to_string())
     }
 
     /// Removes parts and indices that have not been touched for long by `now`. Packages stay: another lock may name
@@ -286,6 +316,25 @@ mod tests {
         assert!(cache.get(Kind::Index, digest("c"), 1).unwrap().is_some());
         cache.tidy(SystemTime::now());
         assert!(index.exists());
+    }
+
+    #[test]
+    fn the_newest_release_is_remembered_for_each_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::new(folder.path());
+        let (one, other) = (Url::parse("http://one.example.org").unwrap(), Url::parse("file:/other").unwrap());
+        assert_eq!(cache.newest_release(&one), None);
+        for date in [70, 50, 90, 80] {
+            cache.saw_release(&one, date).unwrap();
+        }
+        assert_eq!((cache.newest_release(&one), cache.newest_release(&other)), (Some(90), None));
+        // What a full disk leaves of a line counts for nothing.
+        for half in ["\n9", "\n999 http://one.exam"] {
+            OpenOptions::new().append(true).open(cache.seen(&one)).unwrap().write_all(half.as_bytes()).unwrap();
+            assert_eq!(cache.newest_release(&one), Some(90));
+        }
+        cache.saw_release(&one, 95).unwrap();
+        assert_eq!(cache.newest_release(&one), Some(95));
     }
 
     #[test]

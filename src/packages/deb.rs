@@ -69,6 +69,11 @@ pub enum DebProblem {
 /// Debian's largest control archive has about 1 MB.
 const CONTROL: Limits = Limits { entries: 1000, file: 32 << 20, total: 64 << 20, extension: 1 << 16 };
 
+/// Bytes that any member may decompress to, and how many times its own size. Real packages reach a tenth of that
+/// ratio; xz can do 7000, and zstd more.
+const LEAST_BOUND: u64 = 256 << 20;
+const LARGEST_RATIO: u64 = 1000;
+
 impl Deb {
     /// Reads the frame: members in the order of deb(5), sizes that add up to the file's.
     pub fn open(path: &Path) -> Result<Self, DebError> {
@@ -159,7 +164,8 @@ impl Deb {
             if !member.name.ends_with(&format!(".tar{}", compression.ending())) {
                 return Err(DebProblem::OtherCompression { member: member.name.clone(), found: compression });
             }
-            Ok(reader)
+            let most = LEAST_BOUND.max(member.length.saturating_mul(LARGEST_RATIO));
+            Ok(Box::new(Bounded { reader, most, left: most }) as Box<dyn Read + Send>)
         };
         open().map_err(|problem| self.located(problem))
     }
@@ -209,6 +215,24 @@ impl Read for Part {
             return Err(io::Error::new(ErrorKind::UnexpectedEof, "the file became shorter while it was read"));
         }
         self.left -= count as u64;
+        Ok(count)
+    }
+}
+
+/// What a member decompresses to; more than it may be is an error, not an end.
+struct Bounded {
+    reader: Box<dyn Read + Send>,
+    most: u64,
+    left: u64,
+}
+
+impl Read for Bounded {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.reader.read(buffer)?;
+        match self.left.checked_sub(count as u64) {
+            Some(left) => self.left = left,
+            None => return Err(io::Error::other(format!("it decompresses to more than {} bytes", self.most))),
+        }
         Ok(count)
     }
 }

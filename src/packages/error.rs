@@ -5,7 +5,7 @@ use super::cache::CacheError;
 use super::http::HttpError;
 use super::inrelease::SignatureError;
 use super::keyring::KeyringError;
-use super::release::ReleaseError;
+use super::release::{ReleaseError, date};
 use super::url::{Url, UrlError};
 
 #[derive(Debug, thiserror::Error)]
@@ -24,13 +24,18 @@ pub enum FetchError {
     Signature { url: Url, source: SignatureError },
     #[error("reading {url}: {source}")]
     Release { url: Url, source: ReleaseError },
+    #[error(
+        "{url}: it is dated {}, and {whence} {}: the mirror has gone back; try again later, pass another mirror with --mirror, or take it as it is with --allow-older",
+        date(*dated), date(*seen)
+    )]
+    Older { url: Url, dated: i64, seen: i64, whence: &'static str },
     #[error("the suite {suite} has no component {component}, only {}{}", known.join(", "), hint(.nearest))]
     UnknownComponent { suite: String, component: String, known: Vec<String>, nearest: Option<String> },
     #[error("the suite {suite} has no architecture {architecture}, only {}", known.join(", "))]
     UnknownArchitecture { suite: String, architecture: String, known: Vec<String> },
     #[error("{url} lists no {path}, with its size and SHA-256, in a form that can be read (.xz, .gz or plain)")]
     NoIndex { url: Url, path: String },
-    #[error("{url}: {source}; the mirror is inconsistent: try again later, or pass another with --mirror")]
+    #[error("{url}: {source}{}", mend(source))]
     Index { url: Url, source: IndexError },
     /// With the package's name and version.
     #[error("package {package}: {source}")]
@@ -69,6 +74,17 @@ pub enum PackageError {
     Content { url: Url, source: CacheError },
     #[error(transparent)]
     Cache(#[from] CacheError),
+}
+
+/// What to do about an index. A server that does not serve says nothing about its files.
+fn mend(error: &IndexError) -> &'static str {
+    match error {
+        IndexError::Cache(CacheError::Io { .. }) | IndexError::Transfer(HttpError::Offline { .. }) => "",
+        IndexError::Transfer(HttpError::GaveUp { .. } | HttpError::Transport { .. } | HttpError::Status { .. }) => {
+            "; try again later, or pass another mirror with --mirror"
+        }
+        _ => "; the mirror is inconsistent: try again later, or pass another with --mirror",
+    }
 }
 
 /// The first few of many names.

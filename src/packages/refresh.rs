@@ -7,6 +7,7 @@ use super::error::{FetchError, IndexError};
 use super::http::{Client, HttpError};
 use super::inrelease;
 use super::keyring::Keyring;
+use super::lock::LockedSuite;
 use super::release::{FileEntry, Release};
 use super::transfer::{Memory, Size, Stop};
 use super::url::Url;
@@ -36,6 +37,10 @@ pub struct RefreshRequest<'a> {
     pub now: i64,
     /// Off for an old snapshot: then neither Valid-Until nor Date is looked at.
     pub check_age: bool,
+    /// The suites as the lock has them: none may be older now.
+    pub locked: &'a [LockedSuite],
+    /// Whether suites may go back, behind the lock and behind what was seen before.
+    pub allow_older: bool,
 }
 
 /// The packages of one component of a suite.
@@ -165,10 +170,28 @@ impl Fetching<'_> {
             }
             Ok(release)
         });
-        match checked {
-            Ok(release) => Ok((release, Digest::of(&bytes.0))),
-            Err(source) => Err(FetchError::Release { url, source }),
+        let release = match checked {
+            Ok(release) => release,
+            Err(source) => return Err(FetchError::Release { url, source }),
+        };
+        self.check_not_older(&url, &release)?;
+        Ok((release, Digest::of(&bytes.0)))
+    }
+
+    /// Refuses a file of yesterday, signed as it is: it would bring yesterday's holes back.
+    fn check_not_older(&self, url: &Url, release: &Release) -> Result<(), FetchError> {
+        let (archive, suite, dated) = (&self.suite.archive, &self.suite.name, release.date);
+        let older = |seen, whence| FetchError::Older { url: url.clone(), dated, seen, whence };
+        if !self.request.allow_older {
+            let of_lock = self.request.locked.iter().find(|locked| locked.archive == *archive && locked.name == *suite);
+            if let Some(locked) = of_lock.filter(|locked| dated < locked.date) {
+                return Err(older(locked.date, "the lock is made from one of"));
+            }
+            if let Some(seen) = self.request.cache.newest_release(url).filter(|seen| dated < *seen) {
+                return Err(older(seen, "one was seen there of"));
+            }
         }
+        Ok(self.request.cache.saw_release(url, dated)?)
     }
 
     fn indices(&self, base: &Url, release: &Release, inrelease: Digest) -> Result<Vec<SuiteIndex>, FetchError> {

@@ -5,6 +5,7 @@ use crate::packages::digest::Digest;
 use crate::packages::error::FetchError;
 use crate::packages::http::{Client, Policy};
 use crate::packages::keyring::Keyring;
+use crate::packages::lock::LockedSuite;
 use crate::packages::test_keys::{NOW, Signer};
 use crate::packages::test_server::{Reply, Server};
 use crate::progress::Silent;
@@ -69,6 +70,8 @@ struct Machine {
     components: Vec<String>,
     suites: Vec<String>,
     check_age: bool,
+    locked: Vec<LockedSuite>,
+    allow_older: bool,
 }
 
 impl Machine {
@@ -79,6 +82,8 @@ impl Machine {
             components: vec!["main".into(), "contrib".into()],
             suites: vec!["trixie".into()],
             check_age: true,
+            locked: Vec::new(),
+            allow_older: false,
         }
     }
 
@@ -104,6 +109,8 @@ impl Machine {
             ),
             now: NOW,
             check_age: self.check_age,
+            locked: &self.locked,
+            allow_older: self.allow_older,
         };
         refresh(&request, &Silent)
     }
@@ -207,7 +214,9 @@ fn an_index_with_another_hash_is_refused_and_not_kept() {
     let (_server, machine) = serve(files);
     let said = machine.said();
     assert!(said.contains("found the SHA-256") && said.contains("--mirror"), "{said}");
-    let kept = walk(machine.cache.path()).into_iter().filter(|(path, length)| !path.ends_with(".part") || *length > 0);
+    let kept = walk(&machine.cache.path().join("indices"))
+        .into_iter()
+        .filter(|(path, length)| !path.ends_with(".part") || *length > 0);
     assert_eq!(kept.collect::<Vec<_>>(), []);
 }
 
@@ -289,6 +298,47 @@ fn an_old_release_is_refused_unless_asked_not_to() {
         machine.check_age = false;
         assert!(machine.refresh().is_ok());
     }
+}
+
+#[test]
+fn a_suite_that_goes_back_is_refused_unless_asked_not_to() {
+    let (yesterday, today) = ("Thu, 23 Nov 2023 20:00:00", "Fri, 24 Nov 2023 20:00:00");
+    let older = suite("trixie", true, move |text| text.replacen(today, yesterday, 1));
+    let newer = good();
+    let back = Arc::new(Mutex::new(false));
+    let went = back.clone();
+    let server = Server::start(move |request| {
+        let files = if *went.lock().unwrap() { &older } else { &newer };
+        files.get(&request.path).map_or(Reply::status(404, ""), |bytes| Reply::file(request, bytes))
+    });
+    let mut machine = Machine::at(server.url("debian"));
+    machine.refresh().unwrap();
+    *back.lock().unwrap() = true;
+    let said = machine.said();
+    assert!(
+        said.contains("dated 2023-11-23 20:00:00 UTC, and one was seen there of 2023-11-24 20:00:00 UTC"),
+        "{said}"
+    );
+    assert!(said.contains("--allow-older"), "{said}");
+    machine.allow_older = true;
+    machine.refresh().unwrap();
+    // The newest seen stays what it was.
+    machine.allow_older = false;
+    assert!(machine.refresh().is_err());
+
+    // Another cache has seen nothing; the lock knows.
+    machine.cache = tempfile::tempdir().unwrap();
+    let locked = |archive: &str, date| LockedSuite {
+        archive: archive.into(),
+        name: "trixie".into(),
+        inrelease_sha256: String::new(),
+        date,
+    };
+    machine.locked = vec![locked("debian-security", i64::MAX), locked("debian", 1_700_856_000)];
+    let said = machine.said();
+    assert!(said.contains("the lock is made from one of 2023-11-24 20:00:00 UTC"), "{said}");
+    machine.allow_older = true;
+    machine.refresh().unwrap();
 }
 
 #[test]

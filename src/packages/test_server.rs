@@ -36,10 +36,23 @@ impl Request {
 pub struct Reply {
     head: String,
     body: Vec<u8>,
+    manner: Manner,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Manner {
+    #[default]
+    Proper,
     /// Goes on with the body until the client leaves.
-    endless: bool,
+    Endless,
     /// Says nothing more until the client leaves.
-    silent: bool,
+    ThenSilent,
+    /// Never says a word.
+    Mute,
+    /// An octet of the body now and then.
+    Slow,
+    /// Of the head, too.
+    SlowFromTheStart,
 }
 
 impl Reply {
@@ -74,7 +87,21 @@ impl Reply {
     /// Without a length: the body ends where the connection does, if it does.
     pub fn endless(bytes: &[u8]) -> Self {
         let head = "HTTP/1.1 200 x\r\n".to_owned();
-        Self { head, body: bytes.to_vec(), endless: true, silent: false }
+        Self { head, body: bytes.to_vec(), manner: Manner::Endless }
+    }
+
+    /// Takes the request, and that is all.
+    pub fn none() -> Self {
+        Self { manner: Manner::Mute, ..Self::default() }
+    }
+
+    /// Sends the body an octet at a time, with a pause after each.
+    pub fn slowly(self) -> Self {
+        Self { manner: Manner::Slow, ..self }
+    }
+
+    pub fn slowly_from_the_start(self) -> Self {
+        Self { manner: Manner::SlowFromTheStart, ..self }
     }
 
     /// Breaks off after `length` octets of the body.
@@ -85,7 +112,7 @@ impl Reply {
 
     /// Falls silent after what there is.
     pub fn then_silence(mut self) -> Self {
-        self.silent = true;
+        self.manner = Manner::ThenSilent;
         self
     }
 }
@@ -130,12 +157,22 @@ fn serve(mut stream: TcpStream, seen: &Log, answer: &dyn Fn(&Request) -> Reply) 
         seen.last()?.clone()
     };
     let reply = answer(&request);
-    write!(stream, "{}Connection: close\r\n\r\n", reply.head).ok()?;
-    stream.write_all(&reply.body).ok()?;
-    if reply.endless {
+    let head = format!("{}Connection: close\r\n\r\n", reply.head);
+    let (at_once, slowly) = match reply.manner {
+        Manner::Mute => (Vec::new(), Vec::new()),
+        Manner::Slow => (head.into_bytes(), reply.body.clone()),
+        Manner::SlowFromTheStart => (Vec::new(), [head.as_bytes(), &reply.body].concat()),
+        _ => ([head.as_bytes(), &reply.body].concat(), Vec::new()),
+    };
+    stream.write_all(&at_once).ok()?;
+    for octet in slowly {
+        stream.write_all(&[octet]).ok()?;
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    if reply.manner == Manner::Endless {
         while stream.write_all(&reply.body).is_ok() {}
     }
-    if reply.silent {
+    if matches!(reply.manner, Manner::ThenSilent | Manner::Mute) {
         // Ends when the client closes its side.
         lines.next();
     }

@@ -174,7 +174,7 @@ impl Client {
             // A server that sends an octet now and then keeps a read timeout quiet for ever.
             let elapsed = since.elapsed();
             if elapsed > self.policy.read_timeout {
-                if sink.position() - from < SLOWEST * elapsed.as_secs() {
+                if u128::from(sink.position() - from) * 1000 < u128::from(SLOWEST) * elapsed.as_millis() {
                     return Err(Failure { error: HttpError::TooSlow { url: url.clone() }, again: Again::Later });
                 }
                 (since, from) = (Instant::now(), sink.position());

@@ -167,6 +167,29 @@ fn a_silent_server_is_asked_again() {
 }
 
 #[test]
+fn a_server_that_sends_an_octet_now_and_then_is_given_up() {
+    let bounded = |answer: fn() -> Reply| {
+        let server = Server::start(move |_| answer());
+        let short = Duration::from_secs(1);
+        let policy = Policy {
+            read_timeout: short,
+            retries: 1,
+            first_wait: Duration::ZERO,
+            longest_wait: short,
+            ..Policy::default()
+        };
+        let url = Url::parse(&server.url("file")).unwrap();
+        let client = Client::with_proxies(policy, None, None);
+        let said = client.fetch(&url, &mut Memory::default(), exactly(), &Stop::default()).unwrap_err().to_string();
+        assert!(said.contains("gave up after 2 attempts") && server.requests().len() == 2, "{said}");
+        said
+    };
+    assert!(bounded(|| Reply::whole(&body()).slowly()).contains("less than 256 bytes a second"));
+    bounded(|| Reply::whole(&body()).slowly_from_the_start());
+    assert!(bounded(Reply::none).contains("timeout"));
+}
+
+#[test]
 fn redirects_are_followed_but_not_for_ever() {
     let target = Server::start(|request| Reply::file(request, &body()));
     let location = format!("Location: {}\r\n", target.url("elsewhere"));

@@ -1,6 +1,7 @@
 //! Nothing to do: the same inputs gave the image before.
 
 use super::{BuildError, Built, LockOutcome, Resolved};
+use crate::assemble::WorkFolder;
 use crate::progress::Progress;
 use appliance_contract::manifest::Manifest;
 use appliance_contract::medium;
@@ -19,6 +20,9 @@ impl Resolved {
         }
         let place = self.place(&guests)?;
         let Some(standing) = place.images.standing(&place.slot)? else { return Ok(None) };
+        // Nothing else cleans up after a build that was killed when its image stood.
+        WorkFolder::clean(&place.images.work());
+        WorkFolder::clean(&self.order.trees());
         let path = standing.manifest;
         let text =
             fs::read(&path).map_err(|source| BuildError::Io { attempt: "reading", path: path.clone(), source })?;

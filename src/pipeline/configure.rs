@@ -8,7 +8,6 @@ use crate::images::Images;
 use crate::packages::Ids;
 use crate::packages::lock::Changes;
 use crate::progress::Progress;
-use crate::store::Room;
 use std::collections::BTreeSet;
 
 /// A configured root. Its lock says all that there is to say, and stands in its file.
@@ -46,7 +45,9 @@ impl Fetched {
         let Self { mut resolved, files, .. } = self;
         progress.image(&resolved.order.profile.name);
         let images = Images::open(&resolved.order.output)?;
-        let trees = resolved.order.cache.folder().join(Room::Trees.folder());
+        let trees = resolved.order.trees();
+        // One that is kept already is taken without a work folder there.
+        WorkFolder::clean(&trees);
         let work = WorkFolder::new(&images.work())?.keeping_trees(trees);
         let request = Request { profile: &resolved.order.profile, lock: &resolved.lock, files: &files, others };
         let root = assemble::configure(&request, work, progress)?;

@@ -4,6 +4,7 @@ use crate::assemble;
 use crate::images::{Form, Images};
 use crate::packages::{Archives, Cache, Client, Keyring};
 use crate::profile::Profile;
+use crate::store::Room;
 use crate::templates;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,6 +20,8 @@ pub struct Order {
     pub cache: Cache,
     pub client: Arc<Client>,
     pub lock: LockChoice,
+    /// Whether a suite's Release file may be older than the lock's, or than one seen before.
+    pub allow_older: bool,
     /// Seconds since 1970, for the age of what the archives say.
     pub now: i64,
     /// `SOURCE_DATE_EPOCH`, for a profile that says none.
@@ -42,6 +45,11 @@ impl Order {
             assemble::open_set(set)?;
         }
         Ok(())
+    }
+
+    /// Where configured trees are kept.
+    pub(super) fn trees(&self) -> PathBuf {
+        self.cache.folder().join(Room::Trees.folder())
     }
 
     /// The order of a guest image that this one's image holds.

@@ -153,6 +153,8 @@ impl Order {
             client: &self.client,
             now: self.now,
             check_age: true,
+            locked: old.map_or(&[], |old| &old.suites),
+            allow_older: self.allow_older,
         };
         progress.image(&self.profile.name);
         let indices = refresh(&request, progress)?;

@@ -10,6 +10,7 @@ use std::process::Command;
 #[derive(Clone)]
 pub struct Deb {
     pub name: String,
+    pub version: String,
     pub architecture: &'static str,
     /// Further fields, a line each.
     fields: String,
@@ -27,7 +28,13 @@ struct Member {
 
 impl Deb {
     pub fn new(name: &str) -> Self {
-        Self { name: name.into(), architecture: "all", fields: String::new(), control: vec![], data: vec![] }
+        let (name, version) = (name.into(), "1.0".into());
+        Self { name, version, architecture: "all", fields: String::new(), control: vec![], data: vec![] }
+    }
+
+    pub fn version(mut self, version: &str) -> Self {
+        self.version = version.into();
+        self
     }
 
     pub fn field(mut self, line: &str) -> Self {
@@ -109,11 +116,16 @@ impl Deb {
         archive.into_inner().unwrap()
     }
 
-    fn bytes(&self) -> Vec<u8> {
-        let text = format!(
-            "Package: {}\nVersion: 1.0\nArchitecture: {}\nMaintainer: nobody\n{}Description: made in a test\n",
-            self.name, self.architecture, self.fields
-        );
+    /// Its control file, which is also the beginning of its paragraph in an index.
+    pub fn control_text(&self) -> String {
+        format!(
+            "Package: {}\nVersion: {}\nArchitecture: {}\nMaintainer: nobody\n{}Description: made in a test\n",
+            self.name, self.version, self.architecture, self.fields
+        )
+    }
+
+    pub fn bytes(&self) -> Vec<u8> {
+        let text = self.control_text();
         let mut control = tar::Builder::new(Vec::new());
         let files = [("control".to_owned(), text, 0o644)].into_iter().chain(self.control.iter().cloned());
         for (name, text, mode) in files {
@@ -125,16 +137,18 @@ impl Deb {
             header.set_size(text.len() as u64);
             control.append_data(&mut header, format!("./{name}"), text.as_bytes()).unwrap();
         }
-        let mut archive = ar::Builder::new(Vec::new());
-        for (name, bytes) in [
-            ("debian-binary", b"2.0\n".to_vec()),
-            ("control.tar", control.into_inner().unwrap()),
-            ("data.tar.zst", zstd::encode_all(self.tar().as_slice(), 1).unwrap()),
-        ] {
-            archive.append(&ar::Header::new(name.into(), bytes.len() as u64), bytes.as_slice()).unwrap();
-        }
-        archive.into_inner().unwrap()
+        let data = zstd::encode_all(self.tar().as_slice(), 1).unwrap();
+        frame(("control.tar", &control.into_inner().unwrap()), ("data.tar.zst", &data))
     }
+}
+
+/// The file of a package, from its two archives.
+pub fn frame(control: (&str, &[u8]), data: (&str, &[u8])) -> Vec<u8> {
+    let mut archive = ar::Builder::new(Vec::new());
+    for (name, bytes) in [("debian-binary", b"2.0\n".as_slice()), control, data] {
+        archive.append(&ar::Header::new(name.into(), bytes.len() as u64), bytes).unwrap();
+    }
+    archive.into_inner().unwrap()
 }
 
 /// Writes the packages into `folder`, and a lock that names them.
@@ -149,7 +163,7 @@ pub fn lock(debs: &[Deb], folder: &Path) -> (Lock, Files) {
         files.insert(sha256.clone(), path);
         packages.push(LockedPackage {
             name: deb.name.clone(),
-            version: "1.0".into(),
+            version: deb.version.clone(),
             architecture: deb.architecture.into(),
             sha256,
             size: bytes.len() as u64,
