@@ -209,6 +209,16 @@ fn bad_input_is_refused_at_its_place() {
 }
 
 #[test]
+fn names_have_the_length_that_file_systems_hold() {
+    let profile = |name: &str| {
+        load(&format!("{BASE}[files]\ndirectories = [\"/etc/{name}\"]\n[files.links]\n\"/{name}\" = \"x\"\n"))
+    };
+    assert!(profile(&"n".repeat(255)).is_ok());
+    let error = in_file(profile(&"n".repeat(300)).unwrap_err());
+    assert!(error.label.ends_with("255 bytes at most"), "{}", error.label);
+}
+
+#[test]
 fn what_must_be_there_is_asked_for() {
     for (text, said) in [
         (BASE.replace("kind = \"host\"\n", ""), "the profile has no kind"),

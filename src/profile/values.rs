@@ -130,7 +130,8 @@ pub(super) fn path(text: &str) -> Result<String, &'static str> {
         .strip_prefix('/')
         .is_some_and(|rest| rest.split('/').all(|name| !matches!(name, "" | "." | "..") && name.len() <= 255))
         && !text.contains('\0');
-    if good { Ok(text.to_owned()) } else { Err("an absolute path without . and .. and without a slash at its end") }
+    let expected = "an absolute path without . and .. and without a slash at its end, its names of 255 bytes at most";
+    if good { Ok(text.to_owned()) } else { Err(expected) }
 }
 
 /// A pattern over absolute paths: `*` and `?` stay within a name, `**` does not.
