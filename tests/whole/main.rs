@@ -9,6 +9,9 @@ mod killed;
 mod locks;
 mod mirror;
 mod place;
+#[path = "../inside/sets.rs"]
+mod sets;
+mod tar_sets;
 #[allow(dead_code, reason = "unit tests use the rest")]
 #[path = "../../src/packages/test_keys.rs"]
 mod test_keys;
