@@ -1,5 +1,6 @@
 //! From profile to medium: the stages, each a type that the next one consumes.
 
+mod ahead;
 mod assemble;
 mod before;
 mod configure;

@@ -8,16 +8,19 @@ mod inside;
 #[path = "inside/sets.rs"]
 mod sets;
 
-use applbuild::assemble::{AssembleError, Assembled, Request, WorkFolder, configure, unpack_tools};
+use applbuild::assemble::{Ahead, AssembleError, Assembled, Request, WorkFolder, configure, tools, tools_ahead};
 use applbuild::packages::{Digest, Ids};
 use applbuild::profile::{Library, Profile};
 use applbuild::progress::Silent;
 use applbuild::tree::{Kind, Node, Tree, TreePath};
 use debs::{Deb, base, lock};
+use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tempfile::TempDir;
 
 const EPOCH: i64 = 1_600_000_000;
@@ -28,6 +31,7 @@ fn main() -> ExitCode {
         ("two_assemblies_are_equal", two_assemblies_are_equal),
         ("a_kept_root_is_as_good_as_a_new_one", a_kept_root_is_as_good_as_a_new_one),
         ("a_kept_root_that_was_touched_is_made_again", a_kept_root_that_was_touched_is_made_again),
+        ("what_is_unpacked_can_be_worked_on_while_scripts_run", what_is_unpacked_can_be_worked_on_while_scripts_run),
         ("diversions_and_replacements_are_honoured", diversions_and_replacements_are_honoured),
         ("a_file_of_two_packages_is_refused", a_file_of_two_packages_is_refused),
         ("a_failing_script_is_named", a_failing_script_is_named),
@@ -96,7 +100,7 @@ impl World {
         let (mut lock, files) = lock(debs, &self.path().join("debs"));
         lock.ids = kept.clone();
         let others = Ids::default();
-        let request = Request { profile: &self.profile, lock: &lock, files: &files, others: &others };
+        let request = Request { profile: &self.profile, lock: &lock, files: &files, others: &others, ahead: &() };
         let configured = configure(&request, work, &Silent)?;
         lock.ids = configured.ids.clone();
         Ok((configured.assemble(&self.profile, &lock, "1-2")?, lock.ids))
@@ -456,8 +460,68 @@ fn tools_are_unpacked_and_not_configured() {
     let tool = Deb::new("tool").folder("usr").folder("usr/bin").file("usr/bin/tool", "x").script("postinst", "exit 1");
     let (lock, files) = lock(&[tool], &world.path().join("debs"));
     let work = WorkFolder::new(&world.path().join("work")).unwrap();
-    let root = unpack_tools(&lock.packages, &files, &work, &Silent).unwrap();
+    let root = tools(&lock.packages, &files, &work, &Silent).unwrap();
     assert_eq!(fs::read(root.join("usr/bin/tool")).unwrap(), b"x");
+    assert!(root.starts_with(work.path()));
+    // Where trees are kept, it is one of them, made once and made again once it is damaged.
+    let trees = world.path().join("trees");
+    tools_ahead(&lock.packages, &files, &trees).unwrap();
+    let kept = world.kept();
+    let inode = |path: &Path| fs::metadata(path).unwrap().ino();
+    let before = inode(&kept[0]);
+    let keeping = || WorkFolder::new(&world.path().join("work")).unwrap().keeping_trees(trees.clone());
+    let work = keeping();
+    let root = tools(&lock.packages, &files, &work, &Silent).unwrap();
+    assert_eq!((root.parent(), inode(&kept[0])), (Some(kept[0].as_path()), before));
+    drop(work);
+    fs::write(root.join("usr/bin/tool"), "y").unwrap();
+    let root = tools(&lock.packages, &files, &keeping(), &Silent).unwrap();
+    assert_eq!(fs::read(root.join("usr/bin/tool")).unwrap(), b"x");
+    assert_eq!(world.kept(), kept);
+}
+
+/// Reads all that it is told of once packages are configured.
+#[derive(Debug, Default)]
+struct Reader {
+    files: Mutex<BTreeMap<String, Vec<u8>>>,
+}
+
+impl Ahead for Reader {
+    fn unpacked(&self, tree: &Tree, stop: &AtomicBool) {
+        while !stop.load(Ordering::Relaxed) {
+            std::thread::yield_now();
+        }
+        let mut files = self.files.lock().unwrap();
+        for (path, id) in tree.walk() {
+            if let Kind::File(content) = &tree.node(id).kind {
+                files.insert(path.to_string(), content.read().unwrap());
+            }
+        }
+    }
+
+    fn modules_listed(&self, _: &Tree) {}
+}
+
+fn what_is_unpacked_can_be_worked_on_while_scripts_run() {
+    let world = world("[prune]\npaths = [\"/usr/share/gone\"]\n", &[]);
+    let package = Deb::new("first")
+        .folder("usr")
+        .folder("usr/share")
+        .file("usr/share/a", "a")
+        .file("usr/share/b", "b")
+        .file("usr/share/gone", "gone")
+        .script("postinst", "rm /usr/share/b; echo x >/usr/share/c");
+    let debs = with_base([package]);
+    let (lock, files) = lock(&debs, &world.path().join("debs"));
+    let (reader, others) = (Reader::default(), Ids::default());
+    let request = Request { profile: &world.profile, lock: &lock, files: &files, others: &others, ahead: &reader };
+    let work = WorkFolder::new(&world.path().join("work")).unwrap();
+    let assembled = configure(&request, work, &Silent).unwrap().assemble(&world.profile, &lock, "1").unwrap();
+    let seen = reader.files.into_inner().unwrap();
+    let found = |path: &str| seen.get(path).map(Vec::as_slice);
+    assert_eq!((found("/usr/share/a"), found("/usr/share/b")), (Some(&b"a"[..]), Some(&b"b"[..])));
+    assert_eq!((found("/usr/share/c"), found("/usr/share/gone")), (None, None));
+    assert!(node(&assembled.tree, "/usr/share/b").is_none() && node(&assembled.tree, "/usr/share/c").is_some());
 }
 
 fn damaged_packages_are_refused() {
@@ -468,7 +532,7 @@ fn damaged_packages_are_refused() {
     let whole = fs::read(&path).unwrap();
     fs::write(&path, &whole[..whole.len() - 20]).unwrap();
     let work = WorkFolder::new(&world.path().join("work")).unwrap();
-    let request = Request { profile: &world.profile, lock: &lock, files: &files, others: &Ids::default() };
+    let request = Request { profile: &world.profile, lock: &lock, files: &files, others: &Ids::default(), ahead: &() };
     let error = configure(&request, work, &Silent).unwrap_err();
     assert!(error.to_string().contains("late"), "{error}");
     assert!(world.work_is_empty());

@@ -4,10 +4,10 @@
 //! takes it in the same way, so that it cannot show whether it was kept.
 
 use super::error::{AssembleError, io_at};
-use super::place::Placer;
+use super::place::{Extras, Placer};
 use super::record::{Record, state};
 use super::root::Root;
-use super::unpack::{self, Files};
+use super::unpack::{self, Files, Sources};
 use super::work::WorkFolder;
 use crate::packages::{Digest, LockedPackage};
 use crate::program;
@@ -39,14 +39,13 @@ pub struct Below {
 /// [`unpack::install`], or what it came to in an earlier build.
 pub fn install(
     placer: &mut Placer,
-    packages: &[LockedPackage],
-    files: &Files,
+    sources: &Sources<'_>,
     work: &WorkFolder,
-    epoch: i64,
     progress: &dyn Progress,
 ) -> Result<Option<Below>, AssembleError> {
+    let Sources { packages, epoch, .. } = *sources;
     let Some(trees) = work.trees().filter(|_| can_lay_over(work)) else {
-        unpack::install(placer, packages, files, work, epoch, progress)?;
+        unpack::install(placer, sources, work, progress)?;
         return Ok(None);
     };
     let path = trees.join(key(packages, epoch)?);
@@ -64,16 +63,64 @@ pub fn install(
     let root = new.folder(ROOT)?;
     fs::set_permissions(&root, Permissions::from_mode(0o755)).map_err(io_at("setting the mode of", &root))?;
     let mut made = Placer::new(&root);
-    unpack::install(&mut made, packages, files, &new, epoch, progress)?;
+    unpack::install(&mut made, sources, &new, progress)?;
     let tree = known(&root)?;
     let record = Record { state: state(&tree)?, extras: std::mem::take(&mut made.extras), times: made.times };
+    let entry = keep(new, &path, &record)?;
+    take(Kept { entry, tree, record }, placer, work).map(Some)
+}
+
+/// Gives a new root its name.
+fn keep(new: WorkFolder, path: &Path, record: &Record) -> Result<Entry, AssembleError> {
     let file = new.path().join(RECORD);
     fs::write(&file, record.render()).map_err(io_at("writing", &file))?;
     // Another build may have made the same meanwhile; then that one is taken.
-    let _ = new.keep_as(&path);
-    let lost = || io_at("opening", &path)(io::ErrorKind::NotFound.into());
-    let entry = Entry::open(&path)?.ok_or_else(lost)?;
-    take(Kept { entry, tree, record }, placer, work).map(Some)
+    let _ = new.keep_as(path);
+    let lost = || io_at("opening", path)(io::ErrorKind::NotFound.into());
+    Entry::open(path)?.ok_or_else(lost)
+}
+
+/// The lock's tools, unpacked into a root of their own: in an earlier build, or now.
+pub fn tools(
+    packages: &[LockedPackage],
+    files: &Files,
+    work: &WorkFolder,
+    progress: &dyn Progress,
+) -> Result<PathBuf, AssembleError> {
+    progress.item("the tools' packages");
+    let Some(trees) = work.trees() else { return unpack::tools(packages, files, work, "tools") };
+    let path = tools_path(trees, packages)?;
+    if let Some(entry) = Entry::open(&path)? {
+        if let Some(kept) = entry.check()? {
+            work.holding(kept.entry.lock);
+            return Ok(path.join(ROOT));
+        }
+        entry.remove();
+    }
+    let lock = keep_tools(trees, &path, packages, files)?;
+    work.holding(lock);
+    Ok(path.join(ROOT))
+}
+
+/// Has the tools where [`tools`] finds them.
+pub fn tools_ahead(packages: &[LockedPackage], files: &Files, trees: &Path) -> Result<(), AssembleError> {
+    let path = tools_path(trees, packages)?;
+    match Entry::open(&path)? {
+        Some(_) => Ok(()),
+        None => keep_tools(trees, &path, packages, files).map(drop),
+    }
+}
+
+fn tools_path(trees: &Path, packages: &[LockedPackage]) -> Result<PathBuf, AssembleError> {
+    // Nothing of them has a time that anything shows.
+    Ok(trees.join(format!("tools-{}", key(packages, 0)?)))
+}
+
+fn keep_tools(trees: &Path, path: &Path, packages: &[LockedPackage], files: &Files) -> Result<File, AssembleError> {
+    let new = WorkFolder::new(trees)?;
+    let root = unpack::tools(packages, files, &new, ROOT)?;
+    let record = Record { state: state(&known(&root)?)?, extras: Extras::default(), times: HashMap::new() };
+    Ok(keep(new, path, &record)?.lock)
 }
 
 /// All that decides how a root turns out.

@@ -2,6 +2,7 @@
 //! over, normalise.
 
 mod accounts;
+mod ahead;
 mod control;
 mod database;
 mod diversions;
@@ -27,10 +28,12 @@ mod triggers;
 mod unpack;
 mod work;
 
+pub use ahead::Ahead;
 pub use error::AssembleError;
+pub use kept::{tools, tools_ahead};
 pub use manifest::manifest;
 pub use overlay::open_set;
-pub use unpack::{Files, unpack_tools};
+pub use unpack::Files;
 pub use work::WorkFolder;
 
 use crate::embedded;
@@ -46,6 +49,7 @@ use kept::Below;
 use place::Placer;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
+use unpack::Sources;
 
 /// What an image's root is configured from.
 #[derive(Debug)]
@@ -56,6 +60,8 @@ pub struct Request<'a> {
     pub files: &'a Files,
     /// Ids that other locks give, for users and groups that this one does not know.
     pub others: &'a Ids,
+    /// Who may work ahead while packages are configured; `&()` does not.
+    pub ahead: &'a dyn Ahead,
 }
 
 /// A root with all packages configured, and nothing of the profile's own but its users.
@@ -89,7 +95,7 @@ pub fn configure(
     work: WorkFolder,
     progress: &dyn Progress,
 ) -> Result<Configured, AssembleError> {
-    let Request { profile, lock, files, others } = *request;
+    let Request { profile, lock, files, others, ahead } = *request;
     let epoch = profile.source_date_epoch.unwrap_or(lock.date);
     let root = work.folder("root")?;
     fs::set_permissions(&root, Permissions::from_mode(0o755)).map_err(error::io_at("setting the mode of", &root))?;
@@ -98,7 +104,8 @@ pub fn configure(
         // What sets bring is taken as it is.
         return Ok(Configured { ids: lock.ids.clone(), placer, below: None, epoch, work });
     }
-    let below = kept::install(&mut placer, &lock.packages, files, &work, epoch, progress)?;
+    let sources = Sources { packages: &lock.packages, files, epoch, ahead, prune: &profile.prune };
+    let below = kept::install(&mut placer, &sources, &work, progress)?;
     overlay::declare_users(&mut placer, profile, epoch, &work.folder("declared")?)?;
     let ids = ids::settle(&root, &lock.ids, others)?;
     Ok(Configured { ids, placer, below, epoch, work })

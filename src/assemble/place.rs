@@ -273,14 +273,14 @@ impl Placer {
         match &entry.kind {
             EntryKind::Directory => {}
             EntryKind::File(staged) => {
-                match fs::rename(staged, &host) {
+                // The staged name stays for who still reads it; its folder goes as a whole.
+                match fs::hard_link(staged, &host) {
                     // The root lies over a kept one, and is a file system of its own.
                     Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
                         fs::copy(staged, &host)?;
                         apply(&File::options().write(true).open(&host)?, metadata)?;
-                        fs::remove_file(staged)?;
                     }
-                    renamed => renamed?,
+                    linked => linked?,
                 }
                 self.keep_xattrs(real, &host, metadata);
             }

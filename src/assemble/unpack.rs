@@ -1,5 +1,6 @@
 //! Packages into a root, in the order that their scripts need.
 
+use super::ahead::{self, Ahead};
 use super::database::{self, Database};
 use super::error::{AssembleError, io_at};
 use super::order;
@@ -9,6 +10,7 @@ use super::scripts;
 use super::triggers;
 use super::work::WorkFolder;
 use crate::packages::LockedPackage;
+use crate::profile::Prune;
 use crate::progress::{Progress, Silent, Stage, Unit};
 use std::collections::BTreeMap;
 use std::fs;
@@ -20,17 +22,30 @@ use std::thread;
 /// Where the verified package files are, by their SHA-256 as the lock writes it.
 pub type Files = BTreeMap<String, PathBuf>;
 
+/// What a root is made from.
+#[derive(Debug, Clone, Copy)]
+pub struct Sources<'a> {
+    pub packages: &'a [LockedPackage],
+    pub files: &'a Files,
+    pub epoch: i64,
+    /// May begin with what is unpacked, less what these rules take away.
+    pub ahead: &'a dyn Ahead,
+    pub prune: &'a Prune,
+}
+
+/// What the sandbox mounts over, and the folder that a tool may write to: a
+/// root of tools is made whole, so that running them changes nothing in it.
+const MOUNT_POINTS: [&str; 6] = ["dev", "proc", "run", "sys", "tmp", "work"];
+
 /// Unpacks the lock's tools, whose scripts nobody needs, into a root of their own.
-pub fn unpack_tools(
+pub fn tools(
     packages: &[LockedPackage],
     files: &Files,
     work: &WorkFolder,
-    progress: &dyn Progress,
+    name: &str,
 ) -> Result<PathBuf, AssembleError> {
-    let root = work.folder("tools")?;
+    let root = work.folder(name)?;
     let staged = work.folder("tools-staged")?;
-    // The stage that runs counts something else.
-    progress.item("the tools' packages");
     let read = read_all(packages, files, &staged, &Silent)?;
     let mut placer = Placer::new(&root);
     let order = order::base(&read);
@@ -38,36 +53,51 @@ pub fn unpack_tools(
     for index in order.iter().copied().chain(rest) {
         placer.place(Source::Package(&read[index]), &read[index].entries)?;
     }
+    for name in MOUNT_POINTS {
+        let path = root.join(name);
+        fs::create_dir_all(&path).map_err(io_at("making", &path))?;
+    }
     fs::remove_dir_all(&staged).map_err(io_at("removing", &staged))?;
     Ok(root)
 }
 
-/// Unpacks and configures `packages` in the placer's root.
+/// Unpacks and configures packages in the placer's root.
 pub fn install(
     placer: &mut Placer,
-    packages: &[LockedPackage],
-    files: &Files,
+    sources: &Sources<'_>,
     work: &WorkFolder,
-    epoch: i64,
     progress: &dyn Progress,
 ) -> Result<(), AssembleError> {
+    let Sources { packages, files, ahead, prune, .. } = *sources;
     progress.stage(Stage::Unpack, packages.len() as u64, Unit::Packages);
     let staged = work.folder("staged")?;
     let read = read_all(packages, files, &staged, progress)?;
-    let base = order::base(&read);
+    ahead::while_working(ahead, &read, prune, || configure(placer, &read, sources, progress))?;
+    fs::remove_dir_all(&staged).map_err(io_at("removing", &staged))
+}
+
+/// Puts packages into the placer's root, and configures them there.
+fn configure(
+    placer: &mut Placer,
+    read: &[Package],
+    sources: &Sources<'_>,
+    progress: &dyn Progress,
+) -> Result<(), AssembleError> {
+    let Sources { epoch, ahead, prune: rules, .. } = *sources;
+    let base = order::base(read);
     let rest: Vec<usize> = (0..read.len()).filter(|index| !base.contains(index)).collect();
     let root = placer.root.path().to_owned();
     // The links of the merged /usr and the skeleton of folders come before the database.
-    let mut lists = place(placer, &read, &base)?;
+    let mut lists = place(placer, read, &base)?;
     let mut database = Database::create(&root)?;
     let pick = |indices: &[usize]| indices.iter().map(|&index| &read[index]).collect::<Vec<_>>();
     for package in pick(&base) {
         database.add_control(package)?;
     }
-    if stand_in_needed(&read) {
+    if stand_in_needed(read) {
         database.add_stand_in()?;
     }
-    progress.stage(Stage::Configure, packages.len() as u64, Unit::Packages);
+    progress.stage(Stage::Configure, read.len() as u64, Unit::Packages);
     let surroundings = scripts::Surroundings::set_up(&root)?;
     surroundings.put_compiler_by()?;
     scripts::preinst(&root, &pick(&base), epoch)?;
@@ -85,7 +115,7 @@ pub fn install(
         }
         scripts::preinst(&root, &pick(&rest), epoch)?;
         placer.refresh()?;
-        lists = place(placer, &read, &rest)?;
+        lists = place(placer, read, &rest)?;
         surroundings.put_compiler_by()?;
         let paths = lists.iter().flatten().map(Vec::as_slice);
         triggers::activate_paths(&root.join(database::FOLDER).join("triggers"), paths)?;
@@ -93,15 +123,21 @@ pub fn install(
         database.remove_lost(&placer.take_lost())?;
     }
     thread::scope(|scope| {
-        let modules = scope.spawn(|| scripts::depmod(&root, epoch));
-        let configured = scripts::configure(&root, epoch, true, &listen);
+        let modules = scope.spawn(|| {
+            scripts::depmod(&root, epoch)?;
+            ahead::modules_listed(ahead, &root, rules);
+            Ok(())
+        });
+        let configured = || {
+            scripts::configure(&root, epoch, true, &listen)?;
+            surroundings.take_down()?;
+            scripts::certificates(&root, epoch)
+        };
+        let configured = configured();
         let modules = modules.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         configured.and(modules)
     })?;
-    surroundings.take_down()?;
-    scripts::certificates(&root, epoch)?;
-    placer.refresh()?;
-    fs::remove_dir_all(&staged).map_err(io_at("removing", &staged))
+    placer.refresh()
 }
 
 /// A kernel asks for tools that make an initramfs; where the profile brings none, ours stand in.

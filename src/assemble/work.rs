@@ -20,6 +20,8 @@ pub struct WorkFolder {
     trees: Option<PathBuf>,
     /// What is mounted in it, and what must stay as long as that is.
     mounts: Mutex<Vec<Mounted>>,
+    /// Locks on what the build uses beside it.
+    held: Mutex<Vec<File>>,
     _lock: Flock<File>,
 }
 
@@ -53,7 +55,7 @@ impl WorkFolder {
         // `keep` left mode 0700; programs in the sandbox that drop root's rights must pass.
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         fs::set_permissions(&path, mode).map_err(io_at("opening", &path))?;
-        Ok(Self { path, trees: None, mounts: Mutex::default(), _lock: lock })
+        Ok(Self { path, trees: None, mounts: Mutex::default(), held: Mutex::default(), _lock: lock })
     }
 
     /// Removes what dead builds left in `base`, as [`Self::new`] does.
@@ -75,6 +77,11 @@ impl WorkFolder {
     /// Notes that something is mounted at `at`, which needs `held` to stay open.
     pub fn mounted(&self, at: PathBuf, held: File) {
         self.mounts.lock().unwrap_or_else(PoisonError::into_inner).push(Mounted { at, _held: held });
+    }
+
+    /// Keeps `lock` for as long as the build runs.
+    pub fn holding(&self, lock: File) {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).push(lock);
     }
 
     /// Gives the folder another name, under which it stays; an error where that is taken.

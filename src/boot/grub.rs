@@ -110,6 +110,8 @@ pub trait Loader: std::fmt::Debug {
 #[derive(Debug, Clone, Copy)]
 pub struct Tools<'a> {
     pub folder: &'a Path,
+    /// For what they write; `folder` may be shared by builds, and has a folder `work` to see it at.
+    pub work: &'a Path,
 }
 
 impl Tools<'_> {
@@ -141,18 +143,18 @@ impl Loader for Tools<'_> {
         };
         let work = tempfile::Builder::new()
             .prefix("grub-")
-            .tempdir_in(self.folder)
-            .map_err(failed("making a folder in", self.folder))?;
+            .tempdir_in(self.work)
+            .map_err(failed("making a folder in", self.work))?;
         let config = work.path().join("embedded.cfg");
         std::fs::write(&config, embedded(uuid)).map_err(failed("writing", &config))?;
-        let inside = Path::new("/").join(work.path().file_name().unwrap_or_default());
+        let inside = Path::new("/work");
         let command = Command::new(self.folder, "/usr/bin/grub-mkimage")
             .arguments(["--format=i386-pc-eltorito", "--directory=/usr/lib/grub/i386-pc", "--compression=auto"])
             .argument("--prefix=/boot/grub")
             .argument(format!("--config={}", inside.join("embedded.cfg").display()))
             .argument(format!("--output={}", inside.join("core.img").display()))
             .arguments(CORE_MODULES.iter().copied())
-            .bind(work.path(), &inside, true);
+            .bind(work.path(), inside, true);
         let output = sandbox::run(&command)?;
         if !output.success() {
             return Err(GrubError::MakeImage { exit: output.exit.to_string(), last: output.last_lines(5) });
@@ -273,7 +275,7 @@ mod tests {
     #[test]
     fn a_missing_tool_is_named_with_its_package() {
         let folder = tempfile::tempdir().unwrap();
-        let tools = Tools { folder: folder.path() };
+        let tools = Tools { folder: folder.path(), work: folder.path() };
         for (error, package) in [
             (tools.boot_hybrid().unwrap_err(), "grub-pc-bin"),
             (tools.core_image(uuid()).unwrap_err(), "grub-common"),

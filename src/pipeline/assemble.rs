@@ -1,14 +1,14 @@
 use super::configure::ConfiguredGuest;
 use super::guest::GuestImage;
 use super::{BuildError, Configured, LockOutcome, Resolved, inputs};
-use crate::assemble::{self, WorkFolder};
+use crate::assemble::{self, Files, WorkFolder};
 use crate::embedded;
+use crate::format::squashfs::BlockKey;
 use crate::images::{Images, Slot};
 use crate::medium::Image;
 use crate::progress::Progress;
 use crate::tree::Tree;
 use appliance_contract::manifest::Manifest;
-use std::path::PathBuf;
 
 /// The whole image in a tree, and the name that it will have.
 #[derive(Debug)]
@@ -19,8 +19,10 @@ pub struct Assembled {
     pub(super) slot: Slot,
     pub(super) manifest: Manifest,
     pub(super) tree: Tree,
-    /// Folder with the lock's tools.
-    pub(super) tools: PathBuf,
+    /// Blocks of the root that are compressed already.
+    pub(super) ahead: Vec<BlockKey>,
+    /// The lock's packages, its tools among them.
+    pub(super) files: Files,
     /// Holds what the tree names.
     pub(super) work: WorkFolder,
     pub(super) guests: Vec<GuestImage>,
@@ -52,13 +54,12 @@ impl Configured {
             ConfiguredGuest::Root(guest) => guest.guest_image(progress),
         });
         let guests = guests.collect::<Result<Vec<_>, BuildError>>()?;
-        let Self { resolved, files, root, outcome, .. } = self;
+        let Self { resolved, files, root, ahead, outcome, .. } = self;
         progress.image(&resolved.order.profile.name);
         let Place { images, slot } = resolved.place(&guests)?;
         let assemble::Assembled { tree, manifest, work, .. } =
             root.assemble(&resolved.order.profile, &resolved.lock, &slot.version)?;
-        let tools = assemble::unpack_tools(&resolved.lock.tools, &files, &work, progress)?;
-        Ok(Assembled { resolved, outcome, images, slot, manifest, tree, tools, work, guests })
+        Ok(Assembled { resolved, outcome, images, slot, manifest, tree, ahead, files, work, guests })
     }
 }
 

@@ -1,9 +1,11 @@
 //! From packages to a root with all of them configured, and the lock whole.
 
+use super::ahead::WorkingAhead;
 use super::guest::GuestImage;
 use super::locking::{self, LockChoice};
 use super::{BuildError, Fetched, LockOutcome, Resolved};
 use crate::assemble::{self, Files, Request, WorkFolder};
+use crate::format::squashfs::BlockKey;
 use crate::images::Images;
 use crate::packages::Ids;
 use crate::packages::lock::Changes;
@@ -16,6 +18,8 @@ pub struct Configured {
     pub(super) resolved: Resolved,
     pub(super) files: Files,
     pub(super) root: assemble::Configured,
+    /// Blocks of the root that were compressed meanwhile.
+    pub(super) ahead: Vec<BlockKey>,
     pub(super) outcome: LockOutcome,
     pub(super) guests: Vec<ConfiguredGuest>,
 }
@@ -48,9 +52,12 @@ impl Fetched {
         let trees = resolved.order.trees();
         // One that is kept already is taken without a work folder there.
         WorkFolder::clean(&trees);
-        let work = WorkFolder::new(&images.work())?.keeping_trees(trees);
-        let request = Request { profile: &resolved.order.profile, lock: &resolved.lock, files: &files, others };
+        let work = WorkFolder::new(&images.work())?.keeping_trees(trees.clone());
+        let ahead = WorkingAhead::new(&resolved, &files, &trees);
+        let request =
+            Request { profile: &resolved.order.profile, lock: &resolved.lock, files: &files, others, ahead: &ahead };
         let root = assemble::configure(&request, work, progress)?;
+        let ahead = ahead.finish();
         resolved.take_ids(&root.ids)?;
         others.add(&resolved.lock.ids);
         let mut roots = Vec::new();
@@ -62,7 +69,7 @@ impl Fetched {
             roots.push(guest);
         }
         resolved.render()?;
-        Ok(Configured { resolved, files, root, outcome: LockOutcome::Unchanged, guests: roots })
+        Ok(Configured { resolved, files, root, ahead, outcome: LockOutcome::Unchanged, guests: roots })
     }
 
     /// Configures nothing where the same inputs gave the guest's image before, and

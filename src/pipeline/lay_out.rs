@@ -1,6 +1,7 @@
 //! From the root file system to the image in its place.
 
 use super::{BuildError, Built, Packed};
+use crate::assemble;
 use crate::boot::grub::Tools;
 use crate::images::Finished;
 use crate::medium::{self, Guest, Input, Root};
@@ -14,6 +15,7 @@ impl Packed {
         let iso = assembled.work.path().join("medium.iso");
         let guests: Vec<Guest<'_>> =
             assembled.guests.iter().map(|guest| Guest { folder: &guest.folder, manifest: &guest.manifest }).collect();
+        let tools = assemble::tools(&resolved.lock.tools, &assembled.files, &assembled.work, progress)?;
         let medium = medium::lay_out(
             Input {
                 image: self.image(),
@@ -22,7 +24,7 @@ impl Packed {
                     None => Root::Plain,
                 },
                 guests: &guests,
-                loader: &Tools { folder: &assembled.tools },
+                loader: &Tools { folder: &tools, work: assembled.work.path() },
                 templates: order.templates.as_deref(),
                 output: &iso,
             },

@@ -1,6 +1,6 @@
 //! From the tree to the root file system.
 
-use super::{Assembled, BuildError};
+use super::{Assembled, BuildError, Resolved};
 use crate::boot::initramfs::Initramfs;
 use crate::boot::kernel::Kernels;
 use crate::format::squashfs::{self, BlockKeeper, Forgetful, Options};
@@ -53,13 +53,28 @@ impl Packed {
     }
 }
 
+impl Resolved {
+    /// How the root is packed.
+    pub(super) fn squashfs_options(&self) -> Options {
+        let root = &self.order.profile.root;
+        Options {
+            compression: root.compression,
+            block_size: root.block_size,
+            // One core where the machine does not tell.
+            threads: thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN),
+            time: u32::try_from(self.source_date).unwrap_or(0),
+        }
+    }
+}
+
 impl Assembled {
     /// Packs the root, and the initramfs meanwhile.
     pub fn pack(self, progress: &dyn Progress) -> Result<Packed, BuildError> {
         // Without a store it takes longer, and that is all.
         let store = BlockStore::open(self.resolved.order.cache.folder())
             .map_err(|error| progress.warn(&error.to_string()))
-            .ok();
+            .ok()
+            .map(|store| store.with_new(self.ahead.iter().copied()));
         let keeper: &dyn BlockKeeper = match &store {
             Some(store) => store,
             None => &Forgetful,
@@ -92,14 +107,7 @@ impl Assembled {
             let path = path.clone();
             move |source: io::Error| BuildError::Io { attempt, path, source }
         };
-        let root = &self.resolved.order.profile.root;
-        let options = Options {
-            compression: root.compression,
-            block_size: root.block_size,
-            // One core where the machine does not tell.
-            threads: std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN),
-            time: u32::try_from(self.resolved.source_date).unwrap_or(0),
-        };
+        let options = self.resolved.squashfs_options();
         let mut file =
             OpenOptions::new().read(true).write(true).create_new(true).open(&path).map_err(failed("making"))?;
         let mut out = BufWriter::with_capacity(1 << 20, &file);

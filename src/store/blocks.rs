@@ -5,7 +5,7 @@ use super::pack::{self, Entry, PackWriter};
 use super::{StoreError, failed};
 use crate::format::squashfs::{BlockKeeper, BlockKey, Kept};
 use sha2::{Digest, Sha256};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -25,6 +25,8 @@ pub struct BlockStore {
     /// Keys to a place in `packs` and the entry there.
     known: RwLock<HashMap<BlockKey, (usize, Entry)>>,
     writing: Mutex<Writing>,
+    /// Put by this build, before this store was opened.
+    new: HashSet<BlockKey>,
     /// Shared by all who may be writing; whoever has it alone may clean up.
     _lock: File,
 }
@@ -78,7 +80,13 @@ impl BlockStore {
         }
         lock.lock_shared().map_err(failed("locking", &folder))?;
         let (known, writing) = (RwLock::new(known), Mutex::default());
-        Ok(Self { folder, packs, known, writing, _lock: lock })
+        Ok(Self { folder, packs, known, writing, new: HashSet::new(), _lock: lock })
+    }
+
+    /// Tells it which blocks this build has put there already.
+    pub fn with_new(mut self, keys: impl IntoIterator<Item = BlockKey>) -> Self {
+        self.new.extend(keys);
+        self
     }
 
     /// Gives what was put a name. What went wrong while it was put is told
@@ -122,6 +130,14 @@ impl BlockStore {
 }
 
 impl BlockKeeper for BlockStore {
+    fn has(&self, key: &BlockKey) -> bool {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).contains_key(key)
+    }
+
+    fn is_new(&self, key: &BlockKey) -> bool {
+        self.new.contains(key)
+    }
+
     fn get(&self, key: &BlockKey, packed: &mut Vec<u8>) -> Option<Kept> {
         let (pack, entry) = self.known.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned()?;
         let found = entry.read(&self.packs[pack].file, packed);

@@ -1,13 +1,14 @@
 //! Images made with blocks that were kept are, byte for byte, those made without.
 
 use crate::judge::{folder, options};
-use applbuild::format::squashfs::{BlockKeeper, Compression, Forgetful, Options, Summary, write};
+use applbuild::format::squashfs::{BlockKeeper, Compression, Forgetful, Options, Summary, work_ahead, write};
 use applbuild::progress::Silent;
 use applbuild::store::BlockStore;
 use applbuild::tree::{Content, Metadata, Node, Tree, TreePath};
 use std::fs;
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 
 fn text(seed: usize, length: usize) -> Vec<u8> {
     (0..).flat_map(|line| format!("line {} of text {seed}\n", line * seed).into_bytes()).take(length).collect()
@@ -68,6 +69,54 @@ fn warm_is_cold_and_compresses_nothing() {
             assert_eq!(summary.reused, summary.content - zeros, "{options:?}");
         }
     }
+}
+
+/// Compresses ahead of a build what `tree` says, and tells the build.
+fn build_after(tree: &Tree, guess: &Tree, options: &Options, cache: &Path, stop: bool) -> (Vec<u8>, Summary, usize) {
+    let store = BlockStore::open(cache).expect("opening the store");
+    let made = work_ahead(guess, options, &store, &AtomicBool::new(stop));
+    assert!(store.finish().is_none());
+    let count = made.len();
+    let store = BlockStore::open(cache).expect("opening the store").with_new(made);
+    let (image, summary) = image(tree, options, &store);
+    (image, summary, count)
+}
+
+#[test]
+fn what_was_compressed_ahead_counts_for_this_image() {
+    let cache = folder();
+    let options = options(2);
+    let (plain, _) = image(&tree(), &options, &Forgetful);
+    let (ahead, summary, made) = build_after(&tree(), &tree(), &options, cache.path(), false);
+    assert!(plain == ahead && made > 10);
+    assert_eq!(summary.reused, 0, "earlier builds have made none of it");
+    let before = packs(cache.path());
+    let (again, summary, made) = build_after(&tree(), &tree(), &options, cache.path(), false);
+    assert!(plain == again);
+    assert_eq!((made, packs(cache.path())), (0, before), "what is there was compressed again");
+    assert!(summary.reused > summary.content / 2);
+}
+
+#[test]
+fn a_wrong_guess_changes_no_byte() {
+    let options = options(2);
+    let (plain, _) = image(&tree(), &options, &Forgetful);
+    let folder = folder();
+    let file = folder.path().join("file");
+    fs::write(&file, text(3, 450_000)).expect("writing");
+    let mut guess = tree();
+    let gone = Node::file(Metadata::new(0o644), Content::host(folder.path().join("gone"), 7));
+    let here = Node::file(Metadata::new(0o644), Content::host(file.clone(), 450_000));
+    guess.insert(&TreePath::parse("large/3").expect("a path"), here).expect("inserting");
+    put(&mut guess, "small/1/new", text(1, 70_000));
+    guess.remove(&TreePath::parse("small/2").expect("a path")).expect("removing");
+    let (made, _, _) = build_after(&tree(), &guess, &options, &folder.path().join("cache"), false);
+    assert!(made == plain);
+    guess.insert(&TreePath::parse("gone").expect("a path"), gone).expect("inserting");
+    let (made, _, count) = build_after(&tree(), &guess, &options, &folder.path().join("unreadable"), false);
+    assert!(made == plain && count == 0);
+    let (made, _, count) = build_after(&tree(), &tree(), &options, &folder.path().join("stopped"), true);
+    assert!(made == plain && count == 0);
 }
 
 #[test]

@@ -31,6 +31,10 @@ pub enum Kept {
 /// Keeps compressed blocks from one image to the next. What it gives back
 /// must be what it was given: a keeper that is not sure has none.
 pub trait BlockKeeper: Sync + std::fmt::Debug {
+    /// Whether there is such a block, as far as can be told without reading it.
+    fn has(&self, key: &BlockKey) -> bool;
+    /// Whether the block is one that was made ahead, for this very image.
+    fn is_new(&self, key: &BlockKey) -> bool;
     /// Fills `packed`, which is empty, where the block is a packed one.
     fn get(&self, key: &BlockKey, packed: &mut Vec<u8>) -> Option<Kept>;
     /// `packed` is `None` for a block that is stored as it is.
@@ -42,6 +46,14 @@ pub trait BlockKeeper: Sync + std::fmt::Debug {
 pub struct Forgetful;
 
 impl BlockKeeper for Forgetful {
+    fn has(&self, _: &BlockKey) -> bool {
+        false
+    }
+
+    fn is_new(&self, _: &BlockKey) -> bool {
+        false
+    }
+
     fn get(&self, _: &BlockKey, _: &mut Vec<u8>) -> Option<Kept> {
         None
     }

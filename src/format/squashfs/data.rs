@@ -7,7 +7,6 @@ use super::fragment::{FragmentEntry, FragmentPlace};
 use super::plan::{Job, Load, Plan};
 use super::{Options, SquashfsError};
 use crate::progress::Progress;
-use crate::tree::fingerprint::{CHUNK, hash};
 use crate::tree::{NodeId, Tree};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::collections::BTreeMap;
@@ -69,8 +68,14 @@ struct Made {
     turn: usize,
     buffer: Buffer,
     kept: Kept,
-    /// It was kept from another image.
+    /// It was kept from an earlier image.
     reused: bool,
+}
+
+/// How many compressors work at a time.
+pub(super) fn workers(options: &Options) -> usize {
+    let most = (MEMORY / (BLOCKS_PER_WORKER * options.block_size as usize)).max(1);
+    options.threads.get().min(most)
 }
 
 /// Writes the content of all files to `out`, which stands at `start` of the image.
@@ -84,8 +89,7 @@ pub(super) fn pack(
 ) -> Result<Data, SquashfsError> {
     let plan = Plan::new(tree, options, progress)?;
     progress.advance(plan.left_out);
-    let most = (MEMORY / (BLOCKS_PER_WORKER * options.block_size as usize)).max(1);
-    let workers = options.threads.get().min(most);
+    let workers = workers(options);
     let compressors = (0..workers)
         .map(|_| Compressor::new(options.compression, Purpose::Data(options.block_size)))
         .collect::<Result<Vec<_>, _>>()?;
@@ -154,34 +158,15 @@ impl Maker<'_, '_> {
         buffer.packed.clear();
         let kept = self.keeper.get(&job.key, &mut buffer.packed);
         if kept != Some(Kept::Packed) {
-            self.read(job, &mut buffer.plain)?;
+            self.plan.read(job, &mut buffer.plain)?;
         }
         if let Some(kept) = kept {
-            return Ok(Made { turn, buffer, kept, reused: true });
+            return Ok(Made { turn, buffer, kept, reused: !self.keeper.is_new(&job.key) });
         }
         let smaller = self.compressor.compress(&buffer.plain, &mut buffer.packed)?;
         self.keeper.put(&job.key, smaller.then_some(&buffer.packed));
         let kept = if smaller { Kept::Packed } else { Kept::Plain };
         Ok(Made { turn, buffer, kept, reused: false })
-    }
-
-    /// Reads a block's pieces; they must be what they were when they were hashed.
-    fn read(&self, job: &Job, plain: &mut Vec<u8>) -> Result<(), SquashfsError> {
-        plain.clear();
-        for piece in &job.pieces {
-            let file = &self.plan.files[piece.file];
-            let before = plain.len();
-            file.content
-                .read_at(piece.start, piece.length, plain)
-                .map_err(|source| SquashfsError::Read { path: file.path.clone(), source })?;
-            let same =
-                plain[before..].chunks(CHUNK).zip(file.chunks(piece)).all(|(chunk, known)| hash(chunk) == *known);
-            if !same {
-                let (path, length) = (file.path.clone(), file.fingerprint.length);
-                return Err(SquashfsError::Changed { path, length });
-            }
-        }
-        Ok(())
     }
 }
 

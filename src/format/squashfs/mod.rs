@@ -4,6 +4,7 @@
 //! blocks, inode table, directory table, fragment table, export table, id
 //! table, xattr table. Linux checks that each table ends where the next begins.
 
+mod ahead;
 mod blocks;
 mod compressor;
 mod data;
@@ -20,6 +21,7 @@ mod survey;
 mod table;
 mod xattr;
 
+pub use ahead::work_ahead;
 pub use blocks::{BlockKeeper, BlockKey, Forgetful, Kept};
 pub use compressor::Compression;
 pub use error::SquashfsError;

@@ -5,7 +5,7 @@ use super::blocks::{BlockKey, Keys};
 use super::fragment::FragmentPlace;
 use super::{Options, SquashfsError};
 use crate::progress::Progress;
-use crate::tree::fingerprint::{CHUNK, is_zeros};
+use crate::tree::fingerprint::{CHUNK, hash, is_zeros};
 use crate::tree::{Content, Fingerprint, Kind, NodeId, Tree, TreePath, in_parallel};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -98,6 +98,25 @@ impl<'a> Plan<'a> {
         let mut plan = Self { files, layouts: vec![None; tree.node_count()], jobs: Vec::new(), left_out: 0 };
         plan.settle(options);
         Ok(plan)
+    }
+
+    /// Reads a block's pieces into `plain`; they must be what they were when they were hashed.
+    pub fn read(&self, job: &Job, plain: &mut Vec<u8>) -> Result<(), SquashfsError> {
+        plain.clear();
+        for piece in &job.pieces {
+            let file = &self.files[piece.file];
+            let before = plain.len();
+            file.content
+                .read_at(piece.start, piece.length, plain)
+                .map_err(|source| SquashfsError::Read { path: file.path.clone(), source })?;
+            let same =
+                plain[before..].chunks(CHUNK).zip(file.chunks(piece)).all(|(chunk, known)| hash(chunk) == *known);
+            if !same {
+                let (path, length) = (file.path.clone(), file.fingerprint.length);
+                return Err(SquashfsError::Changed { path, length });
+            }
+        }
+        Ok(())
     }
 
     fn settle(&mut self, options: &Options) {

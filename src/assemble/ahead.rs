@@ -1,0 +1,93 @@
+//! What can be told of an image while its packages are still being configured,
+//! which keeps one core busy, for others to work on.
+
+use super::entry::EntryKind;
+use super::normalise;
+use super::package::Package;
+use super::prune;
+use crate::profile::Prune;
+use crate::tree::{Content, Kind, Metadata, Node, Tree, TreePath};
+use std::fmt::Debug;
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+/// Works on what packages bring. Whatever comes of it, the image's bytes are the same.
+pub trait Ahead: Debug + Sync {
+    /// Gets the files that the image will hold, as far as packages bring them and
+    /// no script changes them. To return soon after `stop` is set.
+    fn unpacked(&self, tree: &Tree, stop: &AtomicBool);
+    /// Gets the kernel with its modules and depmod's lists of them.
+    fn modules_listed(&self, tree: &Tree);
+}
+
+/// Does nothing ahead.
+impl Ahead for () {
+    fn unpacked(&self, _: &Tree, _: &AtomicBool) {}
+    fn modules_listed(&self, _: &Tree) {}
+}
+
+/// Does `work` while `ahead` is busy with `packages`, whose staged files stay where they are.
+pub fn while_working<T>(ahead: &dyn Ahead, packages: &[Package], rules: &Prune, work: impl FnOnce() -> T) -> T {
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| ahead.unpacked(&guess(packages, rules), &stop));
+        let _stops = Stops(&stop);
+        work()
+    })
+}
+
+/// Tells `ahead` of what the kernel's packages and depmod have brought to `root`.
+pub fn modules_listed(ahead: &dyn Ahead, root: &Path, rules: &Prune) {
+    let mut tree = Tree::new(Metadata::new(0o755));
+    for folder in ["boot", "usr/lib/modules"] {
+        // A script may change the folder this very moment: then nothing is done ahead.
+        let Ok(part) = Tree::from_folder(&root.join(folder)) else { return };
+        for (path, id) in part.walk() {
+            let path = [folder.as_bytes(), &path.to_bytes()].concat();
+            let node = part.node(id);
+            if let (Ok(path), Kind::File(_)) = (TreePath::parse(path), &node.kind) {
+                let _ = tree.insert(&path, node.clone());
+            }
+        }
+    }
+    normalise::clean(&mut tree);
+    let _ = prune::prune(&mut tree, rules);
+    ahead.modules_listed(&tree);
+}
+
+/// Sets it however the work ends.
+struct Stops<'a>(&'a AtomicBool);
+
+impl Drop for Stops<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// The packages' files by the names that these give them. What does not fit is
+/// left out: the placer tells of it.
+fn guess(packages: &[Package], rules: &Prune) -> Tree {
+    let mut tree = Tree::new(Metadata::new(0o755));
+    for entry in packages.iter().flat_map(|package| &package.entries) {
+        match &entry.kind {
+            EntryKind::File(staged) => {
+                let Ok(stat) = fs::metadata(staged) else { continue };
+                let content = Content::host(staged.clone(), stat.len());
+                let _ = tree.insert(&entry.path, Node::file(Metadata::new(entry.metadata.mode), content));
+            }
+            EntryKind::HardLink(target) => {
+                if let Some(target) = tree.lookup(target) {
+                    let _ = tree.link(&entry.path, target);
+                }
+            }
+            // Folders come with their files, and nothing else has content.
+            _ => {}
+        }
+    }
+    normalise::clean(&mut tree);
+    // A pattern that cannot be read is told of when it counts.
+    let _ = prune::prune(&mut tree, rules);
+    tree
+}
