@@ -91,6 +91,8 @@ pub enum MediumError {
     Sbom(#[from] SbomError),
     #[error(transparent)]
     Iso(#[from] IsoError),
+    #[error("writing {path}: {source}", path = path.display())]
+    Write { path: PathBuf, source: Box<IsoError> },
     #[error(transparent)]
     Core(#[from] CoreTooShort),
     #[error("laying out the medium: {0}")]
@@ -377,7 +379,9 @@ impl Contents {
             .suffix(".part")
             .tempfile_in(folder)
             .map_err(failed("making a file in", folder))?;
-        let layout: Layout = volume.write(file.as_file())?;
+        let layout: Layout = volume
+            .write(file.as_file())
+            .map_err(|source| MediumError::Write { path: output.to_owned(), source: Box::new(source) })?;
         if let Some(path) = &self.aligned {
             layout.place(path).ok_or_else(|| MediumError::Scattered { path: path.to_string() })?;
         }

@@ -24,8 +24,8 @@ pub enum BuildError {
     Resolve(#[from] ResolveError),
     #[error(transparent)]
     Assemble(#[from] AssembleError),
-    #[error("making the root image: {0}")]
-    Squashfs(#[from] SquashfsError),
+    #[error("making the root image {}: {source}", path.display())]
+    Squashfs { path: PathBuf, source: Box<SquashfsError> },
     #[error("making the root image: {0}")]
     Verity(#[from] VerityError),
     #[error("making the root image: {0}")]

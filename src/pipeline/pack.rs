@@ -111,7 +111,8 @@ impl Assembled {
         let mut file =
             OpenOptions::new().read(true).write(true).create_new(true).open(&path).map_err(failed("making"))?;
         let mut out = BufWriter::with_capacity(1 << 20, &file);
-        let summary = squashfs::write(&self.on_root()?, &options, keeper, &mut out, progress)?;
+        let summary = squashfs::write(&self.on_root()?, &options, keeper, &mut out, progress)
+            .map_err(|source| BuildError::Squashfs { path: path.clone(), source: Box::new(source) })?;
         out.flush().map_err(failed("writing"))?;
         drop(out);
         progress.item("verity");
