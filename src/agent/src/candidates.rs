@@ -1,8 +1,9 @@
 //! Which of the devices found is the config partition: looks at what is known
 //! of them and decides; opens nothing itself.
 
+use crate::guests::served::LABEL;
 use crate::natural;
-use crate::probe::{Contents, FileSystem};
+use crate::probe::{Contents, FileSystem, FileSystemKind};
 pub use appliance_contract::boot_record::Refused as Refusal;
 use appliance_contract::gpt_types;
 use appliance_contract::kernel_args::ConfigChoice;
@@ -86,6 +87,12 @@ impl Candidate {
 
     fn is_config_type(&self) -> bool {
         self.partition_type.as_deref() == Some(gpt_types::CONFIG)
+    }
+
+    /// Whether it is the disk that a host makes of a guest's config.
+    fn is_served(&self) -> bool {
+        let found = |found: &FileSystem| found.kind == FileSystemKind::Iso9660 && found.label.as_deref() == Some(LABEL);
+        self.disk.is_none() && self.file_system().is_some_and(found)
     }
 
     fn matches(&self, choice: &ConfigChoice) -> bool {
@@ -192,6 +199,19 @@ pub fn decide(candidates: &[Candidate], choice: &ConfigChoice, role: Role) -> De
             Ok(marker) => valid.push((index, marker)),
             Err(reason) => refusals.push(Refusal { device: format!("/dev/{}", candidates[index].name), reason }),
         }
+    }
+    if role == Role::Guest
+        && let Some(own) = valid.iter().find(|(index, _)| !candidates[*index].is_served()).map(|(index, _)| *index)
+    {
+        valid.retain(|(index, _)| {
+            let served = candidates[*index].is_served();
+            if served {
+                let reason =
+                    format!("the host serves it, and the guest's own /dev/{} has a marker", candidates[own].name);
+                refusals.push(Refusal { device: format!("/dev/{}", candidates[*index].name), reason });
+            }
+            !served
+        });
     }
     let Some(&(index, first)) = valid.first() else { return Decision::None { refusals } };
     if valid.iter().any(|(_, marker)| marker.node != first.node) {

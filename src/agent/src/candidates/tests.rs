@@ -252,3 +252,28 @@ fn a_late_disk_is_found_when_it_is_there() {
 fn no_devices_at_all_is_said() {
     assert_eq!(auto(&[]).lines(&[]), ["no config partition: no block device was found"]);
 }
+
+#[test]
+fn a_guests_own_disk_wins_over_what_the_host_serves() {
+    let guest = |node: &str| {
+        MarkerState::Valid(Marker::parse(&format!("schema = 1\nrole = \"guest\"\nnode = \"{node}\"\n")).unwrap())
+    };
+    let label = Some(LABEL.to_owned());
+    let contents = Contents::FileSystem(FileSystem { label, ..file_system(FileSystemKind::Iso9660) });
+    let served = Candidate { contents: Ok(contents), ..ext4("xvdb", guest("web")) };
+    for own in [ext4("xvdc", guest("web")), ext4("xvdc1", guest("web")), ext4("xvdc", guest("other"))] {
+        let all = [served.clone(), own];
+        let decision = decide(&all, &ConfigChoice::Auto, Role::Guest);
+        assert_eq!(chosen(&all, &decision), (all[1].name.as_str(), vec![]));
+        let lines = decision.lines(&all).join("\n");
+        assert!(lines.contains("/dev/xvdb refused: the host serves it, and the guest's own /dev/xvdc"), "{lines}");
+    }
+    // Its own without a marker, or with one of a host, is none.
+    for own in [ext4("xvdc", MarkerState::None), ext4("xvdc", marker("web"))] {
+        let all = [served.clone(), own];
+        assert_eq!(chosen(&all, &decide(&all, &ConfigChoice::Auto, Role::Guest)).0, "xvdb");
+    }
+    // On a host that label is no more than a name.
+    let on_host = [Candidate { marker: marker("a"), ..served }, ext4("vdc", marker("b"))];
+    assert!(matches!(auto(&on_host), Decision::Ambiguous { .. }));
+}
