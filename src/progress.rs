@@ -9,6 +9,8 @@ pub enum Stage {
     Configure,
     Pack,
     LayOut,
+    /// What is written is waited for until the disk has it.
+    Sync,
 }
 
 impl Stage {
@@ -21,6 +23,7 @@ impl Stage {
             Self::Configure => "configure",
             Self::Pack => "pack",
             Self::LayOut => "lay out",
+            Self::Sync => "sync",
         }
     }
 }

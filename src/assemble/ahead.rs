@@ -3,8 +3,8 @@
 
 use super::entry::EntryKind;
 use super::normalise;
-use super::package::Package;
 use super::prune;
+use super::reading::Packages;
 use crate::profile::Prune;
 use crate::tree::{Content, Kind, Metadata, Node, Tree, TreePath};
 use std::fmt::Debug;
@@ -29,7 +29,7 @@ impl Ahead for () {
 }
 
 /// Does `work` while `ahead` is busy with `packages`, whose staged files stay where they are.
-pub fn while_working<T>(ahead: &dyn Ahead, packages: &[Package], rules: &Prune, work: impl FnOnce() -> T) -> T {
+pub fn while_working<T>(ahead: &dyn Ahead, packages: &Packages, rules: &Prune, work: impl FnOnce() -> T) -> T {
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
         scope.spawn(|| ahead.unpacked(&guess(packages, rules), &stop));
@@ -68,9 +68,9 @@ impl Drop for Stops<'_> {
 
 /// The packages' files by the names that these give them. What does not fit is
 /// left out: the placer tells of it.
-fn guess(packages: &[Package], rules: &Prune) -> Tree {
+fn guess(packages: &Packages, rules: &Prune) -> Tree {
     let mut tree = Tree::new(Metadata::new(0o755));
-    for entry in packages.iter().flat_map(|package| &package.entries) {
+    for entry in packages.values().flat_map(|package| &package.entries) {
         match &entry.kind {
             EntryKind::File(staged) => {
                 let Ok(stat) = fs::metadata(staged) else { continue };

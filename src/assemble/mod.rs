@@ -19,6 +19,7 @@ mod overlay;
 mod package;
 mod place;
 mod prune;
+mod reading;
 mod record;
 mod root;
 mod scripts;

@@ -5,7 +5,7 @@ use super::entry::{Entry, EntryKind};
 use super::error::{AssembleError, io_at};
 use super::stage::stage_tar;
 use crate::packages::LockedPackage;
-use crate::packages::deb::{ControlFile, Deb};
+use crate::packages::deb::{ControlFile, Deb, DebError};
 use md5::{Digest, Md5};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -27,11 +27,27 @@ pub struct Package {
 }
 
 impl Package {
+    /// Reads what the package that `locked` names says of itself from the file at `path`: it has no entries yet.
+    pub fn open(locked: &LockedPackage, path: &Path) -> Result<Self, AssembleError> {
+        Ok(Self::open_deb(locked, path)?.0)
+    }
+
     /// Reads the package that `locked` names from the file at `path`; the
     /// contents of its files go to `folder`.
     pub fn read(locked: &LockedPackage, path: &Path, folder: &Path) -> Result<Self, AssembleError> {
+        let (mut package, deb) = Self::open_deb(locked, path)?;
         let name = format!("{} {}", locked.name, locked.version);
-        let failed = |source| AssembleError::Deb { archive: name.clone(), source: Box::new(source) };
+        let data = deb.data().map_err(|error| deb_failed(locked, error))?;
+        package.entries = stage_tar(&name, data, folder)?;
+        if !package.control_files.contains_key("md5sums") {
+            let bytes = package.sums()?;
+            package.control_files.insert("md5sums".to_owned(), ControlFile { bytes, mode: 0o644 });
+        }
+        Ok(package)
+    }
+
+    fn open_deb(locked: &LockedPackage, path: &Path) -> Result<(Self, Deb), AssembleError> {
+        let failed = |error| deb_failed(locked, error);
         let deb = Deb::open(path).map_err(failed)?;
         let mut control_files = deb.control().map_err(failed)?;
         let control = control_files.remove("control").ok_or_else(|| AssembleError::Archive {
@@ -39,18 +55,12 @@ impl Package {
             problem: "found no control file in control.tar".to_owned(),
         })?;
         deb.check(&control, locked).map_err(failed)?;
-        let entries = stage_tar(&name, deb.data().map_err(failed)?, folder)?;
         let control = Control::new(String::from_utf8_lossy(&control.bytes).into_owned());
         let same = control.field("Multi-Arch").as_deref() == Some("same");
         let conffiles = conffiles(control_files.get("conffiles").map_or(&[], |file| file.bytes.as_slice()));
         let (name, version) = (locked.name.clone(), locked.version.clone());
-        let architecture = locked.architecture.clone();
-        let mut package = Self { name, version, architecture, same, control, control_files, conffiles, entries };
-        if !package.control_files.contains_key("md5sums") {
-            let bytes = package.sums()?;
-            package.control_files.insert("md5sums".to_owned(), ControlFile { bytes, mode: 0o644 });
-        }
-        Ok(package)
+        let (architecture, entries) = (locked.architecture.clone(), Vec::new());
+        Ok((Self { name, version, architecture, same, control, control_files, conffiles, entries }, deb))
     }
 
     /// The name of the package where two of it could be told apart by architecture alone.
@@ -80,6 +90,10 @@ impl Package {
         }
         Ok(lines)
     }
+}
+
+fn deb_failed(locked: &LockedPackage, source: DebError) -> AssembleError {
+    AssembleError::Deb { archive: format!("{} {}", locked.name, locked.version), source: Box::new(source) }
 }
 
 /// The paths of a `conffiles` file; those that an upgrade would remove are not in the package.

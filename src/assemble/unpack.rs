@@ -6,7 +6,8 @@ use super::error::{AssembleError, io_at};
 use super::order;
 use super::package::Package;
 use super::place::{Placer, Source};
-use super::scripts;
+use super::reading::{Packages, open_all, while_reading};
+use super::scripts::{self, Surroundings};
 use super::triggers;
 use super::work::WorkFolder;
 use crate::packages::LockedPackage;
@@ -15,8 +16,6 @@ use crate::progress::{Progress, Silent, Stage, Unit};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 /// Where the verified package files are, by their SHA-256 as the lock writes it.
@@ -46,10 +45,13 @@ pub fn tools(
 ) -> Result<PathBuf, AssembleError> {
     let root = work.folder(name)?;
     let staged = work.folder("tools-staged")?;
-    let read = read_all(packages, files, &staged, &Silent)?;
+    let all: Vec<usize> = (0..packages.len()).collect();
+    let mut read = Packages::new();
+    while_reading(packages, files, &staged, &[], |reading| reading.take(&all, &mut read, &Silent))?;
     let mut placer = Placer::new(&root);
+    let read: Vec<Package> = read.into_values().collect();
     let order = order::base(&read);
-    let rest = (0..read.len()).filter(|index| !order.contains(index));
+    let rest = all.into_iter().filter(|index| !order.contains(index));
     for index in order.iter().copied().chain(rest) {
         placer.place(Source::Package(&read[index]), &read[index].entries)?;
     }
@@ -68,78 +70,50 @@ pub fn install(
     work: &WorkFolder,
     progress: &dyn Progress,
 ) -> Result<(), AssembleError> {
-    let Sources { packages, files, ahead, prune, .. } = *sources;
-    progress.stage(Stage::Unpack, packages.len() as u64, Unit::Packages);
+    let Sources { packages, files, epoch, ahead, prune } = *sources;
     let staged = work.folder("staged")?;
-    let read = read_all(packages, files, &staged, progress)?;
-    ahead::while_working(ahead, &read, prune, || configure(placer, &read, sources, progress))?;
-    fs::remove_dir_all(&staged).map_err(io_at("removing", &staged))
-}
-
-/// Puts packages into the placer's root, and configures them there.
-fn configure(
-    placer: &mut Placer,
-    read: &[Package],
-    sources: &Sources<'_>,
-    progress: &dyn Progress,
-) -> Result<(), AssembleError> {
-    let Sources { epoch, ahead, prune: rules, .. } = *sources;
-    let base = order::base(read);
-    let rest: Vec<usize> = (0..read.len()).filter(|index| !base.contains(index)).collect();
+    let opened = open_all(packages, files)?;
+    let base = order::base(&opened);
+    let rest: Vec<usize> = (0..packages.len()).filter(|index| !base.contains(index)).collect();
+    let stand_in = stand_in_needed(&opened);
     let root = placer.root.path().to_owned();
-    // The links of the merged /usr and the skeleton of folders come before the database.
-    let mut lists = place(placer, read, &base)?;
-    let mut database = Database::create(&root)?;
-    let pick = |indices: &[usize]| indices.iter().map(|&index| &read[index]).collect::<Vec<_>>();
-    for package in pick(&base) {
-        database.add_control(package)?;
-    }
-    if stand_in_needed(read) {
-        database.add_stand_in()?;
-    }
-    progress.stage(Stage::Configure, read.len() as u64, Unit::Packages);
-    let surroundings = scripts::Surroundings::set_up(&root)?;
-    surroundings.put_compiler_by()?;
-    scripts::preinst(&root, &pick(&base), epoch)?;
-    database.add_unpacked(&pick(&base).into_iter().zip(lists).collect::<Vec<_>>())?;
-    database.remove_lost(&placer.take_lost())?;
     let listen = |name: &str| {
         progress.item(name);
         progress.advance(1);
     };
-    // All that scripts may need of the base works once this is done.
-    scripts::configure(&root, epoch, rest.is_empty(), &listen)?;
-    if !rest.is_empty() {
-        for package in pick(&rest) {
-            database.add_control(package)?;
-        }
-        scripts::preinst(&root, &pick(&rest), epoch)?;
-        placer.refresh()?;
-        lists = place(placer, read, &rest)?;
-        surroundings.put_compiler_by()?;
-        let paths = lists.iter().flatten().map(Vec::as_slice);
-        triggers::activate_paths(&root.join(database::FOLDER).join("triggers"), paths)?;
-        database.add_unpacked(&pick(&rest).into_iter().zip(lists).collect::<Vec<_>>())?;
-        database.remove_lost(&placer.take_lost())?;
-    }
-    thread::scope(|scope| {
-        let modules = scope.spawn(|| {
-            scripts::depmod(&root, epoch)?;
-            ahead::modules_listed(ahead, &root, rules);
-            Ok(())
-        });
-        let configured = || {
-            scripts::configure(&root, epoch, true, &listen)?;
-            surroundings.take_down()?;
-            scripts::certificates(&root, epoch)
-        };
-        let configured = configured();
-        let modules = modules.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        configured.and(modules)
+    progress.stage(Stage::Unpack, base.len() as u64, Unit::Packages);
+    let mut read = Packages::new();
+    // The base's scripts keep no more than one core busy: the rest is unpacked meanwhile.
+    let (surroundings, mut database) = while_reading(packages, files, &staged, &base, |reading| {
+        reading.take(&base, &mut read, progress)?;
+        progress.stage(Stage::Configure, packages.len() as u64, Unit::Packages);
+        let added = add_base(placer, &root, &pick(&read, &base), stand_in, epoch)?;
+        // All that scripts may need of the base works once this is done.
+        scripts::configure(&root, epoch, rest.is_empty(), &listen)?;
+        reading.take(&rest, &mut read, &Silent)?;
+        Ok(added)
     })?;
-    placer.refresh()
+    ahead::while_working(ahead, &read, prune, || {
+        add_rest(placer, &mut database, &surroundings, &pick(&read, &rest), epoch)?;
+        thread::scope(|scope| {
+            let modules = scope.spawn(|| {
+                scripts::depmod(&root, epoch)?;
+                ahead::modules_listed(ahead, &root, prune);
+                Ok(())
+            });
+            let configured = || {
+                scripts::configure(&root, epoch, true, &listen)?;
+                surroundings.take_down()?;
+                scripts::certificates(&root, epoch)
+            };
+            let configured = configured();
+            let modules = modules.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            configured.and(modules)
+        })
+    })?;
+    placer.refresh()?;
+    fs::remove_dir_all(&staged).map_err(io_at("removing", &staged))
 }
-
 /// A kernel asks for tools that make an initramfs; where the profile brings none, ours stand in.
 fn stand_in_needed(packages: &[Package]) -> bool {
     let asks = |package: &Package| package.control.names("Depends").iter().any(|name| name == "linux-initramfs-tool");
@@ -147,45 +121,57 @@ fn stand_in_needed(packages: &[Package]) -> bool {
     packages.iter().any(asks) && !packages.iter().any(gives)
 }
 
-fn place(placer: &mut Placer, packages: &[Package], indices: &[usize]) -> Result<Vec<Vec<Vec<u8>>>, AssembleError> {
-    indices.iter().map(|&index| placer.place(Source::Package(&packages[index]), &packages[index].entries)).collect()
+fn pick<'p>(packages: &'p Packages, indices: &[usize]) -> Vec<&'p Package> {
+    indices.iter().map(|index| &packages[index]).collect()
 }
 
-/// Reads all packages on all cores, the largest first; the order of the answer is the lock's.
-fn read_all(
-    packages: &[LockedPackage],
-    files: &Files,
-    staged: &Path,
-    progress: &dyn Progress,
-) -> Result<Vec<Package>, AssembleError> {
-    let mut queue: Vec<usize> = (0..packages.len()).collect();
-    queue.sort_by_key(|&index| std::cmp::Reverse(packages[index].size));
-    let next = AtomicUsize::new(0);
-    let results = Mutex::new(BTreeMap::new());
-    let workers = thread::available_parallelism().map_or(1, usize::from).min(packages.len());
-    thread::scope(|scope| {
-        for _ in 0..workers {
-            scope.spawn(|| {
-                while let Some(&index) = queue.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let package = &packages[index];
-                    progress.item(&package.name);
-                    let result = read_one(package, files, &staged.join(index.to_string()));
-                    progress.advance(1);
-                    let failed = result.is_err();
-                    results.lock().unwrap_or_else(PoisonError::into_inner).insert(index, result);
-                    if failed {
-                        next.store(queue.len(), Ordering::Relaxed);
-                    }
-                }
-            });
-        }
-    });
-    results.into_inner().unwrap_or_else(PoisonError::into_inner).into_values().collect()
+/// Puts packages in their places; the paths of each, for its `.list`.
+fn place(placer: &mut Placer, packages: &[&Package]) -> Result<Vec<Vec<Vec<u8>>>, AssembleError> {
+    packages.iter().map(|package| placer.place(Source::Package(package), &package.entries)).collect()
 }
 
-fn read_one(locked: &LockedPackage, files: &Files, folder: &Path) -> Result<Package, AssembleError> {
-    let file = files
-        .get(&locked.sha256)
-        .ok_or_else(|| AssembleError::NotFetched { name: locked.name.clone(), version: locked.version.clone() })?;
-    Package::read(locked, file, folder)
+/// The base's packages into the empty root, ready to be configured.
+fn add_base<'r>(
+    placer: &mut Placer,
+    root: &'r Path,
+    base: &[&Package],
+    stand_in: bool,
+    epoch: i64,
+) -> Result<(Surroundings<'r>, Database), AssembleError> {
+    // The links of the merged /usr and the skeleton of folders come before the database.
+    let lists = place(placer, base)?;
+    let mut database = Database::create(root)?;
+    base.iter().try_for_each(|package| database.add_control(package))?;
+    if stand_in {
+        database.add_stand_in()?;
+    }
+    let surroundings = Surroundings::set_up(root)?;
+    surroundings.put_compiler_by()?;
+    scripts::preinst(root, base, epoch)?;
+    database.add_unpacked(&base.iter().copied().zip(lists).collect::<Vec<_>>())?;
+    database.remove_lost(&placer.take_lost())?;
+    Ok((surroundings, database))
+}
+
+/// The other packages, once the base is configured.
+fn add_rest(
+    placer: &mut Placer,
+    database: &mut Database,
+    surroundings: &Surroundings<'_>,
+    rest: &[&Package],
+    epoch: i64,
+) -> Result<(), AssembleError> {
+    if rest.is_empty() {
+        return Ok(());
+    }
+    let root = placer.root.path().to_owned();
+    rest.iter().try_for_each(|package| database.add_control(package))?;
+    scripts::preinst(&root, rest, epoch)?;
+    placer.refresh()?;
+    let lists = place(placer, rest)?;
+    surroundings.put_compiler_by()?;
+    let paths = lists.iter().flatten().map(Vec::as_slice);
+    triggers::activate_paths(&root.join(database::FOLDER).join("triggers"), paths)?;
+    database.add_unpacked(&rest.iter().copied().zip(lists).collect::<Vec<_>>())?;
+    database.remove_lost(&placer.take_lost())
 }

@@ -2,8 +2,11 @@
 
 use crate::tree::{Content, Kind, Metadata, NodeId, Tree, TreePath};
 use hadris_fs::{CivilDate, CivilTime, DateTime, DeviceNumber, FileType, Node, Owner, Permissions, SetAttr, Warning};
+use hadris_io::ErrorType;
 use hadris_iso::{AppendedPartition, BootEntry, ElTorito, Hybrid, IsoDate, IsoId, IsoLevel, IsoOptions};
 use hadris_storage::host::FileDevice;
+use hadris_storage::sync::BlockDevice;
+use hadris_storage::{BlockIndex, BlockSize};
 use std::collections::HashMap;
 use std::fmt;
 use std::fs::File;
@@ -198,12 +201,50 @@ impl Volume {
         self.tree.replace(&path, node).map_err(failed)
     }
 
-    /// Writes the volume to `file`, which is empty. What is written is synced.
+    /// Writes the volume to `file`, which is empty. Nothing is synced.
     pub fn write(&self, file: &File) -> Result<Layout, IsoError> {
         let layout = self.plan()?;
         let device = file.try_clone().and_then(FileDevice::new).map_err(|source| IsoError::Write { source })?;
-        hadris_iso::sync::write(device, &self.tree, &self.options).map_err(|source| IsoError::Volume { source })?;
+        hadris_iso::sync::write(Unsynced(device), &self.tree, &self.options)
+            .map_err(|source| IsoError::Volume { source })?;
         Ok(layout)
+    }
+}
+
+/// A file that its owner syncs, when all of it is written.
+struct Unsynced(FileDevice);
+
+impl ErrorType for Unsynced {
+    type Error = std::io::Error;
+}
+
+impl BlockDevice for Unsynced {
+    fn block_size(&self) -> BlockSize {
+        self.0.block_size()
+    }
+
+    fn block_count(&self) -> u64 {
+        self.0.block_count()
+    }
+
+    fn max_block_count(&self) -> u64 {
+        self.0.max_block_count()
+    }
+
+    fn writable(&self) -> bool {
+        self.0.writable()
+    }
+
+    fn read_blocks(&mut self, first: BlockIndex, buffer: &mut [u8]) -> Result<(), hadris_io::Error<std::io::Error>> {
+        self.0.read_blocks(first, buffer)
+    }
+
+    fn write_blocks(&mut self, first: BlockIndex, buffer: &[u8]) -> Result<(), hadris_io::Error<std::io::Error>> {
+        self.0.write_blocks(first, buffer)
+    }
+
+    fn flush(&mut self) -> Result<(), hadris_io::Error<std::io::Error>> {
+        Ok(())
     }
 }
 

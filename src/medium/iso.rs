@@ -22,7 +22,9 @@ use appliance_contract::medium;
 use std::fs::{self, File, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
+use std::thread;
 
 /// All that a medium is made of.
 #[derive(Debug)]
@@ -386,11 +388,17 @@ impl Contents {
             layout.place(path).ok_or_else(|| MediumError::Scattered { path: path.to_string() })?;
         }
         patches::hybrid_start(file.as_file(), core).map_err(failed("writing", output))?;
-        let sha256 =
-            File::open(file.path()).and_then(checksums::of_reader).map_err(failed("reading back", file.path()))?;
         // Whatever the umask says: an image holds no secret.
         file.as_file().set_permissions(Permissions::from_mode(0o644)).map_err(failed("setting the mode of", output))?;
-        file.as_file().sync_all().map_err(failed("syncing", output))?;
+        // The disk is slow, and has no part in the hash: both at once.
+        let (sha256, synced) = thread::scope(|scope| {
+            let syncing = scope.spawn(|| file.as_file().sync_all());
+            let sha256 = File::open(file.path()).and_then(checksums::of_reader);
+            progress.stage(Stage::Sync, 0, Unit::Bytes);
+            (sha256, syncing.join().unwrap_or_else(|panic| resume_unwind(panic)))
+        });
+        let sha256 = sha256.map_err(failed("reading back", file.path()))?;
+        synced.map_err(failed("syncing", output))?;
         file.persist(output).map_err(|error| failed("renaming to", output)(error.error))?;
         File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed("syncing", folder))?;
         let (manifest_json, _) = self.records()?;

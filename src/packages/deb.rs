@@ -2,14 +2,14 @@
 //! `control.tar` and `data.tar`.
 
 use super::lock::LockedPackage;
-use crate::format::compression::{Compression, CompressionError, decompress};
+use crate::format::compression::{Compression, CompressionError, decompress_verified};
 use crate::format::tar::{self, EntryKind, Limits, TarError};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-/// A package file whose frame was checked, from end to end.
+/// A package file whose hash was found right by whoever opens it, and whose frame was checked, from end to end.
 #[derive(Debug)]
 pub struct Deb {
     path: PathBuf,
@@ -159,8 +159,8 @@ impl Deb {
             let mut file = File::open(&self.path)?;
             file.seek(SeekFrom::Start(member.offset))?;
             let part = Part { file, left: member.length };
-            let (compression, reader) =
-                decompress(part).map_err(|source| DebProblem::Compression { member: member.name.clone(), source })?;
+            let (compression, reader) = decompress_verified(part)
+                .map_err(|source| DebProblem::Compression { member: member.name.clone(), source })?;
             if !member.name.ends_with(&format!(".tar{}", compression.ending())) {
                 return Err(DebProblem::OtherCompression { member: member.name.clone(), found: compression });
             }

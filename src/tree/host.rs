@@ -11,7 +11,9 @@ impl Tree {
     /// Reads `folder` with all below it: modes, owners, times, extended
     /// attributes, hard links and devices as the running user sees them.
     pub fn from_folder(folder: &Path) -> Result<Self, TreeError> {
-        let mut tree = Self::new(metadata(folder)?);
+        let stat =
+            fs::symlink_metadata(folder).map_err(|source| TreeError::Host { path: folder.to_owned(), source })?;
+        let mut tree = Self::new(metadata(folder, &stat)?);
         let mut links = HashMap::new();
         tree.read_folder(&TreePath::default(), folder, &mut links)?;
         Ok(tree)
@@ -38,7 +40,7 @@ impl Tree {
                 self.link(&path, first)?;
                 continue;
             }
-            let id = self.insert(&path, Node { metadata: metadata(&host)?, kind: kind(&host, &stat)? })?;
+            let id = self.insert(&path, Node { metadata: metadata(&host, &stat)?, kind: kind(&host, &stat)? })?;
             if stat.is_dir() {
                 self.read_folder(&path, &host, links)?;
             } else if stat.nlink() > 1 {
@@ -75,9 +77,8 @@ fn kind(host: &Path, stat: &fs::Metadata) -> Result<Kind, TreeError> {
     })
 }
 
-fn metadata(host: &Path) -> Result<Metadata, TreeError> {
+fn metadata(host: &Path, stat: &fs::Metadata) -> Result<Metadata, TreeError> {
     let failed = |source| TreeError::Host { path: host.to_owned(), source };
-    let stat = fs::symlink_metadata(host).map_err(failed)?;
     let mut xattrs = BTreeMap::new();
     for name in xattr::list(host).map_err(failed)? {
         if let Some(value) = xattr::get(host, &name).map_err(failed)? {
