@@ -1,9 +1,9 @@
 //! The folder of built images: names that never silently mean other bytes, and
 //! files that appear whole or not at all.
 
+use crate::packages::Digest;
 use appliance_contract::Schema;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -295,7 +295,7 @@ impl Images {
         let mut sums = BTreeMap::new();
         for (ending, bytes) in beside {
             write(&self.path(&stem, ending), bytes)?;
-            sums.insert(format!("{stem}.{ending}"), hex::encode(Sha256::digest(bytes)));
+            sums.insert(format!("{stem}.{ending}"), Digest::of(bytes).to_string());
         }
         if !was_there {
             fs::rename(finished.iso, &path).map_err(failed("renaming the image to", &path))?;
@@ -336,27 +336,13 @@ fn build_number(stem: &str, prefix: &str) -> Option<u64> {
 
 /// SHA-256 of a file; `None` when there is none.
 fn hash(path: &Path) -> Result<Option<String>, ImagesError> {
-    let mut file = match File::open(path) {
+    let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(failed("opening", path)(source)),
     };
-    let mut hash = HashWriter(Sha256::new());
-    io::copy(&mut file, &mut hash).map_err(failed("reading", path))?;
-    Ok(Some(hex::encode(hash.0.finalize())))
-}
-
-struct HashWriter(Sha256);
-
-impl Write for HashWriter {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.update(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+    let (digest, _) = Digest::of_reader(file).map_err(failed("reading", path))?;
+    Ok(Some(digest.to_string()))
 }
 
 /// Beside, synced, renamed.
@@ -382,6 +368,7 @@ fn sync(folder: &Path) -> Result<(), ImagesError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sha2::{Digest as _, Sha256};
 
     struct Folder {
         images: Images,
