@@ -239,26 +239,34 @@ fn field(name: &'static str, most: usize) -> impl Strategy<Value = String> {
     })
 }
 
-/// Six packages of one version each, and what they want of each other.
-fn small_universe() -> impl Strategy<Value = Vec<String>> {
-    let fields = (
-        1..4u8,
-        field("Depends", 2),
-        field("Pre-Depends", 1),
-        prop::option::of(relation()),
-        prop_oneof![
-            2 => Just(""), 1 => Just("; Provides: v"), 1 => Just("; Provides: w (= 2)"), 1 => Just("; Provides: v (= 1), w")
-        ],
-    );
-    prop::collection::vec(fields, 6).prop_map(|packages| {
-        let package = |(number, (version, depends, pre_depends, conflict, provides)): (
-            usize,
-            (u8, String, String, Option<String>, &str),
-        )| {
-            let conflict = conflict.map(|text| format!("; Conflicts: {text}")).unwrap_or_default();
-            format!("{} {version}{depends}{pre_depends}{conflict}{provides}", NAMES[number])
-        };
-        packages.into_iter().enumerate().map(package).collect()
+/// What a package says of others.
+fn wants() -> impl Strategy<Value = String> {
+    let provides = prop_oneof![
+        2 => Just(""), 1 => Just("; Provides: v"), 1 => Just("; Provides: w (= 2)"), 1 => Just("; Provides: v (= 1), w")
+    ];
+    let fields = (field("Depends", 2), field("Pre-Depends", 1), prop::option::of(relation()), provides);
+    fields.prop_map(|(depends, pre_depends, conflict, provides)| {
+        let conflict = conflict.map(|text| format!("; Conflicts: {text}")).unwrap_or_default();
+        format!("{depends}{pre_depends}{conflict}{provides}")
+    })
+}
+
+/// Six packages, some with an older version, and which of these are to be kept.
+fn small_universe() -> impl Strategy<Value = (Vec<String>, BTreeMap<String, String>)> {
+    const OLDER: &str = "0.5";
+    let package = (1..4u8, wants(), prop::option::of((wants(), any::<bool>())));
+    prop::collection::vec(package, 6).prop_map(|packages| {
+        let (mut texts, mut keep) = (Vec::new(), BTreeMap::new());
+        for (name, (version, wants, older)) in NAMES.iter().zip(packages) {
+            texts.push(format!("{name} {version}{wants}"));
+            if let Some((wants, kept)) = older {
+                texts.push(format!("{name} {OLDER}{wants}"));
+                if kept {
+                    keep.insert((*name).to_owned(), OLDER.to_owned());
+                }
+            }
+        }
+        (texts, keep)
     })
 }
 
@@ -287,20 +295,24 @@ fn holds(set: &[&Record<'_>]) -> bool {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1000))]
     #[test]
-    fn agrees_with_trying_all_sets(packages in small_universe(), first in 0..6usize, second in 0..6usize) {
+    fn agrees_with_trying_all_sets((packages, keep) in small_universe(), first in 0..6usize, second in 0..6usize) {
         let text = universe(&packages.iter().map(String::as_str).collect::<Vec<_>>());
         let sources = [Source { archive: "debian", suite: "trixie", automatic: true, packages: text.as_bytes() }];
         let index = Index::read(&sources, "amd64").expect("an index");
         let roots = [NAMES[first], NAMES[second]];
         let asked = asked(&roots);
-        let all: Vec<_> = index.ids().map(|id| index.record(id)).collect();
+        // One version of each name may be taken: the kept one, or the highest.
+        let mut all: Vec<_> = index.ids().map(|id| index.record(id)).collect();
+        all.retain(|record| (record.version.as_str() == "0.5") == keep.contains_key(record.name));
+        prop_assert_eq!(all.len(), 6);
         let possible = (0..64u32).any(|bits| {
             let set: Vec<_> = all.iter().enumerate().filter(|(n, _)| bits >> n & 1 == 1).map(|(_, r)| *r).collect();
             roots.iter().all(|root| set.iter().any(|record| record.name == *root)) && holds(&set)
         });
-        match resolve(&index, &request(&asked)) {
+        match resolve(&index, &Request { keep: &keep, ..request(&asked) }) {
             Ok(resolution) => {
                 prop_assert!(possible);
+                prop_assert!(resolution.packages.iter().all(|r| all.iter().any(|one| std::ptr::eq(*one, *r))));
                 prop_assert!(holds(&resolution.packages));
                 prop_assert!(roots.iter().all(|root| resolution.packages.iter().any(|r| r.name == *root)));
             }
