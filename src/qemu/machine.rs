@@ -31,8 +31,9 @@ pub struct Drive {
 }
 
 /// All that QEMU emulates, but for what QEMU 7.2 emulates wrongly: SMAP and XSAVE break a Xen host; without AVX too, which
-/// needs XSAVE, as Linux measures its RAID 6 code by what the processor claims, and dies of an invalid instruction.
-pub const PROCESSOR: &str = "max,-smap,-xsave,-avx,-avx2";
+/// needs XSAVE, as Linux measures its RAID 6 code by what the processor claims, and dies of an invalid instruction; without
+/// RDTSCP, which Xen then emulates for its guests, and QEMU's SVM does not tell it the instruction's length: they crash.
+pub const PROCESSOR: &str = "max,-smap,-xsave,-avx,-avx2,-rdtscp";
 
 /// What QEMU is to emulate. `Machine::command` is pure, so that it can be tested.
 #[derive(Debug, Clone)]
