@@ -25,6 +25,7 @@ pub use pack::Packed;
 pub use resolve::Resolved;
 
 use crate::progress::Progress;
+use crate::store;
 use std::path::PathBuf;
 
 /// An image in its place.
@@ -48,6 +49,7 @@ pub struct Built {
 /// Makes the image that `order` asks for. To be called in the user namespace
 /// ([`crate::sandbox::enter_user_namespace`]).
 pub fn build(order: Order, progress: &dyn Progress) -> Result<Built, BuildError> {
+    let _held = store::hold(order.cache.folder());
     order.check()?;
     let resolved = order.resolve(progress)?;
     if let Some(before) = resolved.made_before(progress)? {
@@ -59,6 +61,7 @@ pub fn build(order: Order, progress: &dyn Progress) -> Result<Built, BuildError>
 /// Makes the profile's lock, or brings it up to date, and no image. As the ids of
 /// users are in it, this configures the packages. To be called where [`build`] is.
 pub fn lock(order: Order, progress: &dyn Progress) -> Result<LockOutcome, BuildError> {
+    let _held = store::hold(order.cache.folder());
     let resolved = order.resolve(progress)?;
     if resolved.whole {
         return Ok(LockOutcome::Unchanged);
@@ -69,6 +72,7 @@ pub fn lock(order: Order, progress: &dyn Progress) -> Result<LockOutcome, BuildE
 
 /// Makes the folder of a guest's image, the same way but for its last stage.
 pub fn build_guest(order: Order, progress: &dyn Progress) -> Result<Built, BuildError> {
+    let _held = store::hold(order.cache.folder());
     order.check()?;
     order
         .resolve(progress)?

@@ -54,11 +54,12 @@ pub fn run(common: &Common, arguments: Arguments) -> Result<(), Failure> {
             sandbox::enter_user_namespace().map_err(Failure::plain)?;
             let pruned = store::prune(&cache, max).map_err(Failure::plain)?;
             if common.json {
-                let fields = json!({"removed": pruned.removed, "freed": pruned.freed, "left": pruned.left});
+                let fields = json!({"removed": pruned.removed, "freed": pruned.freed, "left": pruned.left, "in-use": pruned.in_use});
                 output::event("pruned", fields);
             } else {
                 let (freed, left) = (HumanBytes(pruned.freed), HumanBytes(pruned.left));
-                output::text(format_args!("removed {} entries, {freed}; {left} are left\n", pruned.removed));
+                let stays = if pruned.in_use { ": a build runs, so that packages, indices and trees stay" } else { "" };
+                output::text(format_args!("removed {} entries, {freed}; {left} are left{stays}\n", pruned.removed));
             }
         }
     }

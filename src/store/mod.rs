@@ -9,7 +9,7 @@ mod pack;
 mod usage;
 
 pub use blocks::BlockStore;
-pub use usage::{Entry, Pruned, Room, prune, usage};
+pub use usage::{Entry, Pruned, Room, hold, prune, usage};
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -39,12 +39,31 @@ pub struct Entry {
     pub used: SystemTime,
 }
 
+/// Locked by all who take something from the cache, and by who prunes it.
+const IN_USE: &str = "in-use";
+
+/// As long as the file lives, nothing goes that its owner may be about to open.
+/// A cache that this cannot be said in is another's, who alone can prune it.
+pub fn hold(cache: &Path) -> Option<File> {
+    let lock = lock_file(cache)?;
+    lock.lock_shared().ok()?;
+    Some(lock)
+}
+
+fn lock_file(cache: &Path) -> Option<File> {
+    fs::create_dir_all(cache).ok()?;
+    let path = cache.join(IN_USE);
+    File::open(&path).or_else(|_| File::create(&path)).ok()
+}
+
 /// What pruning came to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Pruned {
     pub removed: usize,
     pub freed: u64,
     pub left: u64,
+    /// Someone uses the cache, so that only blocks went: those in use are open.
+    pub in_use: bool,
 }
 
 /// All that is kept in the cache's folder, the least recently used first.
@@ -123,14 +142,19 @@ fn remove(entry: &Entry) -> io::Result<bool> {
     fs::remove_dir_all(&aside).map(|()| true)
 }
 
-/// Removes what was used least recently until no more than `most` bytes are
-/// left. A build that runs goes on with what it has open, and its trees stay.
+/// Removes what was used least recently until no more than `most` bytes are left.
+/// While a build runs, only blocks go: it has open what it needs of them.
 pub fn prune(cache: &Path, most: u64) -> Result<Pruned, StoreError> {
+    let lock = lock_file(cache).filter(|lock| lock.try_lock().is_ok());
+    let in_use = lock.is_none();
     let entries = usage(cache)?;
-    let mut pruned = Pruned { left: entries.iter().map(|entry| entry.size).sum(), ..Pruned::default() };
+    let mut pruned = Pruned { left: entries.iter().map(|entry| entry.size).sum(), in_use, ..Pruned::default() };
     for entry in entries {
         if pruned.left <= most {
             break;
+        }
+        if in_use && entry.room != Room::Blocks {
+            continue;
         }
         match remove(&entry) {
             Ok(false) => continue,
@@ -162,10 +186,10 @@ mod tests {
             File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
         }
         assert_eq!(usage(cache.path()).unwrap().len(), 3);
-        assert_eq!(prune(cache.path(), 300).unwrap(), Pruned { removed: 0, freed: 0, left: 300 });
-        assert_eq!(prune(cache.path(), 250).unwrap(), Pruned { removed: 1, freed: 100, left: 200 });
+        assert_eq!(prune(cache.path(), 300).unwrap(), Pruned { removed: 0, freed: 0, left: 300, in_use: false });
+        assert_eq!(prune(cache.path(), 250).unwrap(), Pruned { removed: 1, freed: 100, left: 200, in_use: false });
         assert!(!cache.path().join("packages/a").exists());
-        assert_eq!(prune(cache.path(), 0).unwrap(), Pruned { removed: 2, freed: 200, left: 0 });
+        assert_eq!(prune(cache.path(), 0).unwrap(), Pruned { removed: 2, freed: 200, left: 0, in_use: false });
         assert!(cache.path().join("blocks/.lock").exists());
         assert!(usage(Path::new("/nonexistent")).unwrap().is_empty());
     }
@@ -183,9 +207,25 @@ mod tests {
         let (used, free) = (tree("used"), tree("free"));
         let lock = File::open(used.join(TREE_LOCK)).unwrap();
         lock.lock_shared().unwrap();
-        assert_eq!(prune(cache.path(), 0).unwrap(), Pruned { removed: 1, freed: 100, left: 100 });
+        assert_eq!(prune(cache.path(), 0).unwrap(), Pruned { removed: 1, freed: 100, left: 100, in_use: false });
         assert!(used.join("root/deep/file").exists() && !free.exists());
         drop(lock);
         assert_eq!(prune(cache.path(), 0).unwrap().left, 0);
+    }
+
+    #[test]
+    fn while_a_build_runs_only_blocks_go() {
+        let cache = tempfile::tempdir().unwrap();
+        for room in ["packages", "indices", "blocks", "trees/a"] {
+            fs::create_dir_all(cache.path().join(room)).unwrap();
+            fs::write(cache.path().join(room).join("file"), [0; 10]).unwrap();
+        }
+        let (one, other) = (hold(cache.path()), hold(cache.path()));
+        assert!(one.is_some() && other.is_some());
+        drop(one);
+        assert_eq!(prune(cache.path(), 0).unwrap(), Pruned { removed: 1, freed: 10, left: 30, in_use: true });
+        assert!(!cache.path().join("blocks/file").exists());
+        drop(other);
+        assert_eq!(prune(cache.path(), 0).unwrap(), Pruned { removed: 3, freed: 30, left: 0, in_use: false });
     }
 }

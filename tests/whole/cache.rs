@@ -1,0 +1,80 @@
+//! What is kept between builds is never trusted: damaged, pruned or half gone, it costs time and nothing else.
+
+use crate::mirror::{Archive, Mirror, TODAY, package, with_user};
+use crate::place::{Place, all};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::process::Stdio;
+
+const ISO: &str = "images/tiny-1.iso";
+
+fn start() -> (Mirror, Place, String) {
+    let mirror = Mirror::start(Archive::new(TODAY, &[with_user("hello", "1.0"), package("world", "1.0")]));
+    let place = Place::new();
+    place.make("iso", &mirror.url(), &[]).assert().success();
+    let sum = place.sum(ISO);
+    (mirror, place, sum)
+}
+
+/// Builds the image anew, from what is kept.
+fn build_again(place: &Place, mirror: &Mirror, sum: &str, case: &str) {
+    fs::remove_dir_all(place.at("images")).unwrap();
+    place.make("iso", &mirror.url(), &["--locked"]).assert().success();
+    assert_eq!(place.sum(ISO), sum, "{case}");
+}
+
+#[test]
+fn a_cache_that_is_damaged_everywhere_gives_the_same_bytes() {
+    let (mirror, place, sum) = start();
+    type Damage = fn(&mut Vec<u8>, &mut StdRng);
+    let damages: [(&str, Damage); 3] = [
+        ("a bit", |bytes, random| {
+            let at = random.gen_range(0..bytes.len());
+            bytes[at] ^= 1 << random.gen_range(0..8);
+        }),
+        ("the end", |bytes, random| bytes.truncate(random.gen_range(0..bytes.len()))),
+        ("all", |bytes, _| bytes.fill(b'x')),
+    ];
+    let mut random = StdRng::seed_from_u64(3);
+    for (case, damage) in damages {
+        let mut damaged = 0;
+        for path in all(&place.at("cache")) {
+            let stat = fs::symlink_metadata(&path).unwrap();
+            if stat.is_file() && stat.size() > 0 {
+                let mut bytes = fs::read(&path).unwrap();
+                damage(&mut bytes, &mut random);
+                fs::write(&path, bytes).unwrap();
+                damaged += 1;
+            }
+        }
+        assert!(damaged > 50, "{damaged}");
+        build_again(&place, &mirror, &sum, case);
+    }
+}
+
+#[test]
+fn a_cache_that_lacks_any_part_gives_the_same_bytes() {
+    let (mirror, place, sum) = start();
+    for room in ["packages", "indices", "blocks", "trees", "seen"] {
+        fs::remove_dir_all(place.at("cache").join(room)).unwrap();
+        build_again(&place, &mirror, &sum, room);
+    }
+}
+
+#[test]
+fn pruning_does_running_builds_no_harm() {
+    let (mirror, place, sum) = start();
+    for round in 0..4 {
+        fs::remove_dir_all(place.at("images")).unwrap();
+        let arguments = ["iso", "--profile", "tiny", "--mirror", &mirror.url(), "--locked"];
+        let mut build = place.plain(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        while build.try_wait().unwrap().is_none() {
+            place.run(&["cache", "prune", "--max", "0"]).assert().success();
+        }
+        let output = build.wait_with_output().unwrap();
+        assert!(output.status.success(), "round {round}: {}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(place.sum(ISO), sum, "round {round}");
+    }
+}
