@@ -11,6 +11,7 @@ use crate::images::Form;
 use crate::profile::RootFormat;
 use crate::store::BlockStore;
 use crate::tree::{Tree, TreePath};
+use std::num::NonZero;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, PoisonError};
@@ -64,7 +65,11 @@ impl Ahead for WorkingAhead<'_> {
             // It is the medium's.
             let _ = tree.remove(&boot);
         }
-        let made = squashfs::work_ahead(&tree, &self.resolved.squashfs_options(), &store, stop);
+        let mut options = self.resolved.squashfs_options();
+        // One core is the scripts' alone: they are thousands of short programs, and even the least of neighbours
+        // keeps each waiting for a moment.
+        options.threads = NonZero::new(options.threads.get() - 1).unwrap_or(NonZero::<usize>::MIN);
+        let made = squashfs::work_ahead(&tree, &options, &store, stop);
         self.blocks.lock().unwrap_or_else(PoisonError::into_inner).extend(made);
     }
 
