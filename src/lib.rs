@@ -1,6 +1,7 @@
 //! Builds bootable appliance images: see ARCHITECTURE.md for the way through.
 
 pub mod assemble;
+pub mod beside;
 pub mod boot;
 pub mod differ;
 pub mod embedded;

@@ -2,6 +2,8 @@
 
 use super::failure::Failure;
 use super::{Common, diff, output};
+use applbuild::assemble::WorkFolder;
+use applbuild::images::Images;
 use applbuild::images::NAMES;
 use applbuild::packages::{Cache, Digest, Lock, cache};
 use applbuild::pipeline::Built;
@@ -32,10 +34,9 @@ pub struct First {
 pub fn run(common: &Common, first: &First, built: &Built) -> Result<(), Failure> {
     let images = built.path.parent().unwrap_or(Path::new("."));
     let failed = |error| Failure::writing(images, error);
-    let folder = tempfile::Builder::new().prefix("check-").tempdir_in(images).map_err(failed)?;
-    // Programs in the sandbox that drop root's rights must pass.
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-    fs::set_permissions(folder.path(), mode).map_err(failed)?;
+    // As a build's: the next build removes it where this process is killed.
+    let work = Images::open(images).map_err(Failure::plain)?.work();
+    let folder = WorkFolder::new(&work).map_err(Failure::plain)?;
     let place = folder.path().join("a folder with a longer name").join("ünd anöther");
     let second = Second { root: place.join("root"), cache: Cache::new(place.join("cache")), output: place.join("out") };
     fs::create_dir_all(&second.output).map_err(failed)?;

@@ -9,6 +9,7 @@ use super::download::download;
 use super::error::FetchError;
 use super::http::Client;
 use super::lock::{Lock, LockError, LockedPackage};
+use crate::beside;
 use crate::progress::Progress;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -173,19 +174,8 @@ fn release(index: &str, date: i64, architectures: &BTreeSet<&str>) -> String {
     )
 }
 
-/// Beside, synced, renamed; readable by apt's own user, whatever the umask.
 fn put(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> Result<(), FolderError> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let put = || -> io::Result<()> {
-        fs::create_dir_all(folder)?;
-        let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(folder)?;
-        write(file.as_file_mut())?;
-        file.as_file().set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
-        file.as_file().sync_all()?;
-        file.persist(path).map_err(|error| error.error)?;
-        Ok(())
-    };
-    put().map_err(failed("writing", path))
+    beside::write(path, write).map_err(failed("writing", path))
 }
 
 #[cfg(test)]

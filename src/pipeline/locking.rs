@@ -1,13 +1,13 @@
 //! The lock's file: which one counts, and when it is written.
 
 use super::BuildError;
+use crate::beside;
 use crate::packages::index::Index;
 use crate::packages::lock::{Changes, Ids};
 use crate::packages::{Lock, LockedPackage};
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File, OpenOptions};
+use std::fs;
 use std::io::{self, Write};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// The lock that a build is made from.
@@ -59,36 +59,12 @@ pub(super) fn read(path: &Path) -> Result<Option<Lock>, BuildError> {
     Ok(Some(lock))
 }
 
-/// Beside, synced, renamed.
 pub(super) fn write(path: &Path, text: &str) -> Result<(), BuildError> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // Always the same name, so that a killed build leaves nothing that the next one does not take.
-    let new = folder.join(format!(".{}.new", path.file_name().unwrap_or_default().to_string_lossy()));
-    let put = || -> io::Result<()> {
-        fs::create_dir_all(folder)?;
-        let mut file = open_alone(&new)?;
-        file.set_len(0)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        // A lock is for everyone to read, whatever the umask: it goes into a repository.
-        file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
-        fs::rename(&new, path)
-    };
-    put().map_err(|source| BuildError::Io { attempt: "writing the lock", path: path.to_owned(), source })
-}
-
-/// The file of this name, made where it is missing, that nobody else writes to meanwhile.
-fn open_alone(path: &Path) -> io::Result<File> {
-    loop {
-        let file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
-        file.lock()?;
-        let ours = file.metadata()?;
-        // Whoever had the lock before has given the file another name.
-        match fs::metadata(path) {
-            Ok(there) if (there.dev(), there.ino()) == (ours.dev(), ours.ino()) => return Ok(file),
-            _ => {}
-        }
-    }
+    beside::write(path, |file| file.write_all(text.as_bytes())).map_err(|source| BuildError::Io {
+        attempt: "writing the lock",
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// The ids that the other locks in the folder give: a fleet's images agree on them.

@@ -114,3 +114,16 @@ fn a_version_that_the_archive_has_no_more_stays_as_long_as_the_cache_has_it() {
     elsewhere("lock", &["--update", "world"])
         .stderr(contains("no archive lists hello as the lock has it").and(contains("--update hello")));
 }
+
+#[test]
+fn a_second_build_with_all_varied_gives_the_same_bytes() {
+    let mirror = Mirror::start(first_day());
+    let place = Place::new();
+    let check = || place.make("iso", &mirror.url(), &["--check"]).assert().success();
+    check().stdout(contains("built twice, the same bytes"));
+    assert!(place.named("images/.work", "build-").is_empty());
+    // One that was killed while it checked leaves its folder to the next.
+    fs::create_dir_all(place.at("images/.work/build-dead/a folder")).unwrap();
+    place.make("iso", &mirror.url(), &[]).assert().success().stdout(contains("was there already"));
+    assert!(place.named("images/.work", "build-").is_empty());
+}
