@@ -99,20 +99,18 @@ pub fn run(common: &Common, arguments: &Arguments) -> Result<(), Failure> {
     }
 }
 
-/// Of all scenarios, those are left out whose image is another that is not there.
+/// Of all scenarios, those are left out that need another image, which is not there.
 fn leave_out(suite: &mut Suite, image: &Path, as_json: bool) {
     suite.scenarios.retain(|(name, scenario)| {
-        let Some(other) = scenario.image.as_ref().map(|other| image.with_file_name(other)) else { return true };
-        let there = other.exists();
-        if !there && as_json {
-            output::event(
-                "warning",
-                json!({"message": format!("{name} needs {}, which is not there", other.display())}),
-            );
-        } else if !there {
-            output::note!("{name} is left out: it needs {}, which is not there", other.display());
+        let mut others = scenario.other_images().map(|other| image.with_file_name(other));
+        let Some(missing) = others.find(|other| !other.exists()) else { return true };
+        if as_json {
+            let message = format!("{name} needs {}, which is not there", missing.display());
+            output::event("warning", json!({"message": message}));
+        } else {
+            output::note!("{name} is left out: it needs {}, which is not there", missing.display());
         }
-        there
+        false
     });
 }
 

@@ -158,6 +158,12 @@ impl Scenario {
         Ok(scenario)
     }
 
+    /// The images that it needs besides the one under test; they lie in the same folder.
+    pub fn other_images(&self) -> impl Iterator<Item = &Path> {
+        let stores = self.drives.iter().flat_map(|drive| drive.store.iter().flatten());
+        self.image.as_deref().into_iter().chain(stores.map(Path::new))
+    }
+
     /// What TOML's types cannot say.
     fn check(&self) -> Result<(), String> {
         if !self.steps.iter().any(|step| matches!(step, Step::Expect { .. })) {
@@ -219,6 +225,17 @@ mod tests {
         assert_eq!((scenario.firmware, scenario.attached), (Firmware::SecureBoot, Bus::Cd));
         assert_eq!(scenario.drives[0].format, ConfigFormat::Vfat);
         assert_eq!(scenario.steps.len(), 3);
+    }
+
+    #[test]
+    fn names_the_other_images_that_it_needs() {
+        let step = "[[step]]\nexpect = \"x\"\n";
+        let none = parse(&format!("[[drive]]\nname = \"c\"\nbus = \"usb\"\nnode = \"n\"\n{step}")).unwrap();
+        assert_eq!(none.other_images().count(), 0);
+        let drive = "[[drive]]\nname = \"s\"\nbus = \"virtio\"\nstore = [\"web-2\", \"web-3\"]\n";
+        let both = parse(&format!("image = \"other.iso\"\n{drive}{step}")).unwrap();
+        let wanted = ["other.iso", "web-2", "web-3"].map(Path::new);
+        assert_eq!(both.other_images().collect::<Vec<_>>(), wanted);
     }
 
     #[test]
