@@ -62,7 +62,9 @@ fn fails_then_works(place: &Place, mirror: &Mirror, folder: &str, size: u64, sum
     let failed = !output.status.success();
     if failed {
         assert_eq!(output.status.code(), Some(1), "{size} KiB: {said}");
-        assert!(said.contains("No space left on device") && said.contains(&format!("{folder}/")), "{size} KiB: {said}");
+        // dpkg, too, may be what finds no room: it names the file by its place in the image.
+        let named = said.contains(&format!("{folder}/")) || said.contains("in the image failed");
+        assert!(said.contains("No space left on device") && named, "{size} KiB: {said}");
         assert!(!place.at("images/tiny-1.iso").exists(), "{size} KiB");
         disk(&at, 1 << 20, MsFlags::MS_REMOUNT);
         build(&[]).assert().success();

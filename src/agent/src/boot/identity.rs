@@ -105,6 +105,8 @@ mod tests {
         fs::create_dir_all(&layer).unwrap();
         assert_eq!(write(&mut boot, &marker("")).unwrap().0, derive(Role::Host, "web1"));
         let (own, given) = ("ab".repeat(16), "cd".repeat(16));
+        // The derived one is read-only, which an ordinary user cannot write over.
+        fs::remove_file(layer.join("machine-id")).unwrap();
         put(&layer.join("machine-id"), &format!("{own}\n"));
         assert_eq!(write(&mut boot, &marker("")).unwrap().0, own);
         assert_eq!(write(&mut boot, &marker(&format!("machine-id = \"{given}\""))).unwrap().0, given);
