@@ -79,8 +79,9 @@ pub fn judge(folders: &[Folder]) -> Vec<Judged> {
         .map(|folder| Judged { folder: folder.name.clone(), outcome: judge_alone(folder, &by_name) })
         .collect();
     let circles: Vec<Option<String>> = {
-        let guests: Vec<&Guest> = judged.iter().filter_map(|one| one.outcome.as_ref().ok()).collect();
-        judged.iter().map(|one| circle(one.outcome.as_ref().ok()?, &guests)).collect()
+        let guests = in_knots(judged.iter().filter_map(|one| one.outcome.as_ref().ok()));
+        let knotted = |one: &Judged| circle(guests.get(&one.outcome.as_ref().ok()?.name)?, &guests);
+        judged.iter().map(knotted).collect()
     };
     for (one, circle) in judged.iter_mut().zip(circles) {
         if let Some(reason) = circle {
@@ -121,9 +122,39 @@ fn judge_alone(folder: &Folder, by_name: &BTreeMap<String, Vec<&str>>) -> Result
     Ok(Guest { name, config })
 }
 
+/// Those that are after one another in a circle, or between two circles: searching
+/// each guest's way back takes long where there are thousands, and most have none.
+fn in_knots<'a>(guests: impl Iterator<Item = &'a Guest>) -> BTreeMap<&'a GuestName, &'a Guest> {
+    let mut left: BTreeMap<&GuestName, &Guest> = guests.map(|guest| (&guest.name, guest)).collect();
+    // What is after none of those left is in no circle, nor is what none of those left is after.
+    for backwards in [false, true] {
+        let mut waits: BTreeMap<&GuestName, usize> = left.keys().map(|&name| (name, 0)).collect();
+        let mut freed: BTreeMap<&GuestName, Vec<&GuestName>> = BTreeMap::new();
+        for (&name, guest) in &left {
+            for other in guest.config.after.iter().filter(|other| left.contains_key(other)) {
+                let (first, then) = if backwards { (name, other) } else { (other, name) };
+                freed.entry(first).or_default().push(then);
+                *waits.entry(then).or_default() += 1;
+            }
+        }
+        let mut free: Vec<&GuestName> = waits.iter().filter(|(_, count)| **count == 0).map(|(&name, _)| name).collect();
+        while let Some(name) = free.pop() {
+            left.remove(name);
+            for &then in freed.get(name).into_iter().flatten() {
+                if let Some(count) = waits.get_mut(then) {
+                    *count -= 1;
+                    if *count == 0 {
+                        free.push(then);
+                    }
+                }
+            }
+        }
+    }
+    left
+}
+
 /// The shortest way along `after` from a guest back to itself.
-fn circle(start: &Guest, guests: &[&Guest]) -> Option<String> {
-    let by_name: BTreeMap<&GuestName, &&Guest> = guests.iter().map(|guest| (&guest.name, guest)).collect();
+fn circle(start: &Guest, by_name: &BTreeMap<&GuestName, &Guest>) -> Option<String> {
     let mut came_from: BTreeMap<&GuestName, &GuestName> = BTreeMap::new();
     let mut next = VecDeque::from([start]);
     while let Some(at) = next.pop_front() {
@@ -142,7 +173,7 @@ fn circle(start: &Guest, guests: &[&Guest]) -> Option<String> {
                 && !came_from.contains_key(other)
             {
                 came_from.insert(other, &at.name);
-                next.push_back(guest);
+                next.push_back(*guest);
             }
         }
     }

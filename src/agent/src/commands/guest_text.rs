@@ -13,7 +13,9 @@ pub fn table(guests: &[Overview]) -> String {
     for row in &rows {
         let mut line = String::new();
         for (cell, width) in row.iter().zip(widths) {
-            line += &format!("{cell:<width$}  ");
+            // A reason may be longer than format! can pad.
+            line += cell;
+            line.extend(std::iter::repeat_n(' ', width.saturating_sub(cell.chars().count()) + 2));
         }
         text += line.trim_end();
         text.push('\n');
@@ -42,6 +44,8 @@ fn row(guest: &Overview) -> [String; 8] {
         runs_as(guest).unwrap_or_else(none),
         failure.unwrap_or_else(none),
     ]
+    // A folder may be called whatever it likes, and this goes to a terminal.
+    .map(|cell| cell.replace(char::is_control, "?"))
 }
 
 fn runs_as(guest: &Overview) -> Option<String> {
@@ -54,7 +58,7 @@ pub fn show(guest: &Overview, versions: Option<&Versions>, memory_only: bool) ->
     let mut text = String::new();
     let mut line = |key: &str, value: Option<String>| {
         if let Some(value) = value {
-            text += &format!("{key:<14}{value}\n");
+            text += &format!("{key:<14}{}\n", value.replace(char::is_control, "?"));
         }
     };
     line("guest", Some(guest.name.clone()));

@@ -281,6 +281,20 @@ mod guests {
     }
 
     #[test]
+    fn whatever_a_folder_holds_the_list_is_a_list() {
+        let node = node();
+        let text = format!("schema = 1\n{} = 1\n", "k".repeat(60_000));
+        node.file("/config/local/domUs/long/guest.toml", text.as_bytes());
+        node.file("/config/local/domUs/a\u{1b}[31m\nb/guest.toml", b"");
+        let (code, out, errors) = command(&node, "guest list");
+        assert_eq!((code, errors.as_str()), (DIFFERS, ""));
+        assert_eq!(out.lines().count(), 6, "a head and a line each");
+        assert!(out.contains("\na?[31m?b  refused") && out.contains("\nweb "), "{out}");
+        let (_, _, errors) = command(&node, "guest show none");
+        assert!(errors.ends_with("; the config lists a?[31m?b, bad, long, pinned, web\n"), "{errors:?}");
+    }
+
+    #[test]
     fn list_tells_all_and_that_one_is_refused() {
         let (code, out, _) = command(&node(), "guest list");
         assert_eq!(code, DIFFERS);

@@ -70,6 +70,22 @@ fn circles_are_named_and_cost_only_those_in_them() {
 }
 
 #[test]
+fn only_what_may_be_in_a_circle_is_searched_for_one() {
+    let guests = judge(&[
+        folder("before", "after = [\"a\"]\n"),
+        folder("a", "after = [\"b\"]\n"),
+        folder("b", "after = [\"after\"]\n"),
+        folder("after", ""),
+    ]);
+    assert!(guests.iter().all(|one| one.outcome.is_ok()));
+    let mut guests: Vec<Guest> = guests.into_iter().filter_map(|one| one.outcome.ok()).collect();
+    assert!(in_knots(guests.iter()).is_empty());
+    guests[2].config.after.insert("a".parse().unwrap());
+    let names: Vec<&str> = in_knots(guests.iter()).keys().map(|name| name.as_str()).collect();
+    assert_eq!(names, ["a", "b"]);
+}
+
+#[test]
 fn reads_files_and_nothing_that_would_hang() {
     let folder = tempfile::tempdir().unwrap();
     let domus = folder.path().join("domUs");

@@ -17,7 +17,9 @@ pub enum ConfigError {
 }
 
 fn known(guests: &[String]) -> String {
-    if guests.is_empty() { String::new() } else { format!("; the config lists {}", guests.join(", ")) }
+    // A folder may be called whatever it likes, and this goes to a terminal.
+    let guests = guests.join(", ").replace(char::is_control, "?");
+    if guests.is_empty() { String::new() } else { format!("; the config lists {guests}") }
 }
 
 /// All that the config says of guests, in the order of their names.

@@ -5,7 +5,7 @@ use crate::guests::world::World;
 use crate::iso::{FileRange, IsoError, Volume};
 use crate::read_at::ReadAt;
 use std::fmt;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::path::PathBuf;
 
@@ -70,6 +70,10 @@ impl Place {
             }
             Self::Store { folder } => {
                 let backing = folder.join(name);
+                // Opening a named pipe would wait for ever.
+                if !fs::metadata(world.at(&backing))?.is_file() {
+                    return Err(io::Error::other("it is no file"));
+                }
                 let file = File::open(world.at(&backing))?;
                 let length = file.metadata()?.len();
                 Ok(Bytes { backing, range: FileRange { offset: 0, length }, file })

@@ -43,6 +43,8 @@ pub enum ImageError {
     Role(Role),
     #[error("its manifest does not say {0}; it was made by another version of applbuild")]
     Lacks(&'static str),
+    #[error("its manifest names the file {file:?}, expected the name of a file beside it")]
+    Outside { file: String },
     #[error("reading its {file}: {source}")]
     Read { file: String, source: io::Error },
     #[error("its {file} has SHA-256 {found}, expected {expected}; copy the image again")]
@@ -62,6 +64,12 @@ pub fn check(world: &World<'_>, image: Image, stage: Option<Stage<'_>>) -> Resul
     let boot = manifest.guest.clone().ok_or(ImageError::Lacks("how to start it"))?;
     let root = manifest.root.clone().ok_or(ImageError::Lacks("its root image"))?;
     let verity = root.verity.clone().ok_or(ImageError::Lacks("its root's verity hash"))?;
+    for file in [&boot.kernel, &boot.initramfs, &root.path] {
+        // They are read, and copied to the host's own files, by these names.
+        if file.contains(['/', '\0']) || matches!(file.as_str(), "" | "." | "..") {
+            return Err(ImageError::Outside { file: file.clone() });
+        }
+    }
     let mut places = [PathBuf::new(), PathBuf::new()];
     for (file, kept) in [&boot.kernel, &boot.initramfs].into_iter().zip(&mut places) {
         let listed = manifest.files.iter().find(|listed| listed.path == *file);

@@ -160,6 +160,37 @@ fn an_image_that_is_nowhere_is_refused_with_where_to_put_it() {
 }
 
 #[test]
+fn a_manifest_cannot_name_files_outside_its_folder() {
+    let node = Node::new();
+    std::fs::create_dir_all(node.at("/run/stage")).unwrap();
+    node.file("/etc/precious", b"precious");
+    let stage = Stage { folder: Path::new("/run/stage"), all: true };
+    for (inside, outside) in [("vmlinuz", "/etc/precious"), ("initramfs.zst", "../x"), ("root.squashfs", "..")] {
+        store(&node, "web", "1");
+        let path = node.at(&format!("{}/web-1/manifest.json", guest_image::STORE));
+        let text = std::fs::read_to_string(&path).unwrap().replace(inside, outside);
+        std::fs::write(&path, text).unwrap();
+        let wish = Wish { name: "web", version: None, passed_over: &[], stage: Some(stage) };
+        let error = choose(&node.world(), wish).unwrap_err().to_string();
+        let said = format!("its manifest names the file {outside:?}, expected the name of a file beside it");
+        assert!(error.contains(&said), "{error}");
+    }
+    assert_eq!(std::fs::read(node.at("/etc/precious")).unwrap(), b"precious");
+    assert!(crate::folder::names(&node.at("/run/stage")).is_empty());
+}
+
+#[test]
+fn a_named_pipe_in_the_store_holds_nothing_up() {
+    let node = Node::new();
+    store(&node, "web", "1");
+    let path = node.at(&format!("{}/web-1/manifest.json", guest_image::STORE));
+    std::fs::remove_file(&path).unwrap();
+    nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRUSR).unwrap();
+    let error = newest(&node).unwrap_err();
+    assert!(error.contains("reading its manifest.json: it is no file"), "{error}");
+}
+
+#[test]
 fn kernel_and_initramfs_of_a_medium_are_staged() {
     let node = Node::new();
     medium(&node, "web", "1");
