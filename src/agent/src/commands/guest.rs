@@ -6,6 +6,7 @@ use crate::generator::{self, REFUSED};
 use crate::guest_files::Guest;
 use crate::guests::config::{self, ConfigError};
 use crate::guests::images;
+use crate::guests::launch::LaunchError;
 use crate::guests::notify::Notify;
 use crate::guests::overview::{self, Overview, Versions};
 use crate::guests::run::{self as supervisor, RunError, Setting};
@@ -68,7 +69,8 @@ pub fn supervise(world: &World<'_>, name: &str, out: &mut dyn Write) -> Result<u
 }
 
 fn is_refusal(error: &RunError) -> bool {
-    matches!(error, RunError::Config(_) | RunError::Prepare(_) | RunError::State(_) | RunError::Supervised(_))
+    use RunError::{Config, Launch, Prepare, State, Supervised};
+    matches!(error, Config(_) | Prepare(_) | State(_) | Supervised(_) | Launch(LaunchError::Template(_)))
 }
 
 fn list(world: &World<'_>, json: bool, out: &mut dyn Write) -> Result<u8, CommandError> {

@@ -4,6 +4,7 @@
 mod language;
 
 use super::world::World;
+use crate::folder;
 use serde_json::Value;
 use std::io;
 
@@ -24,7 +25,8 @@ pub enum TemplateError {
 pub fn render(world: &World<'_>, name: &str, values: &Value) -> Result<String, TemplateError> {
     for folder in FOLDERS {
         let path = format!("{folder}/{name}");
-        match std::fs::read_to_string(world.at(&path)) {
+        let text = |bytes| String::from_utf8(bytes).map_err(|_| io::Error::other("it is no text in UTF-8"));
+        match folder::read_file(&world.at(&path)).and_then(text) {
             Ok(source) => {
                 return render_text(&source, values).map_err(|problem| TemplateError::Render { path, problem });
             }

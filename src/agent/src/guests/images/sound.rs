@@ -53,6 +53,8 @@ pub enum ImageError {
     Verity { file: String, source: VerityError },
     #[error("its {file} has verity root {found}, expected {expected}; copy the image again")]
     RootHash { file: String, found: String, expected: String },
+    #[error("its kernel arguments have the verity root {found:?}, its manifest {expected}; copy the image again")]
+    Arguments { found: Vec<String>, expected: String },
 }
 
 /// Checks an image; costs a reading of kernel and initramfs.
@@ -69,6 +71,13 @@ pub fn check(world: &World<'_>, image: Image, stage: Option<Stage<'_>>) -> Resul
         if file.contains(['/', '\0']) || matches!(file.as_str(), "" | "." | "..") {
             return Err(ImageError::Outside { file: file.clone() });
         }
+    }
+    // What the guest holds its root against.
+    let given = boot.kernel_arguments.split_ascii_whitespace();
+    let given: Vec<_> = given.filter_map(|word| word.strip_prefix("appliance.roothash=")).collect();
+    if given != [verity.root_hash.as_str()] {
+        let found = given.into_iter().map(str::to_owned).collect();
+        return Err(ImageError::Arguments { found, expected: verity.root_hash });
     }
     let mut places = [PathBuf::new(), PathBuf::new()];
     for (file, kept) in [&boot.kernel, &boot.initramfs].into_iter().zip(&mut places) {

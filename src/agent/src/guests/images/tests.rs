@@ -41,8 +41,9 @@ pub fn files(name: &str, version: &str) -> BTreeMap<String, Vec<u8>> {
         "root": {{"path": "root.squashfs", "format": "squashfs", "verity": {{"uuid": "u", "salt": "73616c74",
             "root_hash": "{}", "hash_offset": 8192, "data_blocks": 2}}}},
         "guest": {{"kernel": "vmlinuz", "initramfs": "initramfs.zst",
-            "kernel_arguments": "appliance.root=dev:DEVICE appliance.role=guest"}}}}"#,
+            "kernel_arguments": "appliance.root=dev:DEVICE appliance.roothash={} appliance.role=guest"}}}}"#,
         listed.join(", "),
+        hex(&top),
         hex(&top)
     );
     files.insert("manifest.json".to_owned(), manifest.into_bytes());
@@ -157,6 +158,20 @@ fn an_image_that_is_nowhere_is_refused_with_where_to_put_it() {
     );
     medium(&node, "other", "1");
     assert!(newest(&node).unwrap_err().starts_with("no image web is on the medium"));
+}
+
+#[test]
+fn a_guest_is_started_with_the_hash_that_its_root_was_held_against() {
+    for wrong in ["appliance.roothash=00", "appliance.roothash=none", ""] {
+        let node = Node::new();
+        store(&node, "web", "1");
+        let path = node.at(&format!("{}/web-1/manifest.json", guest_image::STORE));
+        let text = std::fs::read_to_string(&path).unwrap();
+        let right = text.split_ascii_whitespace().find(|word| word.starts_with("appliance.roothash=")).unwrap();
+        std::fs::write(&path, text.replace(right, wrong)).unwrap();
+        let error = newest(&node).unwrap_err();
+        assert!(error.contains("its kernel arguments have the verity root ["), "{error}");
+    }
 }
 
 #[test]

@@ -28,7 +28,7 @@ enum Part<'a> {
 
 /// Renders `source`; the error names its line.
 pub fn render(source: &str, values: &Value, helpers: &[Helper]) -> Result<String, String> {
-    let mut reader = Reader { source, at: 0 };
+    let mut reader = Reader { source, at: 0, depth: 0 };
     let (parts, end) = reader.parts()?;
     if let Some(end) = end {
         return Err(reader.wrong(&format!("{{{{{end}}}}} ends nothing")));
@@ -38,15 +38,30 @@ pub fn render(source: &str, values: &Value, helpers: &[Helper]) -> Result<String
     Ok(text)
 }
 
+/// How deep blocks may lie in each other; each costs a piece of the stack.
+const DEEPEST: usize = 32;
+
 struct Reader<'a> {
     source: &'a str,
     at: usize,
+    depth: usize,
 }
 
 impl<'a> Reader<'a> {
     fn wrong(&self, problem: &str) -> String {
         let before = self.source.get(..self.at).unwrap_or(self.source);
         format!("line {}: {problem}", before.matches('\n').count() + 1)
+    }
+
+    /// What is in a block.
+    fn inside(&mut self) -> Result<(Vec<Part<'a>>, Option<&'a str>), String> {
+        if self.depth == DEEPEST {
+            return Err(self.wrong(&format!("blocks lie more than {DEEPEST} deep in each other")));
+        }
+        self.depth += 1;
+        let found = self.parts()?;
+        self.depth -= 1;
+        Ok(found)
     }
 
     /// Up to the template's end, or to a tag that ends or parts a block, which is given.
@@ -90,16 +105,16 @@ impl<'a> Reader<'a> {
         match words[..] {
             ["#each", path] => {
                 self.at = next;
-                let (body, end) = self.parts()?;
+                let (body, end) = self.inside()?;
                 self.ends(end, "/each")?;
                 Ok(Part::Each { path, body })
             }
             ["#if", path] => {
                 self.at = next;
-                let (body, mut end) = self.parts()?;
+                let (body, mut end) = self.inside()?;
                 let mut otherwise = Vec::new();
                 if end == Some("else") {
-                    (otherwise, end) = self.parts()?;
+                    (otherwise, end) = self.inside()?;
                 }
                 self.ends(end, "/if")?;
                 Ok(Part::If { path, body, otherwise })
@@ -261,6 +276,7 @@ mod tests {
             ("{{a b c}}", "is not known"),
             ("{{nope b}}", "there is no helper nope"),
             ("{{a", "a tag that {{ begins has no end"),
+            (&"{{#if b}}".repeat(200_000), "more than 32 deep"),
         ] {
             let error = render(source, &values, &[]).unwrap_err();
             assert!(error.contains(said) && !error.contains('\n'), "{source:?}: {error}");
