@@ -1,6 +1,6 @@
 //! What the agent's two programs are made of: PID 1's boot flow, the node's
 //! command, and the choices they make, without I/O of their own so that they can
-//! be tested. Two, because each is to stay below 2 MB.
+//! be tested. Two, so that what boots stays below 2 MB.
 
 pub mod boot;
 pub mod candidates;
