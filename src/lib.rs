@@ -12,6 +12,7 @@ pub mod images;
 pub mod medium;
 pub mod packages;
 pub mod pipeline;
+pub mod priority;
 pub mod profile;
 pub mod program;
 pub mod progress;

@@ -8,8 +8,8 @@ use super::reading::Packages;
 use crate::profile::Prune;
 use crate::tree::{Content, Kind, Metadata, Node, Tree, TreePath};
 use std::fmt::Debug;
-use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
@@ -28,21 +28,28 @@ impl Ahead for () {
     fn modules_listed(&self, _: &Tree) {}
 }
 
-/// Does `work` while `ahead` is busy with `packages`, whose staged files stay where they are.
-pub fn while_working<T>(ahead: &dyn Ahead, packages: &Packages, rules: &Prune, work: impl FnOnce() -> T) -> T {
+/// Does `work` while `ahead` is busy with what `guessed` comes to, whose staged files stay where they are.
+pub fn while_working<T>(
+    ahead: &dyn Ahead,
+    guessed: impl FnOnce() -> Option<Tree> + Send,
+    work: impl FnOnce() -> T,
+) -> T {
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
-        scope.spawn(|| ahead.unpacked(&guess(packages, rules), &stop));
+        scope.spawn(|| {
+            if let Some(tree) = guessed() {
+                ahead.unpacked(&tree, &stop);
+            }
+        });
         let _stops = Stops(&stop);
         work()
     })
 }
 
-/// Tells `ahead` of what the kernel's packages and depmod have brought to `root`.
+/// Tells `ahead` of the kernels and modules in `root`, which depmod has listed.
 pub fn modules_listed(ahead: &dyn Ahead, root: &Path, rules: &Prune) {
     let mut tree = Tree::new(Metadata::new(0o755));
     for folder in ["boot", "usr/lib/modules"] {
-        // A script may change the folder this very moment: then nothing is done ahead.
         let Ok(part) = Tree::from_folder(&root.join(folder)) else { return };
         for (path, id) in part.walk() {
             let path = [folder.as_bytes(), &path.to_bytes()].concat();
@@ -68,13 +75,12 @@ impl Drop for Stops<'_> {
 
 /// The packages' files by the names that these give them. What does not fit is
 /// left out: the placer tells of it.
-fn guess(packages: &Packages, rules: &Prune) -> Tree {
+pub fn guess(packages: &Packages, rules: &Prune) -> Tree {
     let mut tree = Tree::new(Metadata::new(0o755));
-    for entry in packages.values().flat_map(|package| &package.entries) {
+    for entry in packages.iter().flat_map(|package| &package.entries) {
         match &entry.kind {
-            EntryKind::File(staged) => {
-                let Ok(stat) = fs::metadata(staged) else { continue };
-                let content = Content::host(staged.clone(), stat.len());
+            EntryKind::File { staged, known } => {
+                let content = Content::known(staged.clone(), Arc::clone(known));
                 let _ = tree.insert(&entry.path, Node::file(Metadata::new(entry.metadata.mode), content));
             }
             EntryKind::HardLink(target) => {

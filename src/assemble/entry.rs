@@ -1,8 +1,9 @@
 //! What an archive holds, staged: contents lie in files of their own, names and
 //! owners in memory, until [`super::place`] gives them their places.
 
-use crate::tree::{Metadata, TreePath};
+use crate::tree::{Fingerprint, Metadata, TreePath};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 #[derive(Debug, Clone)]
 pub struct Entry {
@@ -15,8 +16,11 @@ pub struct Entry {
 #[derive(Debug, Clone)]
 pub enum EntryKind {
     Directory,
-    /// Content, with the metadata already set on it, in a file to be moved into place.
-    File(PathBuf),
+    /// Content, with the metadata already set on it, in a file to be put into place.
+    File {
+        staged: PathBuf,
+        known: Arc<Fingerprint>,
+    },
     Symlink(Vec<u8>),
     /// Another name of an entry before it.
     HardLink(TreePath),

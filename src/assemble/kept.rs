@@ -4,10 +4,11 @@
 //! takes it in the same way, so that it cannot show whether it was kept.
 
 use super::error::{AssembleError, io_at};
+use super::files::Files;
 use super::place::{Extras, Placer};
 use super::record::{Record, state};
 use super::root::Root;
-use super::unpack::{self, Files, Sources};
+use super::unpack::{self, Sources};
 use super::work::WorkFolder;
 use crate::packages::{Digest, LockedPackage};
 use crate::program;

@@ -9,10 +9,12 @@ mod diversions;
 mod edit;
 mod entry;
 mod error;
+mod files;
 mod glob;
 mod ids;
 mod kept;
 mod manifest;
+mod modules;
 mod normalise;
 mod order;
 mod overlay;
@@ -31,10 +33,10 @@ mod work;
 
 pub use ahead::Ahead;
 pub use error::AssembleError;
+pub use files::Files;
 pub use kept::{tools, tools_ahead};
 pub use manifest::manifest;
 pub use overlay::open_set;
-pub use unpack::Files;
 pub use work::WorkFolder;
 
 use crate::embedded;

@@ -7,30 +7,60 @@ use std::collections::{BTreeMap, BTreeSet};
 /// and all that these depend on. base-files and base-passwd come first: they
 /// bring the links of the merged `/usr` and the users.
 pub fn base(packages: &[Package]) -> Vec<usize> {
-    let mut providers: BTreeMap<String, Vec<usize>> = BTreeMap::new();
-    for (index, package) in packages.iter().enumerate() {
-        providers.entry(package.name.clone()).or_default().push(index);
-        for name in package.control.names("Provides") {
-            providers.entry(name).or_default().push(index);
-        }
-    }
-    let find = |name: &String| providers.get(name).into_iter().flatten().copied();
+    let known = Providers::new(packages);
     let mut wanted: Vec<usize> = Vec::new();
     for (index, package) in packages.iter().enumerate() {
         if package.essential() {
             wanted.push(index);
         }
-        wanted.extend(package.control.names("Pre-Depends").iter().flat_map(find));
+        wanted.extend(known.of(package, "Pre-Depends"));
     }
-    let mut base = BTreeSet::new();
-    while let Some(index) = wanted.pop() {
-        if base.insert(index) {
-            for field in ["Depends", "Pre-Depends"] {
-                wanted.extend(packages[index].control.names(field).iter().flat_map(find));
+    in_order(packages, known.needs(wanted))
+}
+
+/// The indices of `wanted` with all that these depend on, in the order of [`base`].
+pub fn closure(packages: &[Package], wanted: Vec<usize>) -> Vec<usize> {
+    in_order(packages, Providers::new(packages).needs(wanted))
+}
+
+/// Packages by their names and those that they provide.
+struct Providers<'p> {
+    packages: &'p [Package],
+    names: BTreeMap<String, Vec<usize>>,
+}
+
+impl<'p> Providers<'p> {
+    fn new(packages: &'p [Package]) -> Self {
+        let mut names: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+        for (index, package) in packages.iter().enumerate() {
+            names.entry(package.name.clone()).or_default().push(index);
+            for name in package.control.names("Provides") {
+                names.entry(name).or_default().push(index);
             }
         }
+        Self { packages, names }
     }
-    let mut order: Vec<usize> = base.into_iter().collect();
+
+    fn of(&self, package: &Package, field: &str) -> Vec<usize> {
+        let names = package.control.names(field);
+        names.iter().flat_map(|name| self.names.get(name)).flatten().copied().collect()
+    }
+
+    fn needs(&self, mut wanted: Vec<usize>) -> BTreeSet<usize> {
+        let mut found = BTreeSet::new();
+        while let Some(index) = wanted.pop() {
+            if found.insert(index) {
+                for field in ["Depends", "Pre-Depends"] {
+                    wanted.extend(self.of(&self.packages[index], field));
+                }
+            }
+        }
+        found
+    }
+}
+
+fn in_order(packages: &[Package], found: BTreeSet<usize>) -> Vec<usize> {
+    let mut order: Vec<usize> = found.into_iter().collect();
     // Stable, so the rest stays as it is in the lock.
     order.sort_by_key(|&index| match packages[index].name.as_str() {
         "base-files" => 0,

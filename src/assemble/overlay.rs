@@ -10,10 +10,11 @@ use crate::format::compression::decompress;
 use crate::packages::Digest;
 use crate::profile::{OverlayContent, OverlayFile, Profile, TarSet};
 use crate::templates;
-use crate::tree::{Metadata, TreePath};
+use crate::tree::{Fingerprint, Metadata, TreePath};
 use std::fs::{self, File};
 use std::io::{self, Seek, SeekFrom};
 use std::path::Path;
+use std::sync::Arc;
 
 const HOMES: [&str; 2] = ["/root", "/home"];
 const SYSUSERS: &str = "usr/bin/systemd-sysusers";
@@ -130,7 +131,8 @@ fn entry(
         fs::write(staged, bytes).map_err(io_at("writing", staged))?;
         let opened = File::open(staged).map_err(io_at("opening", staged))?;
         apply(&opened, &metadata).map_err(io_at("setting owner and mode of", staged))?;
-        Ok(EntryKind::File(staged.to_owned()))
+        let known = Fingerprint::of(bytes).map_err(io_at("hashing", staged))?;
+        Ok(EntryKind::File { staged: staged.to_owned(), known: Arc::new(known) })
     };
     let kind = match &file.content {
         OverlayContent::Bytes(bytes) => write(bytes)?,

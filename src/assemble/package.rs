@@ -3,15 +3,17 @@
 use super::control::Control;
 use super::entry::{Entry, EntryKind};
 use super::error::{AssembleError, io_at};
+use super::files::Files;
 use super::stage::stage_tar;
 use crate::packages::LockedPackage;
 use crate::packages::deb::{ControlFile, Deb, DebError};
+use crate::store::Unpacked;
 use md5::{Digest, Md5};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Package {
     pub name: String,
     pub version: String,
@@ -27,28 +29,10 @@ pub struct Package {
 }
 
 impl Package {
-    /// Reads what the package that `locked` names says of itself from the file at `path`: it has no entries yet.
-    pub fn open(locked: &LockedPackage, path: &Path) -> Result<Self, AssembleError> {
-        Ok(Self::open_deb(locked, path)?.0)
-    }
-
-    /// Reads the package that `locked` names from the file at `path`; the
-    /// contents of its files go to `folder`.
-    pub fn read(locked: &LockedPackage, path: &Path, folder: &Path) -> Result<Self, AssembleError> {
-        let (mut package, deb) = Self::open_deb(locked, path)?;
-        let name = format!("{} {}", locked.name, locked.version);
-        let data = deb.data().map_err(|error| deb_failed(locked, error))?;
-        package.entries = stage_tar(&name, data, folder)?;
-        if !package.control_files.contains_key("md5sums") {
-            let bytes = package.sums()?;
-            package.control_files.insert("md5sums".to_owned(), ControlFile { bytes, mode: 0o644 });
-        }
-        Ok(package)
-    }
-
-    fn open_deb(locked: &LockedPackage, path: &Path) -> Result<(Self, Deb), AssembleError> {
+    /// Reads what the package that `locked` names says of itself: it has no entries yet.
+    pub fn open(locked: &LockedPackage, files: &Files) -> Result<Self, AssembleError> {
         let failed = |error| deb_failed(locked, error);
-        let deb = Deb::open(path).map_err(failed)?;
+        let deb = Deb::open(files.of(locked)?).map_err(failed)?;
         let mut control_files = deb.control().map_err(failed)?;
         let control = control_files.remove("control").ok_or_else(|| AssembleError::Archive {
             archive: locked.name.clone(),
@@ -60,7 +44,30 @@ impl Package {
         let conffiles = conffiles(control_files.get("conffiles").map_or(&[], |file| file.bytes.as_slice()));
         let (name, version) = (locked.name.clone(), locked.version.clone());
         let (architecture, entries) = (locked.architecture.clone(), Vec::new());
-        Ok((Self { name, version, architecture, same, control, control_files, conffiles, entries }, deb))
+        Ok(Self { name, version, architecture, same, control, control_files, conffiles, entries })
+    }
+
+    /// Reads what the package holds; the contents of its files go to `folder`.
+    pub fn read(mut self, locked: &LockedPackage, files: &Files, folder: &Path) -> Result<Self, AssembleError> {
+        let archive = format!("{} {}", locked.name, locked.version);
+        let before = files.unpacked().filter(|_| self.pays(locked));
+        self.entries = match before.and_then(|unpacked| stage_kept(unpacked, &archive, locked, folder)) {
+            Some(entries) => entries,
+            None => stage_deb(before, &archive, locked, files, folder)?,
+        };
+        if !self.control_files.contains_key("md5sums") {
+            let bytes = self.sums()?;
+            self.control_files.insert("md5sums".to_owned(), ControlFile { bytes, mode: 0o644 });
+        }
+        Ok(self)
+    }
+
+    /// Whether decompressing it takes much longer than copying: a kernel's modules, say, are compressed
+    /// one by one already.
+    fn pays(&self, locked: &LockedPackage) -> bool {
+        // In KiB (deb-control(5)); who says nothing is small.
+        let installed = self.control.field("Installed-Size").and_then(|size| size.parse::<u64>().ok()).unwrap_or(0);
+        installed.saturating_mul(1024) / 3 > locked.size / 2
     }
 
     /// The name of the package where two of it could be told apart by architecture alone.
@@ -78,7 +85,7 @@ impl Package {
         for entry in &self.entries {
             let path = entry.path.to_bytes();
             let path = &path[1..];
-            if let EntryKind::File(file) = &entry.kind
+            if let EntryKind::File { staged: file, .. } = &entry.kind
                 && !self.conffiles.contains(path)
             {
                 let content = fs::read(file).map_err(io_at("reading", file))?;
@@ -90,6 +97,32 @@ impl Package {
         }
         Ok(lines)
     }
+}
+
+/// What an earlier build decompressed, if it is what it was then.
+fn stage_kept(unpacked: &Unpacked, archive: &str, locked: &LockedPackage, folder: &Path) -> Option<Vec<Entry>> {
+    let entries = stage_tar(archive, unpacked.get(&locked.sha256)?, folder);
+    if entries.is_err() {
+        unpacked.forget(&locked.sha256);
+        let _ = fs::remove_dir_all(folder);
+    }
+    entries.ok()
+}
+
+fn stage_deb(
+    keep: Option<&Unpacked>,
+    archive: &str,
+    locked: &LockedPackage,
+    files: &Files,
+    folder: &Path,
+) -> Result<Vec<Entry>, AssembleError> {
+    let failed = |error| deb_failed(locked, error);
+    let data = Deb::open(files.of(locked)?).map_err(failed)?.data().map_err(failed)?;
+    let Some(unpacked) = keep else { return stage_tar(archive, data, folder) };
+    let mut keeping = unpacked.keep(&locked.sha256, data, folder.with_extension("tar"));
+    let entries = stage_tar(archive, &mut keeping, folder)?;
+    keeping.finish();
+    Ok(entries)
 }
 
 fn deb_failed(locked: &LockedPackage, source: DebError) -> AssembleError {

@@ -170,7 +170,7 @@ impl Placer {
             _ => self.diversions.target(&bytes, &package.name),
         };
         let mut path = diverted.unwrap_or(&bytes).to_vec();
-        if matches!(kind, EntryKind::File(_)) && package.conffiles.contains(&bytes[1..]) {
+        if matches!(kind, EntryKind::File { .. }) && package.conffiles.contains(&bytes[1..]) {
             path.extend_from_slice(b".dpkg-new");
         }
         TreePath::parse(path).map_err(|error| format!("cannot be placed: {error}"))
@@ -272,7 +272,7 @@ impl Placer {
         let device = |kind| (real.clone(), metadata.clone(), kind);
         match &entry.kind {
             EntryKind::Directory => {}
-            EntryKind::File(staged) => {
+            EntryKind::File { staged, .. } => {
                 // The staged name stays for who still reads it; its folder goes as a whole.
                 match fs::hard_link(staged, &host) {
                     // The root lies over a kept one, and is a file system of its own.

@@ -3,97 +3,167 @@
 
 use super::error::{AssembleError, io_at};
 use super::package::Package;
-use super::unpack::Files;
+use super::files::Files;
 use crate::packages::LockedPackage;
+use crate::priority;
 use crate::progress::Progress;
 use crate::tree::in_parallel;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::panic::resume_unwind;
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{self, Receiver};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-/// Packages by their place in the lock.
-pub type Packages = BTreeMap<usize, Package>;
+/// Packages with all that they hold, in the order of the lock.
+pub type Packages = Vec<Arc<Package>>;
 
 /// Packages as they come.
-#[derive(Debug)]
-pub struct Reading<'a> {
-    staged: &'a Path,
-    read: Receiver<(usize, Result<Package, AssembleError>)>,
+#[derive(Debug, Default)]
+pub struct Reading {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// By their place in the lock.
+    read: BTreeMap<usize, Arc<Package>>,
+    /// What went wrong first, until somebody has heard of it.
+    error: Option<AssembleError>,
+    /// Nothing more will be read.
+    ended: bool,
 }
 
 fn threads() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
 }
 
-fn file_of<'f>(locked: &LockedPackage, files: &'f Files) -> Result<&'f PathBuf, AssembleError> {
-    files
-        .get(&locked.sha256)
-        .ok_or_else(|| AssembleError::NotFetched { name: locked.name.clone(), version: locked.version.clone() })
-}
-
 /// The packages' control files alone.
 pub fn open_all(packages: &[LockedPackage], files: &Files) -> Result<Vec<Package>, AssembleError> {
-    in_parallel(packages.len(), threads(), |index| Package::open(&packages[index], file_of(&packages[index], files)?))
+    in_parallel(packages.len(), threads(), |index| Package::open(&packages[index], files))
 }
 
-/// Has all packages read, their files to `staged`, while `work` takes them; those
+/// Has what the `opened` packages hold read, to files in `staged`, while `work` takes them; those
 /// of `first` come first. What `work` leaves when it fails is not read any more.
 pub fn while_reading<T>(
     packages: &[LockedPackage],
+    opened: &[Package],
     files: &Files,
     staged: &Path,
     first: &[usize],
-    work: impl FnOnce(Reading<'_>) -> Result<T, AssembleError>,
+    work: impl FnOnce(&Reading) -> Result<T, AssembleError>,
 ) -> Result<T, AssembleError> {
     let mut queue: Vec<usize> = (0..packages.len()).collect();
     // But the largest of all keeps a core busy for longest: a kernel is half of a host's bytes.
     let largest = queue.iter().copied().max_by_key(|&index| packages[index].size);
     queue.sort_by_key(|&index| (Some(index) != largest, !first.contains(&index), Reverse(packages[index].size)));
     let next = AtomicUsize::new(0);
+    let reading = Reading::default();
+    let read = |index: usize| {
+        let folder = staged.join(index.to_string());
+        opened[index].clone().read(&packages[index], files, &folder)
+    };
     thread::scope(|scope| {
-        let (sender, read) = mpsc::channel();
-        for _ in 0..threads().min(packages.len()) {
-            let (sender, queue, next) = (sender.clone(), &queue, &next);
-            scope.spawn(move || {
-                while let Some(&index) = queue.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let locked = &packages[index];
-                    let package = file_of(locked, files)
-                        .and_then(|file| Package::read(locked, file, &staged.join(index.to_string())));
-                    // Nobody listens once the work has failed.
-                    if sender.send((index, package)).is_err() {
-                        return;
+        let readers: Vec<_> = (0..threads().min(packages.len()))
+            .map(|_| {
+                scope.spawn(|| {
+                    while let Some(&index) = queue.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        // What others wait for comes first.
+                        if !first.contains(&index) && Some(index) != largest {
+                            priority::step_back();
+                        }
+                        if !reading.add(index, read(index)) {
+                            return;
+                        }
                     }
-                }
-            });
-        }
-        drop(sender);
-        work(Reading { staged, read })
+                })
+            })
+            .collect();
+        scope.spawn(|| {
+            // One that panics leaves nobody waiting, and panics here, too.
+            let panicked = readers.into_iter().map(|reader| reader.join()).filter_map(Result::err).last();
+            reading.end();
+            if let Some(panic) = panicked {
+                resume_unwind(panic);
+            }
+        });
+        let _ends = Ends(&reading);
+        work(&reading)
     })
 }
 
-impl Reading<'_> {
-    /// Waits until all of `wanted` are among `packages`.
-    pub fn take(
-        &self,
-        wanted: &[usize],
-        packages: &mut Packages,
-        progress: &dyn Progress,
-    ) -> Result<(), AssembleError> {
-        while !wanted.iter().all(|index| packages.contains_key(index)) {
-            // A reader that panics ends this without an answer, and panics here once all have ended.
-            let lost = |_| io_at("staging packages in", self.staged)(io::ErrorKind::BrokenPipe.into());
-            let (index, package) = self.read.recv().map_err(lost)?;
-            let package = package?;
-            progress.item(&package.name);
-            if wanted.contains(&index) {
-                progress.advance(1);
+/// Nothing more is read once the work has ended, however it does.
+struct Ends<'a>(&'a Reading);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
+impl Reading {
+    fn state(&self) -> MutexGuard<'_, State> {
+        // A package is whole before it is put here.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether others are wanted.
+    fn add(&self, index: usize, package: Result<Package, AssembleError>) -> bool {
+        let mut state = self.state();
+        match package {
+            Ok(package) => drop(state.read.insert(index, Arc::new(package))),
+            Err(error) => {
+                state.error.get_or_insert(error);
+                state.ended = true;
             }
-            packages.insert(index, package);
         }
-        Ok(())
+        self.changed.notify_all();
+        !state.ended
+    }
+
+    /// Has nothing more read.
+    pub fn end(&self) {
+        self.state().ended = true;
+        self.changed.notify_all();
+    }
+
+    /// Waits until `wanted` are read; `heard` gets the name of each. `None` where they never will be.
+    fn wait(&self, wanted: &[usize], heard: &dyn Fn(&str)) -> Option<Packages> {
+        let mut state = self.state();
+        let mut told = vec![false; wanted.len()];
+        loop {
+            for (told, index) in told.iter_mut().zip(wanted).filter(|(told, _)| !**told) {
+                if let Some(package) = state.read.get(index) {
+                    heard(&package.name);
+                    *told = true;
+                }
+            }
+            if told.iter().all(|told| *told) {
+                return Some(wanted.iter().map(|index| Arc::clone(&state.read[index])).collect());
+            }
+            if state.ended {
+                return None;
+            }
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Waits until `wanted` are read, and tells of each.
+    pub fn take(&self, wanted: &[usize], progress: &dyn Progress) -> Result<Packages, AssembleError> {
+        let heard = |name: &str| {
+            progress.item(name);
+            progress.advance(1);
+        };
+        // A reader that panicked without an error ends the whole scope with its panic.
+        let lost = || io_at("reading", Path::new("packages"))(io::ErrorKind::BrokenPipe.into());
+        self.wait(wanted, &heard).ok_or_else(|| self.state().error.take().unwrap_or_else(lost))
+    }
+
+    /// Waits until all of `count` packages are read; `None` where one cannot be, which who takes it hears.
+    pub fn all(&self, count: usize) -> Option<Packages> {
+        self.wait(&(0..count).collect::<Vec<_>>(), &|_| {})
     }
 }

@@ -1,21 +1,45 @@
 //! The packages' own scripts, run in the sandbox: `preinst` by us, the rest by dpkg.
 
 use super::error::{AssembleError, io_at};
-use super::package::Package;
+#[cfg(doc)]
+use super::modules::Lists;
+use super::reading::Packages;
 use crate::sandbox::{Command, Output, run_with};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-const LAST_LINES: usize = 30;
+pub const LAST_LINES: usize = 30;
 /// Stops packages from starting services (invoke-rc.d(8)); there while scripts run, then gone.
 const POLICY: &str = "usr/sbin/policy-rc.d";
 /// Come before the real programs in `PATH`: module lists are made beside the
-/// scripts (see [`depmod`]), certificates after them, once instead of twice (see
-/// [`certificates`]), and an image that many nodes boot must hold no host keys.
-const IDLE: [&str; 3] = ["usr/local/sbin/depmod", "usr/local/sbin/update-ca-certificates", "usr/local/sbin/ssh-keygen"];
-/// Stands in for Python's own compiler: no image holds compiled modules (they
+/// scripts (see [`Lists`]), certificates after them, once instead of twice (see
+/// [`certificates`]), an image that many nodes boot must hold no host keys, and
+/// Python's modules are not compiled (see [`NO_COMPILER`]).
+const IDLE: [&str; 4] = [
+    "usr/local/sbin/depmod",
+    "usr/local/sbin/update-ca-certificates",
+    "usr/local/sbin/ssh-keygen",
+    "usr/local/sbin/py3compile",
+];
+/// Two of the three questions that every package with a unit asks have one answer
+/// on a new system, where nothing is masked and nothing was ever disabled. This
+/// gives it where the files by which deb-systemd-helper(1) would know better are
+/// not there; perl takes a dozen times as long for that.
+const HELPER: &str = "usr/local/sbin/deb-systemd-helper";
+const ANSWER: &str = r#"#!/bin/sh
+state=/var/lib/systemd/deb-systemd-helper
+if [ -n "$DPKG_MAINTSCRIPT_PACKAGE" ] && [ -z "$DPKG_ROOT" ]; then
+    if [ "$#:$1" = 2:unmask ]; then
+        [ -e "/etc/systemd/system/${2##*/}" ] || [ -e "$state-masked" ] || [ -e "/var/lib/systemd/deb-systemd-user-helper-masked" ] || exit 0
+    elif [ "$#:$1:$2" = 3:--quiet:was-enabled ]; then
+        [ -e "$state-enabled/${3##*/}.dsh-also" ] || exit 0
+    fi
+fi
+exec /usr/bin/deb-systemd-helper "$@"
+"#;
+/// Stands in for Python's own compiler, which some scripts call by themselves: no image holds compiled modules (they
 /// carry times, and Python makes them in memory), so making them is time lost.
 /// Reads what callers write to it.
 const NO_COMPILER: &str = "import sys\nif '-' in sys.argv[1:]:\n    sys.stdin.read()\n";
@@ -68,10 +92,11 @@ pub struct Surroundings<'a> {
 
 impl<'a> Surroundings<'a> {
     pub fn set_up(root: &'a Path) -> Result<Self, AssembleError> {
-        script(&root.join(POLICY), 101)?;
+        script(&root.join(POLICY), "#!/bin/sh\nexit 101\n")?;
         for name in IDLE {
-            script(&root.join(name), 0)?;
+            script(&root.join(name), "#!/bin/sh\nexit 0\n")?;
         }
+        script(&root.join(HELPER), ANSWER)?;
         let links = root.join(KERNEL_LINKS);
         fs::write(&links, "do_symlinks = no\n").map_err(io_at("writing", &links))?;
         Ok(Self { root })
@@ -96,7 +121,7 @@ impl<'a> Surroundings<'a> {
                 fs::rename(&by, folder.join(COMPILER)).map_err(io_at("renaming", &by))?;
             }
         }
-        for name in [POLICY, KERNEL_LINKS].into_iter().chain(IDLE) {
+        for name in [POLICY, KERNEL_LINKS, HELPER].into_iter().chain(IDLE) {
             let path = self.root.join(name);
             fs::remove_file(&path).map_err(io_at("removing", &path))?;
         }
@@ -114,26 +139,12 @@ fn python_folders(root: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-fn script(path: &Path, code: u8) -> Result<(), AssembleError> {
+fn script(path: &Path, text: &str) -> Result<(), AssembleError> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).map_err(io_at("making", folder))?;
     }
-    fs::write(path, format!("#!/bin/sh\nexit {code}\n")).map_err(io_at("writing", path))?;
+    fs::write(path, text).map_err(io_at("writing", path))?;
     fs::set_permissions(path, Permissions::from_mode(0o755)).map_err(io_at("setting the mode of", path))
-}
-
-/// Makes the lists of the modules of each kernel in the root. It reads all
-/// modules, which takes as long as all scripts together; it needs nothing of theirs.
-pub fn depmod(root: &Path, epoch: i64) -> Result<(), AssembleError> {
-    const PROGRAM: &str = "/usr/sbin/depmod";
-    if fs::symlink_metadata(root.join(PROGRAM.trim_start_matches('/'))).is_err() {
-        return Ok(());
-    }
-    for entry in fs::read_dir(root.join("usr/lib/modules")).into_iter().flatten().flatten() {
-        let version = entry.file_name();
-        run_in(root, epoch, PROGRAM, &[&version.to_string_lossy()])?;
-    }
-    Ok(())
 }
 
 /// Makes `/etc/ssl/certs`, where the image has certificates.
@@ -146,7 +157,7 @@ pub fn certificates(root: &Path, epoch: i64) -> Result<(), AssembleError> {
 }
 
 /// Runs the `preinst` of each package that has one.
-pub fn preinst(root: &Path, packages: &[&Package], epoch: i64) -> Result<(), AssembleError> {
+pub fn preinst(root: &Path, packages: &Packages, epoch: i64) -> Result<(), AssembleError> {
     let mut input = String::new();
     for package in packages.iter().filter(|package| package.control_files.contains_key("preinst")) {
         input.push_str(&format!("{} {} {}\n", package.database_name(), package.name, package.architecture));

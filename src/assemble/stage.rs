@@ -3,7 +3,7 @@
 use super::entry::{Entry, EntryKind};
 use super::error::{AssembleError, io_at};
 use crate::format::tar::{self, Limits, TarError};
-use crate::tree::Metadata;
+use crate::tree::{Fingerprint, Fingerprinter, Metadata};
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::{self, File, FileTimes, Permissions};
@@ -11,6 +11,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 /// The user namespace holds ids below this.
@@ -33,8 +34,8 @@ pub fn stage_tar(archive: &str, reader: impl Read, folder: &Path) -> Result<Vec<
             tar::EntryKind::Directory => EntryKind::Directory,
             tar::EntryKind::File { content, .. } => {
                 let file = folder.join(entries.len().to_string());
-                write(&file, content, &metadata, &refuse)?;
-                EntryKind::File(file)
+                let known = Arc::new(write(&file, content, &metadata, &refuse)?);
+                EntryKind::File { staged: file, known }
             }
             tar::EntryKind::HardLink(target) => EntryKind::HardLink(target),
             tar::EntryKind::Symlink(target) => EntryKind::Symlink(target),
@@ -68,9 +69,10 @@ fn write(
     from: &mut dyn Read,
     metadata: &Metadata,
     refuse: &impl Fn(String) -> Stopped,
-) -> Result<(), Stopped> {
+) -> Result<Fingerprint, Stopped> {
     let failed = |attempt| move |source| Stopped::Ours(AssembleError::Io { attempt, path: path.clone(), source });
     let mut file = File::create_new(path).map_err(failed("making"))?;
+    let mut taken = Fingerprinter::default();
     let mut buffer = [0; 1 << 16];
     loop {
         // Apart, so that a broken archive is told from a full disk.
@@ -80,9 +82,11 @@ fn write(
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(refuse(format!("cannot be read: {error}"))),
         };
+        taken.update(&buffer[..count]);
         file.write_all(&buffer[..count]).map_err(failed("writing"))?;
     }
-    apply(&file, metadata).map_err(failed("setting owner and mode of"))
+    apply(&file, metadata).map_err(failed("setting owner and mode of"))?;
+    Ok(taken.finish())
 }
 
 /// Gives an open file its metadata but for extended attributes.

@@ -3,6 +3,8 @@
 use super::ahead::{self, Ahead};
 use super::database::{self, Database};
 use super::error::{AssembleError, io_at};
+use super::files::Files;
+use super::modules::Lists;
 use super::order;
 use super::package::Package;
 use super::place::{Placer, Source};
@@ -13,13 +15,11 @@ use super::work::WorkFolder;
 use crate::packages::LockedPackage;
 use crate::profile::Prune;
 use crate::progress::{Progress, Silent, Stage, Unit};
-use std::collections::BTreeMap;
 use std::fs;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread;
-
-/// Where the verified package files are, by their SHA-256 as the lock writes it.
-pub type Files = BTreeMap<String, PathBuf>;
 
 /// What a root is made from.
 #[derive(Debug, Clone, Copy)]
@@ -46,11 +46,10 @@ pub fn tools(
     let root = work.folder(name)?;
     let staged = work.folder("tools-staged")?;
     let all: Vec<usize> = (0..packages.len()).collect();
-    let mut read = Packages::new();
-    while_reading(packages, files, &staged, &[], |reading| reading.take(&all, &mut read, &Silent))?;
+    let opened = open_all(packages, files)?;
+    let read = while_reading(packages, &opened, files, &staged, &[], |reading| reading.take(&all, &Silent))?;
     let mut placer = Placer::new(&root);
-    let read: Vec<Package> = read.into_values().collect();
-    let order = order::base(&read);
+    let order = order::base(&opened);
     let rest = all.into_iter().filter(|index| !order.contains(index));
     for index in order.iter().copied().chain(rest) {
         placer.place(Source::Package(&read[index]), &read[index].entries)?;
@@ -82,38 +81,40 @@ pub fn install(
         progress.advance(1);
     };
     progress.stage(Stage::Unpack, base.len() as u64, Unit::Packages);
-    let mut read = Packages::new();
-    // The base's scripts keep no more than one core busy: the rest is unpacked meanwhile.
-    let (surroundings, mut database) = while_reading(packages, files, &staged, &base, |reading| {
-        reading.take(&base, &mut read, progress)?;
-        progress.stage(Stage::Configure, packages.len() as u64, Unit::Packages);
-        let added = add_base(placer, &root, &pick(&read, &base), stand_in, epoch)?;
-        // All that scripts may need of the base works once this is done.
-        scripts::configure(&root, epoch, rest.is_empty(), &listen)?;
-        reading.take(&rest, &mut read, &Silent)?;
-        Ok(added)
-    })?;
-    ahead::while_working(ahead, &read, prune, || {
-        add_rest(placer, &mut database, &surroundings, &pick(&read, &rest), epoch)?;
+    while_reading(packages, &opened, files, &staged, &base, |reading| {
+        let lists = || -> Result<Lists, AssembleError> {
+            let Some(read) = reading.all(packages.len()) else { return Ok(Lists::default()) };
+            let lists = Lists::make(&read, &opened, &base, work, epoch)?;
+            lists.root().into_iter().for_each(|root| ahead::modules_listed(ahead, root, prune));
+            Ok(lists)
+        };
+        let guess = || Some(ahead::guess(&reading.all(packages.len())?, prune));
         thread::scope(|scope| {
-            let modules = scope.spawn(|| {
-                scripts::depmod(&root, epoch)?;
-                ahead::modules_listed(ahead, &root, prune);
-                Ok(())
-            });
-            let configured = || {
+            let lists = scope.spawn(lists);
+            // Scripts keep no more than one core busy: the rest is unpacked meanwhile, and what follows begun.
+            let mut configure = || {
+                let read = reading.take(&base, progress)?;
+                progress.stage(Stage::Configure, packages.len() as u64, Unit::Packages);
+                let (surroundings, mut database) = add_base(placer, &root, &read, stand_in, epoch)?;
+                // All that scripts may need of the base works once this is done.
+                scripts::configure(&root, epoch, rest.is_empty(), &listen)?;
+                let read = reading.take(&rest, &Silent)?;
+                add_rest(placer, &mut database, &surroundings, &read, epoch)?;
                 scripts::configure(&root, epoch, true, &listen)?;
                 surroundings.take_down()?;
                 scripts::certificates(&root, epoch)
             };
-            let configured = configured();
-            let modules = modules.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            configured.and(modules)
+            // What waits for the rest need not, where that is of no use any more.
+            let configured = ahead::while_working(ahead, guess, || configure().inspect_err(|_| reading.end()));
+            let lists = lists.join().unwrap_or_else(|panic| resume_unwind(panic));
+            configured?;
+            lists?.put(&root)
         })
     })?;
     placer.refresh()?;
     fs::remove_dir_all(&staged).map_err(io_at("removing", &staged))
 }
+
 /// A kernel asks for tools that make an initramfs; where the profile brings none, ours stand in.
 fn stand_in_needed(packages: &[Package]) -> bool {
     let asks = |package: &Package| package.control.names("Depends").iter().any(|name| name == "linux-initramfs-tool");
@@ -121,12 +122,8 @@ fn stand_in_needed(packages: &[Package]) -> bool {
     packages.iter().any(asks) && !packages.iter().any(gives)
 }
 
-fn pick<'p>(packages: &'p Packages, indices: &[usize]) -> Vec<&'p Package> {
-    indices.iter().map(|index| &packages[index]).collect()
-}
-
 /// Puts packages in their places; the paths of each, for its `.list`.
-fn place(placer: &mut Placer, packages: &[&Package]) -> Result<Vec<Vec<Vec<u8>>>, AssembleError> {
+fn place(placer: &mut Placer, packages: &Packages) -> Result<Vec<Vec<Vec<u8>>>, AssembleError> {
     packages.iter().map(|package| placer.place(Source::Package(package), &package.entries)).collect()
 }
 
@@ -134,7 +131,7 @@ fn place(placer: &mut Placer, packages: &[&Package]) -> Result<Vec<Vec<Vec<u8>>>
 fn add_base<'r>(
     placer: &mut Placer,
     root: &'r Path,
-    base: &[&Package],
+    base: &Packages,
     stand_in: bool,
     epoch: i64,
 ) -> Result<(Surroundings<'r>, Database), AssembleError> {
@@ -148,7 +145,7 @@ fn add_base<'r>(
     let surroundings = Surroundings::set_up(root)?;
     surroundings.put_compiler_by()?;
     scripts::preinst(root, base, epoch)?;
-    database.add_unpacked(&base.iter().copied().zip(lists).collect::<Vec<_>>())?;
+    database.add_unpacked(&base.iter().map(Arc::as_ref).zip(lists).collect::<Vec<_>>())?;
     database.remove_lost(&placer.take_lost())?;
     Ok((surroundings, database))
 }
@@ -158,7 +155,7 @@ fn add_rest(
     placer: &mut Placer,
     database: &mut Database,
     surroundings: &Surroundings<'_>,
-    rest: &[&Package],
+    rest: &Packages,
     epoch: i64,
 ) -> Result<(), AssembleError> {
     if rest.is_empty() {
@@ -172,6 +169,6 @@ fn add_rest(
     surroundings.put_compiler_by()?;
     let paths = lists.iter().flatten().map(Vec::as_slice);
     triggers::activate_paths(&root.join(database::FOLDER).join("triggers"), paths)?;
-    database.add_unpacked(&rest.iter().copied().zip(lists).collect::<Vec<_>>())?;
+    database.add_unpacked(&rest.iter().map(Arc::as_ref).zip(lists).collect::<Vec<_>>())?;
     database.remove_lost(&placer.take_lost())
 }

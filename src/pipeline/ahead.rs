@@ -8,6 +8,7 @@ use crate::boot::kernel::Kernels;
 use crate::embedded;
 use crate::format::squashfs::{self, BlockKey};
 use crate::images::Form;
+use crate::priority;
 use crate::profile::RootFormat;
 use crate::store::BlockStore;
 use crate::tree::{Tree, TreePath};
@@ -15,9 +16,6 @@ use std::num::NonZero;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, PoisonError};
-
-/// nice(2)'s largest: scripts, which the build waits for, come first.
-const LAST_IN_LINE: i32 = 19;
 
 /// Puts into the cache what later stages look for there, and make where they do
 /// not find it: what fails here is met again then, and told.
@@ -44,14 +42,9 @@ impl<'a> WorkingAhead<'a> {
     }
 }
 
-/// This thread, and those that it starts from now on.
-fn step_back() {
-    let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), LAST_IN_LINE);
-}
-
 impl Ahead for WorkingAhead<'_> {
     fn unpacked(&self, tree: &Tree, stop: &AtomicBool) {
-        step_back();
+        priority::step_back();
         let order = &self.resolved.order;
         if order.form == Form::Iso {
             let _ = assemble::tools_ahead(&self.resolved.lock.tools, self.files, self.trees);
@@ -74,7 +67,7 @@ impl Ahead for WorkingAhead<'_> {
     }
 
     fn modules_listed(&self, tree: &Tree) {
-        step_back();
+        priority::step_back();
         let profile = &self.resolved.order.profile;
         let Some(store) = self.store().filter(|_| profile.agent) else { return };
         let Ok(Kernels { version: Some(version), .. }) = Kernels::find(tree, &profile.boot) else { return };

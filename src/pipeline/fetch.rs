@@ -2,6 +2,7 @@ use super::{BuildError, Resolved};
 use crate::assemble::Files;
 use crate::packages::{LockedPackage, download};
 use crate::progress::Progress;
+use crate::store::Unpacked;
 
 /// A locked profile whose packages are all here, verified.
 #[derive(Debug)]
@@ -18,7 +19,8 @@ impl Resolved {
         progress.image(&order.profile.name);
         let packages: Vec<LockedPackage> = self.lock.packages.iter().chain(&self.lock.tools).cloned().collect();
         let paths = download(&packages, &order.archives, &order.cache, &order.client, progress)?;
-        let files = packages.into_iter().map(|package| package.sha256).zip(paths).collect();
+        let hashes = packages.into_iter().map(|package| package.sha256);
+        let files = Files::keeping(hashes.zip(paths).collect(), Unpacked::new(order.cache.folder()));
         let guests = guests.into_iter().map(|guest| guest.fetch(progress)).collect::<Result<_, _>>()?;
         Ok(Fetched { resolved: self, files, guests })
     }

@@ -1,4 +1,5 @@
-//! What is kept between builds, so that it is made once: compressed blocks.
+//! What is kept between builds, so that it is made once: compressed blocks, and packages' files as they are before
+//! they are compressed.
 //!
 //! All of it may go at any time, and none of it changes a byte of an image: an
 //! entry that is not what it was when it was put here is found by its hash,
@@ -6,9 +7,11 @@
 
 mod blocks;
 mod pack;
+mod unpacked;
 mod usage;
 
 pub use blocks::BlockStore;
+pub use unpacked::{Checked, Keeping, Unpacked};
 pub use usage::{Entry, Pruned, Room, hold, prune, usage};
 
 use std::io;

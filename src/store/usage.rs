@@ -12,18 +12,21 @@ pub enum Room {
     Packages,
     Indices,
     Blocks,
+    /// Packages' files, decompressed.
+    Unpacked,
     /// Roots with all packages configured.
     Trees,
 }
 
 impl Room {
-    pub const ALL: [Self; 4] = [Self::Packages, Self::Indices, Self::Blocks, Self::Trees];
+    pub const ALL: [Self; 5] = [Self::Packages, Self::Indices, Self::Unpacked, Self::Blocks, Self::Trees];
 
     /// Its folder in the cache's.
     pub fn folder(self) -> &'static str {
         match self {
             Self::Packages => "packages",
             Self::Indices => "indices",
+            Self::Unpacked => "unpacked",
             Self::Blocks => blocks::FOLDER,
             Self::Trees => "trees",
         }
@@ -62,7 +65,7 @@ pub struct Pruned {
     pub removed: usize,
     pub freed: u64,
     pub left: u64,
-    /// Someone uses the cache, so that only blocks went: those in use are open.
+    /// Someone uses the cache, so that only blocks and unpacked packages went.
     pub in_use: bool,
 }
 
@@ -143,7 +146,8 @@ fn remove(entry: &Entry) -> io::Result<bool> {
 }
 
 /// Removes what was used least recently until no more than `most` bytes are left.
-/// While a build runs, only blocks go: it has open what it needs of them.
+/// While a build runs, only blocks and unpacked packages go: it has open what it
+/// needs of them, or makes it again.
 pub fn prune(cache: &Path, most: u64) -> Result<Pruned, StoreError> {
     let lock = lock_file(cache).filter(|lock| lock.try_lock().is_ok());
     let in_use = lock.is_none();
@@ -153,7 +157,7 @@ pub fn prune(cache: &Path, most: u64) -> Result<Pruned, StoreError> {
         if pruned.left <= most {
             break;
         }
-        if in_use && entry.room != Room::Blocks {
+        if in_use && !matches!(entry.room, Room::Blocks | Room::Unpacked) {
             continue;
         }
         match remove(&entry) {
@@ -214,17 +218,17 @@ mod tests {
     }
 
     #[test]
-    fn while_a_build_runs_only_blocks_go() {
+    fn while_a_build_runs_what_it_needs_stays() {
         let cache = tempfile::tempdir().unwrap();
-        for room in ["packages", "indices", "blocks", "trees/a"] {
+        for room in ["packages", "indices", "blocks", "unpacked", "trees/a"] {
             fs::create_dir_all(cache.path().join(room)).unwrap();
             fs::write(cache.path().join(room).join("file"), [0; 10]).unwrap();
         }
         let (one, other) = (hold(cache.path()), hold(cache.path()));
         assert!(one.is_some() && other.is_some());
         drop(one);
-        assert_eq!(prune(cache.path(), 0).unwrap(), Pruned { removed: 1, freed: 10, left: 30, in_use: true });
-        assert!(!cache.path().join("blocks/file").exists());
+        assert_eq!(prune(cache.path(), 0).unwrap(), Pruned { removed: 2, freed: 20, left: 30, in_use: true });
+        assert!(!cache.path().join("blocks/file").exists() && !cache.path().join("unpacked/file").exists());
         drop(other);
         assert_eq!(prune(cache.path(), 0).unwrap(), Pruned { removed: 3, freed: 30, left: 0, in_use: false });
     }

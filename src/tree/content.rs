@@ -24,6 +24,12 @@ impl Content {
         Self::Host { path: Arc::new(path), offset: 0, length, fingerprint: None }
     }
 
+    /// The host's file at `path`, whose content is `fingerprint`'s.
+    pub fn known(path: PathBuf, fingerprint: Arc<Fingerprint>) -> Self {
+        let length = fingerprint.length;
+        Self::Host { path: Arc::new(path), offset: 0, length, fingerprint: Some(fingerprint) }
+    }
+
     pub fn len(&self) -> u64 {
         match self {
             Self::Bytes(bytes) => bytes.len() as u64,

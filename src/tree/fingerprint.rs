@@ -21,22 +21,14 @@ pub struct Fingerprint {
 impl Fingerprint {
     /// Reads all that `reader` has.
     pub fn of(mut reader: impl Read) -> io::Result<Self> {
-        let mut found = Self::default();
-        let mut buffer = Vec::with_capacity(CHUNK);
+        let mut taken = Fingerprinter::default();
+        let mut buffer = vec![0; CHUNK];
         loop {
-            buffer.clear();
-            let count = (&mut reader).take(CHUNK as u64).read_to_end(&mut buffer)?;
-            if count == 0 {
-                return Ok(found);
-            }
-            if found.length == 0 {
-                let head = count.min(found.head.len());
-                found.head[..head].copy_from_slice(&buffer[..head]);
-            }
-            found.length += count as u64;
-            found.chunks.push(hash(&buffer));
-            if count < CHUNK {
-                return Ok(found);
+            match reader.read(&mut buffer) {
+                Ok(0) => return Ok(taken.finish()),
+                Ok(count) => taken.update(&buffer[..count]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
             }
         }
     }
@@ -47,6 +39,47 @@ impl Fingerprint {
         hash.update(self.length.to_le_bytes());
         self.chunks.iter().for_each(|chunk| hash.update(chunk));
         hash.finalize().into()
+    }
+}
+
+/// Takes a fingerprint of bytes as they pass by.
+#[derive(Debug, Default)]
+pub struct Fingerprinter {
+    found: Fingerprint,
+    /// Of the chunk that is not full yet.
+    hash: Sha256,
+    filled: usize,
+}
+
+impl Fingerprinter {
+    pub fn update(&mut self, mut bytes: &[u8]) {
+        let begun = usize::try_from(self.found.length).unwrap_or(usize::MAX);
+        if let Some(head) = self.found.head.get_mut(begun..) {
+            let count = head.len().min(bytes.len());
+            head[..count].copy_from_slice(&bytes[..count]);
+        }
+        self.found.length += bytes.len() as u64;
+        while !bytes.is_empty() {
+            let (part, rest) = bytes.split_at(bytes.len().min(CHUNK - self.filled));
+            self.hash.update(part);
+            self.filled += part.len();
+            bytes = rest;
+            if self.filled == CHUNK {
+                self.close();
+            }
+        }
+    }
+
+    fn close(&mut self) {
+        self.found.chunks.push(self.hash.finalize_reset().into());
+        self.filled = 0;
+    }
+
+    pub fn finish(mut self) -> Fingerprint {
+        if self.filled > 0 {
+            self.close();
+        }
+        self.found
     }
 }
 
@@ -76,6 +109,19 @@ mod tests {
         let other = Fingerprint::of(other.as_slice()).unwrap();
         assert_eq!(other.chunks[0], found.chunks[0]);
         assert_ne!(other.digest(), found.digest());
+    }
+
+    #[test]
+    fn pieces_of_any_size_come_to_the_same() {
+        let bytes: Vec<u8> = (0..2 * CHUNK + 5).map(|place| (place % 251) as u8).collect();
+        for end in [0, 1, 3, 8, 9, CHUNK - 1, CHUNK, CHUNK + 1, bytes.len()] {
+            let whole = Fingerprint::of(&bytes[..end]).unwrap();
+            for size in [1, 7, 4096, CHUNK, CHUNK + 1] {
+                let mut taken = Fingerprinter::default();
+                bytes[..end].chunks(size).for_each(|piece| taken.update(piece));
+                assert_eq!(taken.finish(), whole, "{end} bytes in pieces of {size}");
+            }
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ mod path;
 mod tests;
 
 pub use content::Content;
-pub use fingerprint::Fingerprint;
+pub use fingerprint::{Fingerprint, Fingerprinter};
 pub use metadata::Metadata;
 pub use node::{Kind, Node, NodeId};
 pub use parallel::in_parallel;

@@ -154,7 +154,7 @@ pub fn frame(control: (&str, &[u8]), data: (&str, &[u8])) -> Vec<u8> {
 /// Writes the packages into `folder`, and a lock that names them.
 pub fn lock(debs: &[Deb], folder: &Path) -> (Lock, Files) {
     let mut packages = Vec::new();
-    let mut files = Files::new();
+    let mut files = Files::default();
     for deb in debs {
         let bytes = deb.bytes();
         let path = folder.join(format!("{}.deb", deb.name));

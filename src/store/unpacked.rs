@@ -1,0 +1,204 @@
+//! The files of packages, decompressed: a tar archive for each package, by the
+//! package's SHA-256, with its own SHA-256 behind it.
+//!
+//! An archive is written under a name that nobody looks for, and renamed when
+//! it is whole. Nothing is synced: one that a power cut left half is known by
+//! its hash.
+
+use super::Room;
+use sha2::{Digest, Sha256};
+use std::fs::{self, File};
+use std::io::{self, BufReader, BufWriter, Read, Take, Write};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+/// Bytes of the hash at an archive's end.
+const HASH: usize = 32;
+const BUFFER: usize = 1 << 18;
+
+/// The room where they are kept.
+#[derive(Debug, Clone)]
+pub struct Unpacked {
+    folder: PathBuf,
+}
+
+impl Unpacked {
+    pub fn new(cache: &Path) -> Self {
+        Self { folder: cache.join(Room::Unpacked.folder()) }
+    }
+
+    fn path(&self, package: &str) -> PathBuf {
+        self.folder.join(format!("{package}.tar"))
+    }
+
+    /// What is kept of the package with this SHA-256.
+    pub fn get(&self, package: &str) -> Option<Checked> {
+        let file = File::open(self.path(package)).ok()?;
+        let length = file.metadata().ok()?.len().checked_sub(HASH as u64)?;
+        // For the pruning of what was used least recently.
+        let _ = file.set_modified(SystemTime::now());
+        Some(Checked { reader: BufReader::with_capacity(BUFFER, file).take(length), hash: Some(Sha256::new()) })
+    }
+
+    /// Reads what `from` has, and keeps it for the next build, in a file that is `aside` until it is whole.
+    pub fn keep<R: Read>(&self, package: &str, from: R, aside: PathBuf) -> Keeping<R> {
+        let to = File::create_new(&aside).ok().map(|file| BufWriter::with_capacity(BUFFER, file));
+        Keeping { from, hash: Sha256::new(), to, ended: false, aside, path: self.path(package) }
+    }
+
+    /// What is damaged once is not to be met again.
+    pub fn forget(&self, package: &str) {
+        let _ = fs::remove_file(self.path(package));
+    }
+}
+
+/// Reads an archive that is kept. At its end there is an error instead where
+/// the archive is not what was put there.
+#[derive(Debug)]
+pub struct Checked {
+    reader: Take<BufReader<File>>,
+    /// `None` once the end was reached.
+    hash: Option<Sha256>,
+}
+
+impl Read for Checked {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if buffer.is_empty() {
+            return Ok(0);
+        }
+        let count = self.reader.read(buffer)?;
+        if count > 0 {
+            if let Some(hash) = &mut self.hash {
+                hash.update(&buffer[..count]);
+            }
+        } else if let Some(hash) = self.hash.take() {
+            let mut kept = [0; HASH];
+            self.reader.set_limit(HASH as u64);
+            self.reader.read_exact(&mut kept)?;
+            if hash.finalize()[..] != kept {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "it is not what was kept"));
+            }
+        }
+        Ok(count)
+    }
+}
+
+/// Reads an archive that is kept at the same time. Where that fails, it is not kept, and nothing else.
+#[derive(Debug)]
+pub struct Keeping<R> {
+    from: R,
+    hash: Sha256,
+    to: Option<BufWriter<File>>,
+    ended: bool,
+    aside: PathBuf,
+    path: PathBuf,
+}
+
+impl<R: Read> Read for Keeping<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.from.read(buffer)?;
+        self.ended = count == 0 && !buffer.is_empty();
+        if let Some(to) = &mut self.to {
+            self.hash.update(&buffer[..count]);
+            if to.write_all(&buffer[..count]).is_err() {
+                self.give_up();
+            }
+        }
+        Ok(count)
+    }
+}
+
+impl<R> Keeping<R> {
+    fn give_up(&mut self) {
+        self.to = None;
+        let _ = fs::remove_file(&self.aside);
+    }
+
+    /// Gives what was read to its end the name under which it is looked for.
+    pub fn finish(mut self) {
+        let Some(mut to) = self.to.take().filter(|_| self.ended) else { return self.give_up() };
+        let hash = std::mem::take(&mut self.hash).finalize();
+        let kept = to.write_all(&hash).and_then(|()| to.flush()).and_then(|()| {
+            fs::create_dir_all(self.path.parent().unwrap_or(Path::new(".")))?;
+            fs::rename(&self.aside, &self.path)
+        });
+        if kept.is_err() {
+            self.give_up();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PACKAGE: &str = "5feceb66";
+
+    fn kept(cache: &Path, bytes: &[u8]) -> Unpacked {
+        let unpacked = Unpacked::new(cache);
+        let mut keeping = unpacked.keep(PACKAGE, bytes, cache.join("aside"));
+        let mut found = Vec::new();
+        keeping.read_to_end(&mut found).unwrap();
+        assert_eq!(found, bytes);
+        keeping.finish();
+        assert!(!cache.join("aside").exists());
+        unpacked
+    }
+
+    fn read(unpacked: &Unpacked) -> Option<io::Result<Vec<u8>>> {
+        let mut checked = unpacked.get(PACKAGE)?;
+        let mut found = Vec::new();
+        Some(checked.read_to_end(&mut found).map(|_| found))
+    }
+
+    #[test]
+    fn gives_back_what_was_put() {
+        for bytes in [vec![], b"one".to_vec(), vec![7; 3 * BUFFER + 1]] {
+            let cache = tempfile::tempdir().unwrap();
+            assert!(read(&Unpacked::new(cache.path())).is_none());
+            let unpacked = kept(cache.path(), &bytes);
+            assert_eq!(read(&unpacked).unwrap().unwrap(), bytes);
+            unpacked.forget(PACKAGE);
+            assert!(read(&unpacked).is_none());
+        }
+    }
+
+    #[test]
+    fn whatever_is_damaged_is_an_error() {
+        let cache = tempfile::tempdir().unwrap();
+        let unpacked = kept(cache.path(), b"some files");
+        let path = unpacked.path(PACKAGE);
+        let whole = fs::read(&path).unwrap();
+        for at in 0..whole.len() {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 1;
+            fs::write(&path, bytes).unwrap();
+            assert!(read(&unpacked).unwrap().is_err(), "byte {at}");
+            fs::write(&path, &whole[..at]).unwrap();
+            assert!(read(&unpacked).is_none_or(|found| found.is_err()), "cut to {at}");
+        }
+        fs::write(&path, [&whole[..], b"x"].concat()).unwrap();
+        assert!(read(&unpacked).unwrap().is_err());
+    }
+
+    #[test]
+    fn what_was_not_read_to_its_end_is_not_kept() {
+        let cache = tempfile::tempdir().unwrap();
+        let unpacked = Unpacked::new(cache.path());
+        let mut keeping = unpacked.keep(PACKAGE, &b"some files"[..], cache.path().join("aside"));
+        keeping.read_exact(&mut [0; 10]).unwrap();
+        keeping.finish();
+        assert!(read(&unpacked).is_none() && !cache.path().join("aside").exists());
+    }
+
+    #[test]
+    fn a_room_that_cannot_be_written_changes_nothing() {
+        let cache = tempfile::tempdir().unwrap();
+        fs::write(cache.path().join("unpacked"), "in the way").unwrap();
+        let unpacked = kept(cache.path(), b"some files");
+        assert!(read(&unpacked).is_none());
+        let mut keeping = unpacked.keep(PACKAGE, &b"some files"[..], cache.path().join("no/such/folder"));
+        assert_eq!(keeping.read_to_end(&mut Vec::new()).unwrap(), 10);
+        keeping.finish();
+    }
+}
