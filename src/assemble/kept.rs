@@ -5,9 +5,9 @@
 
 use super::error::{AssembleError, io_at};
 use super::files::Files;
+use super::changes;
 use super::place::{Extras, Placer};
 use super::record::{Record, state};
-use super::root::Root;
 use super::unpack::{self, Sources};
 use super::work::WorkFolder;
 use crate::packages::{Digest, LockedPackage};
@@ -21,6 +21,7 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
 use std::time::SystemTime;
 
 /// Raised when what an entry holds changes; the rest of the recipe is the program itself.
@@ -34,7 +35,8 @@ const LOCK: &str = "lock";
 #[derive(Debug)]
 pub struct Below {
     tree: Tree,
-    upper: Root,
+    /// Where the changes are.
+    upper: PathBuf,
 }
 
 /// [`unpack::install`], or what it came to in an earlier build.
@@ -65,9 +67,13 @@ pub fn install(
     fs::set_permissions(&root, Permissions::from_mode(0o755)).map_err(io_at("setting the mode of", &root))?;
     let mut made = Placer::new(&root);
     unpack::install(&mut made, sources, &new, progress)?;
-    let tree = known(&root)?;
+    let tree = thread::scope(|scope| {
+        scope.spawn(|| unpack::clear(&new));
+        known(&root)
+    })?;
     let record = Record { state: state(&tree)?, extras: std::mem::take(&mut made.extras), times: made.times };
     let entry = keep(new, &path, &record)?;
+    let tree = moved(tree, &root, &entry.path.join(ROOT));
     take(Kept { entry, tree, record }, placer, work).map(Some)
 }
 
@@ -213,6 +219,18 @@ fn known(root: &Path) -> Result<Tree, AssembleError> {
     Ok(tree)
 }
 
+/// The tree of the folder `from`, which has the name `to` by now.
+fn moved(mut tree: Tree, from: &Path, to: &Path) -> Tree {
+    for id in (0..tree.node_count()).filter_map(|index| tree.nth(index)).collect::<Vec<_>>() {
+        if let Kind::File(Content::Host { path, .. }) = &mut tree.node_mut(id).kind
+            && let Ok(below) = path.strip_prefix(from)
+        {
+            *path = Arc::new(to.join(below));
+        }
+    }
+    tree
+}
+
 /// Puts a kept root where the build's root is to be.
 fn take(kept: Kept, placer: &mut Placer, work: &WorkFolder) -> Result<Below, AssembleError> {
     let Kept { entry, tree, record } = kept;
@@ -227,27 +245,14 @@ fn take(kept: Kept, placer: &mut Placer, work: &WorkFolder) -> Result<Below, Ass
     let Record { extras, times, .. } = record;
     (placer.extras, placer.times) = (extras, times);
     placer.refresh()?;
-    Ok(Below { tree, upper: Root::new(upper) })
+    Ok(Below { tree, upper })
 }
 
 impl Below {
-    /// Tells `tree`, which was read above, what is known of files that nothing has written to.
-    pub fn tell(&self, tree: &mut Tree) {
-        let below: HashMap<_, _> = self.tree.walk().collect();
-        let above: Vec<_> = tree.walk().collect();
-        for (path, id) in above {
-            let Some(Kind::File(Content::Host { fingerprint: Some(known), length, .. })) =
-                below.get(&path).map(|id| &self.tree.node(*id).kind)
-            else {
-                continue;
-            };
-            let (known, length) = (Arc::clone(known), *length);
-            if let Kind::File(Content::Host { fingerprint, length: found, .. }) = &mut tree.node_mut(id).kind
-                && *found == length
-                && fs::symlink_metadata(self.upper.host(&path)).is_err()
-            {
-                *fingerprint = Some(known);
-            }
-        }
+    /// The root with all that was laid over it, as one sees it where it is mounted.
+    pub fn with_changes(self) -> Result<Tree, AssembleError> {
+        let Self { mut tree, upper } = self;
+        changes::apply(&mut tree, &upper)?;
+        Ok(tree)
     }
 }

@@ -3,6 +3,7 @@
 
 mod accounts;
 mod ahead;
+mod changes;
 mod control;
 mod database;
 mod diversions;
@@ -127,10 +128,10 @@ impl Configured {
         }
         overlay::apply_overlays(&mut placer, profile, version, epoch, &staged)?;
         services::apply(&root, &profile.services, epoch)?;
-        let mut tree = Tree::from_folder(&root)?;
-        if let Some(below) = below {
-            below.tell(&mut tree);
-        }
+        let mut tree = match below {
+            Some(below) => below.with_changes()?,
+            None => Tree::from_folder(&root)?,
+        };
         normalise::add_extras(&mut tree, std::mem::take(&mut placer.extras))?;
         let manifest = manifest(profile, lock, version, epoch)?;
         finish(&mut tree, profile, &manifest, epoch)?;

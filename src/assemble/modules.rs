@@ -15,6 +15,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+/// Where it runs, in the work folder.
+pub const FOLDER: &str = "modules";
 const PROGRAM: &str = "usr/sbin/depmod";
 const MODULES: &str = "usr/lib/modules";
 const CONFIG: &str = "etc/depmod.d";
@@ -66,7 +68,7 @@ impl Lists {
                 needed.push(index);
             }
         }
-        let root = work.folder("modules")?;
+        let root = work.folder(FOLDER)?;
         let mut placer = Placer::new(&root);
         for index in needed {
             placer.place(Source::Package(&packages[index]), &packages[index].entries)?;

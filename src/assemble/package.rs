@@ -50,24 +50,16 @@ impl Package {
     /// Reads what the package holds; the contents of its files go to `folder`.
     pub fn read(mut self, locked: &LockedPackage, files: &Files, folder: &Path) -> Result<Self, AssembleError> {
         let archive = format!("{} {}", locked.name, locked.version);
-        let before = files.unpacked().filter(|_| self.pays(locked));
-        self.entries = match before.and_then(|unpacked| stage_kept(unpacked, &archive, locked, folder)) {
+        let kept = files.unpacked().and_then(|unpacked| stage_kept(unpacked, &archive, locked, folder));
+        self.entries = match kept {
             Some(entries) => entries,
-            None => stage_deb(before, &archive, locked, files, folder)?,
+            None => stage_deb(&archive, locked, files, folder)?,
         };
         if !self.control_files.contains_key("md5sums") {
             let bytes = self.sums()?;
             self.control_files.insert("md5sums".to_owned(), ControlFile { bytes, mode: 0o644 });
         }
         Ok(self)
-    }
-
-    /// Whether decompressing it takes much longer than copying: a kernel's modules, say, are compressed
-    /// one by one already.
-    fn pays(&self, locked: &LockedPackage) -> bool {
-        // In KiB (deb-control(5)); who says nothing is small.
-        let installed = self.control.field("Installed-Size").and_then(|size| size.parse::<u64>().ok()).unwrap_or(0);
-        installed.saturating_mul(1024) / 3 > locked.size / 2
     }
 
     /// The name of the package where two of it could be told apart by architecture alone.
@@ -110,7 +102,6 @@ fn stage_kept(unpacked: &Unpacked, archive: &str, locked: &LockedPackage, folder
 }
 
 fn stage_deb(
-    keep: Option<&Unpacked>,
     archive: &str,
     locked: &LockedPackage,
     files: &Files,
@@ -118,7 +109,7 @@ fn stage_deb(
 ) -> Result<Vec<Entry>, AssembleError> {
     let failed = |error| deb_failed(locked, error);
     let data = Deb::open(files.of(locked)?).map_err(failed)?.data().map_err(failed)?;
-    let Some(unpacked) = keep else { return stage_tar(archive, data, folder) };
+    let Some(unpacked) = files.unpacked() else { return stage_tar(archive, data, folder) };
     let mut keeping = unpacked.keep(&locked.sha256, data, folder.with_extension("tar"));
     let entries = stage_tar(archive, &mut keeping, folder)?;
     keeping.finish();

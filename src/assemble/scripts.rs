@@ -23,16 +23,18 @@ const IDLE: [&str; 4] = [
     "usr/local/sbin/ssh-keygen",
     "usr/local/sbin/py3compile",
 ];
-/// Two of the three questions that every package with a unit asks have one answer
-/// on a new system, where nothing is masked and nothing was ever disabled. This
-/// gives it where the files by which deb-systemd-helper(1) would know better are
-/// not there; perl takes a dozen times as long for that.
+/// Most of what packages with units ask deb-systemd-helper(1) has one answer on a
+/// new system, where nothing is masked and nothing was ever enabled. This gives
+/// it where the files by which that program would know better are not there; perl
+/// takes a dozen times as long for that.
 const HELPER: &str = "usr/local/sbin/deb-systemd-helper";
 const ANSWER: &str = r#"#!/bin/sh
 state=/var/lib/systemd/deb-systemd-helper
 if [ -n "$DPKG_MAINTSCRIPT_PACKAGE" ] && [ -z "$DPKG_ROOT" ]; then
     if [ "$#:$1" = 2:unmask ]; then
         [ -e "/etc/systemd/system/${2##*/}" ] || [ -e "$state-masked" ] || [ -e "/var/lib/systemd/deb-systemd-user-helper-masked" ] || exit 0
+    elif [ "$#:$1" = 2:debian-installed ]; then
+        [ -e "$state-enabled/${2##*/}.dsh-also" ] || exit 1
     elif [ "$#:$1:$2" = 3:--quiet:was-enabled ]; then
         [ -e "$state-enabled/${3##*/}.dsh-also" ] || exit 0
     fi

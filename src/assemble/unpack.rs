@@ -4,7 +4,7 @@ use super::ahead::{self, Ahead};
 use super::database::{self, Database};
 use super::error::{AssembleError, io_at};
 use super::files::Files;
-use super::modules::Lists;
+use super::modules::{self, Lists};
 use super::order;
 use super::package::Package;
 use super::place::{Placer, Source};
@@ -31,6 +31,9 @@ pub struct Sources<'a> {
     pub ahead: &'a dyn Ahead,
     pub prune: &'a Prune,
 }
+
+/// Where packages are unpacked before their files get their places.
+const STAGED: &str = "staged";
 
 /// What the sandbox mounts over, and the folder that a tool may write to: a
 /// root of tools is made whole, so that running them changes nothing in it.
@@ -62,7 +65,7 @@ pub fn tools(
     Ok(root)
 }
 
-/// Unpacks and configures packages in the placer's root.
+/// Unpacks and configures packages in the placer's root. What it leaves in `work`, [`clear`] removes.
 pub fn install(
     placer: &mut Placer,
     sources: &Sources<'_>,
@@ -70,7 +73,7 @@ pub fn install(
     progress: &dyn Progress,
 ) -> Result<(), AssembleError> {
     let Sources { packages, files, epoch, ahead, prune } = *sources;
-    let staged = work.folder("staged")?;
+    let staged = work.folder(STAGED)?;
     let opened = open_all(packages, files)?;
     let base = order::base(&opened);
     let rest: Vec<usize> = (0..packages.len()).filter(|index| !base.contains(index)).collect();
@@ -111,8 +114,15 @@ pub fn install(
             lists?.put(&root)
         })
     })?;
-    placer.refresh()?;
-    fs::remove_dir_all(&staged).map_err(io_at("removing", &staged))
+    placer.refresh()
+}
+
+/// Removes what [`install`] needs beside the root.
+pub fn clear(work: &WorkFolder) {
+    for name in [STAGED, modules::FOLDER] {
+        // What is left goes with the work folder.
+        let _ = fs::remove_dir_all(work.path().join(name));
+    }
 }
 
 /// A kernel asks for tools that make an initramfs; where the profile brings none, ours stand in.

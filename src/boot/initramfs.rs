@@ -1,17 +1,20 @@
 //! The initramfs: the agent, the chosen modules and their index; nothing else.
 
-use super::modules::{Choice, KernelModules, ModulesError, read_module};
+use super::modules::{self, Choice, KernelModules, ModulesError, module, read_module};
 use crate::format::cpio::{self, CpioError};
 use crate::format::squashfs::{BlockKeeper, BlockKey, Kept};
 use crate::profile;
 use crate::tree::{Kind, Metadata, Node, PathError, Tree, TreeError, TreePath};
 use appliance_contract::initramfs::INDEX;
+use sha2::{Digest, Sha256};
 
 /// A build that passes this has packed more drivers than a start needs.
 pub const LIMIT: u64 = 8_000_000;
 
 /// zstd's level: 12 makes an archive of 34 MB smaller by 1.3 %, and takes three times as long.
 const LEVEL: i32 = 8;
+/// To be raised when other bytes are made of the same modules.
+const RULES: u32 = 1;
 /// A window of 8 MiB is what the kernel's decompressor takes (lib/decompress_unzstd.c).
 const WINDOW_LOG: u32 = 23;
 
@@ -39,8 +42,9 @@ pub enum InitramfsError {
 }
 
 impl Initramfs {
-    /// Builds it from the modules that `tree` has for kernel `version`; compressing
-    /// is what takes time, and is left out where `keeper` has what came of it.
+    /// Builds it from the modules that `tree` has for kernel `version`, unless
+    /// `keeper` has what came of the same modules before: decompressing them, and
+    /// compressing them as one, is what takes time.
     pub fn build(
         tree: &Tree,
         version: &str,
@@ -50,16 +54,38 @@ impl Initramfs {
         keeper: &dyn BlockKeeper,
     ) -> Result<Self, InitramfsError> {
         let choice = KernelModules::read(tree, version)?.choose(profile, version)?;
-        let files = content(tree, version, &choice, agent, mtime)?;
-        let archive = cpio::write(&files, Vec::new())?;
-        let key = BlockKey::of(&format!("initramfs, zstd {LEVEL}, window {WINDOW_LOG}"), &archive);
+        let key = key(tree, version, &choice, agent, mtime)?;
         let mut bytes = Vec::new();
         if keeper.get(&key, &mut bytes) != Some(Kept::Packed) {
+            let files = content(tree, version, &choice, agent, mtime)?;
+            let archive = cpio::write(&files, Vec::new())?;
             bytes = compress(&archive).map_err(|source| InitramfsError::Compress { source })?;
             keeper.put(&key, Some(&bytes));
         }
-        Ok(Self { bytes, modules: choice.packed.len(), unpacked: archive.len() as u64 })
+        // `compress` has it in the frame's header (RFC 8878 3.1.1.1.4).
+        let unpacked = zstd::zstd_safe::get_frame_content_size(&bytes).ok().flatten().unwrap_or(0);
+        Ok(Self { bytes, modules: choice.packed.len(), unpacked })
     }
+}
+
+/// All that [`content`] is made of, and how it is compressed.
+fn key(
+    tree: &Tree,
+    version: &str,
+    choice: &Choice,
+    agent: &[u8],
+    mtime: i64,
+) -> Result<BlockKey, InitramfsError> {
+    let mut text = format!("{mtime}\n{}\n", hex::encode(Sha256::digest(agent)));
+    for (name, below) in &choice.packed {
+        let known = module(tree, version, below)?;
+        let path = || format!("{}/kernel/{below}", modules::folder(version));
+        let known = known.fingerprint().map_err(|source| ModulesError::Read { path: path(), source })?;
+        // Its ending says how it is compressed.
+        text.push_str(&format!("{name} {below} {}\n", hex::encode(known.digest())));
+    }
+    text.push_str(&choice.index.render());
+    Ok(BlockKey::of(&format!("initramfs {RULES}, zstd {LEVEL}, window {WINDOW_LOG}"), text.as_bytes()))
 }
 
 /// One thread and the content's length in the header: the bytes depend on nothing else.

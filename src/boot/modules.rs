@@ -269,13 +269,18 @@ fn file<'t>(tree: &'t Tree, path: &str) -> Option<&'t Content> {
     }
 }
 
+/// A module's file.
+pub fn module<'t>(tree: &'t Tree, version: &str, below: &str) -> Result<&'t Content, ModulesError> {
+    let path = format!("{}/kernel/{below}", folder(version));
+    file(tree, &path).ok_or(ModulesError::Missing { path })
+}
+
 /// A module's plain bytes. Its signature, which follows the ELF image, is over
 /// just these, so that a decompressed module still counts as signed.
 pub fn read_module(tree: &Tree, version: &str, below: &str) -> Result<Vec<u8>, ModulesError> {
     let path = format!("{}/kernel/{below}", folder(version));
     let failed = |source| ModulesError::Read { path: path.clone(), source };
-    let content = file(tree, &path).ok_or_else(|| ModulesError::Missing { path: path.clone() })?;
-    let packed = content.read().map_err(failed)?;
+    let packed = module(tree, version, below)?.read().map_err(failed)?;
     let ending = below.rsplit('.').next().unwrap_or_default();
     let mut bytes = Vec::new();
     match ending {

@@ -1,6 +1,6 @@
 //! SHA-256 of a tree's files, and the `SHA256SUMS` that lists them.
 
-use crate::tree::{Content, Kind, Tree, TreePath};
+use crate::tree::{Content, Kind, Tree, TreePath, in_parallel};
 use appliance_contract::manifest::File;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -42,14 +42,19 @@ fn of_content(content: &Content) -> io::Result<[u8; 32]> {
 }
 
 pub fn of_tree(tree: &Tree) -> Result<Hashes, ChecksumError> {
-    let mut hashes = Hashes::new();
-    for (path, id) in tree.walk() {
-        if let Kind::File(content) = &tree.node(id).kind {
-            let hash = of_content(content).map_err(|source| ChecksumError { path: path.clone(), source })?;
-            hashes.insert(path, hash);
-        }
-    }
-    Ok(hashes)
+    let files: Vec<(TreePath, &Content)> = tree
+        .walk()
+        .filter_map(|(path, id)| match &tree.node(id).kind {
+            Kind::File(content) => Some((path, content)),
+            _ => None,
+        })
+        .collect();
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let hashes = in_parallel(files.len(), threads, |index| {
+        let (path, content) = &files[index];
+        of_content(content).map_err(|source| ChecksumError { path: path.clone(), source })
+    })?;
+    Ok(files.into_iter().map(|(path, _)| path).zip(hashes).collect())
 }
 
 /// The manifest's list of files.

@@ -24,7 +24,9 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
+use std::time::Duration;
 
 /// All that a medium is made of.
 #[derive(Debug)]
@@ -322,6 +324,24 @@ impl<'a> Draft<'a> {
     }
 }
 
+/// Has the disk take what `write` writes to `file` while it does. The first error
+/// counts: the kernel tells of each but once (fsync(2)).
+fn syncing_meanwhile<T>(file: &File, write: impl FnOnce() -> T) -> (T, io::Result<()>) {
+    const PAUSE: Duration = Duration::from_millis(30);
+    thread::scope(|scope| {
+        let (written, waiting) = mpsc::channel::<()>();
+        let syncing = scope.spawn(move || {
+            while waiting.recv_timeout(PAUSE) == Err(RecvTimeoutError::Timeout) {
+                file.sync_data()?;
+            }
+            Ok(())
+        });
+        let done = write();
+        drop(written);
+        (done, syncing.join().unwrap_or_else(|panic| resume_unwind(panic)))
+    })
+}
+
 impl Contents {
     /// The manifest and the checksums, which tell of all other files, the manifest's own among the latter.
     fn records(&self) -> Result<(Vec<u8>, Vec<u8>), MediumError> {
@@ -381,9 +401,10 @@ impl Contents {
             .suffix(".part")
             .tempfile_in(folder)
             .map_err(failed("making a file in", folder))?;
-        let layout: Layout = volume
-            .write(file.as_file())
-            .map_err(|source| MediumError::Write { path: output.to_owned(), source: Box::new(source) })?;
+        let (layout, synced) = syncing_meanwhile(file.as_file(), || volume.write(file.as_file()));
+        let layout: Layout =
+            layout.map_err(|source| MediumError::Write { path: output.to_owned(), source: Box::new(source) })?;
+        synced.map_err(failed("syncing", output))?;
         if let Some(path) = &self.aligned {
             layout.place(path).ok_or_else(|| MediumError::Scattered { path: path.to_string() })?;
         }
