@@ -12,15 +12,14 @@ use applbuild::assemble::{Ahead, AssembleError, Assembled, Request, WorkFolder, 
 use applbuild::packages::{Digest, Ids};
 use applbuild::profile::{Library, Profile};
 use applbuild::progress::Silent;
+use applbuild::store::Unpacked;
 use applbuild::tree::{Kind, Node, Tree, TreePath};
 use debs::{Deb, base, lock};
-use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
 use tempfile::TempDir;
 
 const EPOCH: i64 = 1_600_000_000;
@@ -42,6 +41,9 @@ fn main() -> ExitCode {
         ("hostile_sets_are_refused_by_name", hostile_sets_are_refused_by_name),
         ("odd_sets_are_taken", odd_sets_are_taken),
         ("tools_are_unpacked_and_not_configured", tools_are_unpacked_and_not_configured),
+        ("modules_are_listed_beside_the_scripts", modules_are_listed_beside_the_scripts),
+        ("modules_that_cannot_be_listed_are_an_error", modules_that_cannot_be_listed_are_an_error),
+        ("packages_are_decompressed_once", packages_are_decompressed_once),
         ("damaged_packages_are_refused", damaged_packages_are_refused),
         ("users_keep_the_ids_that_the_lock_has", users_keep_the_ids_that_the_lock_has),
     ])
@@ -480,26 +482,21 @@ fn tools_are_unpacked_and_not_configured() {
     assert_eq!(world.kept(), kept);
 }
 
-/// Reads all that it is told of once packages are configured.
+/// Keeps what it is told.
 #[derive(Debug, Default)]
-struct Reader {
-    files: Mutex<BTreeMap<String, Vec<u8>>>,
+struct Listener {
+    unpacked: Mutex<Option<Tree>>,
+    modules: Mutex<Option<Tree>>,
 }
 
-impl Ahead for Reader {
-    fn unpacked(&self, tree: &Tree, stop: &AtomicBool) {
-        while !stop.load(Ordering::Relaxed) {
-            std::thread::yield_now();
-        }
-        let mut files = self.files.lock().unwrap();
-        for (path, id) in tree.walk() {
-            if let Kind::File(content) = &tree.node(id).kind {
-                files.insert(path.to_string(), content.read().unwrap());
-            }
-        }
+impl Ahead for Listener {
+    fn unpacked(&self, tree: Tree) {
+        *self.unpacked.lock().unwrap() = Some(tree);
     }
 
-    fn modules_listed(&self, _: &Tree) {}
+    fn modules_listed(&self, tree: &Tree) {
+        *self.modules.lock().unwrap() = Some(tree.clone());
+    }
 }
 
 fn what_is_unpacked_can_be_worked_on_while_scripts_run() {
@@ -513,15 +510,113 @@ fn what_is_unpacked_can_be_worked_on_while_scripts_run() {
         .script("postinst", "rm /usr/share/b; echo x >/usr/share/c");
     let debs = with_base([package]);
     let (lock, files) = lock(&debs, &world.path().join("debs"));
-    let (reader, others) = (Reader::default(), Ids::default());
-    let request = Request { profile: &world.profile, lock: &lock, files: &files, others: &others, ahead: &reader };
+    let (listener, others) = (Listener::default(), Ids::default());
+    let request = Request { profile: &world.profile, lock: &lock, files: &files, others: &others, ahead: &listener };
     let work = WorkFolder::new(&world.path().join("work")).unwrap();
     let assembled = configure(&request, work, &Silent).unwrap().assemble(&world.profile, &lock, "1").unwrap();
-    let seen = reader.files.into_inner().unwrap();
-    let found = |path: &str| seen.get(path).map(Vec::as_slice);
-    assert_eq!((found("/usr/share/a"), found("/usr/share/b")), (Some(&b"a"[..]), Some(&b"b"[..])));
-    assert_eq!((found("/usr/share/c"), found("/usr/share/gone")), (None, None));
+    // What it was told of is still there, whatever scripts did.
+    let seen = listener.unpacked.into_inner().unwrap().unwrap();
+    assert_eq!((text(&seen, "/usr/share/a"), text(&seen, "/usr/share/b")), ("a".into(), "b".into()));
+    assert!(node(&seen, "/usr/share/c").is_none() && node(&seen, "/usr/share/gone").is_none());
+    assert!(listener.modules.into_inner().unwrap().is_none());
     assert!(node(&assembled.tree, "/usr/share/b").is_none() && node(&assembled.tree, "/usr/share/c").is_some());
+}
+
+/// A depmod that tells of what it sees, and a package with modules.
+fn with_modules(depmod: &str) -> Vec<Deb> {
+    let program = format!("#!/bin/sh\ncd /lib/modules/$1\n{depmod}\n");
+    let kmod = Deb::new("kmod")
+        .folder("usr")
+        .folder("usr/sbin")
+        .program("usr/sbin/depmod", program, 0o755)
+        .folder("etc")
+        .folder("etc/depmod.d")
+        .file("etc/depmod.d/own.conf", "override x\n")
+        .control("conffiles", "/etc/depmod.d/own.conf\n");
+    let kernel = Deb::new("linux-image")
+        .folder("boot")
+        .file("boot/vmlinuz-6.1", "kernel")
+        .folder("usr")
+        .folder("usr/lib")
+        .folder("usr/lib/modules")
+        .folder("usr/lib/modules/6.1")
+        .file("usr/lib/modules/6.1/a.ko", "a")
+        .script("postinst", "depmod 6.1");
+    let other = Deb::new("more-modules").folder("usr/lib/modules/6.1").file("usr/lib/modules/6.1/b.ko", "b");
+    with_base([kmod, kernel, other])
+}
+
+fn modules_are_listed_beside_the_scripts() {
+    let world = world("", &[]);
+    let debs = with_modules("echo *.ko >modules.dep; cat /etc/depmod.d/own.conf >modules.conf");
+    let (lock, files) = lock(&debs, &world.path().join("debs"));
+    let (listener, others) = (Listener::default(), Ids::default());
+    let request = Request { profile: &world.profile, lock: &lock, files: &files, others: &others, ahead: &listener };
+    let work = WorkFolder::new(&world.path().join("work")).unwrap();
+    let assembled = configure(&request, work, &Silent).unwrap().assemble(&world.profile, &lock, "1").unwrap();
+    let list = |tree: &Tree, name: &str| text(tree, &format!("/usr/lib/modules/6.1/{name}"));
+    assert_eq!(list(&assembled.tree, "modules.dep"), "a.ko b.ko\n");
+    assert_eq!(list(&assembled.tree, "modules.conf"), "override x\n");
+    let told = listener.modules.into_inner().unwrap().unwrap();
+    assert_eq!((list(&told, "modules.dep"), list(&told, "b.ko")), ("a.ko b.ko\n".into(), "b".into()));
+}
+
+fn modules_that_cannot_be_listed_are_an_error() {
+    // As the real one does where it cannot read a module.
+    for depmod in ["echo 'depmod: ERROR: failed to load symbols' >&2", "echo 'no such thing' >&2; exit 3"] {
+        let world = world("", &[]);
+        match world.assemble(&with_modules(depmod)) {
+            Err(AssembleError::Program { program, log, .. }) => {
+                assert_eq!(program, "/usr/sbin/depmod 6.1");
+                assert!(log.contains("failed to load") || log.contains("no such thing"), "{log}");
+            }
+            other => panic!("{depmod}: {other:?}"),
+        }
+        assert!(world.work_is_empty());
+    }
+}
+
+fn packages_are_decompressed_once() {
+    let world = world("", &[]);
+    let debs = with_base(varied());
+    let keeping = || Unpacked::new(&world.path().join("cache"));
+    let assemble = || {
+        let (lock, files) = lock(&debs, &world.path().join("debs"));
+        let (files, others) = (files.keeping(keeping()), Ids::default());
+        let request = Request { profile: &world.profile, lock: &lock, files: &files, others: &others, ahead: &() };
+        let work = WorkFolder::new(&world.path().join("work")).unwrap();
+        configure(&request, work, &Silent).unwrap().assemble(&world.profile, &lock, "1").unwrap()
+    };
+    let expected = listing(&assemble().tree);
+    let folder = world.path().join("cache/unpacked");
+    let kept: Vec<PathBuf> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(kept.len(), debs.len());
+    let bytes: Vec<Vec<u8>> = kept.iter().map(|path| fs::read(path).unwrap()).collect();
+    assert_eq!(listing(&assemble().tree), expected);
+    // Whatever is wrong with what is kept, the package itself is read, and kept anew.
+    for damage in [
+        |bytes: &mut Vec<u8>| bytes[1] ^= 1,
+        |bytes: &mut Vec<u8>| bytes.truncate(1000),
+        |bytes: &mut Vec<u8>| {
+            let last = bytes.len() - 1;
+            bytes[last] ^= 1;
+        },
+        Vec::clear,
+    ] {
+        for (path, good) in kept.iter().zip(&bytes) {
+            let mut bad = good.clone();
+            damage(&mut bad);
+            fs::write(path, bad).unwrap();
+        }
+        assert_eq!(listing(&assemble().tree), expected);
+        for (path, good) in kept.iter().zip(&bytes) {
+            assert!(fs::read(path).unwrap() == *good, "{}", path.display());
+        }
+    }
+    // Nothing but what is kept is read where that is whole.
+    let before = fs::metadata(&kept[0]).unwrap().ino();
+    assert_eq!(listing(&assemble().tree), expected);
+    assert_eq!(fs::metadata(&kept[0]).unwrap().ino(), before);
 }
 
 fn damaged_packages_are_refused() {

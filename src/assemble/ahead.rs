@@ -10,40 +10,20 @@ use crate::tree::{Content, Kind, Metadata, Node, Tree, TreePath};
 use std::fmt::Debug;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 
 /// Works on what packages bring. Whatever comes of it, the image's bytes are the same.
 pub trait Ahead: Debug + Sync {
     /// Gets the files that the image will hold, as far as packages bring them and
-    /// no script changes them. To return soon after `stop` is set.
-    fn unpacked(&self, tree: &Tree, stop: &AtomicBool);
+    /// no script changes them. They stay where they are until the image is packed.
+    fn unpacked(&self, tree: Tree);
     /// Gets the kernel with its modules and depmod's lists of them.
     fn modules_listed(&self, tree: &Tree);
 }
 
 /// Does nothing ahead.
 impl Ahead for () {
-    fn unpacked(&self, _: &Tree, _: &AtomicBool) {}
+    fn unpacked(&self, _: Tree) {}
     fn modules_listed(&self, _: &Tree) {}
-}
-
-/// Does `work` while `ahead` is busy with what `guessed` comes to, whose staged files stay where they are.
-pub fn while_working<T>(
-    ahead: &dyn Ahead,
-    guessed: impl FnOnce() -> Option<Tree> + Send,
-    work: impl FnOnce() -> T,
-) -> T {
-    let stop = AtomicBool::new(false);
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            if let Some(tree) = guessed() {
-                ahead.unpacked(&tree, &stop);
-            }
-        });
-        let _stops = Stops(&stop);
-        work()
-    })
 }
 
 /// Tells `ahead` of the kernels and modules in `root`, which depmod has listed.
@@ -62,15 +42,6 @@ pub fn modules_listed(ahead: &dyn Ahead, root: &Path, rules: &Prune) {
     normalise::clean(&mut tree);
     let _ = prune::prune(&mut tree, rules);
     ahead.modules_listed(&tree);
-}
-
-/// Sets it however the work ends.
-struct Stops<'a>(&'a AtomicBool);
-
-impl Drop for Stops<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
 }
 
 /// The packages' files by the names that these give them. What does not fit is

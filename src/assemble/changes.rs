@@ -93,7 +93,9 @@ mod tests {
         assert_eq!(paths(&found), expected);
         let id = |path: &str| found.lookup(&TreePath::parse(path).unwrap()).unwrap();
         assert_eq!(id("/both/file"), id("/both/same"));
-        assert!(matches!(&found.node(id("/both/file")).kind, Kind::File(content) if content.read().unwrap() == b"above"));
+        assert!(
+            matches!(&found.node(id("/both/file")).kind, Kind::File(content) if content.read().unwrap() == b"above")
+        );
     }
 
     #[test]

@@ -7,20 +7,22 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// The verified package files, by their SHA-256 as the lock writes it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Files {
     packages: BTreeMap<String, PathBuf>,
     unpacked: Option<Unpacked>,
 }
 
-impl Files {
-    /// With what was decompressed of them kept in `unpacked`.
-    pub fn keeping(packages: BTreeMap<String, PathBuf>, unpacked: Unpacked) -> Self {
-        Self { packages, unpacked: Some(unpacked) }
+impl FromIterator<(String, PathBuf)> for Files {
+    fn from_iter<I: IntoIterator<Item = (String, PathBuf)>>(packages: I) -> Self {
+        Self { packages: packages.into_iter().collect(), unpacked: None }
     }
+}
 
-    pub fn insert(&mut self, sha256: String, path: PathBuf) {
-        self.packages.insert(sha256, path);
+impl Files {
+    /// Has what is decompressed of them kept in `unpacked`.
+    pub fn keeping(self, unpacked: Unpacked) -> Self {
+        Self { unpacked: Some(unpacked), ..self }
     }
 
     pub fn of(&self, locked: &LockedPackage) -> Result<&Path, AssembleError> {

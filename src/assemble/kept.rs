@@ -3,9 +3,9 @@
 //! to a folder of the build's own, by overlayfs. The build that makes a root
 //! takes it in the same way, so that it cannot show whether it was kept.
 
+use super::changes;
 use super::error::{AssembleError, io_at};
 use super::files::Files;
-use super::changes;
 use super::place::{Extras, Placer};
 use super::record::{Record, state};
 use super::unpack::{self, Sources};
@@ -21,7 +21,6 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread;
 use std::time::SystemTime;
 
 /// Raised when what an entry holds changes; the rest of the recipe is the program itself.
@@ -66,11 +65,11 @@ pub fn install(
     let root = new.folder(ROOT)?;
     fs::set_permissions(&root, Permissions::from_mode(0o755)).map_err(io_at("setting the mode of", &root))?;
     let mut made = Placer::new(&root);
-    unpack::install(&mut made, sources, &new, progress)?;
-    let tree = thread::scope(|scope| {
-        scope.spawn(|| unpack::clear(&new));
-        known(&root)
-    })?;
+    // On the same file system, as files are linked from one to the other.
+    let beside = WorkFolder::new(trees)?;
+    unpack::install(&mut made, sources, &beside, progress)?;
+    work.having(beside);
+    let tree = known(&root)?;
     let record = Record { state: state(&tree)?, extras: std::mem::take(&mut made.extras), times: made.times };
     let entry = keep(new, &path, &record)?;
     let tree = moved(tree, &root, &entry.path.join(ROOT));

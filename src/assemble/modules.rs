@@ -15,8 +15,6 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Where it runs, in the work folder.
-pub const FOLDER: &str = "modules";
 const PROGRAM: &str = "usr/sbin/depmod";
 const MODULES: &str = "usr/lib/modules";
 const CONFIG: &str = "etc/depmod.d";
@@ -39,7 +37,11 @@ fn holds(package: &Package, path: &str) -> bool {
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
     };
     let unmerged = path.strip_prefix("usr/").unwrap_or(path);
-    package.entries.iter().map(|entry| entry.path.to_bytes()).any(|found| below(&found, path) || below(&found, unmerged))
+    package
+        .entries
+        .iter()
+        .map(|entry| entry.path.to_bytes())
+        .any(|found| below(&found, path) || below(&found, unmerged))
 }
 
 impl Lists {
@@ -68,7 +70,7 @@ impl Lists {
                 needed.push(index);
             }
         }
-        let root = work.folder(FOLDER)?;
+        let root = work.folder("modules")?;
         let mut placer = Placer::new(&root);
         for index in needed {
             placer.place(Source::Package(&packages[index]), &packages[index].entries)?;

@@ -1,13 +1,13 @@
 //! A package, read once: its control files into memory, its data staged.
 
 use super::control::Control;
-use super::entry::{Entry, EntryKind};
+use super::entry::{self, Entry, EntryKind};
 use super::error::{AssembleError, io_at};
 use super::files::Files;
 use super::stage::stage_tar;
 use crate::packages::LockedPackage;
 use crate::packages::deb::{ControlFile, Deb, DebError};
-use crate::store::Unpacked;
+use crate::store::{Found, Unpacked};
 use md5::{Digest, Md5};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -93,26 +93,22 @@ impl Package {
 
 /// What an earlier build decompressed, if it is what it was then.
 fn stage_kept(unpacked: &Unpacked, archive: &str, locked: &LockedPackage, folder: &Path) -> Option<Vec<Entry>> {
-    let entries = stage_tar(archive, unpacked.get(&locked.sha256)?, folder);
-    if entries.is_err() {
+    let Found { archive: kept, hash } = unpacked.get(&locked.sha256)?;
+    let entries = stage_tar(archive, kept, folder).ok().filter(|entries| entry::digest(entries) == hash);
+    if entries.is_none() {
         unpacked.forget(&locked.sha256);
         let _ = fs::remove_dir_all(folder);
     }
-    entries.ok()
+    entries
 }
 
-fn stage_deb(
-    archive: &str,
-    locked: &LockedPackage,
-    files: &Files,
-    folder: &Path,
-) -> Result<Vec<Entry>, AssembleError> {
+fn stage_deb(archive: &str, locked: &LockedPackage, files: &Files, folder: &Path) -> Result<Vec<Entry>, AssembleError> {
     let failed = |error| deb_failed(locked, error);
     let data = Deb::open(files.of(locked)?).map_err(failed)?.data().map_err(failed)?;
     let Some(unpacked) = files.unpacked() else { return stage_tar(archive, data, folder) };
     let mut keeping = unpacked.keep(&locked.sha256, data, folder.with_extension("tar"));
     let entries = stage_tar(archive, &mut keeping, folder)?;
-    keeping.finish();
+    keeping.finish(entry::digest(&entries));
     Ok(entries)
 }
 

@@ -2,8 +2,8 @@
 //! the others are still being read.
 
 use super::error::{AssembleError, io_at};
-use super::package::Package;
 use super::files::Files;
+use super::package::Package;
 use crate::packages::LockedPackage;
 use crate::priority;
 use crate::progress::Progress;

@@ -16,12 +16,13 @@ const POLICY: &str = "usr/sbin/policy-rc.d";
 /// Come before the real programs in `PATH`: module lists are made beside the
 /// scripts (see [`Lists`]), certificates after them, once instead of twice (see
 /// [`certificates`]), an image that many nodes boot must hold no host keys, and
-/// Python's modules are not compiled (see [`NO_COMPILER`]).
-const IDLE: [&str; 4] = [
+/// Python's modules are not compiled (see [`NO_COMPILER`]), and so never to be cleaned.
+const IDLE: [&str; 5] = [
     "usr/local/sbin/depmod",
     "usr/local/sbin/update-ca-certificates",
     "usr/local/sbin/ssh-keygen",
     "usr/local/sbin/py3compile",
+    "usr/local/sbin/py3clean",
 ];
 /// Most of what packages with units ask deb-systemd-helper(1) has one answer on a
 /// new system, where nothing is masked and nothing was ever enabled. This gives

@@ -4,7 +4,7 @@ use super::ahead::{self, Ahead};
 use super::database::{self, Database};
 use super::error::{AssembleError, io_at};
 use super::files::Files;
-use super::modules::{self, Lists};
+use super::modules::Lists;
 use super::order;
 use super::package::Package;
 use super::place::{Placer, Source};
@@ -31,9 +31,6 @@ pub struct Sources<'a> {
     pub ahead: &'a dyn Ahead,
     pub prune: &'a Prune,
 }
-
-/// Where packages are unpacked before their files get their places.
-const STAGED: &str = "staged";
 
 /// What the sandbox mounts over, and the folder that a tool may write to: a
 /// root of tools is made whole, so that running them changes nothing in it.
@@ -65,7 +62,8 @@ pub fn tools(
     Ok(root)
 }
 
-/// Unpacks and configures packages in the placer's root. What it leaves in `work`, [`clear`] removes.
+/// Unpacks and configures packages in the placer's root. The files stay in `work`, too, where they were
+/// unpacked.
 pub fn install(
     placer: &mut Placer,
     sources: &Sources<'_>,
@@ -73,7 +71,7 @@ pub fn install(
     progress: &dyn Progress,
 ) -> Result<(), AssembleError> {
     let Sources { packages, files, epoch, ahead, prune } = *sources;
-    let staged = work.folder(STAGED)?;
+    let staged = work.folder("staged")?;
     let opened = open_all(packages, files)?;
     let base = order::base(&opened);
     let rest: Vec<usize> = (0..packages.len()).filter(|index| !base.contains(index)).collect();
@@ -91,10 +89,11 @@ pub fn install(
             lists.root().into_iter().for_each(|root| ahead::modules_listed(ahead, root, prune));
             Ok(lists)
         };
-        let guess = || Some(ahead::guess(&reading.all(packages.len())?, prune));
+        let guess = || Some(ahead.unpacked(ahead::guess(&reading.all(packages.len())?, prune)));
         thread::scope(|scope| {
-            let lists = scope.spawn(lists);
             // Scripts keep no more than one core busy: the rest is unpacked meanwhile, and what follows begun.
+            let lists = scope.spawn(lists);
+            scope.spawn(guess);
             let mut configure = || {
                 let read = reading.take(&base, progress)?;
                 progress.stage(Stage::Configure, packages.len() as u64, Unit::Packages);
@@ -108,21 +107,13 @@ pub fn install(
                 scripts::certificates(&root, epoch)
             };
             // What waits for the rest need not, where that is of no use any more.
-            let configured = ahead::while_working(ahead, guess, || configure().inspect_err(|_| reading.end()));
+            let configured = configure().inspect_err(|_| reading.end());
             let lists = lists.join().unwrap_or_else(|panic| resume_unwind(panic));
             configured?;
             lists?.put(&root)
         })
     })?;
     placer.refresh()
-}
-
-/// Removes what [`install`] needs beside the root.
-pub fn clear(work: &WorkFolder) {
-    for name in [STAGED, modules::FOLDER] {
-        // What is left goes with the work folder.
-        let _ = fs::remove_dir_all(work.path().join(name));
-    }
 }
 
 /// A kernel asks for tools that make an initramfs; where the profile brings none, ours stand in.

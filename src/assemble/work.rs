@@ -7,6 +7,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
 
 const PREFIX: &str = "build-";
 const LOCK: &str = "lock";
@@ -22,6 +23,9 @@ pub struct WorkFolder {
     mounts: Mutex<Vec<Mounted>>,
     /// Locks on what the build uses beside it.
     held: Mutex<Vec<File>>,
+    /// Folders elsewhere that the build needs for a while.
+    others: Mutex<Vec<WorkFolder>>,
+    clearing: Mutex<Vec<JoinHandle<()>>>,
     _lock: Flock<File>,
 }
 
@@ -55,7 +59,15 @@ impl WorkFolder {
         // `keep` left mode 0700; programs in the sandbox that drop root's rights must pass.
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         fs::set_permissions(&path, mode).map_err(io_at("opening", &path))?;
-        Ok(Self { path, trees: None, mounts: Mutex::default(), held: Mutex::default(), _lock: lock })
+        Ok(Self {
+            path,
+            trees: None,
+            mounts: Mutex::default(),
+            held: Mutex::default(),
+            others: Mutex::default(),
+            clearing: Mutex::default(),
+            _lock: lock,
+        })
     }
 
     /// Removes what dead builds left in `base`, as [`Self::new`] does.
@@ -82,6 +94,18 @@ impl WorkFolder {
     /// Keeps `lock` for as long as the build runs.
     pub fn holding(&self, lock: File) {
         self.held.lock().unwrap_or_else(PoisonError::into_inner).push(lock);
+    }
+
+    /// Keeps `other` as long as this one, or until [`Self::clear_others`].
+    pub fn having(&self, other: Self) {
+        self.others.lock().unwrap_or_else(PoisonError::into_inner).push(other);
+    }
+
+    /// Has the folders elsewhere removed, and waits for that at the end of the build only.
+    pub fn clear_others(&self) {
+        let others = std::mem::take(&mut *self.others.lock().unwrap_or_else(PoisonError::into_inner));
+        let clearing = thread::spawn(|| drop(others));
+        self.clearing.lock().unwrap_or_else(PoisonError::into_inner).push(clearing);
     }
 
     /// Gives the folder another name, under which it stays; an error where that is taken.
@@ -111,6 +135,9 @@ impl Drop for WorkFolder {
         }
         // What cannot be removed now is stale for the next build.
         let _ = fs::remove_dir_all(&self.path);
+        for clearing in self.clearing.get_mut().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            let _ = clearing.join();
+        }
     }
 }
 

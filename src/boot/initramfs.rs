@@ -69,13 +69,7 @@ impl Initramfs {
 }
 
 /// All that [`content`] is made of, and how it is compressed.
-fn key(
-    tree: &Tree,
-    version: &str,
-    choice: &Choice,
-    agent: &[u8],
-    mtime: i64,
-) -> Result<BlockKey, InitramfsError> {
+fn key(tree: &Tree, version: &str, choice: &Choice, agent: &[u8], mtime: i64) -> Result<BlockKey, InitramfsError> {
     let mut text = format!("{mtime}\n{}\n", hex::encode(Sha256::digest(agent)));
     for (name, below) in &choice.packed {
         let known = module(tree, version, below)?;

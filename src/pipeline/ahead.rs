@@ -6,7 +6,7 @@ use crate::assemble::{self, Ahead, Files};
 use crate::boot::initramfs::Initramfs;
 use crate::boot::kernel::Kernels;
 use crate::embedded;
-use crate::format::squashfs::{self, BlockKey};
+use crate::format::squashfs::{self, BlockKey, Options};
 use crate::images::Form;
 use crate::priority;
 use crate::profile::RootFormat;
@@ -14,8 +14,9 @@ use crate::store::BlockStore;
 use crate::tree::{Tree, TreePath};
 use std::num::NonZero;
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
 
 /// Puts into the cache what later stages look for there, and make where they do
 /// not find it: what fails here is met again then, and told.
@@ -24,17 +25,17 @@ pub(super) struct WorkingAhead<'a> {
     resolved: &'a Resolved,
     files: &'a Files,
     trees: &'a Path,
-    blocks: Mutex<Vec<BlockKey>>,
+    compressing: Mutex<Option<Compressing>>,
 }
 
 impl<'a> WorkingAhead<'a> {
     pub fn new(resolved: &'a Resolved, files: &'a Files, trees: &'a Path) -> Self {
-        Self { resolved, files, trees, blocks: Mutex::default() }
+        Self { resolved, files, trees, compressing: Mutex::default() }
     }
 
-    /// The blocks of the root that were compressed.
-    pub fn finish(self) -> Vec<BlockKey> {
-        self.blocks.into_inner().unwrap_or_else(PoisonError::into_inner)
+    /// What goes on until the root is packed.
+    pub fn finish(self) -> Option<Compressing> {
+        self.compressing.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn store(&self) -> Option<BlockStore> {
@@ -43,7 +44,7 @@ impl<'a> WorkingAhead<'a> {
 }
 
 impl Ahead for WorkingAhead<'_> {
-    fn unpacked(&self, tree: &Tree, stop: &AtomicBool) {
+    fn unpacked(&self, mut tree: Tree) {
         priority::step_back();
         let order = &self.resolved.order;
         if order.form == Form::Iso {
@@ -53,7 +54,6 @@ impl Ahead for WorkingAhead<'_> {
             return;
         }
         let Some(store) = self.store() else { return };
-        let mut tree = tree.clone();
         if let Ok(boot) = TreePath::parse("/boot") {
             // It is the medium's.
             let _ = tree.remove(&boot);
@@ -62,8 +62,8 @@ impl Ahead for WorkingAhead<'_> {
         // One core is the scripts' alone: they are thousands of short programs, and even the least of neighbours
         // keeps each waiting for a moment.
         options.threads = NonZero::new(options.threads.get() - 1).unwrap_or(NonZero::<usize>::MIN);
-        let made = squashfs::work_ahead(&tree, &options, &store, stop);
-        self.blocks.lock().unwrap_or_else(PoisonError::into_inner).extend(made);
+        let compressing = Compressing::begin(tree, options, store);
+        *self.compressing.lock().unwrap_or_else(PoisonError::into_inner) = Some(compressing);
     }
 
     fn modules_listed(&self, tree: &Tree) {
@@ -73,5 +73,34 @@ impl Ahead for WorkingAhead<'_> {
         let Ok(Kernels { version: Some(version), .. }) = Kernels::find(tree, &profile.boot) else { return };
         let date = self.resolved.source_date;
         let _ = Initramfs::build(tree, &version, &profile.initramfs, embedded::AGENT, date, &store);
+    }
+}
+
+/// The root's blocks on their way into the store.
+#[derive(Debug)]
+pub(super) struct Compressing {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<Vec<BlockKey>>>,
+}
+
+impl Compressing {
+    fn begin(tree: Tree, options: Options, store: BlockStore) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let told = Arc::clone(&stop);
+        let thread = thread::spawn(move || squashfs::work_ahead(&tree, &options, &store, &told));
+        Self { stop, thread: Some(thread) }
+    }
+
+    /// Ends it, with what is done by now in the store: the blocks that are new there.
+    pub fn end(&mut self) -> Vec<BlockKey> {
+        self.stop.store(true, Ordering::Relaxed);
+        // One that panicked is as good as one that did nothing.
+        self.thread.take().and_then(|thread| thread.join().ok()).unwrap_or_default()
+    }
+}
+
+impl Drop for Compressing {
+    fn drop(&mut self) {
+        self.end();
     }
 }

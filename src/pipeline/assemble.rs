@@ -1,9 +1,9 @@
+use super::ahead::Compressing;
 use super::configure::ConfiguredGuest;
 use super::guest::GuestImage;
 use super::{BuildError, Configured, LockOutcome, Resolved, inputs};
 use crate::assemble::{self, Files, WorkFolder};
 use crate::embedded;
-use crate::format::squashfs::BlockKey;
 use crate::images::{Images, Slot};
 use crate::medium::Image;
 use crate::progress::Progress;
@@ -19,8 +19,8 @@ pub struct Assembled {
     pub(super) slot: Slot,
     pub(super) manifest: Manifest,
     pub(super) tree: Tree,
-    /// Blocks of the root that are compressed already.
-    pub(super) ahead: Vec<BlockKey>,
+    /// Blocks of the root that are being compressed already.
+    pub(super) ahead: Option<Compressing>,
     /// The lock's packages, its tools among them.
     pub(super) files: Files,
     /// Holds what the tree names.

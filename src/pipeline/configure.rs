@@ -1,11 +1,10 @@
 //! From packages to a root with all of them configured, and the lock whole.
 
-use super::ahead::WorkingAhead;
+use super::ahead::{Compressing, WorkingAhead};
 use super::guest::GuestImage;
 use super::locking::{self, LockChoice};
 use super::{BuildError, Fetched, LockOutcome, Resolved};
 use crate::assemble::{self, Files, Request, WorkFolder};
-use crate::format::squashfs::BlockKey;
 use crate::images::Images;
 use crate::packages::Ids;
 use crate::packages::lock::Changes;
@@ -18,8 +17,8 @@ pub struct Configured {
     pub(super) resolved: Resolved,
     pub(super) files: Files,
     pub(super) root: assemble::Configured,
-    /// Blocks of the root that were compressed meanwhile.
-    pub(super) ahead: Vec<BlockKey>,
+    /// Blocks of the root that are being compressed meanwhile.
+    pub(super) ahead: Option<Compressing>,
     pub(super) outcome: LockOutcome,
     pub(super) guests: Vec<ConfiguredGuest>,
 }

@@ -20,7 +20,7 @@ impl Resolved {
         let packages: Vec<LockedPackage> = self.lock.packages.iter().chain(&self.lock.tools).cloned().collect();
         let paths = download(&packages, &order.archives, &order.cache, &order.client, progress)?;
         let hashes = packages.into_iter().map(|package| package.sha256);
-        let files = Files::keeping(hashes.zip(paths).collect(), Unpacked::new(order.cache.folder()));
+        let files = hashes.zip(paths).collect::<Files>().keeping(Unpacked::new(order.cache.folder()));
         let guests = guests.into_iter().map(|guest| guest.fetch(progress)).collect::<Result<_, _>>()?;
         Ok(Fetched { resolved: self, files, guests })
     }

@@ -69,12 +69,14 @@ impl Resolved {
 
 impl Assembled {
     /// Packs the root, and the initramfs meanwhile.
-    pub fn pack(self, progress: &dyn Progress) -> Result<Packed, BuildError> {
+    pub fn pack(mut self, progress: &dyn Progress) -> Result<Packed, BuildError> {
+        let ahead = self.ahead.take().map(|mut ahead| ahead.end()).unwrap_or_default();
+        self.work.clear_others();
         // Without a store it takes longer, and that is all.
         let store = BlockStore::open(self.resolved.order.cache.folder())
             .map_err(|error| progress.warn(&error.to_string()))
             .ok()
-            .map(|store| store.with_new(self.ahead.iter().copied()));
+            .map(|store| store.with_new(ahead));
         let keeper: &dyn BlockKeeper = match &store {
             Some(store) => store,
             None => &Forgetful,

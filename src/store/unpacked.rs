@@ -1,14 +1,15 @@
 //! The files of packages, decompressed: a tar archive for each package, by the
-//! package's SHA-256, with its own SHA-256 behind it.
+//! package's SHA-256, with a hash behind it of what the archive holds.
 //!
+//! The hash is that of who reads the archive, and hashes each file in any case.
 //! An archive is written under a name that nobody looks for, and renamed when
 //! it is whole. Nothing is synced: one that a power cut left half is known by
 //! its hash.
 
 use super::Room;
-use sha2::{Digest, Sha256};
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Read, Take, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -31,19 +32,21 @@ impl Unpacked {
         self.folder.join(format!("{package}.tar"))
     }
 
-    /// What is kept of the package with this SHA-256.
-    pub fn get(&self, package: &str) -> Option<Checked> {
+    /// What is kept of the package with this SHA-256; it may be damaged.
+    pub fn get(&self, package: &str) -> Option<Found> {
         let file = File::open(self.path(package)).ok()?;
         let length = file.metadata().ok()?.len().checked_sub(HASH as u64)?;
         // For the pruning of what was used least recently.
         let _ = file.set_modified(SystemTime::now());
-        Some(Checked { reader: BufReader::with_capacity(BUFFER, file).take(length), hash: Some(Sha256::new()) })
+        let mut hash = [0; HASH];
+        file.read_exact_at(&mut hash, length).ok()?;
+        Some(Found { archive: BufReader::with_capacity(BUFFER, file).take(length), hash })
     }
 
     /// Reads what `from` has, and keeps it for the next build, in a file that is `aside` until it is whole.
     pub fn keep<R: Read>(&self, package: &str, from: R, aside: PathBuf) -> Keeping<R> {
         let to = File::create_new(&aside).ok().map(|file| BufWriter::with_capacity(BUFFER, file));
-        Keeping { from, hash: Sha256::new(), to, ended: false, aside, path: self.path(package) }
+        Keeping { from, to, ended: false, aside, path: self.path(package) }
     }
 
     /// What is damaged once is not to be met again.
@@ -52,42 +55,18 @@ impl Unpacked {
     }
 }
 
-/// Reads an archive that is kept. At its end there is an error instead where
-/// the archive is not what was put there.
+/// An archive that is kept.
 #[derive(Debug)]
-pub struct Checked {
-    reader: Take<BufReader<File>>,
-    /// `None` once the end was reached.
-    hash: Option<Sha256>,
-}
-
-impl Read for Checked {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if buffer.is_empty() {
-            return Ok(0);
-        }
-        let count = self.reader.read(buffer)?;
-        if count > 0 {
-            if let Some(hash) = &mut self.hash {
-                hash.update(&buffer[..count]);
-            }
-        } else if let Some(hash) = self.hash.take() {
-            let mut kept = [0; HASH];
-            self.reader.set_limit(HASH as u64);
-            self.reader.read_exact(&mut kept)?;
-            if hash.finalize()[..] != kept {
-                return Err(io::Error::new(io::ErrorKind::InvalidData, "it is not what was kept"));
-            }
-        }
-        Ok(count)
-    }
+pub struct Found {
+    pub archive: Take<BufReader<File>>,
+    /// What it holds must come to this.
+    pub hash: [u8; HASH],
 }
 
 /// Reads an archive that is kept at the same time. Where that fails, it is not kept, and nothing else.
 #[derive(Debug)]
 pub struct Keeping<R> {
     from: R,
-    hash: Sha256,
     to: Option<BufWriter<File>>,
     ended: bool,
     aside: PathBuf,
@@ -98,11 +77,10 @@ impl<R: Read> Read for Keeping<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.from.read(buffer)?;
         self.ended = count == 0 && !buffer.is_empty();
-        if let Some(to) = &mut self.to {
-            self.hash.update(&buffer[..count]);
-            if to.write_all(&buffer[..count]).is_err() {
-                self.give_up();
-            }
+        if let Some(to) = &mut self.to
+            && to.write_all(&buffer[..count]).is_err()
+        {
+            self.give_up();
         }
         Ok(count)
     }
@@ -114,10 +92,9 @@ impl<R> Keeping<R> {
         let _ = fs::remove_file(&self.aside);
     }
 
-    /// Gives what was read to its end the name under which it is looked for.
-    pub fn finish(mut self) {
+    /// Gives what was read to its end the name under which it is looked for; `hash` is of what it holds.
+    pub fn finish(mut self, hash: [u8; HASH]) {
         let Some(mut to) = self.to.take().filter(|_| self.ended) else { return self.give_up() };
-        let hash = std::mem::take(&mut self.hash).finalize();
         let kept = to.write_all(&hash).and_then(|()| to.flush()).and_then(|()| {
             fs::create_dir_all(self.path.parent().unwrap_or(Path::new(".")))?;
             fs::rename(&self.aside, &self.path)
@@ -133,6 +110,7 @@ mod tests {
     use super::*;
 
     const PACKAGE: &str = "5feceb66";
+    const SOME: [u8; HASH] = [7; HASH];
 
     fn kept(cache: &Path, bytes: &[u8]) -> Unpacked {
         let unpacked = Unpacked::new(cache);
@@ -140,15 +118,16 @@ mod tests {
         let mut found = Vec::new();
         keeping.read_to_end(&mut found).unwrap();
         assert_eq!(found, bytes);
-        keeping.finish();
+        keeping.finish(SOME);
         assert!(!cache.join("aside").exists());
         unpacked
     }
 
-    fn read(unpacked: &Unpacked) -> Option<io::Result<Vec<u8>>> {
-        let mut checked = unpacked.get(PACKAGE)?;
+    fn read(unpacked: &Unpacked) -> Option<(Vec<u8>, [u8; HASH])> {
+        let Found { mut archive, hash } = unpacked.get(PACKAGE)?;
         let mut found = Vec::new();
-        Some(checked.read_to_end(&mut found).map(|_| found))
+        archive.read_to_end(&mut found).unwrap();
+        Some((found, hash))
     }
 
     #[test]
@@ -157,28 +136,22 @@ mod tests {
             let cache = tempfile::tempdir().unwrap();
             assert!(read(&Unpacked::new(cache.path())).is_none());
             let unpacked = kept(cache.path(), &bytes);
-            assert_eq!(read(&unpacked).unwrap().unwrap(), bytes);
+            assert_eq!(read(&unpacked), Some((bytes, SOME)));
             unpacked.forget(PACKAGE);
             assert!(read(&unpacked).is_none());
         }
     }
 
     #[test]
-    fn whatever_is_damaged_is_an_error() {
+    fn one_cut_short_is_another_or_none() {
         let cache = tempfile::tempdir().unwrap();
         let unpacked = kept(cache.path(), b"some files");
         let path = unpacked.path(PACKAGE);
         let whole = fs::read(&path).unwrap();
-        for at in 0..whole.len() {
-            let mut bytes = whole.clone();
-            bytes[at] ^= 1;
-            fs::write(&path, bytes).unwrap();
-            assert!(read(&unpacked).unwrap().is_err(), "byte {at}");
-            fs::write(&path, &whole[..at]).unwrap();
-            assert!(read(&unpacked).is_none_or(|found| found.is_err()), "cut to {at}");
+        for length in 0..whole.len() {
+            fs::write(&path, &whole[..length]).unwrap();
+            assert_ne!(read(&unpacked), Some((b"some files".to_vec(), SOME)), "cut to {length}");
         }
-        fs::write(&path, [&whole[..], b"x"].concat()).unwrap();
-        assert!(read(&unpacked).unwrap().is_err());
     }
 
     #[test]
@@ -187,7 +160,7 @@ mod tests {
         let unpacked = Unpacked::new(cache.path());
         let mut keeping = unpacked.keep(PACKAGE, &b"some files"[..], cache.path().join("aside"));
         keeping.read_exact(&mut [0; 10]).unwrap();
-        keeping.finish();
+        keeping.finish(SOME);
         assert!(read(&unpacked).is_none() && !cache.path().join("aside").exists());
     }
 
@@ -199,6 +172,6 @@ mod tests {
         assert!(read(&unpacked).is_none());
         let mut keeping = unpacked.keep(PACKAGE, &b"some files"[..], cache.path().join("no/such/folder"));
         assert_eq!(keeping.read_to_end(&mut Vec::new()).unwrap(), 10);
-        keeping.finish();
+        keeping.finish(SOME);
     }
 }

@@ -154,13 +154,13 @@ pub fn frame(control: (&str, &[u8]), data: (&str, &[u8])) -> Vec<u8> {
 /// Writes the packages into `folder`, and a lock that names them.
 pub fn lock(debs: &[Deb], folder: &Path) -> (Lock, Files) {
     let mut packages = Vec::new();
-    let mut files = Files::default();
+    let mut files = Vec::new();
     for deb in debs {
         let bytes = deb.bytes();
         let path = folder.join(format!("{}.deb", deb.name));
         fs::write(&path, &bytes).unwrap();
         let sha256 = Digest::of(&bytes).to_string();
-        files.insert(sha256.clone(), path);
+        files.push((sha256.clone(), path));
         packages.push(LockedPackage {
             name: deb.name.clone(),
             version: deb.version.clone(),
@@ -185,7 +185,7 @@ pub fn lock(debs: &[Deb], folder: &Path) -> (Lock, Files) {
         tools: vec![],
         guests: vec![],
     };
-    (lock, files)
+    (lock, files.into_iter().collect())
 }
 
 /// base-files and the machine's own dpkg and shell, with the libraries that they load.

@@ -135,7 +135,7 @@ impl Compressor {
 impl Zstd {
     fn compress(&mut self, input: &[u8], output: &mut Vec<u8>) -> Result<(), String> {
         output.reserve(zstd::zstd_safe::compress_bound(input.len()));
-        if let Some(probe) = &mut self.probe {
+        if let Some(probe) = self.probe.as_mut().filter(|_| may_be_dense(input)) {
             let length = probe.compress_to_buffer(input, output).map_err(|error| error.to_string())?;
             // What is compressed already (kernel modules, for one) stays as it is.
             if length >= input.len() - input.len() / 256 {
@@ -147,6 +147,19 @@ impl Zstd {
         self.compressor.compress_to_buffer(input, output).map_err(|error| error.to_string())?;
         Ok(())
     }
+}
+
+/// Whether it is worth asking the probe: what is compressed already has all bytes
+/// equally often, and most of what is not is far from that.
+fn may_be_dense(input: &[u8]) -> bool {
+    /// One byte in so many is looked at.
+    const EVERY: usize = 31;
+    let mut counts = [0_u64; 256];
+    input.iter().step_by(EVERY).for_each(|&byte| counts[usize::from(byte)] += 1);
+    let taken: u64 = counts.iter().sum();
+    // The chance that two of them are the same byte is 1 in 256 for noise, and larger for all else.
+    let pairs: u64 = counts.iter().map(|&count| count * count.saturating_sub(1)).sum();
+    pairs * 256 <= 2 * taken * taken.saturating_sub(1)
 }
 
 /// Leaves `output` empty where it would not be smaller than `input`.
