@@ -494,8 +494,8 @@ impl Ahead for Listener {
         *self.unpacked.lock().unwrap() = Some(tree);
     }
 
-    fn modules_listed(&self, tree: &Tree) {
-        *self.modules.lock().unwrap() = Some(tree.clone());
+    fn modules_listed(&self, tree: Tree) {
+        *self.modules.lock().unwrap() = Some(tree);
     }
 }
 

@@ -17,13 +17,13 @@ pub trait Ahead: Debug + Sync {
     /// no script changes them. They stay where they are until the image is packed.
     fn unpacked(&self, tree: Tree);
     /// Gets the kernel with its modules and depmod's lists of them.
-    fn modules_listed(&self, tree: &Tree);
+    fn modules_listed(&self, tree: Tree);
 }
 
 /// Does nothing ahead.
 impl Ahead for () {
     fn unpacked(&self, _: Tree) {}
-    fn modules_listed(&self, _: &Tree) {}
+    fn modules_listed(&self, _: Tree) {}
 }
 
 /// Tells `ahead` of the kernels and modules in `root`, which depmod has listed.
@@ -41,7 +41,7 @@ pub fn modules_listed(ahead: &dyn Ahead, root: &Path, rules: &Prune) {
     }
     normalise::clean(&mut tree);
     let _ = prune::prune(&mut tree, rules);
-    ahead.modules_listed(&tree);
+    ahead.modules_listed(tree);
 }
 
 /// The packages' files by the names that these give them. What does not fit is

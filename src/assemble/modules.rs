@@ -100,7 +100,8 @@ impl Lists {
             // A script may call depmod by its whole path.
             match fs::remove_file(&to) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io_at("replacing", &to)(error)),
-                _ => fs::rename(&from, &to).map_err(io_at("renaming", &from))?,
+                // Who works ahead still reads the other name.
+                _ => fs::hard_link(&from, &to).map_err(io_at("linking", &from))?,
             }
         }
         Ok(())

@@ -6,7 +6,7 @@ use crate::assemble::{self, Ahead, Files};
 use crate::boot::initramfs::Initramfs;
 use crate::boot::kernel::Kernels;
 use crate::embedded;
-use crate::format::squashfs::{self, BlockKey, Options};
+use crate::format::squashfs::{self, BlockKey};
 use crate::images::Form;
 use crate::priority;
 use crate::profile::RootFormat;
@@ -15,7 +15,7 @@ use crate::tree::{Tree, TreePath};
 use std::num::NonZero;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
 /// Puts into the cache what later stages look for there, and make where they do
@@ -25,17 +25,21 @@ pub(super) struct WorkingAhead<'a> {
     resolved: &'a Resolved,
     files: &'a Files,
     trees: &'a Path,
-    compressing: Mutex<Option<Compressing>>,
+    begun: Mutex<Begun>,
 }
 
 impl<'a> WorkingAhead<'a> {
     pub fn new(resolved: &'a Resolved, files: &'a Files, trees: &'a Path) -> Self {
-        Self { resolved, files, trees, compressing: Mutex::default() }
+        Self { resolved, files, trees, begun: Mutex::default() }
     }
 
     /// What goes on until the root is packed.
-    pub fn finish(self) -> Option<Compressing> {
-        self.compressing.into_inner().unwrap_or_else(PoisonError::into_inner)
+    pub fn finish(self) -> Begun {
+        self.begun.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn begun(&self) -> MutexGuard<'_, Begun> {
+        self.begun.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn store(&self) -> Option<BlockStore> {
@@ -62,44 +66,43 @@ impl Ahead for WorkingAhead<'_> {
         // One core is the scripts' alone: they are thousands of short programs, and even the least of neighbours
         // keeps each waiting for a moment.
         options.threads = NonZero::new(options.threads.get() - 1).unwrap_or(NonZero::<usize>::MIN);
-        let compressing = Compressing::begin(tree, options, store);
-        *self.compressing.lock().unwrap_or_else(PoisonError::into_inner) = Some(compressing);
+        let mut begun = self.begun();
+        let stop = Arc::clone(&begun.stop);
+        begun.blocks = Some(thread::spawn(move || squashfs::work_ahead(&tree, &options, &store, &stop)));
     }
 
-    fn modules_listed(&self, tree: &Tree) {
-        priority::step_back();
+    fn modules_listed(&self, tree: Tree) {
         let profile = &self.resolved.order.profile;
         let Some(store) = self.store().filter(|_| profile.agent) else { return };
-        let Ok(Kernels { version: Some(version), .. }) = Kernels::find(tree, &profile.boot) else { return };
-        let date = self.resolved.source_date;
-        let _ = Initramfs::build(tree, &version, &profile.initramfs, embedded::AGENT, date, &store);
+        let Ok(Kernels { version: Some(version), .. }) = Kernels::find(&tree, &profile.boot) else { return };
+        let (drivers, date) = (profile.initramfs.clone(), self.resolved.source_date);
+        self.begun().initramfs = Some(thread::spawn(move || {
+            priority::step_back();
+            let _ = Initramfs::build(&tree, &version, &drivers, embedded::AGENT, date, &store);
+        }));
     }
 }
 
-/// The root's blocks on their way into the store.
-#[derive(Debug)]
-pub(super) struct Compressing {
+/// What was begun, and goes on until the root is packed.
+#[derive(Debug, Default)]
+pub(super) struct Begun {
     stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<Vec<BlockKey>>>,
+    blocks: Option<JoinHandle<Vec<BlockKey>>>,
+    initramfs: Option<JoinHandle<()>>,
 }
 
-impl Compressing {
-    fn begin(tree: Tree, options: Options, store: BlockStore) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        let told = Arc::clone(&stop);
-        let thread = thread::spawn(move || squashfs::work_ahead(&tree, &options, &store, &told));
-        Self { stop, thread: Some(thread) }
-    }
-
-    /// Ends it, with what is done by now in the store: the blocks that are new there.
+impl Begun {
+    /// Ends it, with what is done by now in the store: the root's blocks that are new there.
     pub fn end(&mut self) -> Vec<BlockKey> {
         self.stop.store(true, Ordering::Relaxed);
-        // One that panicked is as good as one that did nothing.
-        self.thread.take().and_then(|thread| thread.join().ok()).unwrap_or_default()
+        // What panicked is as good as what was never begun. The initramfs is one piece, and needed next.
+        let blocks = self.blocks.take().and_then(|thread| thread.join().ok()).unwrap_or_default();
+        let _ = self.initramfs.take().map(JoinHandle::join);
+        blocks
     }
 }
 
-impl Drop for Compressing {
+impl Drop for Begun {
     fn drop(&mut self) {
         self.end();
     }

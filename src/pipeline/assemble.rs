@@ -1,4 +1,4 @@
-use super::ahead::Compressing;
+use super::ahead::Begun;
 use super::configure::ConfiguredGuest;
 use super::guest::GuestImage;
 use super::{BuildError, Configured, LockOutcome, Resolved, inputs};
@@ -19,8 +19,8 @@ pub struct Assembled {
     pub(super) slot: Slot,
     pub(super) manifest: Manifest,
     pub(super) tree: Tree,
-    /// Blocks of the root that are being compressed already.
-    pub(super) ahead: Option<Compressing>,
+    /// What is made of it already.
+    pub(super) ahead: Begun,
     /// The lock's packages, its tools among them.
     pub(super) files: Files,
     /// Holds what the tree names.

@@ -1,6 +1,6 @@
 //! From packages to a root with all of them configured, and the lock whole.
 
-use super::ahead::{Compressing, WorkingAhead};
+use super::ahead::{Begun, WorkingAhead};
 use super::guest::GuestImage;
 use super::locking::{self, LockChoice};
 use super::{BuildError, Fetched, LockOutcome, Resolved};
@@ -17,8 +17,8 @@ pub struct Configured {
     pub(super) resolved: Resolved,
     pub(super) files: Files,
     pub(super) root: assemble::Configured,
-    /// Blocks of the root that are being compressed meanwhile.
-    pub(super) ahead: Option<Compressing>,
+    /// What is made of it meanwhile.
+    pub(super) ahead: Begun,
     pub(super) outcome: LockOutcome,
     pub(super) guests: Vec<ConfiguredGuest>,
 }

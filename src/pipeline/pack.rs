@@ -70,7 +70,7 @@ impl Resolved {
 impl Assembled {
     /// Packs the root, and the initramfs meanwhile.
     pub fn pack(mut self, progress: &dyn Progress) -> Result<Packed, BuildError> {
-        let ahead = self.ahead.take().map(|mut ahead| ahead.end()).unwrap_or_default();
+        let ahead = self.ahead.end();
         self.work.clear_others();
         // Without a store it takes longer, and that is all.
         let store = BlockStore::open(self.resolved.order.cache.folder())
