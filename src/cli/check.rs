@@ -7,6 +7,7 @@ use applbuild::images::Images;
 use applbuild::images::NAMES;
 use applbuild::packages::{Cache, Digest, Lock, cache};
 use applbuild::pipeline::Built;
+use applbuild::program;
 use applbuild::sandbox;
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::sys::stat::{Mode, umask};
@@ -15,7 +16,7 @@ use serde_json::json;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 const VARIED: &str = "home, working folder and its length, umask, time zone, locale, host name, cores, order in folders, \
                       modes and times of the profile's files, an empty cache, the moment";
@@ -99,7 +100,7 @@ impl Second {
         let beside = built.path.with_file_name(format!("{}.lock", stem(&built.path)));
         fs::copy(&beside, &lock).map_err(|error| Failure::reading(&beside, error))?;
         let absolute = |path: &Path| std::path::absolute(path).map_err(|error| Failure::reading(path, error));
-        let mut command = Command::new("/proc/self/exe");
+        let mut command = program::command();
         command.current_dir(&self.root).stdin(Stdio::null()).stdout(Stdio::null());
         command.args(["iso", "--profile", &first.profile, "--offline", "--replace", "--lock", "lock"]);
         if !first.has_sets {

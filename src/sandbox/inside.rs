@@ -5,6 +5,7 @@ use super::command::{Command, Exit};
 use super::mounts;
 use super::no_sync;
 use super::protocol::{self, Report};
+use crate::program;
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
@@ -36,10 +37,7 @@ pub fn spawn() -> ExitCode {
         )
         .map_err(told("making namespaces"))?;
         // Standard input, the socket, goes on to the child.
-        let status = process::Command::new("/proc/self/exe")
-            .arg0(protocol::INIT)
-            .status()
-            .map_err(told("re-executing /proc/self/exe"))?;
+        let status = program::command().arg0(protocol::INIT).status().map_err(told("re-executing /proc/self/exe"))?;
         if status.success() { Ok(None) } else { Err(format!("its first process ended by {status}")) }
     })
 }

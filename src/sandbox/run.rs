@@ -5,11 +5,12 @@ use super::error::SandboxError;
 use super::outer;
 use super::protocol::{self, Report};
 use super::tail::Tail;
+use crate::program;
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{self, Stdio};
+use std::process::Stdio;
 use std::sync::Mutex;
 use std::thread;
 
@@ -30,7 +31,7 @@ pub fn run_with(command: &Command, listen: &(dyn Fn(&[u8]) + Sync)) -> Result<Ou
     }
     let failed = |attempt| move |source| SandboxError::Start { attempt, source };
     let (control, theirs) = UnixStream::pair().map_err(failed("making a socket"))?;
-    let mut child = process::Command::new("/proc/self/exe")
+    let mut child = program::command()
         .arg0(protocol::SPAWN)
         .env_clear()
         .stdin(Stdio::from(OwnedFd::from(theirs)))
