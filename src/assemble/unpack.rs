@@ -89,7 +89,11 @@ pub fn install(
             lists.root().into_iter().for_each(|root| ahead::modules_listed(ahead, root, prune));
             Ok(lists)
         };
-        let guess = || Some(ahead.unpacked(ahead::guess(&reading.all(packages.len())?, prune)));
+        let guess = || {
+            if let Some(read) = reading.all(packages.len()) {
+                ahead.unpacked(ahead::guess(&read, prune));
+            }
+        };
         thread::scope(|scope| {
             // Scripts keep no more than one core busy: the rest is unpacked meanwhile, and what follows begun.
             let lists = scope.spawn(lists);

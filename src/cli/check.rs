@@ -13,10 +13,14 @@ use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::Pid;
 use serde_json::json;
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+
+/// How much memory a build wants as its disk, in images of what it builds: packages, what is unpacked of them, roots,
+/// blocks and the image.
+const ROOM: u64 = 16;
 
 const VARIED: &str = "home, working folder and its length, umask, time zone, locale, host name, cores, order in folders, \
                       modes and times of the profile's files, an empty cache, the moment";
@@ -39,6 +43,11 @@ pub fn run(common: &Common, first: &First, built: &Built) -> Result<(), Failure>
     let work = Images::open(images).map_err(Failure::plain)?.work();
     let folder = WorkFolder::new(&work).map_err(Failure::plain)?;
     let place = folder.path().join("a folder with a longer name").join("ünd anöther");
+    fs::create_dir_all(&place).map_err(failed)?;
+    let varied = match in_memory(&folder, &place, ROOM * built.size) {
+        true => format!("{VARIED}, the file system"),
+        false => VARIED.to_owned(),
+    };
     let second = Second { root: place.join("root"), cache: Cache::new(place.join("cache")), output: place.join("out") };
     fs::create_dir_all(&second.output).map_err(failed)?;
     second.prepare(common, first, built, images).map_err(failed)?;
@@ -49,11 +58,29 @@ pub fn run(common: &Common, first: &First, built: &Built) -> Result<(), Failure>
         diff::compare(common, &one, &other)?;
     }
     if common.json {
-        output::event("check", json!({"image": built.path, "same": true, "varied": VARIED}));
+        output::event("check", json!({"image": built.path, "same": true, "varied": varied}));
     } else {
-        output::text(format_args!("built twice, the same bytes; varied: {VARIED}\n"));
+        output::text(format_args!("built twice, the same bytes; varied: {varied}\n"));
     }
     Ok(())
+}
+
+/// Has `place`, in `folder`, on a file system of another kind than images are on: in memory, where there is enough.
+fn in_memory(folder: &WorkFolder, place: &Path, bytes: u64) -> bool {
+    if available_memory().is_none_or(|free| free < bytes) || sandbox::memory_at(place, bytes).is_err() {
+        return false;
+    }
+    if let Ok(held) = File::open(place) {
+        folder.mounted(place.to_owned(), held);
+    }
+    true
+}
+
+/// Bytes, as the kernel estimates them (proc_meminfo(5), MemAvailable).
+fn available_memory() -> Option<u64> {
+    let text = fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    line.trim().strip_suffix(" kB")?.parse::<u64>().ok()?.checked_mul(1024)
 }
 
 /// The image's file name without `.iso`.

@@ -22,7 +22,7 @@ mod tail;
 pub use command::{Bind, Command, Exit, Output};
 pub use error::SandboxError;
 pub use outer::{enter_user_namespace, name_host};
-pub use overlay::{lay_over, take_off};
+pub use overlay::{lay_over, memory_at, take_off};
 pub use run::{run, run_with};
 
 use std::process::ExitCode;

@@ -1,5 +1,5 @@
-//! Writing over a folder without changing it: overlayfs, in the build's own
-//! user and mount namespace.
+//! Mounts of the build's own, in its user and mount namespace: overlayfs, for
+//! writing over a folder without changing it, and memory.
 
 use super::outer;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
@@ -26,6 +26,17 @@ pub fn lay_over(lower: &Path, upper: &Path, scratch: &Path, at: &Path) -> io::Re
     let options =
         format!("lowerdir={},upperdir={},workdir={},userxattr", shown(&lower), shown(&upper), shown(&scratch));
     mount(Some("overlay"), at, Some("overlay"), MsFlags::empty(), Some(options.as_str()))?;
+    Ok(())
+}
+
+/// Mounts a file system that lies in memory, and has room for so many bytes, at
+/// `at`. An error outside of the build's namespace.
+pub fn memory_at(at: &Path, bytes: u64) -> io::Result<()> {
+    if !outer::entered() {
+        return Err(io::ErrorKind::Unsupported.into());
+    }
+    let options = format!("size={bytes},mode=755");
+    mount(Some("tmpfs"), at, Some("tmpfs"), MsFlags::empty(), Some(options.as_str()))?;
     Ok(())
 }
 
