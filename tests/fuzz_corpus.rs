@@ -1,5 +1,8 @@
 //! The fuzz targets without a fuzzer: every seed, and what a few hundred steps of damage make of it, the same each time.
 
+#[allow(dead_code, reason = "other tests use the rest")]
+#[path = "squashfs/judge.rs"]
+mod judge;
 #[path = "fuzz/targets.rs"]
 mod targets;
 
@@ -94,6 +97,26 @@ fn the_seeds_are_taken() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus/deb").join(name);
         assert!(applbuild::packages::deb::Deb::open(&path).unwrap().control().unwrap().contains_key("control"));
     }
+    for (name, files) in [("cpio", 4), ("cpio-gz", 4), ("iso", 4), ("squashfs-gzip", 4), ("squashfs-zstd", 4)] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus/differ").join(name);
+        let found = applbuild::differ::files(&path).unwrap().unwrap();
+        assert_eq!(found.len(), files, "{name}: {found:?}");
+        let one = found.iter().find(|(path, _)| path.ends_with(b"a")).map(|(_, content)| content.read().unwrap());
+        assert!(one.is_some(), "{name}");
+    }
     let iso = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus/iso/rock-ridge")).unwrap();
     appliance_agent::iso::Volume::open(&iso).unwrap().find("/deep/er/a-long-name-of-rock-ridge.txt").unwrap();
+}
+
+/// unsquashfs finds in an image of a seed's tree what went in.
+#[test]
+fn another_reader_judges_the_seeds_of_squashfs() {
+    for name in ["links", "mixed"] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus/squashfs").join(name);
+        let tree = targets::tree_of(&fs::read(&path).unwrap());
+        let folder = judge::folder();
+        let image = folder.path().join("image");
+        targets::write_squashfs(&tree, 2, &image);
+        judge::compare(&tree, &image);
+    }
 }

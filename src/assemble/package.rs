@@ -26,6 +26,8 @@ pub struct Package {
     /// Paths without a leading slash.
     pub conffiles: BTreeSet<Vec<u8>>,
     pub entries: Vec<Entry>,
+    /// An earlier build had decompressed it.
+    pub kept: bool,
 }
 
 impl Package {
@@ -44,13 +46,14 @@ impl Package {
         let conffiles = conffiles(control_files.get("conffiles").map_or(&[], |file| file.bytes.as_slice()));
         let (name, version) = (locked.name.clone(), locked.version.clone());
         let (architecture, entries) = (locked.architecture.clone(), Vec::new());
-        Ok(Self { name, version, architecture, same, control, control_files, conffiles, entries })
+        Ok(Self { name, version, architecture, same, control, control_files, conffiles, entries, kept: false })
     }
 
     /// Reads what the package holds; the contents of its files go to `folder`.
     pub fn read(mut self, locked: &LockedPackage, files: &Files, folder: &Path) -> Result<Self, AssembleError> {
         let archive = format!("{} {}", locked.name, locked.version);
         let kept = files.unpacked().and_then(|unpacked| stage_kept(unpacked, &archive, locked, folder));
+        self.kept = kept.is_some();
         self.entries = match kept {
             Some(entries) => entries,
             None => stage_deb(&archive, locked, files, folder)?,

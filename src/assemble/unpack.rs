@@ -81,6 +81,7 @@ pub fn install(
         progress.item(name);
         progress.advance(1);
     };
+    let mut kept = 0;
     progress.stage(Stage::Unpack, base.len() as u64, Unit::Packages);
     while_reading(packages, &opened, files, &staged, &base, |reading| {
         let lists = || -> Result<Lists, AssembleError> {
@@ -104,7 +105,9 @@ pub fn install(
                 let (surroundings, mut database) = add_base(placer, &root, &read, stand_in, epoch)?;
                 // All that scripts may need of the base works once this is done.
                 scripts::configure(&root, epoch, rest.is_empty(), &listen)?;
+                kept += count_kept(&read);
                 let read = reading.take(&rest, &Silent)?;
+                kept += count_kept(&read);
                 add_rest(placer, &mut database, &surroundings, &read, epoch)?;
                 scripts::configure(&root, epoch, true, &listen)?;
                 surroundings.take_down()?;
@@ -117,7 +120,14 @@ pub fn install(
             lists?.put(&root)
         })
     })?;
+    if kept > 0 {
+        progress.reused(&format!("{kept} unpacked packages"));
+    }
     placer.refresh()
+}
+
+fn count_kept(packages: &Packages) -> usize {
+    packages.iter().filter(|package| package.kept).count()
 }
 
 /// A kernel asks for tools that make an initramfs; where the profile brings none, ours stand in.

@@ -79,18 +79,33 @@ trait Container {
     fn content(&mut self, index: usize) -> Result<Content, Problem>;
 }
 
+/// The plain files of an image, by path, as [`compare`] reads them; `None` where the file is none that it opens.
+pub fn files(image: &Path) -> Result<Option<Vec<(Vec<u8>, Content)>>, DiffError> {
+    let located = |problem| locate(&[], problem);
+    let Some(mut container) = open(&given(image)?).map_err(located)? else { return Ok(None) };
+    let names: Vec<(usize, Vec<u8>)> = container
+        .items()
+        .iter()
+        .enumerate()
+        .filter(|(_, item)| item.is_file)
+        .map(|(index, item)| (index, item.path.clone()))
+        .collect();
+    let files = names.into_iter().map(|(index, path)| Ok((path, container.content(index).map_err(located)?)));
+    files.collect::<Result<_, DiffError>>().map(Some)
+}
+
 /// The first difference between two files; `None` where they are the same bytes.
 pub fn compare(left: &Path, right: &Path) -> Result<Option<Difference>, DiffError> {
-    let open = |path: &Path| -> Result<Content, DiffError> {
-        let failed = |source| DiffError::Read { path: path.to_owned(), source };
-        let length = std::fs::File::open(path).and_then(|file| file.metadata()).map_err(failed)?;
-        if !length.is_file() {
-            return Err(failed(io::Error::other("it is no file")));
-        }
-        Ok(Content::host(path.to_owned(), length.len()))
-    };
-    let (left, right) = (open(left)?, open(right)?);
-    compare_contents(&left, &right, &mut Vec::new())
+    compare_contents(&given(left)?, &given(right)?, &mut Vec::new())
+}
+
+fn given(path: &Path) -> Result<Content, DiffError> {
+    let failed = |source| DiffError::Read { path: path.to_owned(), source };
+    let found = std::fs::File::open(path).and_then(|file| file.metadata()).map_err(failed)?;
+    if !found.is_file() {
+        return Err(failed(io::Error::other("it is no file")));
+    }
+    Ok(Content::host(path.to_owned(), found.len()))
 }
 
 fn compare_contents(left: &Content, right: &Content, place: &mut Vec<String>) -> Result<Option<Difference>, DiffError> {
