@@ -2,8 +2,19 @@
 
 /// nice(2)'s largest.
 const LAST_IN_LINE: i32 = 19;
+/// What will be waited for soon: beside what other programs do it still gets its share.
+const NEXT_IN_LINE: i32 = 5;
 
-/// This thread, and those that it starts from now on.
+/// This thread, and those that it starts from now on, do what may never be needed.
 pub fn step_back() {
-    let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), LAST_IN_LINE);
+    set(LAST_IN_LINE);
+}
+
+/// This thread, and those that it starts from now on, do what is needed later.
+pub fn step_aside() {
+    set(NEXT_IN_LINE);
+}
+
+fn set(nice: i32) {
+    let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), nice);
 }

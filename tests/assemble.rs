@@ -42,6 +42,8 @@ fn main() -> ExitCode {
         ("odd_sets_are_taken", odd_sets_are_taken),
         ("tools_are_unpacked_and_not_configured", tools_are_unpacked_and_not_configured),
         ("modules_are_listed_beside_the_scripts", modules_are_listed_beside_the_scripts),
+        ("modules_are_listed_as_scripts_leave_them", modules_are_listed_as_scripts_leave_them),
+        ("tools_that_make_an_initramfs_find_the_lists", tools_that_make_an_initramfs_find_the_lists),
         ("modules_that_cannot_be_listed_are_an_error", modules_that_cannot_be_listed_are_an_error),
         ("packages_are_decompressed_once", packages_are_decompressed_once),
         ("damaged_packages_are_refused", damaged_packages_are_refused),
@@ -559,6 +561,39 @@ fn modules_are_listed_beside_the_scripts() {
     assert_eq!(list(&assembled.tree, "modules.conf"), "override x\n");
     let told = listener.modules.into_inner().unwrap().unwrap();
     assert_eq!((list(&told, "modules.dep"), list(&told, "b.ko")), ("a.ko b.ko\n".into(), "b".into()));
+}
+
+fn modules_are_listed_as_scripts_leave_them() {
+    let listed = |more: Deb| {
+        let world = world("", &[]);
+        let depmod = "for file in *.ko; do cat $file >/dev/null || echo \"depmod: ERROR: $file\" >&2; done\n\
+            echo *.ko >modules.dep; cat /etc/depmod.d/*.conf >modules.conf";
+        let assembled = world.assemble(&[with_modules(depmod), vec![more]].concat()).unwrap();
+        let list = |name: &str| text(&assembled.tree, &format!("/usr/lib/modules/6.1/{name}"));
+        (list("modules.dep"), list("modules.conf"))
+    };
+    let (all, config) = ("a.ko b.ko\n".to_owned(), "override x\n".to_owned());
+    let stale = Deb::new("stale").file("usr/lib/modules/6.1/modules.dep", "stale\n");
+    assert_eq!(listed(stale), (all.clone(), config.clone()));
+    let made = Deb::new("made").script("postinst", "echo c >/usr/lib/modules/6.1/c.ko");
+    assert_eq!(listed(made), ("a.ko b.ko c.ko\n".into(), config.clone()));
+    let gone = Deb::new("gone").script("postinst", "rm /usr/lib/modules/6.1/b.ko");
+    assert_eq!(listed(gone), ("a.ko\n".into(), config.clone()));
+    let configured = Deb::new("configured").script("postinst", "echo y >/etc/depmod.d/script.conf");
+    assert_eq!(listed(configured), (all.clone(), "override x\ny\n".into()));
+    // Where the packages with modules alone are, this link leads nowhere; in the image it does not.
+    let linked = Deb::new("vendor").symlink("usr/lib/modules/6.1/c.ko", "/usr/lib/os-release");
+    assert_eq!(listed(linked), ("a.ko b.ko c.ko\n".into(), config));
+}
+
+fn tools_that_make_an_initramfs_find_the_lists() {
+    let world = world("", &[]);
+    let tool = Deb::new("maker")
+        .field("Provides: linux-initramfs-tool")
+        .script("postinst", "cat /usr/lib/modules/6.1/modules.dep >/var/lib/found");
+    let debs = [with_modules("echo *.ko >modules.dep"), vec![tool]].concat();
+    let assembled = world.assemble(&debs).unwrap();
+    assert_eq!(text(&assembled.tree, "/var/lib/found"), "a.ko b.ko\n");
 }
 
 fn modules_that_cannot_be_listed_are_an_error() {

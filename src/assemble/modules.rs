@@ -1,7 +1,8 @@
 //! The lists of each kernel's modules, by depmod(8). It reads all modules, which
-//! takes as long as all scripts together, and needs nothing of theirs: so it runs
-//! beside them, as soon as packages are unpacked, in a root of its own.
+//! takes as long as all scripts together, and most often needs nothing of theirs:
+//! so it runs beside them, as soon as packages are unpacked, in a root of its own.
 
+use super::entry::Entry;
 use super::error::{AssembleError, io_at};
 use super::order;
 use super::package::Package;
@@ -9,15 +10,19 @@ use super::place::{Placer, Source};
 use super::reading::Packages;
 use super::scripts::{LAST_LINES, run_in};
 use super::work::WorkFolder;
-use std::collections::BTreeSet;
+use crate::sandbox::Output;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 const PROGRAM: &str = "usr/sbin/depmod";
 const MODULES: &str = "usr/lib/modules";
 const CONFIG: &str = "etc/depmod.d";
+/// What a list is made of, and where kernels are.
+const NEEDED: [&str; 4] = [MODULES, "usr/lib/depmod.d", CONFIG, "boot"];
 /// dpkg's ending for a conffile that is not configured yet.
 const NEW: &str = ".dpkg-new";
 
@@ -26,27 +31,26 @@ const NEW: &str = ".dpkg-new";
 pub struct Lists {
     /// Where it ran.
     root: PathBuf,
-    /// Below [`MODULES`].
-    files: Vec<PathBuf>,
+    /// The lists, below [`MODULES`].
+    files: BTreeSet<PathBuf>,
+    /// What it saw; `None` where it ran into trouble, and has to see the whole image.
+    seen: Option<Seen>,
 }
 
-/// Whether a package has an entry at `path`, or below it; the merged `/usr` may be named or not.
-fn holds(package: &Package, path: &str) -> bool {
-    let below = |found: &[u8], path: &str| {
-        let rest = found.strip_prefix(b"/").and_then(|found| found.strip_prefix(path.as_bytes()));
-        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
-    };
-    let unmerged = path.strip_prefix("usr/").unwrap_or(path);
-    package
-        .entries
-        .iter()
-        .map(|entry| entry.path.to_bytes())
-        .any(|found| below(&found, path) || below(&found, unmerged))
+/// Modules and configuration by path, with what tells whether a file is still the same.
+type Seen = BTreeMap<PathBuf, Mark>;
+
+#[derive(Debug, PartialEq, Eq)]
+enum Mark {
+    Folder,
+    Link(PathBuf),
+    /// Inode, size and time of the last change: both roots have the staged file itself.
+    File(u64, u64, i64, i64),
 }
 
 impl Lists {
     /// Lists the modules that `packages` hold, which are `opened` with their entries, the `base` among them; none
-    /// where there is no depmod.
+    /// where there is no depmod, or nothing to list.
     pub fn make(
         packages: &Packages,
         opened: &[Package],
@@ -54,38 +58,44 @@ impl Lists {
         work: &WorkFolder,
         epoch: i64,
     ) -> Result<Self, AssembleError> {
-        let having = |paths: &[&str]| -> Vec<usize> {
-            let found = packages.iter().enumerate();
-            found.filter(|(_, package)| paths.iter().any(|path| holds(package, path))).map(|(index, _)| index).collect()
+        let having = |path: &str| -> Vec<usize> {
+            let holds = |package: &Package| package.entries.iter().any(|entry| is_below(entry, path));
+            packages.iter().enumerate().filter(|(_, package)| holds(package)).map(|(index, _)| index).collect()
         };
-        let (program, modules) = (having(&[PROGRAM]), having(&[MODULES]));
-        if program.is_empty() || modules.is_empty() {
+        let program = having(PROGRAM);
+        if program.is_empty() || having(MODULES).is_empty() {
             return Ok(Self::default());
-        }
-        // The base has the links of the merged /usr, and the libraries that depmod loads without depending on them.
-        let mut needed = base.to_vec();
-        let more = having(&[MODULES, "usr/lib/depmod.d", CONFIG]);
-        for index in order::closure(opened, program).into_iter().chain(more) {
-            if !needed.contains(&index) {
-                needed.push(index);
-            }
         }
         let root = work.folder("modules")?;
         let mut placer = Placer::new(&root);
-        for index in needed {
+        // The base has the links of the merged /usr, and the libraries that depmod loads without depending on them.
+        let mut whole = base.to_vec();
+        whole.extend(order::closure(opened, program).into_iter().filter(|index| !base.contains(index)));
+        for &index in &whole {
             placer.place(Source::Package(&packages[index]), &packages[index].entries)?;
         }
-        settle_config(&root.join(CONFIG)).map_err(io_at("reading", &root.join(CONFIG)))?;
-        let folder = root.join(MODULES);
-        let mut files = Vec::new();
-        for version in names(&folder).map_err(io_at("reading", &folder))? {
-            let of_kernel = folder.join(&version);
-            let listed = || names(&of_kernel).map_err(io_at("reading", &of_kernel));
-            let before = listed()?;
-            list(&root, &version.to_string_lossy(), epoch)?;
-            files.extend(listed()?.difference(&before).map(|name| Path::new(&version).join(name)));
+        for (index, package) in packages.iter().enumerate().filter(|(index, _)| !whole.contains(index)) {
+            let entries: Vec<Entry> = package.entries.iter().filter(|entry| is_needed(entry)).cloned().collect();
+            if NEEDED.iter().any(|path| entries.iter().any(|entry| is_below(entry, path))) {
+                placer.place(Source::Package(&packages[index]), &entries)?;
+            }
         }
-        Ok(Self { root, files })
+        settle_config(&root.join(CONFIG)).map_err(io_at("reading", &root.join(CONFIG)))?;
+        if !root.join(PROGRAM).exists() || !root.join(MODULES).exists() {
+            // Nothing is merged here: what is where, only the whole image tells.
+            return Ok(Self::default());
+        }
+        let seen = look(&root)?;
+        let (mut files, mut sound) = (BTreeSet::new(), true);
+        for version in versions(&root)? {
+            let folder = root.join(MODULES).join(&version);
+            let before = inodes(&folder)?;
+            let output = run(&root, &version, epoch)?;
+            sound &= !says(&output, "ERROR");
+            let new = inodes(&folder)?.into_iter().filter(|(name, inode)| before.get(name) != Some(inode));
+            files.extend(new.map(|(name, _)| Path::new(&version).join(name)));
+        }
+        Ok(Self { root, files, seen: sound.then_some(seen) })
     }
 
     /// Where kernels and modules are, with their lists.
@@ -93,11 +103,10 @@ impl Lists {
         (!self.files.is_empty()).then_some(self.root.as_path())
     }
 
-    /// Puts the lists beside the modules in `root`.
+    /// Puts the lists beside the modules in `root`, for scripts that read them.
     pub fn put(&self, root: &Path) -> Result<(), AssembleError> {
         for file in &self.files {
             let (from, to) = (self.root.join(MODULES).join(file), root.join(MODULES).join(file));
-            // A script may call depmod by its whole path.
             match fs::remove_file(&to) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io_at("replacing", &to)(error)),
                 // Who works ahead still reads the other name.
@@ -106,21 +115,104 @@ impl Lists {
         }
         Ok(())
     }
+
+    /// Has the lists in `root`, where all is configured: these, unless a script has changed what they are of.
+    pub fn settle(&self, root: &Path, epoch: i64) -> Result<(), AssembleError> {
+        if !root.join(PROGRAM).exists() {
+            return Ok(());
+        }
+        if let Some(seen) = &self.seen
+            && self.without_lists(&look(root)?) == self.without_lists(seen)
+        {
+            return self.put(root);
+        }
+        for version in versions(root)? {
+            let output = run(root, &version, epoch)?;
+            // It lists what it can, says what it could not read, and ends as if all were well.
+            if says(&output, "failed to load symbols") {
+                let program = format!("/{PROGRAM} {}", version.to_string_lossy());
+                return Err(AssembleError::Program { program, exit: output.exit, log: output.last_lines(LAST_LINES) });
+            }
+        }
+        Ok(())
+    }
+
+    fn without_lists<'s>(&self, seen: &'s Seen) -> BTreeMap<&'s PathBuf, &'s Mark> {
+        let is_list = |path: &Path| path.strip_prefix(MODULES).is_ok_and(|below| self.files.contains(below));
+        seen.iter().filter(|(path, _)| !is_list(path)).collect()
+    }
 }
 
-fn list(root: &Path, version: &str, epoch: i64) -> Result<(), AssembleError> {
-    let (program, arguments) = (format!("/{PROGRAM}"), [version]);
-    let output = run_in(root, epoch, &program, &arguments)?;
-    // It lists what it can, says what it could not read, and ends as if all were well.
-    if String::from_utf8_lossy(&output.log).contains("ERROR") {
-        let program = format!("{program} {version}");
-        return Err(AssembleError::Program { program, exit: output.exit, log: output.last_lines(LAST_LINES) });
+/// Whether an entry is at `path` or below it; the merged `/usr` may be named or not.
+fn is_below(entry: &Entry, path: &str) -> bool {
+    let found = entry.path.to_bytes();
+    both_ways(path).iter().any(|path| starts_with(&found[1..], path.as_bytes()))
+}
+
+/// Whether an entry is at a needed path, below it, or a folder on the way there.
+fn is_needed(entry: &Entry) -> bool {
+    let found = entry.path.to_bytes();
+    let on_the_way = |path: &&str| both_ways(path).iter().any(|path| starts_with(path.as_bytes(), &found[1..]));
+    NEEDED.iter().any(|path| is_below(entry, path) || on_the_way(path))
+}
+
+fn both_ways(path: &str) -> [&str; 2] {
+    [path, path.strip_prefix("usr/").unwrap_or(path)]
+}
+
+/// By whole names.
+fn starts_with(path: &[u8], with: &[u8]) -> bool {
+    path.strip_prefix(with).is_some_and(|rest| with.is_empty() || rest.is_empty() || rest.starts_with(b"/"))
+}
+
+fn run(root: &Path, version: &OsString, epoch: i64) -> Result<Output, AssembleError> {
+    run_in(root, epoch, &format!("/{PROGRAM}"), &[&version.to_string_lossy()])
+}
+
+fn says(output: &Output, text: &str) -> bool {
+    String::from_utf8_lossy(&output.log).contains(text)
+}
+
+fn versions(root: &Path) -> Result<BTreeSet<OsString>, AssembleError> {
+    let folder = root.join(MODULES);
+    if !folder.exists() {
+        return Ok(BTreeSet::new());
+    }
+    let inodes = inodes(&folder)?;
+    Ok(inodes.into_keys().filter(|name| folder.join(name).is_dir()).collect())
+}
+
+fn inodes(folder: &Path) -> Result<BTreeMap<OsString, u64>, AssembleError> {
+    let read = || -> io::Result<_> {
+        fs::read_dir(folder)?.map(|entry| entry.and_then(|it| Ok((it.file_name(), it.metadata()?.ino())))).collect()
+    };
+    read().map_err(io_at("reading", folder))
+}
+
+/// Modules and configuration in a root.
+fn look(root: &Path) -> Result<Seen, AssembleError> {
+    let mut seen = Seen::new();
+    for path in NEEDED.into_iter().filter(|path| *path != "boot" && root.join(path).exists()) {
+        look_below(root, Path::new(path), &mut seen).map_err(io_at("reading", &root.join(path)))?;
+    }
+    Ok(seen)
+}
+
+fn look_below(root: &Path, path: &Path, seen: &mut Seen) -> io::Result<()> {
+    for entry in fs::read_dir(root.join(path))? {
+        let entry = entry?;
+        let (path, stat) = (path.join(entry.file_name()), entry.metadata()?);
+        let mark = if stat.is_symlink() {
+            Mark::Link(fs::read_link(entry.path())?)
+        } else if stat.is_dir() {
+            look_below(root, &path, seen)?;
+            Mark::Folder
+        } else {
+            Mark::File(stat.ino(), stat.size(), stat.mtime(), stat.mtime_nsec())
+        };
+        seen.insert(path, mark);
     }
     Ok(())
-}
-
-fn names(folder: &Path) -> io::Result<BTreeSet<OsString>> {
-    fs::read_dir(folder)?.map(|entry| Ok(entry?.file_name())).collect()
 }
 
 /// Gives conffiles the names that dpkg will.
@@ -128,9 +220,10 @@ fn settle_config(folder: &Path) -> io::Result<()> {
     if !folder.exists() {
         return Ok(());
     }
-    for name in names(folder)? {
-        if let Some(settled) = name.to_str().and_then(|name| name.strip_suffix(NEW)) {
-            fs::rename(folder.join(&name), folder.join(settled))?;
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if let Some(settled) = path.to_str().and_then(|path| path.strip_suffix(NEW)) {
+            fs::rename(&path, settled)?;
         }
     }
     Ok(())

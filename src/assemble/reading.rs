@@ -73,7 +73,7 @@ pub fn while_reading<T>(
                     while let Some(&index) = queue.get(next.fetch_add(1, Ordering::Relaxed)) {
                         // What others wait for comes first.
                         if !first.contains(&index) && Some(index) != largest {
-                            priority::step_back();
+                            priority::step_aside();
                         }
                         if !reading.add(index, read(index)) {
                             return;

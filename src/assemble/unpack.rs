@@ -19,7 +19,7 @@ use std::fs;
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread;
+use std::thread::{self, ScopedJoinHandle};
 
 /// What a root is made from.
 #[derive(Debug, Clone, Copy)]
@@ -97,7 +97,8 @@ pub fn install(
         };
         thread::scope(|scope| {
             // Scripts keep no more than one core busy: the rest is unpacked meanwhile, and what follows begun.
-            let lists = scope.spawn(lists);
+            let mut making = Some(scope.spawn(lists));
+            let mut lists = Lists::default();
             scope.spawn(guess);
             let mut configure = || {
                 let read = reading.take(&base, progress)?;
@@ -109,21 +110,39 @@ pub fn install(
                 let read = reading.take(&rest, &Silent)?;
                 kept += count_kept(&read);
                 add_rest(placer, &mut database, &surroundings, &read, epoch)?;
+                if needs_lists(&opened) {
+                    lists = joined(making.take())?;
+                    lists.put(&root)?;
+                }
                 scripts::configure(&root, epoch, true, &listen)?;
                 surroundings.take_down()?;
                 scripts::certificates(&root, epoch)
             };
             // What waits for the rest need not, where that is of no use any more.
             let configured = configure().inspect_err(|_| reading.end());
-            let lists = lists.join().unwrap_or_else(|panic| resume_unwind(panic));
+            let made = making.is_some().then(|| joined(making.take()));
             configured?;
-            lists?.put(&root)
+            made.unwrap_or(Ok(lists))?.settle(&root, epoch)
         })
     })?;
     if kept > 0 {
         progress.reused(&format!("{kept} unpacked packages"));
     }
     placer.refresh()
+}
+
+/// What came of the thread that lists modules; nothing where it was asked before.
+fn joined(making: Option<ScopedJoinHandle<'_, Result<Lists, AssembleError>>>) -> Result<Lists, AssembleError> {
+    making.map_or_else(|| Ok(Lists::default()), |making| making.join().unwrap_or_else(|panic| resume_unwind(panic)))
+}
+
+/// Tools that make an initramfs read the lists while the kernel's scripts run.
+fn needs_lists(packages: &[Package]) -> bool {
+    packages.iter().any(makes_initramfs)
+}
+
+fn makes_initramfs(package: &Package) -> bool {
+    package.control.names("Provides").iter().any(|name| name == "linux-initramfs-tool")
 }
 
 fn count_kept(packages: &Packages) -> usize {
@@ -133,8 +152,7 @@ fn count_kept(packages: &Packages) -> usize {
 /// A kernel asks for tools that make an initramfs; where the profile brings none, ours stand in.
 fn stand_in_needed(packages: &[Package]) -> bool {
     let asks = |package: &Package| package.control.names("Depends").iter().any(|name| name == "linux-initramfs-tool");
-    let gives = |package: &Package| package.control.names("Provides").iter().any(|name| name == "linux-initramfs-tool");
-    packages.iter().any(asks) && !packages.iter().any(gives)
+    packages.iter().any(asks) && !packages.iter().any(makes_initramfs)
 }
 
 /// Puts packages in their places; the paths of each, for its `.list`.

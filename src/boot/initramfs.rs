@@ -4,17 +4,17 @@ use super::modules::{self, Choice, KernelModules, ModulesError, module, read_mod
 use crate::format::cpio::{self, CpioError};
 use crate::format::squashfs::{BlockKeeper, BlockKey, Kept};
 use crate::profile;
-use crate::tree::{Kind, Metadata, Node, PathError, Tree, TreeError, TreePath};
+use crate::program;
+use crate::tree::{Fingerprint, Kind, Metadata, Node, PathError, Tree, TreeError, TreePath};
 use appliance_contract::initramfs::INDEX;
 use sha2::{Digest, Sha256};
+use std::sync::Arc;
 
 /// A build that passes this has packed more drivers than a start needs.
 pub const LIMIT: u64 = 8_000_000;
 
 /// zstd's level: 12 makes an archive of 34 MB smaller by 1.3 %, and takes three times as long.
 const LEVEL: i32 = 8;
-/// To be raised when other bytes are made of the same modules.
-const RULES: u32 = 1;
 /// A window of 8 MiB is what the kernel's decompressor takes (lib/decompress_unzstd.c).
 const WINDOW_LOG: u32 = 23;
 
@@ -37,6 +37,8 @@ pub enum InitramfsError {
     Path(#[from] PathError),
     #[error("packing the initramfs: {0}")]
     Cpio(#[from] CpioError),
+    #[error("reading {}, which the initramfs's key names: {source}", program::PATH)]
+    Program { source: std::io::Error },
     #[error("compressing the initramfs: {source}")]
     Compress { source: std::io::Error },
 }
@@ -54,10 +56,11 @@ impl Initramfs {
         keeper: &dyn BlockKeeper,
     ) -> Result<Self, InitramfsError> {
         let choice = KernelModules::read(tree, version)?.choose(profile, version)?;
-        let key = key(tree, version, &choice, agent, mtime)?;
+        let known = fingerprints(tree, version, &choice)?;
+        let key = key(&choice, &known, agent, mtime)?;
         let mut bytes = Vec::new();
         if keeper.get(&key, &mut bytes) != Some(Kept::Packed) {
-            let files = content(tree, version, &choice, agent, mtime)?;
+            let files = content(tree, version, &choice, &known, agent, mtime)?;
             let archive = cpio::write(&files, Vec::new())?;
             bytes = compress(&archive).map_err(|source| InitramfsError::Compress { source })?;
             keeper.put(&key, Some(&bytes));
@@ -68,18 +71,25 @@ impl Initramfs {
     }
 }
 
-/// All that [`content`] is made of, and how it is compressed.
-fn key(tree: &Tree, version: &str, choice: &Choice, agent: &[u8], mtime: i64) -> Result<BlockKey, InitramfsError> {
-    let mut text = format!("{mtime}\n{}\n", hex::encode(Sha256::digest(agent)));
-    for (name, below) in &choice.packed {
-        let known = module(tree, version, below)?;
+/// What the chosen modules' files are known by, in their order.
+fn fingerprints(tree: &Tree, version: &str, choice: &Choice) -> Result<Vec<Arc<Fingerprint>>, ModulesError> {
+    let known = choice.packed.iter().map(|(_, below)| {
         let path = || format!("{}/kernel/{below}", modules::folder(version));
-        let known = known.fingerprint().map_err(|source| ModulesError::Read { path: path(), source })?;
+        module(tree, version, below)?.fingerprint().map_err(|source| ModulesError::Read { path: path(), source })
+    });
+    known.collect()
+}
+
+/// All that [`content`] is made of, and how it is made and compressed.
+fn key(choice: &Choice, known: &[Arc<Fingerprint>], agent: &[u8], mtime: i64) -> Result<BlockKey, InitramfsError> {
+    let program = program::sha256().map_err(|source| InitramfsError::Program { source })?;
+    let mut text = format!("{program}\n{mtime}\n{}\n", hex::encode(Sha256::digest(agent)));
+    for ((name, below), known) in choice.packed.iter().zip(known) {
         // Its ending says how it is compressed.
         text.push_str(&format!("{name} {below} {}\n", hex::encode(known.digest())));
     }
     text.push_str(&choice.index.render());
-    Ok(BlockKey::of(&format!("initramfs {RULES}, zstd {LEVEL}, window {WINDOW_LOG}"), text.as_bytes()))
+    Ok(BlockKey::of(&format!("initramfs, zstd {LEVEL}, window {WINDOW_LOG}"), text.as_bytes()))
 }
 
 /// One thread and the content's length in the header: the bytes depend on nothing else.
@@ -90,7 +100,14 @@ fn compress(archive: &[u8]) -> std::io::Result<Vec<u8>> {
     compressor.compress(archive)
 }
 
-fn content(tree: &Tree, version: &str, choice: &Choice, agent: &[u8], mtime: i64) -> Result<Tree, InitramfsError> {
+fn content(
+    tree: &Tree,
+    version: &str,
+    choice: &Choice,
+    known: &[Arc<Fingerprint>],
+    agent: &[u8],
+    mtime: i64,
+) -> Result<Tree, InitramfsError> {
     let metadata = |mode| Metadata::new(mode).with_mtime(mtime);
     let mut files = Tree::new(metadata(0o755));
     let mut put = |path: &str, node: Node| files.insert(&TreePath::parse(path)?, node).map(drop);
@@ -101,8 +118,8 @@ fn content(tree: &Tree, version: &str, choice: &Choice, agent: &[u8], mtime: i64
     put("/dev/console", Node { metadata: metadata(0o600), kind: Kind::CharacterDevice { major: 5, minor: 1 } })?;
     put("/dev/null", Node { metadata: metadata(0o666), kind: Kind::CharacterDevice { major: 1, minor: 3 } })?;
     put("/init", Node::file(metadata(0o755), agent.to_vec().into()))?;
-    for (name, below) in &choice.packed {
-        let module = read_module(tree, version, below)?;
+    for ((name, below), known) in choice.packed.iter().zip(known) {
+        let module = read_module(tree, version, below, known)?;
         let path = choice.index.modules[name].file.as_deref().unwrap_or(name);
         put(path, Node::file(metadata(0o644), module.into()))?;
     }

@@ -2,7 +2,7 @@
 
 use super::drivers::{LOAD, REQUIRED, STANDARD, STORAGE};
 use crate::profile;
-use crate::tree::{Content, Kind, Tree, TreePath};
+use crate::tree::{Content, Fingerprint, Kind, Tree, TreePath};
 use appliance_contract::initramfs::{MODULES, Module, ModuleIndex};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
@@ -42,6 +42,8 @@ pub enum ModulesError {
     Required { name: String },
     #[error("prune.paths takes away {name}, or what it needs, without which the agent opens no root image")]
     Pruned { name: String },
+    #[error("{path} changed while it was read")]
+    Changed { path: String },
     #[error("reading {path}: modules that end in {ending:?} are not known, expected .ko, .ko.xz, .ko.zst or .ko.gz")]
     Ending { path: String, ending: String },
     #[error("{path} is not a module: found {found:02x?} at its beginning, expected an ELF header")]
@@ -276,11 +278,14 @@ pub fn module<'t>(tree: &'t Tree, version: &str, below: &str) -> Result<&'t Cont
 }
 
 /// A module's plain bytes. Its signature, which follows the ELF image, is over
-/// just these, so that a decompressed module still counts as signed.
-pub fn read_module(tree: &Tree, version: &str, below: &str) -> Result<Vec<u8>, ModulesError> {
+/// just these, so that a decompressed module still counts as signed. Its file must still be the one that is `known`.
+pub fn read_module(tree: &Tree, version: &str, below: &str, known: &Fingerprint) -> Result<Vec<u8>, ModulesError> {
     let path = format!("{}/kernel/{below}", folder(version));
     let failed = |source| ModulesError::Read { path: path.clone(), source };
     let packed = module(tree, version, below)?.read().map_err(failed)?;
+    if Fingerprint::of(packed.as_slice()).map_err(failed)? != *known {
+        return Err(ModulesError::Changed { path });
+    }
     let ending = below.rsplit('.').next().unwrap_or_default();
     let mut bytes = Vec::new();
     match ending {

@@ -130,10 +130,16 @@ fn modules_are_unpacked_whatever_they_are_packed_with() {
     put("d.ko.gz", gz);
     put("e.ko", b"#!/bin/sh".to_vec());
     put("f.ko.lz4", elf.clone());
+    let read = |below| {
+        let known = module(&tree, VERSION, below)?.fingerprint().unwrap();
+        read_module(&tree, VERSION, below, &known)
+    };
     for below in ["a.ko", "b.ko.xz", "c.ko.zst", "d.ko.gz"] {
-        assert_eq!(read_module(&tree, VERSION, below).unwrap(), elf, "{below}");
+        assert_eq!(read(below).unwrap(), elf, "{below}");
     }
-    assert!(matches!(read_module(&tree, VERSION, "e.ko"), Err(ModulesError::NotElf { .. })));
-    assert!(matches!(read_module(&tree, VERSION, "f.ko.lz4"), Err(ModulesError::Ending { .. })));
-    assert!(matches!(read_module(&tree, VERSION, "g.ko"), Err(ModulesError::Missing { .. })));
+    assert!(matches!(read("e.ko"), Err(ModulesError::NotElf { .. })));
+    assert!(matches!(read("f.ko.lz4"), Err(ModulesError::Ending { .. })));
+    assert!(matches!(read("g.ko"), Err(ModulesError::Missing { .. })));
+    let before = crate::tree::Fingerprint::of(&b"before"[..]).unwrap();
+    assert!(matches!(read_module(&tree, VERSION, "a.ko", &before), Err(ModulesError::Changed { .. })));
 }

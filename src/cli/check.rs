@@ -1,11 +1,11 @@
 //! `iso --check`: the same image once more, with all that must not matter changed.
 
 use super::failure::Failure;
-use super::{Common, diff, output};
+use super::{Common, diff, memory_disk, output};
 use applbuild::assemble::WorkFolder;
 use applbuild::images::Images;
 use applbuild::images::NAMES;
-use applbuild::packages::{Cache, Digest, Lock, cache};
+use applbuild::packages::{Cache, Digest, Lock, LockedPackage, cache};
 use applbuild::pipeline::Built;
 use applbuild::program;
 use applbuild::sandbox;
@@ -13,14 +13,10 @@ use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::Pid;
 use serde_json::json;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-
-/// How much memory a build wants as its disk, in images of what it builds: packages, what is unpacked of them, roots,
-/// blocks and the image.
-const ROOM: u64 = 16;
 
 const VARIED: &str = "home, working folder and its length, umask, time zone, locale, host name, cores, order in folders, \
                       modes and times of the profile's files, an empty cache, the moment";
@@ -44,19 +40,27 @@ pub fn run(common: &Common, first: &First, built: &Built) -> Result<(), Failure>
     let folder = WorkFolder::new(&work).map_err(Failure::plain)?;
     let place = folder.path().join("a folder with a longer name").join("ünd anöther");
     fs::create_dir_all(&place).map_err(failed)?;
-    let varied = match in_memory(&folder, &place, ROOM * built.size) {
-        true => format!("{VARIED}, the file system"),
-        false => VARIED.to_owned(),
-    };
     let second = Second { root: place.join("root"), cache: Cache::new(place.join("cache")), output: place.join("out") };
-    fs::create_dir_all(&second.output).map_err(failed)?;
-    second.prepare(common, first, built, images).map_err(failed)?;
-    second.build(first, built)?;
+    let make = || -> Result<(), Failure> {
+        fs::create_dir_all(&second.output).map_err(failed)?;
+        second.prepare(common, first, built, images).map_err(failed)?;
+        second.build(first, built)
+    };
+    let mut in_memory = memory_disk::mount(&folder, &place, room(built).map_err(failed)?);
+    let mut made = make();
+    if in_memory && made.is_err() {
+        // Memory may have become short meanwhile; on the disk an error is one.
+        sandbox::take_off(&place).map_err(failed)?;
+        in_memory = false;
+        made = make();
+    }
+    made?;
     for ending in ["iso", "manifest.json", "spdx.json", "lock", "rebuild"] {
-        let one = built.path.with_file_name(format!("{}.{ending}", stem(&built.path)));
+        let one = beside(built, ending);
         let other = second.output.join(one.file_name().unwrap_or_default());
         diff::compare(common, &one, &other)?;
     }
+    let varied = if in_memory { format!("{VARIED}, the file system") } else { VARIED.to_owned() };
     if common.json {
         output::event("check", json!({"image": built.path, "same": true, "varied": varied}));
     } else {
@@ -65,22 +69,24 @@ pub fn run(common: &Common, first: &First, built: &Built) -> Result<(), Failure>
     Ok(())
 }
 
-/// Has `place`, in `folder`, on a file system of another kind than images are on: in memory, where there is enough.
-fn in_memory(folder: &WorkFolder, place: &Path, bytes: u64) -> bool {
-    if available_memory().is_none_or(|free| free < bytes) || sandbox::memory_at(place, bytes).is_err() {
-        return false;
-    }
-    if let Ok(held) = File::open(place) {
-        folder.mounted(place.to_owned(), held);
-    }
-    true
+fn lock_of(built: &Built) -> io::Result<Lock> {
+    Lock::parse(&fs::read_to_string(beside(built, "lock"))?).map_err(io::Error::other)
 }
 
-/// Bytes, as the kernel estimates them (proc_meminfo(5), MemAvailable).
-fn available_memory() -> Option<u64> {
-    let text = fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    line.trim().strip_suffix(" kB")?.parse::<u64>().ok()?.checked_mul(1024)
+/// All packages of a lock, its tools and guests among them.
+fn packages(lock: &Lock) -> impl Iterator<Item = &LockedPackage> {
+    std::iter::once(lock).chain(&lock.guests).flat_map(|lock| lock.packages.iter().chain(&lock.tools))
+}
+
+/// Bytes that a build of it takes at most: the packages, three times as much for what is unpacked of them and as much
+/// for the roots, and blocks, root image and medium.
+fn room(built: &Built) -> io::Result<u64> {
+    let fetched: u64 = packages(&lock_of(built)?).map(|package| package.size).sum();
+    Ok(8 * fetched + 4 * built.size)
+}
+
+fn beside(built: &Built, ending: &str) -> PathBuf {
+    built.path.with_file_name(format!("{}.{ending}", stem(&built.path)))
 }
 
 /// The image's file name without `.iso`.
@@ -106,17 +112,13 @@ impl Second {
         // They give the second build the number of the first.
         fs::copy(images.join(NAMES), self.output.join(NAMES))?;
         // Nothing but packages: what is kept of earlier builds must not matter.
-        let text = fs::read_to_string(built.path.with_file_name(format!("{}.lock", stem(&built.path))))?;
-        let lock = Lock::parse(&text).map_err(io::Error::other)?;
-        for lock in std::iter::once(&lock).chain(&lock.guests) {
-            for package in lock.packages.iter().chain(&lock.tools) {
-                let Some(digest) = Digest::parse(&package.sha256) else { continue };
-                let (from, to) =
-                    (first.cache.path(cache::Kind::Package, digest), self.cache.path(cache::Kind::Package, digest));
-                fs::create_dir_all(to.parent().unwrap_or(Path::new(".")))?;
-                if !to.exists() && fs::hard_link(&from, &to).is_err() {
-                    fs::copy(&from, &to)?;
-                }
+        for package in packages(&lock_of(built)?) {
+            let Some(digest) = Digest::parse(&package.sha256) else { continue };
+            let (from, to) =
+                (first.cache.path(cache::Kind::Package, digest), self.cache.path(cache::Kind::Package, digest));
+            fs::create_dir_all(to.parent().unwrap_or(Path::new(".")))?;
+            if !to.exists() && fs::hard_link(&from, &to).is_err() {
+                fs::copy(&from, &to)?;
             }
         }
         Ok(())
@@ -124,8 +126,8 @@ impl Second {
 
     fn build(&self, first: &First, built: &Built) -> Result<(), Failure> {
         let lock = self.root.join("lock");
-        let beside = built.path.with_file_name(format!("{}.lock", stem(&built.path)));
-        fs::copy(&beside, &lock).map_err(|error| Failure::reading(&beside, error))?;
+        let given = beside(built, "lock");
+        fs::copy(&given, &lock).map_err(|error| Failure::reading(&given, error))?;
         let absolute = |path: &Path| std::path::absolute(path).map_err(|error| Failure::reading(path, error));
         let mut command = program::command();
         command.current_dir(&self.root).stdin(Stdio::null()).stdout(Stdio::null());

@@ -16,6 +16,7 @@ mod interrupt;
 mod iso;
 mod lock;
 mod man;
+mod memory_disk;
 mod output;
 mod profile;
 mod progress;

@@ -79,8 +79,11 @@ trait Container {
     fn content(&mut self, index: usize) -> Result<Content, Problem>;
 }
 
-/// The plain files of an image, by path, as [`compare`] reads them; `None` where the file is none that it opens.
-pub fn files(image: &Path) -> Result<Option<Vec<(Vec<u8>, Content)>>, DiffError> {
+/// By path.
+pub type Files = Vec<(Vec<u8>, Content)>;
+
+/// The plain files of an image as [`compare`] reads them; `None` where the file is none that it opens.
+pub fn files(image: &Path) -> Result<Option<Files>, DiffError> {
     let located = |problem| locate(&[], problem);
     let Some(mut container) = open(&given(image)?).map_err(located)? else { return Ok(None) };
     let names: Vec<(usize, Vec<u8>)> = container

@@ -77,7 +77,7 @@ impl Ahead for WorkingAhead<'_> {
         let Ok(Kernels { version: Some(version), .. }) = Kernels::find(&tree, &profile.boot) else { return };
         let (drivers, date) = (profile.initramfs.clone(), self.resolved.source_date);
         self.begun().initramfs = Some(thread::spawn(move || {
-            priority::step_back();
+            priority::step_aside();
             let _ = Initramfs::build(&tree, &version, &drivers, embedded::AGENT, date, &store);
         }));
     }

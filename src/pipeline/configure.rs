@@ -16,9 +16,9 @@ use std::collections::BTreeSet;
 pub struct Configured {
     pub(super) resolved: Resolved,
     pub(super) files: Files,
-    pub(super) root: assemble::Configured,
-    /// What is made of it meanwhile.
+    /// What is made of the root meanwhile. It reads files of the root's work folder, so it is the first to go.
     pub(super) ahead: Begun,
+    pub(super) root: assemble::Configured,
     pub(super) outcome: LockOutcome,
     pub(super) guests: Vec<ConfiguredGuest>,
 }

@@ -7,15 +7,18 @@
 //! its hash.
 
 use super::Room;
+use nix::sys::statvfs::statvfs;
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Read, Take, Write};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 /// Bytes of the hash at an archive's end.
 const HASH: usize = 32;
 const BUFFER: usize = 1 << 18;
+/// Bytes of the disk that are left free.
+const RESERVE: u64 = 1 << 30;
 
 /// The room where they are kept.
 #[derive(Debug, Clone)]
@@ -45,8 +48,21 @@ impl Unpacked {
 
     /// Reads what `from` has, and keeps it for the next build, in a file that is `aside` until it is whole.
     pub fn keep<R: Read>(&self, package: &str, from: R, aside: PathBuf) -> Keeping<R> {
-        let to = File::create_new(&aside).ok().map(|file| BufWriter::with_capacity(BUFFER, file));
+        let to = self.has_room(&aside).then(|| File::create_new(&aside).ok()).flatten();
+        let to = to.map(|file| BufWriter::with_capacity(BUFFER, file));
         Keeping { from, to, ended: false, aside, path: self.path(package) }
+    }
+
+    /// Whether a file that is `aside` can be renamed to here, on a disk that is not nearly full: what is kept must not be
+    /// what a build fails for want of.
+    fn has_room(&self, aside: &Path) -> bool {
+        let found = || -> io::Result<bool> {
+            fs::create_dir_all(&self.folder)?;
+            let one_disk = fs::metadata(&self.folder)?.dev() == fs::metadata(aside.parent().unwrap_or(aside))?.dev();
+            let disk = statvfs(&self.folder)?;
+            Ok(one_disk && disk.blocks_available().saturating_mul(disk.fragment_size()) >= RESERVE)
+        };
+        found().unwrap_or(false)
     }
 
     /// What is damaged once is not to be met again.
@@ -95,10 +111,7 @@ impl<R> Keeping<R> {
     /// Gives what was read to its end the name under which it is looked for; `hash` is of what it holds.
     pub fn finish(mut self, hash: [u8; HASH]) {
         let Some(mut to) = self.to.take().filter(|_| self.ended) else { return self.give_up() };
-        let kept = to.write_all(&hash).and_then(|()| to.flush()).and_then(|()| {
-            fs::create_dir_all(self.path.parent().unwrap_or(Path::new(".")))?;
-            fs::rename(&self.aside, &self.path)
-        });
+        let kept = to.write_all(&hash).and_then(|()| to.flush()).and_then(|()| fs::rename(&self.aside, &self.path));
         if kept.is_err() {
             self.give_up();
         }
