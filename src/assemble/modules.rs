@@ -66,19 +66,13 @@ impl Lists {
         if program.is_empty() || having(MODULES).is_empty() {
             return Ok(Self::default());
         }
-        let root = work.folder("modules")?;
-        let mut placer = Placer::new(&root);
         // The base has the links of the merged /usr, and the libraries that depmod loads without depending on them.
         let mut whole = base.to_vec();
         whole.extend(order::closure(opened, program).into_iter().filter(|index| !base.contains(index)));
-        for &index in &whole {
-            placer.place(Source::Package(&packages[index]), &packages[index].entries)?;
-        }
-        for (index, package) in packages.iter().enumerate().filter(|(index, _)| !whole.contains(index)) {
-            let entries: Vec<Entry> = package.entries.iter().filter(|entry| is_needed(entry)).cloned().collect();
-            if NEEDED.iter().any(|path| entries.iter().any(|entry| is_below(entry, path))) {
-                placer.place(Source::Package(&packages[index]), &entries)?;
-            }
+        let root = work.folder("modules")?;
+        if place(packages, &whole, &root).is_err() {
+            // What does not fit here may fit in the image, where scripts divert files.
+            return Ok(Self::default());
         }
         settle_config(&root.join(CONFIG)).map_err(io_at("reading", &root.join(CONFIG)))?;
         if !root.join(PROGRAM).exists() || !root.join(MODULES).exists() {
@@ -90,8 +84,12 @@ impl Lists {
         for version in versions(&root)? {
             let folder = root.join(MODULES).join(&version);
             let before = inodes(&folder)?;
-            let output = run(&root, &version, epoch)?;
-            sound &= !says(&output, "ERROR");
+            sound &= match run(&root, &version, epoch) {
+                Ok(output) => !says(&output, "ERROR"),
+                // Whether that counts, the whole image tells.
+                Err(AssembleError::Program { .. }) => false,
+                Err(error) => return Err(error),
+            };
             let new = inodes(&folder)?.into_iter().filter(|(name, inode)| before.get(name) != Some(inode));
             files.extend(new.map(|(name, _)| Path::new(&version).join(name)));
         }
@@ -141,6 +139,21 @@ impl Lists {
         let is_list = |path: &Path| path.strip_prefix(MODULES).is_ok_and(|below| self.files.contains(below));
         seen.iter().filter(|(path, _)| !is_list(path)).collect()
     }
+}
+
+/// Puts into `root` the `whole` packages, and of the others what depmod reads.
+fn place(packages: &Packages, whole: &[usize], root: &Path) -> Result<(), AssembleError> {
+    let mut placer = Placer::new(root);
+    for &index in whole {
+        placer.place(Source::Package(&packages[index]), &packages[index].entries)?;
+    }
+    for (_, package) in packages.iter().enumerate().filter(|(index, _)| !whole.contains(index)) {
+        let entries: Vec<Entry> = package.entries.iter().filter(|entry| is_needed(entry)).cloned().collect();
+        if NEEDED.iter().any(|path| entries.iter().any(|entry| is_below(entry, path))) {
+            placer.place(Source::Package(package), &entries)?;
+        }
+    }
+    Ok(())
 }
 
 /// Whether an entry is at `path` or below it; the merged `/usr` may be named or not.
