@@ -43,6 +43,7 @@ fn main() -> ExitCode {
         ("tools_are_unpacked_and_not_configured", tools_are_unpacked_and_not_configured),
         ("modules_are_listed_beside_the_scripts", modules_are_listed_beside_the_scripts),
         ("modules_are_listed_as_scripts_leave_them", modules_are_listed_as_scripts_leave_them),
+        ("units_questions_with_one_answer_need_no_helper", units_questions_with_one_answer_need_no_helper),
         ("tools_that_make_an_initramfs_find_the_lists", tools_that_make_an_initramfs_find_the_lists),
         ("modules_that_cannot_be_listed_are_an_error", modules_that_cannot_be_listed_are_an_error),
         ("packages_are_decompressed_once", packages_are_decompressed_once),
@@ -584,6 +585,41 @@ fn modules_are_listed_as_scripts_leave_them() {
     // Where the packages with modules alone are, this link leads nowhere; in the image it does not.
     let linked = Deb::new("vendor").symlink("usr/lib/modules/6.1/c.ko", "/usr/lib/os-release");
     assert_eq!(listed(linked), ("a.ko b.ko c.ko\n".into(), config));
+}
+
+fn units_questions_with_one_answer_need_no_helper() {
+    let world = world("", &[]);
+    let helper = Deb::new("init-system-helpers").field("Essential: yes").program(
+        "usr/bin/deb-systemd-helper",
+        "#!/bin/sh\necho \"$*\" >>/var/lib/asked\nexit 7\n",
+        0o755,
+    );
+    let asks = |name: &str, before: &str| {
+        let ask = |words: &str| {
+            format!("code=0; deb-systemd-helper {words} || code=$?; echo \"{words}: $code\" >>/var/lib/{name}")
+        };
+        let questions = [
+            "unmask a.service",
+            "--quiet was-enabled a.service",
+            "debian-installed a.service",
+            "enable a.service",
+            "--user unmask a.service",
+            "unmask a.service b.service",
+        ];
+        let lines: Vec<String> = std::iter::once(before.to_owned()).chain(questions.map(ask)).collect();
+        Deb::new(name).script("postinst", &lines.join("\n"))
+    };
+    let known = "mkdir -p /var/lib/systemd/deb-systemd-helper-masked /var/lib/systemd/deb-systemd-helper-enabled\n\
+        echo x >/var/lib/systemd/deb-systemd-helper-enabled/a.service.dsh-also";
+    let assembled = world.assemble(&with_base([helper, asks("one", ":"), asks("two", known)])).unwrap();
+    let others = "enable a.service: 7\n--user unmask a.service: 7\nunmask a.service b.service: 7\n";
+    let new = "unmask a.service: 0\n--quiet was-enabled a.service: 0\ndebian-installed a.service: 1\n";
+    assert_eq!(text(&assembled.tree, "/var/lib/one"), format!("{new}{others}"));
+    // Where there is something to know, it is asked.
+    let asked = "unmask a.service: 7\n--quiet was-enabled a.service: 7\ndebian-installed a.service: 7\n";
+    assert_eq!(text(&assembled.tree, "/var/lib/two"), format!("{asked}{others}"));
+    assert_eq!(text(&assembled.tree, "/var/lib/asked").lines().count(), 3 + 6);
+    assert!(node(&assembled.tree, "/usr/local/sbin/deb-systemd-helper").is_none());
 }
 
 fn tools_that_make_an_initramfs_find_the_lists() {
