@@ -24,6 +24,11 @@ impl Content {
         Self::Host { path: Arc::new(path), offset: 0, length, fingerprint: None }
     }
 
+    /// `length` bytes of the host's file at `path` from `offset`.
+    pub fn part(path: PathBuf, offset: u64, length: u64) -> Self {
+        Self::Host { path: Arc::new(path), offset, length, fingerprint: None }
+    }
+
     /// The host's file at `path`, whose content is `fingerprint`'s.
     pub fn known(path: PathBuf, fingerprint: Arc<Fingerprint>) -> Self {
         let length = fingerprint.length;

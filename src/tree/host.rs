@@ -1,11 +1,13 @@
 //! Reading a folder of the build machine into a tree.
 
-use super::{Content, Kind, Metadata, Node, NodeId, Tree, TreeError, TreePath};
+use super::{Content, Kind, Metadata, Node, NodeId, Tree, TreeError, in_parallel};
 use std::collections::{BTreeMap, HashMap};
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::thread;
 
 impl Tree {
     /// Reads `folder` with all below it: modes, owners, times, extended
@@ -14,41 +16,79 @@ impl Tree {
         let stat =
             fs::symlink_metadata(folder).map_err(|source| TreeError::Host { path: folder.to_owned(), source })?;
         let mut tree = Self::new(metadata(folder, &stat)?);
-        let mut links = HashMap::new();
-        tree.read_folder(&TreePath::default(), folder, &mut links)?;
+        let mut found = look(folder)?;
+        tree.take_folder(Self::ROOT, folder, &mut found, &mut HashMap::new());
         Ok(tree)
     }
 
-    fn read_folder(
+    /// Fills the directory `at` with what was found in `folder`.
+    fn take_folder(
         &mut self,
-        at: &TreePath,
+        at: NodeId,
         folder: &Path,
+        found: &mut HashMap<PathBuf, Entries>,
         links: &mut HashMap<(u64, u64), NodeId>,
-    ) -> Result<(), TreeError> {
-        let failed = |source| TreeError::Host { path: folder.to_owned(), source };
-        // In byte order, so that node numbers do not depend on the file system.
-        let mut names = BTreeMap::new();
-        for entry in fs::read_dir(folder).map_err(failed)? {
-            let entry = entry.map_err(failed)?;
-            names.insert(entry.file_name().into_vec(), entry.path());
-        }
-        for (name, host) in names {
-            let path = at.join(&name)?;
-            let stat = fs::symlink_metadata(&host).map_err(|source| TreeError::Host { path: host.clone(), source })?;
-            let key = (stat.dev(), stat.ino());
-            if let Some(&first) = links.get(&key) {
-                self.link(&path, first)?;
+    ) {
+        let mut entries = BTreeMap::new();
+        for (name, Entry { node, inode, has_names }) in found.remove(folder).unwrap_or_default() {
+            if let Some(&first) = links.get(&inode) {
+                entries.insert(name, first);
                 continue;
             }
-            let id = self.insert(&path, Node { metadata: metadata(&host, &stat)?, kind: kind(&host, &stat)? })?;
-            if stat.is_dir() {
-                self.read_folder(&path, &host, links)?;
-            } else if stat.nlink() > 1 {
-                links.insert(key, id);
+            let id = NodeId(self.nodes.len());
+            let is_directory = matches!(node.kind, Kind::Directory(_));
+            self.nodes.push(node);
+            if is_directory {
+                self.take_folder(id, &folder.join(OsStr::from_bytes(&name)), found, links);
+            } else if has_names {
+                links.insert(inode, id);
             }
+            entries.insert(name, id);
         }
-        Ok(())
+        self.nodes[at.0].kind = Kind::Directory(entries);
     }
+}
+
+/// What a folder holds, in byte order, so that node numbers do not depend on the file system.
+type Entries = BTreeMap<Vec<u8>, Entry>;
+
+struct Entry {
+    node: Node,
+    /// Device and inode.
+    inode: (u64, u64),
+    /// There is more than one name for it.
+    has_names: bool,
+}
+
+/// Reads all folders from `top` on, on all cores: those of a depth at a time.
+fn look(top: &Path) -> Result<HashMap<PathBuf, Entries>, TreeError> {
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    let mut found = HashMap::new();
+    let mut depth = vec![top.to_owned()];
+    while !depth.is_empty() {
+        let read = in_parallel(depth.len(), threads, |index| read(&depth[index]))?;
+        let mut deeper = Vec::new();
+        for (folder, entries) in depth.into_iter().zip(read) {
+            let folders = entries.iter().filter(|(_, entry)| matches!(entry.node.kind, Kind::Directory(_)));
+            deeper.extend(folders.map(|(name, _)| folder.join(OsStr::from_bytes(name))));
+            found.insert(folder, entries);
+        }
+        depth = deeper;
+    }
+    Ok(found)
+}
+
+fn read(folder: &Path) -> Result<Entries, TreeError> {
+    let failed = |source| TreeError::Host { path: folder.to_owned(), source };
+    let mut entries = Entries::new();
+    for entry in fs::read_dir(folder).map_err(failed)? {
+        let (name, host) = entry.map(|entry| (entry.file_name(), entry.path())).map_err(failed)?;
+        let stat = fs::symlink_metadata(&host).map_err(|source| TreeError::Host { path: host.clone(), source })?;
+        let node = Node { metadata: metadata(&host, &stat)?, kind: kind(&host, &stat)? };
+        let entry = Entry { node, inode: (stat.dev(), stat.ino()), has_names: stat.nlink() > 1 };
+        entries.insert(name.into_vec(), entry);
+    }
+    Ok(entries)
 }
 
 fn kind(host: &Path, stat: &fs::Metadata) -> Result<Kind, TreeError> {

@@ -114,11 +114,9 @@ impl Tree {
     fn attach(&mut self, path: &TreePath, target: NodeId, time: i64) -> Result<(), TreeError> {
         // Callers refused the root.
         let name = path.name().unwrap_or_default();
-        let parent = path.parent().unwrap_or_default();
         let mut id = Self::ROOT;
-        let mut walked = TreePath::default();
-        for part in parent.names() {
-            walked = walked.join(part)?;
+        let parents = path.names().count() - 1;
+        for (depth, part) in path.names().take(parents).enumerate() {
             let next = match &self.node(id).kind {
                 Kind::Directory(entries) => entries.get(part).copied(),
                 _ => None,
@@ -128,24 +126,28 @@ impl Tree {
                 None => {
                     let new = NodeId(self.nodes.len());
                     self.nodes.push(Node::directory(Metadata::new(0o755).with_mtime(time)));
-                    self.entries_mut(id, path, &walked)?.insert(part.to_vec(), new);
+                    self.entries_mut(id, path, depth)?.insert(part.to_vec(), new);
                     new
                 }
             };
         }
-        self.entries_mut(id, path, &parent)?.insert(name.to_vec(), target);
+        self.entries_mut(id, path, parents)?.insert(name.to_vec(), target);
         Ok(())
     }
 
+    /// The entries of `id`, which is what the first `depth` names of `path` lead to.
     fn entries_mut(
         &mut self,
         id: NodeId,
         path: &TreePath,
-        parent: &TreePath,
+        depth: usize,
     ) -> Result<&mut BTreeMap<Vec<u8>, NodeId>, TreeError> {
         match &mut self.nodes[id.0].kind {
             Kind::Directory(entries) => Ok(entries),
-            _ => Err(TreeError::NotADirectory { path: path.clone(), parent: parent.clone() }),
+            _ => {
+                let parent = path.names().take(depth).try_fold(TreePath::default(), |path, name| path.join(name))?;
+                Err(TreeError::NotADirectory { path: path.clone(), parent })
+            }
         }
     }
 
@@ -154,7 +156,7 @@ impl Tree {
         let missing = || TreeError::NotFound { path: path.clone() };
         let (Some(name), Some(parent)) = (path.name(), path.parent()) else { return Err(missing()) };
         let id = self.lookup(&parent).ok_or_else(missing)?;
-        self.entries_mut(id, path, &parent)?.remove(name).map(|_| ()).ok_or_else(missing)
+        self.entries_mut(id, path, path.names().count() - 1)?.remove(name).map(|_| ()).ok_or_else(missing)
     }
 
     /// Every entry, parents before children, siblings in byte order, the root first.

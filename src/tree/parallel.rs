@@ -1,8 +1,9 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-/// Taken at a time: many files are small.
+/// At most so many are taken at a time, as many files are small; and of few no more than leave the others some.
 const BATCH: usize = 16;
+const BATCHES_OF_A_THREAD: usize = 8;
 
 /// Does `work` for each of `count` numbers on so many threads. The answers are
 /// in the numbers' order; of errors, one stops the rest.
@@ -12,16 +13,17 @@ pub fn in_parallel<T: Send, E: Send>(
     work: impl Fn(usize) -> Result<T, E> + Sync,
 ) -> Result<Vec<T>, E> {
     let next = AtomicUsize::new(0);
+    let size = (count / (threads.max(1) * BATCHES_OF_A_THREAD)).clamp(1, BATCH);
     let failed = Mutex::new(None);
     let found = Mutex::new(Vec::with_capacity(count));
     let run = || {
         loop {
-            let first = next.fetch_add(BATCH, Ordering::Relaxed);
+            let first = next.fetch_add(size, Ordering::Relaxed);
             if first >= count {
                 return;
             }
-            let mut batch = Vec::with_capacity(BATCH);
-            for index in first..count.min(first + BATCH) {
+            let mut batch = Vec::with_capacity(size);
+            for index in first..count.min(first + size) {
                 match work(index) {
                     Ok(answer) => batch.push((index, answer)),
                     Err(error) => {
@@ -35,7 +37,7 @@ pub fn in_parallel<T: Send, E: Send>(
         }
     };
     std::thread::scope(|scope| {
-        for _ in 1..threads {
+        for _ in 1..threads.min(count) {
             scope.spawn(run);
         }
         run();

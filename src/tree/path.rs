@@ -1,10 +1,12 @@
+use std::cmp::Ordering;
 use std::fmt;
 
 /// A path inside a tree: names between slashes, none empty, `.` or `..`; the
 /// root is the path of no names.
-#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct TreePath {
-    names: Vec<Vec<u8>>,
+    /// A slash before each name.
+    text: Vec<u8>,
 }
 
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -24,59 +26,112 @@ impl TreePath {
     /// `..` is refused (it is how an archive breaks out of its place).
     pub fn parse(path: impl AsRef<[u8]>) -> Result<Self, PathError> {
         let path = path.as_ref();
-        let shown = || String::from_utf8_lossy(path).into_owned();
-        let mut names = Vec::new();
-        for name in path.split(|&byte| byte == b'/') {
-            match name {
-                b"" | b"." => {}
-                b".." => return Err(PathError::Parent { path: shown() }),
-                _ if name.contains(&0) => return Err(PathError::Nul { path: shown() }),
-                _ if name.len() > 255 => return Err(PathError::NameTooLong { path: shown(), length: name.len() }),
-                _ => names.push(name.to_vec()),
-            }
+        let mut text = Vec::with_capacity(path.len() + 1);
+        for name in path.split(|&byte| byte == b'/').filter(|name| !matches!(*name, b"" | b".")) {
+            check(name, path)?;
+            text.push(b'/');
+            text.extend_from_slice(name);
         }
-        Ok(Self { names })
+        Ok(Self { text })
     }
 
     pub fn join(&self, name: impl AsRef<[u8]>) -> Result<Self, PathError> {
-        let mut child = Self::parse(&name)?;
-        if child.names.len() != 1 || name.as_ref().contains(&b'/') {
-            return Err(PathError::Name { name: String::from_utf8_lossy(name.as_ref()).into_owned() });
+        let name = name.as_ref();
+        check(name, name)?;
+        if matches!(name, b"" | b".") || name.contains(&b'/') {
+            return Err(PathError::Name { name: shown(name) });
         }
-        let mut names = self.names.clone();
-        names.append(&mut child.names);
-        Ok(Self { names })
+        let mut text = Vec::with_capacity(self.text.len() + 1 + name.len());
+        text.extend_from_slice(&self.text);
+        text.push(b'/');
+        text.extend_from_slice(name);
+        Ok(Self { text })
     }
 
     pub fn parent(&self) -> Option<Self> {
-        let (_, parents) = self.names.split_last()?;
-        Some(Self { names: parents.to_vec() })
+        let end = self.text.iter().rposition(|&byte| byte == b'/')?;
+        Some(Self { text: self.text[..end].to_vec() })
     }
 
     /// The last name; `None` for the root.
     pub fn name(&self) -> Option<&[u8]> {
-        self.names.last().map(Vec::as_slice)
+        self.names().next_back()
     }
 
     pub fn names(&self) -> impl DoubleEndedIterator<Item = &[u8]> {
-        self.names.iter().map(Vec::as_slice)
+        // Before the first slash is nothing, and of the root nothing at all.
+        self.text.get(1..).into_iter().flat_map(|text| text.split(|&byte| byte == b'/'))
     }
 
     pub fn is_root(&self) -> bool {
-        self.names.is_empty()
+        self.text.is_empty()
     }
 
     /// The path with a leading slash, as bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
-        if self.is_root() {
-            return b"/".to_vec();
-        }
-        self.names.iter().flat_map(|name| [b"/".as_slice(), name].concat()).collect()
+        if self.is_root() { b"/".to_vec() } else { self.text.clone() }
+    }
+}
+
+/// Whether `name`, of `path`, can be one; it may still be empty, `.`, or hold slashes.
+fn check(name: &[u8], path: &[u8]) -> Result<(), PathError> {
+    match name {
+        b".." => Err(PathError::Parent { path: shown(path) }),
+        _ if name.contains(&0) => Err(PathError::Nul { path: shown(path) }),
+        _ if name.len() > 255 => Err(PathError::NameTooLong { path: shown(path), length: name.len() }),
+        _ => Ok(()),
+    }
+}
+
+fn shown(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Name by name, so that all below a directory comes right after it.
+impl Ord for TreePath {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.names().cmp(other.names())
+    }
+}
+
+impl PartialOrd for TreePath {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 
 impl fmt::Display for TreePath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&String::from_utf8_lossy(&self.to_bytes()))
+        f.write_str(&shown(&self.to_bytes()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn is_its_names_in_their_order(
+            one in proptest::collection::vec("[-. a/0]{1,3}", 0..4),
+            other in proptest::collection::vec("[-. a/0]{1,3}", 0..4),
+        ) {
+            let names = |parts: &[String]| -> Vec<Vec<u8>> {
+                let all = parts.iter().flat_map(|part| part.split('/'));
+                all.filter(|name| !matches!(*name, "" | "." | "..")).map(|name| name.as_bytes().to_vec()).collect()
+            };
+            let (one, other) = (names(&one), names(&other));
+            let path = |names: &[Vec<u8>]| {
+                names.iter().try_fold(TreePath::default(), |path, name| path.join(name)).unwrap()
+            };
+            let (first, second) = (path(&one), path(&other));
+            prop_assert_eq!(first.names().collect::<Vec<_>>(), one.clone());
+            prop_assert_eq!(first.names().rev().collect::<Vec<_>>(), one.iter().rev().cloned().collect::<Vec<_>>());
+            prop_assert_eq!(first.cmp(&second), one.cmp(&other));
+            prop_assert_eq!(first.name().map(<[u8]>::to_vec), one.last().cloned());
+            let parent = first.parent().map(|parent| parent.names().map(<[u8]>::to_vec).collect::<Vec<_>>());
+            prop_assert_eq!(parent, one.split_last().map(|(_, parents)| parents.to_vec()));
+        }
     }
 }
