@@ -7,6 +7,7 @@ use super::changes;
 use super::error::{AssembleError, io_at};
 use super::files::Files;
 use super::place::{Extras, Placer};
+use super::placed::Placed;
 use super::record::{Record, state};
 use super::unpack::{self, Sources};
 use super::work::WorkFolder;
@@ -69,7 +70,7 @@ pub fn install(
     let beside = WorkFolder::new(trees)?;
     unpack::install(&mut made, sources, &beside, progress)?;
     work.having(beside);
-    let tree = known(&root)?;
+    let tree = known(&root, &made.placed)?;
     let record = Record { state: state(&tree)?, extras: std::mem::take(&mut made.extras), times: made.times };
     let entry = keep(new, &path, &record)?;
     let tree = moved(tree, &root, &entry.path.join(ROOT));
@@ -125,7 +126,8 @@ fn tools_path(trees: &Path, packages: &[LockedPackage]) -> Result<PathBuf, Assem
 fn keep_tools(trees: &Path, path: &Path, packages: &[LockedPackage], files: &Files) -> Result<File, AssembleError> {
     let new = WorkFolder::new(trees)?;
     let root = unpack::tools(packages, files, &new, ROOT)?;
-    let record = Record { state: state(&known(&root)?)?, extras: Extras::default(), times: HashMap::new() };
+    let record =
+        Record { state: state(&known(&root, &Placed::default())?)?, extras: Extras::default(), times: HashMap::new() };
     Ok(keep(new, path, &record)?.lock)
 }
 
@@ -179,7 +181,7 @@ impl Entry {
         let Some(record) = fs::read(self.path.join(RECORD)).ok().and_then(|text| Record::parse(&text)) else {
             return Ok(None);
         };
-        let Ok(tree) = known(&self.path.join(ROOT)) else { return Ok(None) };
+        let Ok(tree) = known(&self.path.join(ROOT), &Placed::default()) else { return Ok(None) };
         if state(&tree).ok() != Some(record.state) {
             return Ok(None);
         }
@@ -198,13 +200,18 @@ impl Entry {
     }
 }
 
-/// The tree of a folder, each file known by its hashes.
-fn known(root: &Path) -> Result<Tree, AssembleError> {
+/// The tree of a folder, each file known by its hashes: those of `placed` as far as they still are what was placed.
+fn known(root: &Path, placed: &Placed) -> Result<Tree, AssembleError> {
     let mut tree = Tree::from_folder(root)?;
     let nodes: Vec<_> = (0..tree.node_count()).filter_map(|index| tree.nth(index)).collect();
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let found = in_parallel(nodes.len(), threads, |index| match &tree.node(nodes[index]).kind {
-        Kind::File(content) => content.fingerprint().map(Some),
+        Kind::File(content @ Content::Host { path, .. }) => {
+            match placed.known(&fs::symlink_metadata(path.as_path())?) {
+                Some(known) => Ok(Some(known)),
+                None => content.fingerprint().map(Some),
+            }
+        }
         _ => Ok(None),
     });
     let found = found.map_err(io_at("reading files of", root))?;

@@ -21,6 +21,7 @@ mod order;
 mod overlay;
 mod package;
 mod place;
+mod placed;
 mod prune;
 mod reading;
 mod record;

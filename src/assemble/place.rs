@@ -4,6 +4,7 @@ use super::diversions::Diversions;
 use super::entry::{Entry, EntryKind};
 use super::error::AssembleError;
 use super::package::Package;
+use super::placed::Placed;
 use super::root::{ResolveError, Root};
 use super::stage::{apply, set_xattrs};
 use crate::packages::dependency;
@@ -41,6 +42,8 @@ pub struct Placer {
     pub extras: Extras,
     /// The times that archives give to files, by real path.
     pub times: HashMap<TreePath, i64>,
+    /// The files of packages that are known by what they were staged as.
+    pub placed: Placed,
     diversions: Diversions,
     /// Which package a real path belongs to.
     owners: HashMap<TreePath, Owner>,
@@ -77,6 +80,7 @@ impl Placer {
             root: Root::new(root),
             extras: Extras::default(),
             times: HashMap::new(),
+            placed: Placed::default(),
             diversions: Diversions::default(),
             owners: HashMap::new(),
             lost: Vec::new(),
@@ -272,7 +276,7 @@ impl Placer {
         let device = |kind| (real.clone(), metadata.clone(), kind);
         match &entry.kind {
             EntryKind::Directory => {}
-            EntryKind::File { staged, .. } => {
+            EntryKind::File { staged, known } => {
                 // The staged name stays for who still reads it; its folder goes as a whole.
                 match fs::hard_link(staged, &host) {
                     // The root lies over a kept one, and is a file system of its own.
@@ -283,6 +287,7 @@ impl Placer {
                     linked => linked?,
                 }
                 self.keep_xattrs(real, &host, metadata);
+                self.placed.add(&fs::symlink_metadata(&host)?, known, metadata.mtime);
             }
             EntryKind::HardLink(_) => {
                 if let Some(target) = link_target {

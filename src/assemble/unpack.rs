@@ -122,7 +122,10 @@ pub fn install(
             let configured = configure().inspect_err(|_| reading.end());
             let made = making.is_some().then(|| joined(making.take()));
             configured?;
-            made.unwrap_or(Ok(lists))?.settle(&root, epoch)
+            let lists = made.unwrap_or(Ok(lists))?;
+            lists.settle(&root, epoch)?;
+            placer.placed.merge(lists.placed);
+            Ok(())
         })
     })?;
     if kept > 0 {
