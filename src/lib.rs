@@ -19,5 +19,6 @@ pub mod progress;
 pub mod qemu;
 pub mod sandbox;
 pub mod store;
+pub mod syncing;
 pub mod templates;
 pub mod tree;

@@ -6,7 +6,7 @@ use applbuild::format::fat::{self, FatOptions};
 use applbuild::format::gpt::{self, Partition};
 use applbuild::format::iso::VolumeUuid;
 use applbuild::format::squashfs::Compression;
-use applbuild::medium::{Guest, Image, Input, Medium, MediumError, Root, guest, lay_out};
+use applbuild::medium::{Guest, Image, Input, Medium, MediumError, Root, guest, lay_out, root_offset};
 use applbuild::packages::Lock;
 use applbuild::profile::{self, Architecture, Boot, Hypervisor, OnMissing, Profile, Protocol, RootFormat};
 use applbuild::progress::Silent;
@@ -17,6 +17,7 @@ use appliance_contract::manifest::{Manifest, Verity};
 use appliance_contract::marker::Role;
 use appliance_contract::{Schema, initramfs::ModuleIndex};
 use std::fs;
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -168,16 +169,20 @@ fn make(folder: &Path, tree: &Tree, format: RootFormat) -> Medium {
 }
 
 fn make_with(folder: &Path, tree: &Tree, format: RootFormat, guests: &[Guest<'_>]) -> Medium {
-    let root = folder.join("root");
-    fs::write(&root, vec![5; 1_000_001]).unwrap();
     let verity =
         Verity { uuid: String::new(), salt: String::new(), root_hash: "ab".repeat(32), hash_offset: 0, data_blocks: 0 };
     let (profile, lock) = (profile(format), lock());
     let plain = format == RootFormat::Plain;
     let recorded = recorded(&profile, &lock);
+    let image = described(&profile, &lock, tree, &recorded);
+    let offset = root_offset(&image, guests.len());
+    let (root, bytes) = (folder.join("medium.part"), vec![5; 1_000_001]);
+    if !plain {
+        fs::File::create_new(&root).unwrap().write_all_at(&bytes, offset).unwrap();
+    }
     let input = Input {
-        image: described(&profile, &lock, tree, &recorded),
-        root: if plain { Root::Plain } else { Root::Squashfs { file: &root, verity: &verity } },
+        image,
+        root: if plain { Root::Plain } else { Root::Squashfs { file: &root, offset, verity: &verity } },
         guests,
         loader: &Shapes,
         templates: None,
@@ -343,7 +348,7 @@ fn nothing_stands_under_the_name_of_a_medium_that_failed() {
     let recorded = recorded(&profile, &lock);
     let input = Input {
         image: described(&profile, &lock, &tree, &recorded),
-        root: Root::Squashfs { file: &folder.path().join("gone"), verity: &verity },
+        root: Root::Squashfs { file: &folder.path().join("gone"), offset: 0, verity: &verity },
         guests: &[],
         loader: &Shapes,
         templates: None,
@@ -427,7 +432,7 @@ fn a_guests_file_that_changed_is_not_laid_onto_a_medium() {
     let recorded = recorded(&profile, &lock);
     let input = Input {
         image: described(&profile, &lock, &tree, &recorded),
-        root: Root::Squashfs { file: &folder.path().join("guest.squashfs"), verity: &verity },
+        root: Root::Squashfs { file: &folder.path().join("guest.squashfs"), offset: 0, verity: &verity },
         guests: &guests,
         loader: &Shapes,
         templates: None,

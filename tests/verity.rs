@@ -29,9 +29,9 @@ fn data(length: usize) -> Vec<u8> {
 
 fn ours(path: &Path, bytes: &[u8], salt: &[u8]) -> VerityRoot {
     fs::write(path, bytes).expect("writing a test's file");
-    let mut file = File::options().read(true).write(true).open(path).expect("opening it");
+    let file = File::options().read(true).write(true).open(path).expect("opening it");
     let uuid = Uuid::parse_str(UUID).expect("a UUID of the test");
-    append(&mut file, &VerityOptions { uuid, salt: salt.to_vec() }).expect("appending a hash tree")
+    append(&file, 0, &VerityOptions { uuid, salt: salt.to_vec() }).expect("appending a hash tree")
 }
 
 fn text(path: &Path) -> &str {

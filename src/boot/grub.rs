@@ -92,7 +92,7 @@ pub enum GrubError {
 }
 
 /// What a medium needs of a boot loader.
-pub trait Loader: std::fmt::Debug {
+pub trait Loader: std::fmt::Debug + Sync {
     /// The code for the first sector of a disk or stick.
     fn boot_hybrid(&self) -> Result<Vec<u8>, GrubError>;
     /// The image that a BIOS starts, from disc, stick or disk: it looks for

@@ -176,6 +176,7 @@ impl ConfigImage {
             uuid: VolumeUuid::from_hash(&hash),
             joliet: false,
             boot: None,
+            present: None,
         };
         iso::Volume::new(tree, &options)?.write(file)?;
         Ok(())

@@ -7,9 +7,12 @@ use hadris_iso::{AppendedPartition, BootEntry, ElTorito, Hybrid, IsoDate, IsoId,
 use hadris_storage::host::FileDevice;
 use hadris_storage::sync::BlockDevice;
 use hadris_storage::{BlockIndex, BlockSize};
+use nix::sys::memfd::{MFdFlags, memfd_create};
 use std::collections::HashMap;
 use std::fmt;
 use std::fs::File;
+use std::ops::Range;
+use std::os::fd::AsRawFd;
 
 /// Bytes of a logical block.
 pub const BLOCK: u64 = 2048;
@@ -24,6 +27,17 @@ pub struct Options {
     /// A second set of names for systems without Rock Ridge.
     pub joliet: bool,
     pub boot: Option<Boot>,
+    /// What lies in the volume's file before the rest is written.
+    pub present: Option<Present>,
+}
+
+/// A file of the tree whose bytes are in their place already. What comes before
+/// it on the volume gets the room up to there.
+#[derive(Debug, Clone)]
+pub struct Present {
+    pub path: TreePath,
+    /// Where its bytes begin in the volume's file: a multiple of [`BLOCK`].
+    pub offset: u64,
 }
 
 /// What makes a volume boot, as a disc and as a disk.
@@ -92,6 +106,10 @@ pub enum IsoError {
     Unsupported { path: String, problem: String },
     #[error("reading the content of {path}: {source}")]
     Content { path: TreePath, source: std::io::Error },
+    #[error(
+        "laying out an ISO 9660 volume: {path} lies at byte {offset}, but what comes before it ends at byte {needed}"
+    )]
+    Room { path: TreePath, offset: u64, needed: u64 },
     #[error("the time {seconds} (seconds since 1970) does not fit ISO 9660: {source}")]
     Time { seconds: i64, source: hadris_fs::DateTimeError },
     #[error("writing an ISO 9660 volume: {source}")]
@@ -103,6 +121,31 @@ pub enum IsoError {
 pub struct Volume {
     tree: hadris_fs::Tree,
     options: IsoOptions,
+    present: Option<StandIn>,
+}
+
+/// What hadris-iso reads in the place of a file that is in its place already:
+/// nothing but zeros, of the same length, and none of them is written.
+#[derive(Debug)]
+struct StandIn {
+    bytes: Range<u64>,
+    zeros: File,
+}
+
+impl StandIn {
+    fn new(offset: u64, length: u64) -> Result<Self, IsoError> {
+        let zeros = memfd_create(c"applbuild-stand-in", MFdFlags::MFD_CLOEXEC).map(File::from);
+        let zeros = zeros
+            .map_err(Into::into)
+            .and_then(|zeros| zeros.set_len(length).map(|()| zeros))
+            .map_err(|source| IsoError::Write { source })?;
+        Ok(Self { bytes: offset..offset + length, zeros })
+    }
+
+    fn content(&self) -> Content {
+        let path = format!("/proc/self/fd/{}", self.zeros.as_raw_fd());
+        Content::host(path.into(), self.bytes.end - self.bytes.start)
+    }
 }
 
 /// Where a volume's parts lie.
@@ -166,7 +209,18 @@ impl Volume {
                         .with_appended(AppendedPartition::esp(hadris_fs::Content::bytes(boot.esp.clone()))),
                 );
         }
-        Ok(Self { tree: convert(tree)?, options: iso })
+        let Some(Present { path, offset }) = &options.present else {
+            return Ok(Self { tree: convert(tree)?, options: iso, present: None });
+        };
+        let missing = || IsoError::Unsupported { path: path.to_string(), problem: "it is no file of the tree".into() };
+        let id = tree.lookup(path).ok_or_else(missing)?;
+        let Kind::File(content) = &tree.node(id).kind else { return Err(missing()) };
+        let stand_in = StandIn::new(*offset, content.len())?;
+        let mut tree = tree.clone();
+        tree.node_mut(id).kind = Kind::File(stand_in.content());
+        let mut volume = Self { tree: convert(&tree)?, options: iso, present: Some(stand_in) };
+        volume.move_to(path, *offset)?;
+        Ok(volume)
     }
 
     pub fn plan(&self) -> Result<Layout, IsoError> {
@@ -178,10 +232,11 @@ impl Volume {
     }
 
     /// Moves the files on by as many blocks as it takes for the content at
-    /// `path` to begin at a multiple of `alignment` bytes.
-    pub fn align(&mut self, path: &TreePath, alignment: u64) -> Result<(), IsoError> {
-        let Some((offset, _)) = self.plan()?.place(path) else { return Ok(()) };
-        let missing = (offset.next_multiple_of(alignment) - offset) / BLOCK;
+    /// `path` to begin at `offset`.
+    fn move_to(&mut self, path: &TreePath, offset: u64) -> Result<(), IsoError> {
+        let Some((needed, _)) = self.plan()?.place(path) else { return Ok(()) };
+        let room = || IsoError::Room { path: path.clone(), offset, needed };
+        let missing = offset.checked_sub(needed).filter(|missing| missing % BLOCK == 0).ok_or_else(room)? / BLOCK;
         if missing > 0 {
             // 16 blocks of system area, then a descriptor a block (ECMA-119, 6.2.1 and 6.7.1):
             // primary, boot record, Joliet, terminator.
@@ -201,18 +256,22 @@ impl Volume {
         self.tree.replace(&path, node).map_err(failed)
     }
 
-    /// Writes the volume to `file`, which is empty. Nothing is synced.
+    /// Writes the volume to `file`, which is empty but for what is present. Nothing is synced.
     pub fn write(&self, file: &File) -> Result<Layout, IsoError> {
         let layout = self.plan()?;
         let device = file.try_clone().and_then(FileDevice::new).map_err(|source| IsoError::Write { source })?;
-        hadris_iso::sync::write(Unsynced(device), &self.tree, &self.options)
+        let present = self.present.as_ref().map_or(0..0, |present| present.bytes.clone());
+        hadris_iso::sync::write(Unsynced { device, present }, &self.tree, &self.options)
             .map_err(|source| IsoError::Volume { source })?;
         Ok(layout)
     }
 }
 
-/// A file that its owner syncs, when all of it is written.
-struct Unsynced(FileDevice);
+/// A file that its owner syncs, when all of it is written, and of which a part is written before.
+struct Unsynced {
+    device: FileDevice,
+    present: Range<u64>,
+}
 
 impl ErrorType for Unsynced {
     type Error = std::io::Error;
@@ -220,27 +279,31 @@ impl ErrorType for Unsynced {
 
 impl BlockDevice for Unsynced {
     fn block_size(&self) -> BlockSize {
-        self.0.block_size()
+        self.device.block_size()
     }
 
     fn block_count(&self) -> u64 {
-        self.0.block_count()
+        self.device.block_count()
     }
 
     fn max_block_count(&self) -> u64 {
-        self.0.max_block_count()
+        self.device.max_block_count()
     }
 
     fn writable(&self) -> bool {
-        self.0.writable()
+        self.device.writable()
     }
 
     fn read_blocks(&mut self, first: BlockIndex, buffer: &mut [u8]) -> Result<(), hadris_io::Error<std::io::Error>> {
-        self.0.read_blocks(first, buffer)
+        self.device.read_blocks(first, buffer)
     }
 
     fn write_blocks(&mut self, first: BlockIndex, buffer: &[u8]) -> Result<(), hadris_io::Error<std::io::Error>> {
-        self.0.write_blocks(first, buffer)
+        // hadris-iso writes each file by itself, from a block's start.
+        if self.present.contains(&(first.get() * u64::from(self.block_size().get()))) {
+            return Ok(());
+        }
+        self.device.write_blocks(first, buffer)
     }
 
     fn flush(&mut self) -> Result<(), hadris_io::Error<std::io::Error>> {
@@ -335,6 +398,7 @@ mod tests {
     use crate::tree;
     use proptest::prelude::*;
     use std::io::Read;
+    use std::os::unix::fs::FileExt as _;
 
     fn options() -> Options {
         Options {
@@ -343,6 +407,7 @@ mod tests {
             uuid: VolumeUuid::from_hash(&[7; 32]),
             joliet: true,
             boot: None,
+            present: None,
         }
     }
 
@@ -367,17 +432,54 @@ mod tests {
 
     #[test]
     fn the_volume_holds_the_files_at_the_places_it_tells() {
-        let mut volume = Volume::new(&sample(), &options()).unwrap();
+        let volume = Volume::new(&sample(), &options()).unwrap();
         let path = TreePath::parse("/data/root.squashfs").unwrap();
-        for alignment in [2048, 4096, 65536] {
-            volume.align(&path, alignment).unwrap();
-            let (offset, length) = volume.plan().unwrap().place(&path).unwrap();
-            assert_eq!((offset % alignment, length), (0, 5000), "{alignment}");
-            let bytes = written(&volume);
-            assert_eq!(bytes.len() as u64, volume.plan().unwrap().size());
-            assert!(bytes[offset as usize..][..5000].iter().all(|&byte| byte == 1));
-            assert_eq!(bytes, written(&volume));
+        let (offset, length) = volume.plan().unwrap().place(&path).unwrap();
+        assert_eq!(length, 5000);
+        let bytes = written(&volume);
+        assert_eq!(bytes.len() as u64, volume.plan().unwrap().size());
+        assert!(bytes[offset as usize..][..5000].iter().all(|&byte| byte == 1));
+        assert_eq!(bytes, written(&volume));
+    }
+
+    #[test]
+    fn what_is_present_stays_where_it_is() {
+        let path = TreePath::parse("/data/root.squashfs").unwrap();
+        let natural = Volume::new(&sample(), &options()).unwrap().plan().unwrap().place(&path).unwrap().0;
+        for offset in [natural, natural + BLOCK, 1 << 20] {
+            let present = Some(Present { path: path.clone(), offset });
+            let volume = Volume::new(&sample(), &Options { present, ..options() }).unwrap();
+            let file = tempfile::tempfile().unwrap();
+            file.write_all_at(&[2; 5000], offset).unwrap();
+            let layout = volume.write(&file).unwrap();
+            assert_eq!(layout.place(&path), Some((offset, 5000)));
+            let mut bytes = vec![0; layout.size() as usize];
+            file.read_exact_at(&mut bytes, 0).unwrap();
+            assert_eq!(file.metadata().unwrap().len(), layout.size());
+            assert!(bytes[offset as usize..][..5000].iter().all(|&byte| byte == 2));
+            // The rest is as if it were written whole.
+            bytes[offset as usize..][..5000].fill(1);
+            let mut whole = Volume::new(&sample(), &options()).unwrap();
+            whole.move_to(&path, offset).unwrap();
+            assert!(bytes == written(&whole), "{offset}");
         }
+    }
+
+    #[test]
+    fn refuses_a_place_that_is_taken_or_no_blocks_start() {
+        let path = TreePath::parse("/data/root.squashfs").unwrap();
+        let volume = |path: &TreePath, offset| {
+            let present = Some(Present { path: path.clone(), offset });
+            Volume::new(&sample(), &Options { present, ..options() }).map(drop)
+        };
+        let natural = Volume::new(&sample(), &options()).unwrap().plan().unwrap().place(&path).unwrap().0;
+        for offset in [0, natural - BLOCK, natural + 1] {
+            let error = volume(&path, offset).unwrap_err().to_string();
+            let expected = format!("{path} lies at byte {offset}, but what comes before it ends at byte {natural}");
+            assert!(error.ends_with(&expected), "{error}");
+        }
+        let error = volume(&TreePath::parse("/data").unwrap(), 1 << 20).unwrap_err();
+        assert_eq!(error.to_string(), "ISO 9660 cannot hold /data: it is no file of the tree");
     }
 
     #[test]

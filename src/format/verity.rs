@@ -51,24 +51,26 @@ pub enum VerityError {
     Write { position: u64, source: io::Error },
 }
 
-/// Fills `file` with zeros to a multiple of 4096 bytes, and puts the superblock
-/// and the hash tree of all that behind it.
-pub fn append(file: &mut File, options: &VerityOptions) -> Result<VerityRoot, VerityError> {
+/// Takes what `file` holds from byte `start` on for an image, fills it with zeros
+/// to a multiple of 4096 bytes, and puts the superblock and the hash tree of all
+/// that behind it. All places that are told count from `start`.
+pub fn append(file: &File, start: u64, options: &VerityOptions) -> Result<VerityRoot, VerityError> {
     if options.salt.len() > LONGEST_SALT {
         return Err(VerityError::Salt { found: options.salt.len() });
     }
-    let size = file.metadata().map_err(|source| VerityError::Read { block: 0, source })?.len();
+    let end = file.metadata().map_err(|source| VerityError::Read { block: 0, source })?.len();
+    let size = end.saturating_sub(start);
     if size == 0 {
         return Err(VerityError::Empty);
     }
     let hash_offset = size.next_multiple_of(BLOCK as u64);
-    file.set_len(hash_offset).map_err(|source| VerityError::Write { position: size, source })?;
+    file.set_len(start + hash_offset).map_err(|source| VerityError::Write { position: size, source })?;
     let data_blocks = hash_offset / BLOCK as u64;
     let superblock = superblock(options, data_blocks);
-    let file = &*file;
-    write_at(file, &superblock, hash_offset)?;
-    let mut tree = HashTree::new(file, &options.salt, data_blocks, hash_offset + BLOCK as u64);
-    hash_data(file, &options.salt, data_blocks, &mut tree)?;
+    let image = Image { file, start };
+    image.write_at(&superblock, hash_offset)?;
+    let mut tree = HashTree::new(image, &options.salt, data_blocks, hash_offset + BLOCK as u64);
+    hash_data(image, &options.salt, data_blocks, &mut tree)?;
     let root_hash = tree.finish()?;
     Ok(VerityRoot { root_hash, hash_offset, data_blocks, salt: options.salt.clone(), uuid: options.uuid })
 }
@@ -96,8 +98,23 @@ fn superblock(options: &VerityOptions, data_blocks: u64) -> Vec<u8> {
     out
 }
 
-fn write_at(file: &File, bytes: &[u8], position: u64) -> Result<(), VerityError> {
-    file.write_all_at(bytes, position).map_err(|source| VerityError::Write { position, source })
+/// What lies in `file` from byte `start` on.
+#[derive(Clone, Copy)]
+struct Image<'a> {
+    file: &'a File,
+    start: u64,
+}
+
+impl Image<'_> {
+    fn write_at(self, bytes: &[u8], position: u64) -> Result<(), VerityError> {
+        let write = self.file.write_all_at(bytes, self.start + position);
+        write.map_err(|source| VerityError::Write { position, source })
+    }
+
+    fn read_blocks(self, first: u64, bytes: &mut [u8]) -> Result<(), VerityError> {
+        let read = self.file.read_exact_at(bytes, self.start + first * BLOCK as u64);
+        read.map_err(|source| VerityError::Read { block: first, source })
+    }
 }
 
 fn hash(salt: &[u8], block: &[u8]) -> [u8; DIGEST] {
@@ -105,7 +122,7 @@ fn hash(salt: &[u8], block: &[u8]) -> [u8; DIGEST] {
 }
 
 /// Hashes the data on all cores, and gives the digests to `tree` in the data's order.
-fn hash_data(file: &File, salt: &[u8], data_blocks: u64, tree: &mut HashTree) -> Result<(), VerityError> {
+fn hash_data(image: Image<'_>, salt: &[u8], data_blocks: u64, tree: &mut HashTree) -> Result<(), VerityError> {
     let chunks = data_blocks.div_ceil(CHUNK_BLOCKS);
     let threads = std::thread::available_parallelism().map_or(1, |threads| threads.get() as u64).min(chunks);
     let next = AtomicU64::new(0);
@@ -117,7 +134,7 @@ fn hash_data(file: &File, salt: &[u8], data_blocks: u64, tree: &mut HashTree) ->
             scope.spawn(move || {
                 loop {
                     let chunk = next.fetch_add(1, Ordering::Relaxed);
-                    if chunk >= chunks || results.send((chunk, hash_chunk(file, salt, data_blocks, chunk))).is_err() {
+                    if chunk >= chunks || results.send((chunk, hash_chunk(image, salt, data_blocks, chunk))).is_err() {
                         return;
                     }
                 }
@@ -139,18 +156,17 @@ fn hash_data(file: &File, salt: &[u8], data_blocks: u64, tree: &mut HashTree) ->
     })
 }
 
-fn hash_chunk(file: &File, salt: &[u8], data_blocks: u64, chunk: u64) -> Result<Vec<[u8; DIGEST]>, VerityError> {
+fn hash_chunk(image: Image<'_>, salt: &[u8], data_blocks: u64, chunk: u64) -> Result<Vec<[u8; DIGEST]>, VerityError> {
     let first = chunk * CHUNK_BLOCKS;
     let blocks = CHUNK_BLOCKS.min(data_blocks - first) as usize;
     let mut bytes = vec![0; blocks * BLOCK];
-    file.read_exact_at(&mut bytes, first * BLOCK as u64)
-        .map_err(|source| VerityError::Read { block: first, source })?;
+    image.read_blocks(first, &mut bytes)?;
     Ok(bytes.chunks(BLOCK).map(|block| hash(salt, block)).collect())
 }
 
 /// The tree while it grows: of each level only the block that is being filled.
 struct HashTree<'a> {
-    file: &'a File,
+    image: Image<'a>,
     salt: &'a [u8],
     /// The level of the data's digests first; the root's last.
     levels: Vec<Level>,
@@ -164,7 +180,7 @@ struct Level {
 }
 
 impl<'a> HashTree<'a> {
-    fn new(file: &'a File, salt: &'a [u8], data_blocks: u64, start: u64) -> Self {
+    fn new(image: Image<'a>, salt: &'a [u8], data_blocks: u64, start: u64) -> Self {
         let mut sizes = Vec::new();
         let mut blocks = data_blocks;
         while blocks > 1 {
@@ -179,7 +195,7 @@ impl<'a> HashTree<'a> {
             position += blocks * BLOCK as u64;
         }
         levels.reverse();
-        Self { file, salt, levels, root_hash: [0; DIGEST] }
+        Self { image, salt, levels, root_hash: [0; DIGEST] }
     }
 
     fn push(&mut self, digest: &[u8; DIGEST]) -> Result<(), VerityError> {
@@ -198,7 +214,7 @@ impl<'a> HashTree<'a> {
     fn flush(&mut self, level: usize) -> Result<(), VerityError> {
         let at = &mut self.levels[level];
         at.pending.resize(BLOCK, 0);
-        write_at(self.file, &at.pending, at.position)?;
+        self.image.write_at(&at.pending, at.position)?;
         at.position += BLOCK as u64;
         let digest = hash(self.salt, &at.pending);
         at.pending.clear();
@@ -218,7 +234,7 @@ impl<'a> HashTree<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Write as _;
+    use std::io::{Read as _, Seek as _, Write as _};
 
     fn options(salt: &[u8]) -> VerityOptions {
         VerityOptions { uuid: Uuid::from_bytes([7; 16]), salt: salt.to_vec() }
@@ -232,7 +248,7 @@ mod tests {
 
     #[test]
     fn one_block_s_hash_is_the_root() {
-        let root = append(&mut file(b"x"), &options(b"salt")).expect("appending");
+        let root = append(&file(b"x"), 0, &options(b"salt")).expect("appending");
         let mut block = b"salt".to_vec();
         block.push(b'x');
         block.resize(4 + BLOCK, 0);
@@ -243,18 +259,35 @@ mod tests {
     #[test]
     fn the_tree_s_size() {
         for (blocks, tree_blocks) in [(1, 0), (2, 1), (128, 1), (129, 3), (128 * 128, 129), (128 * 128 + 1, 132)] {
-            let mut file = file(&[]);
+            let file = file(&[]);
             file.set_len(blocks * BLOCK as u64).expect("growing a file");
-            let root = append(&mut file, &options(b"")).expect("appending");
+            let root = append(&file, 0, &options(b"")).expect("appending");
             let size = file.metadata().expect("asking for its size").len();
             assert_eq!(size, root.hash_offset + (1 + tree_blocks) * BLOCK as u64, "{blocks} data blocks");
         }
     }
 
     #[test]
+    fn an_image_further_on_in_a_file_gets_the_same_tree() {
+        let image = vec![3; 300 * BLOCK + 5];
+        let alone = file(&image);
+        let within = file(&[vec![9; 5000], image].concat());
+        let expected = append(&alone, 0, &options(b"salt")).expect("appending");
+        assert_eq!(append(&within, 5000, &options(b"salt")).expect("appending"), expected);
+        let [alone, within] = [alone, within].map(|mut file| {
+            let mut bytes = Vec::new();
+            file.rewind().and_then(|()| file.read_to_end(&mut bytes)).expect("reading");
+            bytes
+        });
+        assert_eq!(within[..5000], [9; 5000]);
+        assert!(within[5000..] == alone);
+        assert!(matches!(append(&file(b"x"), 1, &options(b"")), Err(VerityError::Empty)));
+    }
+
+    #[test]
     fn refuses_no_data_and_too_long_a_salt() {
-        assert!(matches!(append(&mut file(b""), &options(b"")), Err(VerityError::Empty)));
+        assert!(matches!(append(&file(b""), 0, &options(b"")), Err(VerityError::Empty)));
         let salt = [1; 257];
-        assert!(matches!(append(&mut file(b"x"), &options(&salt)), Err(VerityError::Salt { found: 257 })));
+        assert!(matches!(append(&file(b"x"), 0, &options(&salt)), Err(VerityError::Salt { found: 257 })));
     }
 }

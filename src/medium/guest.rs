@@ -1,6 +1,6 @@
 //! A guest's image: a folder of files that a host starts a virtual machine from.
 
-use super::checksums;
+use super::checksums::{self, Hashes};
 use super::identity::Identity;
 use super::image::{Image, manifest_text};
 use super::iso::MediumError;
@@ -62,7 +62,8 @@ pub fn lay_out(input: Input<'_>, progress: &dyn Progress) -> Result<Guest, Mediu
     put(ROOT, Content::host(root.to_owned(), length))?;
     put(LOCK, lock_text.as_bytes().to_vec().into())?;
     progress.item("checksums");
-    let mut hashes = checksums::of_tree(&files)?;
+    let mut hashes = Hashes::new();
+    checksums::add_tree(&mut hashes, &files)?;
     let mut identity = Identity::new(name, image.version, &image.lock_sha256);
     identity.files(&hashes);
     let identity = identity.finish();

@@ -12,7 +12,7 @@ pub struct Identity {
 impl Identity {
     pub fn new(name: &str, version: &str, lock_sha256: &[u8; 32]) -> Self {
         let mut identity = Self { hash: Sha256::new() };
-        identity.add(b"applbuild medium 1");
+        identity.add(b"applbuild medium 2");
         identity.add(name.as_bytes());
         identity.add(version.as_bytes());
         identity.add(lock_sha256);

@@ -11,9 +11,10 @@ use crate::boot::grub::{self, GrubError, Loader};
 use crate::boot::initramfs::InitramfsError;
 use crate::boot::kernel::{KernelError, Kernels};
 use crate::boot::microcode::{self, MicrocodeError};
-use crate::format::iso::{BLOCK, Boot, IsoError, Layout, Options, Volume, VolumeUuid};
+use crate::format::iso::{BLOCK, Boot, IsoError, Layout, Options, Present, Volume, VolumeUuid};
 use crate::format::squashfs::Forgetful;
 use crate::progress::{Progress, Stage, Unit};
+use crate::syncing;
 use crate::templates::TemplateError;
 use crate::tree::{Content, Metadata, Node, PathError, Tree, TreeError, TreePath};
 use appliance_contract::kernel_args::RootSource;
@@ -24,9 +25,8 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
-use std::time::Duration;
+use tempfile::{NamedTempFile, TempPath};
 
 /// All that a medium is made of.
 #[derive(Debug)]
@@ -55,7 +55,10 @@ pub struct Guest<'a> {
 #[derive(Debug, Clone, Copy)]
 pub enum Root<'a> {
     Squashfs {
+        /// It becomes the medium, and is gone where that fails.
         file: &'a Path,
+        /// [`root_offset`]: from there to the file's end lies the root with its hash tree.
+        offset: u64,
         verity: &'a Verity,
     },
     /// The tree itself, beside the boot files.
@@ -123,6 +126,20 @@ fn failed<'p>(action: &'static str, path: &'p Path) -> impl FnOnce(io::Error) ->
     move |source| MediumError::File { action, path: path.to_owned(), source }
 }
 
+/// Bytes of a page, and of verity's blocks: a loop device over the root is not to read them by halves.
+const ALIGNMENT: u64 = 64 << 10;
+
+/// Where the root begins in what becomes a medium of `image`, known before the
+/// root is packed and all else is: behind the descriptors and folders, which
+/// took 84 kB where they were measured, and the records of all files, among
+/// them the manifest, which tells here what it tells in the image and more.
+pub fn root_offset(image: &Image<'_>, guests: usize) -> u64 {
+    const OWN: u64 = 256 << 10;
+    const OF_A_GUEST: u64 = 16 << 10;
+    let manifest = manifest_text(image.manifest).len() as u64;
+    (manifest + OWN + OF_A_GUEST * guests as u64).next_multiple_of(ALIGNMENT)
+}
+
 /// Makes the medium: nothing stands under its name before all of it is on disk.
 pub fn lay_out(input: Input<'_>, progress: &dyn Progress) -> Result<Medium, MediumError> {
     progress.stage(Stage::LayOut, 0, Unit::Bytes);
@@ -130,7 +147,34 @@ pub fn lay_out(input: Input<'_>, progress: &dyn Progress) -> Result<Medium, Medi
     if label.is_empty() || label.chars().count() > 32 {
         return Err(MediumError::Label { label: label.clone(), length: label.chars().count() });
     }
-    Draft::new(&input, progress)?.finish()?.write(input.output, progress)
+    let file = input.file()?;
+    let (written, synced) =
+        syncing::meanwhile(file.as_file(), || Draft::new(&input, progress)?.finish()?.write(&file, progress));
+    let written = written?;
+    synced.map_err(failed("syncing", file.path()))?;
+    written.finish(file, input.output, progress)
+}
+
+impl Input<'_> {
+    /// What becomes the medium.
+    fn file(&self) -> Result<NamedTempFile, MediumError> {
+        if let Root::Squashfs { file, .. } = self.root {
+            let opened = File::options().read(true).write(true).open(file).map_err(failed("opening", file))?;
+            let path = TempPath::try_from_path(file).map_err(failed("finding", file))?;
+            return Ok(NamedTempFile::from_parts(opened, path));
+        }
+        let folder = parent(self.output);
+        let mut builder = tempfile::Builder::new();
+        let made = builder.prefix(".medium-").suffix(".part").tempfile_in(folder);
+        made.map_err(failed("making a file in", folder))
+    }
+}
+
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
 }
 
 /// The medium's files before its identity is known.
@@ -145,6 +189,16 @@ struct Draft<'a> {
     guests: Vec<EmbeddedGuest>,
 }
 
+/// What follows from the medium's identity.
+struct Named {
+    /// Of the files that the identity follows from.
+    hashes: Hashes,
+    identity: [u8; 32],
+    uuid: VolumeUuid,
+    entries: Entries,
+    esp: Vec<u8>,
+}
+
 /// The medium's files, all but those whose bytes depend on where others lie.
 struct Contents {
     tree: Tree,
@@ -153,12 +207,13 @@ struct Contents {
     manifest: Manifest,
     sbom: Vec<u8>,
     initramfs_size: Option<u64>,
-    /// What is to begin at a page's boundary, so that a loop device over it is not read by halves.
-    aligned: Option<TreePath>,
 }
 
-/// Bytes of a page, and of verity's blocks.
-const ALIGNMENT: u64 = 4096;
+/// A medium's file with all that is in it.
+struct Written {
+    contents: Contents,
+    size: u64,
+}
 
 impl<'a> Draft<'a> {
     fn new(input: &'a Input<'a>, progress: &'a dyn Progress) -> Result<Self, MediumError> {
@@ -185,10 +240,6 @@ impl<'a> Draft<'a> {
         }
         if let Some(agent) = input.image.agent {
             draft.add_initramfs(agent)?;
-        }
-        if let Root::Squashfs { file, .. } = input.root {
-            let length = fs::metadata(file).map_err(failed("reading", file))?.len();
-            draft.put(medium::ROOT_IMAGE, Content::host(file.to_owned(), length))?;
         }
         draft.guests = guests::put(&mut draft.tree, input.guests, mtime)?;
         for (path, content) in input.loader.efi_modules()? {
@@ -238,39 +289,36 @@ impl<'a> Draft<'a> {
         Ok(self.input.image.agent.map(|_| hash))
     }
 
-    /// Adds all that names the medium's identity, which follows from the rest.
-    fn finish(mut self) -> Result<Contents, MediumError> {
-        let Image { profile, version, lock, source_date, lock_sha256, .. } = self.input.image;
-        let templates = self.input.templates;
-        let progress = self.progress;
-        progress.item("checksums");
-        let mut hashes = checksums::of_tree(&self.tree)?;
-        let mut identity = Identity::new(&profile.name, version, &lock_sha256);
-        identity.files(&hashes);
-        let identity = identity.finish();
-        let uuid = VolumeUuid::from_hash(&identity);
+    /// The packed root.
+    fn root(&self) -> Result<Option<Content>, MediumError> {
+        let Root::Squashfs { file, offset, .. } = self.input.root else { return Ok(None) };
+        let end = fs::metadata(file).map_err(failed("reading", file))?.len();
+        Ok(Some(Content::part(file.to_owned(), offset, end.saturating_sub(offset))))
+    }
 
-        let root_hash = self.root_hash()?;
-        let source = |hash| {
-            let source = RootSource::Medium { uuid: uuid.to_string(), path: medium::ROOT_IMAGE.into() };
-            (source, hash)
-        };
-        let entries = self.entries(root_hash.map(source));
-        entries.warnings.iter().for_each(|warning| progress.warn(warning));
-        let boot = &profile.boot;
-        let menu = grub::menu(templates, &entries, boot.menu_timeout, &boot.consoles, uuid)?;
-        self.put("/boot/grub/grub.cfg", menu.into_bytes().into())?;
-        let info = format!("{} {version} {} {uuid}\n", profile.name, profile.architecture.debian());
-        self.put("/.disk/info", info.into_bytes().into())?;
-        progress.item("boot loader");
-        self.put(grub::CORE, self.input.loader.core_image(uuid)?.into())?;
+    /// Adds the root, and all that tells of it and the others.
+    fn finish(mut self) -> Result<Contents, MediumError> {
+        self.progress.item("checksums");
+        let root = self.root()?;
+        // It is most of all bytes, and hashing one file is one core's work: what can be without that hash is made
+        // meanwhile.
+        let (root_hash, named) = thread::scope(|scope| {
+            let hashing = root.as_ref().map(|root| scope.spawn(|| checksums::of_content(root)));
+            let named = self.name();
+            (hashing.map(|hashing| hashing.join().unwrap_or_else(|panic| resume_unwind(panic))), named)
+        });
+        let Named { mut hashes, identity, uuid, entries, esp } = named?;
+        if let (Some(content), Some(hash)) = (root, root_hash) {
+            let path = TreePath::parse(medium::ROOT_IMAGE)?;
+            let hash = hash.map_err(|source| ChecksumError { path: path.clone(), source })?;
+            self.put(medium::ROOT_IMAGE, content)?;
+            hashes.insert(path, hash);
+        }
+        let Image { profile, version, lock, source_date, .. } = self.input.image;
         let subject = sbom::Subject { name: &profile.name, version, identity: &identity, created: source_date };
         let sbom = sbom::render(&subject, lock)?;
         self.put(medium::SBOM, sbom.clone().into())?;
-
-        for (path, hash) in checksums::of_tree(&self.additions(&hashes)?)? {
-            hashes.insert(path, hash);
-        }
+        checksums::add_tree(&mut hashes, &self.tree)?;
         let manifest = self.manifest(&entries, uuid, &hashes);
         let options = Options {
             label: profile.volume_label.clone(),
@@ -278,32 +326,52 @@ impl<'a> Draft<'a> {
             uuid,
             // A plain root's names are for systems that read Rock Ridge.
             joliet: matches!(self.input.root, Root::Squashfs { .. }),
-            boot: Some(Boot {
-                bios: TreePath::parse(grub::CORE)?,
-                mbr: self.input.loader.boot_hybrid()?,
-                esp: self.input.loader.esp(uuid, boot.secure_boot)?,
-            }),
-        };
-        let aligned = match self.input.root {
-            Root::Squashfs { .. } => Some(TreePath::parse(medium::ROOT_IMAGE)?),
-            Root::Plain => None,
+            boot: Some(Boot { bios: TreePath::parse(grub::CORE)?, mbr: self.input.loader.boot_hybrid()?, esp }),
+            present: match self.input.root {
+                Root::Squashfs { offset, .. } => Some(Present { path: TreePath::parse(medium::ROOT_IMAGE)?, offset }),
+                Root::Plain => None,
+            },
         };
         let mut contents =
-            Contents { tree: self.tree, options, hashes, manifest, sbom, initramfs_size: self.initramfs_size, aligned };
+            Contents { tree: self.tree, options, hashes, manifest, sbom, initramfs_size: self.initramfs_size };
         contents.put_records()?;
         Ok(contents)
     }
 
-    /// The files that have no hash yet.
-    fn additions(&self, hashes: &Hashes) -> Result<Tree, MediumError> {
-        let mut tree = Tree::new(Metadata::new(0o755));
-        for (path, id) in self.tree.walk() {
-            let node = self.tree.node(id);
-            if matches!(node.kind, crate::tree::Kind::File(_)) && !hashes.contains_key(&path) {
-                tree.insert(&path, node.clone())?;
-            }
+    /// Settles the medium's identity, and adds what names it. A packed root counts by its verity hash, which is
+    /// there before the checksum.
+    fn name(&mut self) -> Result<Named, MediumError> {
+        let Image { profile, version, lock_sha256, .. } = self.input.image;
+        let mut hashes = Hashes::new();
+        checksums::add_tree(&mut hashes, &self.tree)?;
+        let mut identity = Identity::new(&profile.name, version, &lock_sha256);
+        if let Root::Squashfs { verity, .. } = self.input.root {
+            identity.add(verity.root_hash.as_bytes());
         }
-        Ok(tree)
+        identity.files(&hashes);
+        let identity = identity.finish();
+        let uuid = VolumeUuid::from_hash(&identity);
+
+        let source = |hash| {
+            let source = RootSource::Medium { uuid: uuid.to_string(), path: medium::ROOT_IMAGE.into() };
+            (source, hash)
+        };
+        let entries = self.entries(self.root_hash()?.map(source));
+        entries.warnings.iter().for_each(|warning| self.progress.warn(warning));
+        let boot = &profile.boot;
+        let menu = grub::menu(self.input.templates, &entries, boot.menu_timeout, &boot.consoles, uuid)?;
+        self.put("/boot/grub/grub.cfg", menu.into_bytes().into())?;
+        let info = format!("{} {version} {} {uuid}\n", profile.name, profile.architecture.debian());
+        self.put("/.disk/info", info.into_bytes().into())?;
+        self.progress.item("boot loader");
+        let loader = self.input.loader;
+        let (core, esp) = thread::scope(|scope| {
+            let esp = scope.spawn(|| loader.esp(uuid, boot.secure_boot));
+            (loader.core_image(uuid), esp.join().unwrap_or_else(|panic| resume_unwind(panic)))
+        });
+        let (core, esp) = (core?, esp?);
+        self.put(grub::CORE, core.into())?;
+        Ok(Named { hashes, identity, uuid, entries, esp })
     }
 
     fn manifest(&self, entries: &Entries, uuid: VolumeUuid, hashes: &Hashes) -> Manifest {
@@ -322,24 +390,6 @@ impl<'a> Draft<'a> {
             ..self.input.image.manifest.clone()
         }
     }
-}
-
-/// Has the disk take what `write` writes to `file` while it does. The first error
-/// counts: the kernel tells of each but once (fsync(2)).
-fn syncing_meanwhile<T>(file: &File, write: impl FnOnce() -> T) -> (T, io::Result<()>) {
-    const PAUSE: Duration = Duration::from_millis(30);
-    thread::scope(|scope| {
-        let (written, waiting) = mpsc::channel::<()>();
-        let syncing = scope.spawn(move || {
-            while waiting.recv_timeout(PAUSE) == Err(RecvTimeoutError::Timeout) {
-                file.sync_data()?;
-            }
-            Ok(())
-        });
-        let done = write();
-        drop(written);
-        (done, syncing.join().unwrap_or_else(|panic| resume_unwind(panic)))
-    })
 }
 
 impl Contents {
@@ -385,32 +435,29 @@ impl Contents {
         Ok(block)
     }
 
-    fn write(mut self, output: &Path, progress: &dyn Progress) -> Result<Medium, MediumError> {
+    fn write(mut self, file: &NamedTempFile, progress: &dyn Progress) -> Result<Written, MediumError> {
         let mut volume = Volume::new(&self.tree, &self.options)?;
-        if let Some(path) = &self.aligned {
-            volume.align(path, ALIGNMENT)?;
-        }
         let core = self.settle(&mut volume)?;
-        progress.item(&output.display().to_string());
-        let folder = match output.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
-        let file = tempfile::Builder::new()
-            .prefix(".medium-")
-            .suffix(".part")
-            .tempfile_in(folder)
-            .map_err(failed("making a file in", folder))?;
-        let (layout, synced) = syncing_meanwhile(file.as_file(), || volume.write(file.as_file()));
-        let layout: Layout =
-            layout.map_err(|source| MediumError::Write { path: output.to_owned(), source: Box::new(source) })?;
-        synced.map_err(failed("syncing", output))?;
-        if let Some(path) = &self.aligned {
-            layout.place(path).ok_or_else(|| MediumError::Scattered { path: path.to_string() })?;
+        progress.item(&file.path().display().to_string());
+        let layout: Layout = volume
+            .write(file.as_file())
+            .map_err(|source| MediumError::Write { path: file.path().to_owned(), source: Box::new(source) })?;
+        if let Some(Present { path, offset }) = &self.options.present
+            && layout.place(path).is_none_or(|(found, _)| found != *offset)
+        {
+            return Err(MediumError::Scattered { path: path.to_string() });
         }
-        patches::hybrid_start(file.as_file(), core).map_err(failed("writing", output))?;
+        patches::hybrid_start(file.as_file(), core).map_err(failed("writing", file.path()))?;
         // Whatever the umask says: an image holds no secret.
-        file.as_file().set_permissions(Permissions::from_mode(0o644)).map_err(failed("setting the mode of", output))?;
+        let mode = Permissions::from_mode(0o644);
+        file.as_file().set_permissions(mode).map_err(failed("setting the mode of", file.path()))?;
+        Ok(Written { contents: self, size: layout.size() })
+    }
+}
+
+impl Written {
+    /// Waits for the disk, and gives the medium its name.
+    fn finish(self, file: NamedTempFile, output: &Path, progress: &dyn Progress) -> Result<Medium, MediumError> {
         // The disk is slow, and has no part in the hash: both at once.
         let (sha256, synced) = thread::scope(|scope| {
             let syncing = scope.spawn(|| file.as_file().sync_all());
@@ -419,19 +466,20 @@ impl Contents {
             (sha256, syncing.join().unwrap_or_else(|panic| resume_unwind(panic)))
         });
         let sha256 = sha256.map_err(failed("reading back", file.path()))?;
-        synced.map_err(failed("syncing", output))?;
+        synced.map_err(failed("syncing", file.path()))?;
         file.persist(output).map_err(|error| failed("renaming to", output)(error.error))?;
+        let folder = parent(output);
         File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed("syncing", folder))?;
-        let (manifest_json, _) = self.records()?;
+        let (manifest_json, _) = self.contents.records()?;
         Ok(Medium {
             path: output.to_owned(),
-            size: layout.size(),
+            size: self.size,
             sha256,
-            uuid: self.options.uuid,
-            manifest: self.manifest,
+            uuid: self.contents.options.uuid,
+            manifest: self.contents.manifest,
             manifest_json,
-            sbom: self.sbom,
-            initramfs_size: self.initramfs_size,
+            sbom: self.contents.sbom,
+            initramfs_size: self.contents.initramfs_size,
         })
     }
 }

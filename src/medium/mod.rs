@@ -10,4 +10,4 @@ mod patches;
 pub mod sbom;
 
 pub use image::{Image, manifest_text};
-pub use iso::{Guest, Input, Medium, MediumError, Root, lay_out};
+pub use iso::{Guest, Input, Medium, MediumError, Root, lay_out, root_offset};

@@ -20,7 +20,7 @@ impl Packed {
             Input {
                 image: self.image(),
                 root: match &self.root {
-                    Some(root) => Root::Squashfs { file: &root.file, verity: &root.verity },
+                    Some(root) => Root::Squashfs { file: &root.file, offset: root.offset, verity: &root.verity },
                     None => Root::Plain,
                 },
                 guests: &guests,

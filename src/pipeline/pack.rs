@@ -5,17 +5,20 @@ use crate::boot::initramfs::Initramfs;
 use crate::boot::kernel::Kernels;
 use crate::format::squashfs::{self, BlockKeeper, Forgetful, Options};
 use crate::format::verity::{self, VerityOptions};
-use crate::medium::{Image, MediumError};
+use crate::images::Form;
+use crate::medium::{self, Image, MediumError};
 use crate::profile::RootFormat;
 use crate::progress::Progress;
 use crate::store::BlockStore;
+use crate::syncing;
 use crate::tree::{Kind, Node, Tree, TreeError, TreePath};
+use appliance_contract::guest_image;
 use appliance_contract::manifest::Verity;
-use appliance_contract::medium;
+use appliance_contract::medium::IN_IMAGE_PRUNED;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 use std::fs::OpenOptions;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::num::NonZero;
 use std::panic::resume_unwind;
 use std::path::PathBuf;
@@ -37,7 +40,10 @@ pub struct Packed {
 
 #[derive(Debug)]
 pub(super) struct PackedRoot {
+    /// The file of the root alone, or what becomes the medium.
     pub file: PathBuf,
+    /// Where in it the root begins.
+    pub offset: u64,
     /// With the hash tree.
     pub size: u64,
     pub verity: Verity,
@@ -104,23 +110,33 @@ impl Assembled {
     }
 
     fn squashfs(&self, keeper: &dyn BlockKeeper, progress: &dyn Progress) -> Result<PackedRoot, BuildError> {
-        let path = self.work.path().join("root.squashfs");
+        let (name, offset) = match self.resolved.order.form {
+            // It is packed where it stays.
+            Form::Iso => ("medium.part", medium::root_offset(&self.image(), self.guests.len())),
+            Form::Folder => (guest_image::ROOT, 0),
+        };
+        let path = self.work.path().join(name);
         let failed = |attempt| {
             let path = path.clone();
             move |source: io::Error| BuildError::Io { attempt, path, source }
         };
         let options = self.resolved.squashfs_options();
-        let mut file =
-            OpenOptions::new().read(true).write(true).create_new(true).open(&path).map_err(failed("making"))?;
-        let mut out = BufWriter::with_capacity(1 << 20, &file);
-        let summary = squashfs::write(&self.on_root()?, &options, keeper, &mut out, progress)
-            .map_err(|source| BuildError::Squashfs { path: path.clone(), source: Box::new(source) })?;
-        out.flush().map_err(failed("writing"))?;
-        drop(out);
-        progress.item("verity");
-        let (uuid, salt) = self.verity_identity();
-        let made = verity::append(&mut file, &VerityOptions { uuid, salt: salt.to_vec() })?;
-        let size = file.metadata().map_err(failed("reading the size of"))?.len();
+        let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path).map_err(failed("making"))?;
+        let write = || -> Result<_, BuildError> {
+            let mut out = BufWriter::with_capacity(1 << 20, &file);
+            out.seek(SeekFrom::Start(offset)).map_err(failed("writing"))?;
+            let summary = squashfs::write(&self.on_root()?, &options, keeper, &mut out, progress)
+                .map_err(|source| BuildError::Squashfs { path: path.clone(), source: Box::new(source) })?;
+            out.flush().map_err(failed("writing"))?;
+            progress.item("verity");
+            let (uuid, salt) = self.verity_identity();
+            let options = VerityOptions { uuid, salt: salt.to_vec() };
+            Ok((summary, verity::append(&file, offset, &options)?))
+        };
+        let (written, synced) = syncing::meanwhile(&file, write);
+        let (summary, made) = written?;
+        synced.map_err(failed("syncing"))?;
+        let size = file.metadata().map_err(failed("reading the size of"))?.len() - offset;
         let verity = Verity {
             uuid: made.uuid.to_string(),
             salt: hex::encode(&made.salt),
@@ -128,7 +144,7 @@ impl Assembled {
             hash_offset: made.hash_offset,
             data_blocks: made.data_blocks,
         };
-        Ok(PackedRoot { file: path, size, verity, content: summary.content, reused: summary.reused })
+        Ok(PackedRoot { file: path, offset, size, verity, content: summary.content, reused: summary.reused })
     }
 
     /// The tree without what the medium carries itself. It is listed with what
@@ -137,7 +153,7 @@ impl Assembled {
         let mut tree = self.tree.clone();
         let mut gone: BTreeSet<Vec<u8>> = BTreeSet::new();
         // These are fixed names, which parse.
-        let (boot, list) = (TreePath::parse("/boot").unwrap_or_default(), medium::IN_IMAGE_PRUNED);
+        let (boot, list) = (TreePath::parse("/boot").unwrap_or_default(), IN_IMAGE_PRUNED);
         let list = TreePath::parse(list).unwrap_or_default();
         let Some(Node { kind: Kind::Directory(entries), .. }) = tree.get(&boot) else { return Ok(tree) };
         for name in entries.keys().cloned().collect::<Vec<_>>() {
@@ -148,7 +164,7 @@ impl Assembled {
         if let Some(id) = tree.lookup(&list)
             && let Kind::File(content) = &tree.node(id).kind
         {
-            let failed = |source| BuildError::Io { attempt: "reading", path: medium::IN_IMAGE_PRUNED.into(), source };
+            let failed = |source| BuildError::Io { attempt: "reading", path: IN_IMAGE_PRUNED.into(), source };
             let before = content.read().map_err(failed)?;
             gone.extend(before.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()).map(<[u8]>::to_vec));
             let lines: Vec<u8> = gone.iter().flat_map(|path| [path.as_slice(), b"\n"].concat()).collect();

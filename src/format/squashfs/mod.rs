@@ -69,7 +69,7 @@ pub struct Summary {
     pub reused: u64,
 }
 
-/// Writes `tree` as a squashfs image to `out`, from its start. What `keeper`
+/// Writes `tree` as a squashfs image to `out`, from where it stands. What `keeper`
 /// has shows in the time it takes, and not in the image.
 pub fn write(
     tree: &Tree,
@@ -89,7 +89,7 @@ pub fn write(
     let mut head = vec![0; superblock::SIZE as usize];
     let compressor_options = options.compression.options();
     head.extend(compressor_options.iter().flatten());
-    out.seek(SeekFrom::Start(0))?;
+    let start = out.stream_position()?;
     out.write_all(&head)?;
     let data = data::pack(tree, options, keeper, head.len() as u64, out, progress)?;
 
@@ -137,9 +137,9 @@ pub fn write(
         fragment_table,
         export_table,
     };
-    out.seek(SeekFrom::Start(0))?;
+    out.seek(SeekFrom::Start(start))?;
     out.write_all(&superblock.encode())?;
-    out.seek(SeekFrom::Start(size))?;
+    out.seek(SeekFrom::Start(start + size))?;
     out.flush()?;
     Ok(Summary {
         size,
