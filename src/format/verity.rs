@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc;
+use std::sync::mpsc::{self, Receiver};
 use uuid::Uuid;
 
 const BLOCK: usize = 4096;
@@ -55,6 +55,16 @@ pub enum VerityError {
 /// to a multiple of 4096 bytes, and puts the superblock and the hash tree of all
 /// that behind it. All places that are told count from `start`.
 pub fn append(file: &File, start: u64, options: &VerityOptions) -> Result<VerityRoot, VerityError> {
+    append_to_hashed(file, start, options, Hashed::default())
+}
+
+/// [`append`] to an image whose blocks are `hashed`, all but the first of which have not changed since.
+pub fn append_to_hashed(
+    file: &File,
+    start: u64,
+    options: &VerityOptions,
+    hashed: Hashed,
+) -> Result<VerityRoot, VerityError> {
     if options.salt.len() > LONGEST_SALT {
         return Err(VerityError::Salt { found: options.salt.len() });
     }
@@ -70,7 +80,7 @@ pub fn append(file: &File, start: u64, options: &VerityOptions) -> Result<Verity
     let image = Image { file, start };
     image.write_at(&superblock, hash_offset)?;
     let mut tree = HashTree::new(image, &options.salt, data_blocks, hash_offset + BLOCK as u64);
-    hash_data(image, &options.salt, data_blocks, &mut tree)?;
+    hash_data(image, &options.salt, data_blocks, &hashed, &mut tree)?;
     let root_hash = tree.finish()?;
     Ok(VerityRoot { root_hash, hash_offset, data_blocks, salt: options.salt.clone(), uuid: options.uuid })
 }
@@ -121,8 +131,45 @@ fn hash(salt: &[u8], block: &[u8]) -> [u8; DIGEST] {
     Sha256::new().chain_update(salt).chain_update(block).finalize().into()
 }
 
+/// The digests of an image's first chunks.
+#[derive(Debug, Default)]
+pub struct Hashed {
+    chunks: Vec<Vec<[u8; DIGEST]>>,
+}
+
+impl Hashed {
+    /// Hashes what `file` holds from byte `start` on while it is written there: up to each of the ends that
+    /// `written` tells, which count from `start`.
+    pub fn while_written(
+        file: &File,
+        start: u64,
+        options: &VerityOptions,
+        written: Receiver<u64>,
+    ) -> Result<Self, VerityError> {
+        let (image, mut chunks) = (Image { file, start }, Vec::new());
+        for end in written {
+            let whole = end / (CHUNK_BLOCKS * BLOCK as u64);
+            while (chunks.len() as u64) < whole {
+                chunks.push(hash_chunk(image, &options.salt, u64::MAX, chunks.len() as u64)?);
+            }
+        }
+        Ok(Self { chunks })
+    }
+
+    /// What is still true of a chunk once the image is whole: it begins with a superblock, which is written last.
+    fn chunk(&self, index: u64) -> Option<&Vec<[u8; DIGEST]>> {
+        self.chunks.get(usize::try_from(index).ok().filter(|&index| index > 0)?)
+    }
+}
+
 /// Hashes the data on all cores, and gives the digests to `tree` in the data's order.
-fn hash_data(image: Image<'_>, salt: &[u8], data_blocks: u64, tree: &mut HashTree) -> Result<(), VerityError> {
+fn hash_data(
+    image: Image<'_>,
+    salt: &[u8],
+    data_blocks: u64,
+    hashed: &Hashed,
+    tree: &mut HashTree,
+) -> Result<(), VerityError> {
     let chunks = data_blocks.div_ceil(CHUNK_BLOCKS);
     let threads = std::thread::available_parallelism().map_or(1, |threads| threads.get() as u64).min(chunks);
     let next = AtomicU64::new(0);
@@ -134,7 +181,14 @@ fn hash_data(image: Image<'_>, salt: &[u8], data_blocks: u64, tree: &mut HashTre
             scope.spawn(move || {
                 loop {
                     let chunk = next.fetch_add(1, Ordering::Relaxed);
-                    if chunk >= chunks || results.send((chunk, hash_chunk(image, salt, data_blocks, chunk))).is_err() {
+                    if chunk >= chunks {
+                        return;
+                    }
+                    let digests = match hashed.chunk(chunk) {
+                        Some(digests) => Ok(digests.clone()),
+                        None => hash_chunk(image, salt, data_blocks, chunk),
+                    };
+                    if results.send((chunk, digests)).is_err() {
                         return;
                     }
                 }
@@ -282,6 +336,34 @@ mod tests {
         assert_eq!(within[..5000], [9; 5000]);
         assert!(within[5000..] == alone);
         assert!(matches!(append(&file(b"x"), 1, &options(b"")), Err(VerityError::Empty)));
+    }
+
+    #[test]
+    fn an_image_hashed_while_it_is_written_gets_the_same_tree() {
+        const CHUNK: usize = CHUNK_BLOCKS as usize * BLOCK;
+        let blocks = |from: usize, to: usize| -> Vec<u8> { (from..to).map(|place| (place % 251) as u8).collect() };
+        for size in [BLOCK, CHUNK - 1, CHUNK, 2 * CHUNK, 3 * CHUNK + 7] {
+            let image = blocks(0, size);
+            let expected = append(&file(&image), 0, &options(b"salt")).expect("appending");
+            let within = file(&[0; 100]);
+            let (to, told) = mpsc::channel();
+            let hashed = std::thread::scope(|scope| {
+                let hashing = scope.spawn(|| Hashed::while_written(&within, 100, &options(b"salt"), told));
+                // The first block is written last.
+                let mut draft = image.clone();
+                draft[..96.min(size)].fill(0);
+                for (number, piece) in draft.chunks(CHUNK / 3).enumerate() {
+                    let at = (number * (CHUNK / 3)) as u64;
+                    within.write_all_at(piece, 100 + at).expect("writing");
+                    to.send(at + piece.len() as u64).expect("telling");
+                }
+                drop(to);
+                hashing.join().expect("no panic").expect("hashing")
+            });
+            assert_eq!(hashed.chunks.len(), size / CHUNK);
+            within.write_all_at(&image[..96.min(size)], 100).expect("writing");
+            assert_eq!(append_to_hashed(&within, 100, &options(b"salt"), hashed).expect("appending"), expected);
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::{Assembled, BuildError, Resolved};
 use crate::boot::initramfs::Initramfs;
 use crate::boot::kernel::Kernels;
 use crate::format::squashfs::{self, BlockKeeper, Forgetful, Options};
-use crate::format::verity::{self, VerityOptions};
+use crate::format::verity::{self, Hashed, VerityOptions};
 use crate::images::Form;
 use crate::medium::{self, Image, MediumError};
 use crate::profile::RootFormat;
@@ -17,11 +17,12 @@ use appliance_contract::manifest::Verity;
 use appliance_contract::medium::IN_IMAGE_PRUNED;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::num::NonZero;
 use std::panic::resume_unwind;
 use std::path::PathBuf;
+use std::sync::mpsc::{self, Sender};
 use std::thread;
 use uuid::Uuid;
 
@@ -122,16 +123,26 @@ impl Assembled {
         };
         let options = self.resolved.squashfs_options();
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path).map_err(failed("making"))?;
+        let (uuid, salt) = self.verity_identity();
+        let verity = VerityOptions { uuid, salt: salt.to_vec() };
         let write = || -> Result<_, BuildError> {
-            let mut out = BufWriter::with_capacity(1 << 20, &file);
-            out.seek(SeekFrom::Start(offset)).map_err(failed("writing"))?;
-            let summary = squashfs::write(&self.on_root()?, &options, keeper, &mut out, progress)
-                .map_err(|source| BuildError::Squashfs { path: path.clone(), source: Box::new(source) })?;
-            out.flush().map_err(failed("writing"))?;
+            // Writing keeps one core busy, and compressing others where there is much of it.
+            let (summary, hashed) = thread::scope(|scope| {
+                let (to, told) = mpsc::channel();
+                let hashing = scope.spawn(|| Hashed::while_written(&file, offset, &verity, told));
+                let write = || -> Result<_, BuildError> {
+                    let mut out = BufWriter::new(Telling { file: &file, start: offset, end: offset, to });
+                    out.seek(SeekFrom::Start(offset)).map_err(failed("writing"))?;
+                    let summary = squashfs::write(&self.on_root()?, &options, keeper, &mut out, progress)
+                        .map_err(|source| BuildError::Squashfs { path: path.clone(), source: Box::new(source) })?;
+                    out.flush().map_err(failed("writing"))?;
+                    Ok(summary)
+                };
+                (write(), hashing.join().unwrap_or_else(|panic| resume_unwind(panic)))
+            });
+            let (summary, hashed) = (summary?, hashed?);
             progress.item("verity");
-            let (uuid, salt) = self.verity_identity();
-            let options = VerityOptions { uuid, salt: salt.to_vec() };
-            Ok((summary, verity::append(&file, offset, &options)?))
+            Ok((summary, verity::append_to_hashed(&file, offset, &verity, hashed)?))
         };
         let (written, synced) = syncing::meanwhile(&file, write);
         let (summary, made) = written?;
@@ -180,5 +191,37 @@ impl Assembled {
         name.extend(self.slot.version.as_bytes());
         let salt = Sha256::new().chain_update(b"verity salt").chain_update(&name).finalize();
         (Uuid::new_v5(&NAMESPACE, &name), salt.into())
+    }
+}
+
+/// Tells how far a file is written.
+struct Telling<'a> {
+    file: &'a File,
+    /// What is told counts from there.
+    start: u64,
+    end: u64,
+    to: Sender<u64>,
+}
+
+impl Write for Telling<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.file.write(bytes)?;
+        let end = self.file.stream_position()?;
+        if end > self.end {
+            self.end = end;
+            // Whoever failed to hash it says so when asked.
+            let _ = self.to.send(end - self.start);
+        }
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Seek for Telling<'_> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.file.seek(to)
     }
 }

@@ -4,7 +4,6 @@
 use super::pack::{self, Entry, PackWriter};
 use super::{StoreError, failed};
 use crate::format::squashfs::{BlockKeeper, BlockKey, Kept};
-use sha2::{Digest, Sha256};
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::io;
@@ -110,7 +109,7 @@ impl BlockStore {
         let _ = fs::remove_file(&self.packs[pack].path);
     }
 
-    fn write(&self, key: &BlockKey, sha256: [u8; 32], packed: Option<&[u8]>) -> io::Result<()> {
+    fn write(&self, key: &BlockKey, hash: [u8; 32], packed: Option<&[u8]>) -> io::Result<()> {
         let mut writing = held(&self.writing);
         if writing.trouble.is_some() {
             return Ok(());
@@ -119,7 +118,7 @@ impl BlockStore {
             Some(pack) => pack,
             None => PackWriter::new(&self.folder)?,
         };
-        pack.add(*key, sha256, packed)?;
+        pack.add(*key, hash, packed)?;
         if pack.size >= PACK_SIZE {
             pack.finish()?;
         } else {
@@ -149,8 +148,8 @@ impl BlockKeeper for BlockStore {
     }
 
     fn put(&self, key: &BlockKey, packed: Option<&[u8]>) {
-        let sha256 = Sha256::digest(packed.unwrap_or_default()).into();
-        if let Err(error) = self.write(key, sha256, packed) {
+        let hash = blake3::hash(packed.unwrap_or_default()).into();
+        if let Err(error) = self.write(key, hash, packed) {
             held(&self.writing).trouble.get_or_insert(error);
         }
     }

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! blocks, one after the other
-//! index    for each block: key, SHA-256, place, length (76 bytes)
-//! footer   SHA-256 of the index, its place, how many entries, MAGIC (52 bytes)
+//! index    for each block: key, BLAKE3, place, length (76 bytes)
+//! footer   BLAKE3 of the index, its place, how many entries, MAGIC (52 bytes)
 //! ```
 //!
 //! A pack is written under a name that nobody looks for, and renamed when it
@@ -11,7 +11,6 @@
 //! footer's hash, a block in it by its own.
 
 use crate::format::squashfs::{BlockKey, Kept};
-use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::FileExt;
@@ -22,7 +21,7 @@ pub const ENDING: &str = ".pack";
 /// How files are named while they are written.
 pub const UNFINISHED: &str = ".new-";
 
-const MAGIC: &[u8; 8] = b"applpak1";
+const MAGIC: &[u8; 8] = b"applpak2";
 const ENTRY: usize = 76;
 const FOOTER: usize = 52;
 /// The length of a block that is stored as it is: only that is kept of it.
@@ -31,7 +30,7 @@ const PLAIN: u32 = 0;
 #[derive(Debug, Clone)]
 pub struct Entry {
     pub key: BlockKey,
-    pub sha256: [u8; 32],
+    pub hash: [u8; 32],
     pub place: u64,
     pub length: u32,
 }
@@ -39,17 +38,17 @@ pub struct Entry {
 impl Entry {
     fn encode(&self, out: &mut Vec<u8>) {
         out.extend(self.key.0);
-        out.extend(self.sha256);
+        out.extend(self.hash);
         out.extend(self.place.to_le_bytes());
         out.extend(self.length.to_le_bytes());
     }
 
     fn decode(bytes: &[u8]) -> Option<Self> {
         let (key, rest) = bytes.split_first_chunk()?;
-        let (sha256, rest) = rest.split_first_chunk()?;
+        let (hash, rest) = rest.split_first_chunk()?;
         let (place, rest) = rest.split_first_chunk()?;
         let length = u32::from_le_bytes(rest.try_into().ok()?);
-        Some(Self { key: BlockKey(*key), sha256: *sha256, place: u64::from_le_bytes(*place), length })
+        Some(Self { key: BlockKey(*key), hash: *hash, place: u64::from_le_bytes(*place), length })
     }
 
     /// The block, unless it is not what was put there.
@@ -58,7 +57,7 @@ impl Entry {
             return Some(Kept::Plain);
         }
         packed.resize(self.length as usize, 0);
-        let right = file.read_exact_at(packed, self.place).is_ok() && Sha256::digest(&*packed)[..] == self.sha256;
+        let right = file.read_exact_at(packed, self.place).is_ok() && blake3::hash(packed) == self.hash;
         if !right {
             packed.clear();
         }
@@ -72,7 +71,7 @@ pub fn read_index(file: &File) -> io::Result<Option<Vec<Entry>>> {
     let Some(footer_at) = size.checked_sub(FOOTER as u64) else { return Ok(None) };
     let mut footer = [0; FOOTER];
     file.read_exact_at(&mut footer, footer_at)?;
-    let (sha256, rest) = footer.split_at(32);
+    let (hash, rest) = footer.split_at(32);
     let place = u64::from_le_bytes(rest[..8].try_into().unwrap_or_default());
     let count = u32::from_le_bytes(rest[8..12].try_into().unwrap_or_default());
     let length = u64::from(count) * ENTRY as u64;
@@ -81,7 +80,7 @@ pub fn read_index(file: &File) -> io::Result<Option<Vec<Entry>>> {
     }
     let mut index = vec![0; length as usize];
     file.read_exact_at(&mut index, place)?;
-    if Sha256::digest(&index)[..] != *sha256 {
+    if blake3::hash(&index).as_bytes() != hash {
         return Ok(None);
     }
     Ok(Some(index.chunks(ENTRY).filter_map(Entry::decode).collect()))
@@ -101,11 +100,11 @@ impl PackWriter {
         Ok(Self { out: BufWriter::with_capacity(1 << 18, file), entries: Vec::new(), size: 0 })
     }
 
-    pub fn add(&mut self, key: BlockKey, sha256: [u8; 32], packed: Option<&[u8]>) -> io::Result<()> {
+    pub fn add(&mut self, key: BlockKey, hash: [u8; 32], packed: Option<&[u8]>) -> io::Result<()> {
         let bytes = packed.unwrap_or_default();
         self.out.write_all(bytes)?;
         // A block is at most 1 MiB.
-        self.entries.push(Entry { key, sha256, place: self.size, length: bytes.len() as u32 });
+        self.entries.push(Entry { key, hash, place: self.size, length: bytes.len() as u32 });
         self.size += bytes.len() as u64;
         Ok(())
     }
@@ -114,15 +113,15 @@ impl PackWriter {
     pub fn finish(mut self) -> io::Result<PathBuf> {
         let mut index = Vec::with_capacity(self.entries.len() * ENTRY);
         self.entries.iter().for_each(|entry| entry.encode(&mut index));
-        let sha256 = Sha256::digest(&index);
+        let hash = blake3::hash(&index);
         self.out.write_all(&index)?;
-        self.out.write_all(&sha256)?;
+        self.out.write_all(hash.as_bytes())?;
         self.out.write_all(&self.size.to_le_bytes())?;
         self.out.write_all(&(self.entries.len() as u32).to_le_bytes())?;
         self.out.write_all(MAGIC)?;
         let file = self.out.into_inner().map_err(io::IntoInnerError::into_error)?;
         let folder = file.path().parent().unwrap_or(Path::new("/")).to_owned();
-        let path = folder.join(format!("{}{ENDING}", hex::encode(&sha256[..16])));
+        let path = folder.join(format!("{}{ENDING}", hex::encode(&hash.as_bytes()[..16])));
         file.persist(&path)?;
         Ok(path)
     }

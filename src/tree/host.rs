@@ -82,8 +82,9 @@ fn read(folder: &Path) -> Result<Entries, TreeError> {
     let failed = |source| TreeError::Host { path: folder.to_owned(), source };
     let mut entries = Entries::new();
     for entry in fs::read_dir(folder).map_err(failed)? {
-        let (name, host) = entry.map(|entry| (entry.file_name(), entry.path())).map_err(failed)?;
-        let stat = fs::symlink_metadata(&host).map_err(|source| TreeError::Host { path: host.clone(), source })?;
+        let entry = entry.map_err(failed)?;
+        let (name, host) = (entry.file_name(), entry.path());
+        let stat = entry.metadata().map_err(|source| TreeError::Host { path: host.clone(), source })?;
         let node = Node { metadata: metadata(&host, &stat)?, kind: kind(&host, &stat)? };
         let entry = Entry { node, inode: (stat.dev(), stat.ino()), has_names: stat.nlink() > 1 };
         entries.insert(name.into_vec(), entry);

@@ -166,8 +166,8 @@ impl Tree {
         std::iter::from_fn(move || {
             let (path, id) = stack.pop()?;
             if let Kind::Directory(entries) = &self.node(id).kind {
-                // Names in a tree are valid by construction (TreePath checked them).
-                stack.extend(entries.iter().rev().filter_map(|(name, id)| Some((path.join(name).ok()?, *id))));
+                // Names in a tree are valid by construction: TreePath or the kernel checked them.
+                stack.extend(entries.iter().rev().map(|(name, id)| (path.child(name), *id)));
             }
             Some((path, id))
         })

@@ -41,11 +41,16 @@ impl TreePath {
         if matches!(name, b"" | b".") || name.contains(&b'/') {
             return Err(PathError::Name { name: shown(name) });
         }
+        Ok(self.child(name))
+    }
+
+    /// [`TreePath::join`] for what is the name of a directory entry.
+    pub(super) fn child(&self, name: &[u8]) -> Self {
         let mut text = Vec::with_capacity(self.text.len() + 1 + name.len());
         text.extend_from_slice(&self.text);
         text.push(b'/');
         text.extend_from_slice(name);
-        Ok(Self { text })
+        Self { text }
     }
 
     pub fn parent(&self) -> Option<Self> {

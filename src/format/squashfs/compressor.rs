@@ -81,6 +81,10 @@ struct Zstd {
     probe: Option<zstd::bulk::Compressor<'static>>,
 }
 
+/// Tables are a four-hundredth of an image, and one core makes them while all others wait: levels above this one
+/// take four times as long for a hundredth of them.
+const HIGHEST_OF_METADATA: i32 = 9;
+
 /// Below this level the probe would cost more than it saves.
 const PROBED_FROM: i32 = 6;
 const PROBE_LEVEL: i32 = 1;
@@ -108,7 +112,10 @@ impl Compressor {
                 Engine::Xz { level, dictionary }
             }
             Compression::Zstd { level } => {
-                let probed = level >= PROBED_FROM && matches!(purpose, Purpose::Data(_));
+                let (level, probed) = match purpose {
+                    Purpose::Metadata => (level.min(HIGHEST_OF_METADATA), false),
+                    Purpose::Data(_) => (level, level >= PROBED_FROM),
+                };
                 Engine::Zstd(Zstd {
                     compressor: zstd::bulk::Compressor::new(level).map_err(failed)?,
                     probe: probed.then(|| zstd::bulk::Compressor::new(PROBE_LEVEL)).transpose().map_err(failed)?,
