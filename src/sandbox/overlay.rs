@@ -25,7 +25,10 @@ pub fn lay_over(lower: &Path, upper: &Path, scratch: &Path, at: &Path) -> io::Re
     // A user namespace may not set the attributes by which overlayfs marks what is gone, but those of users.
     let options =
         format!("lowerdir={},upperdir={},workdir={},userxattr", shown(&lower), shown(&upper), shown(&scratch));
-    mount(Some("overlay"), at, Some("overlay"), MsFlags::empty(), Some(options.as_str()))?;
+    let on = |options: &str| mount(Some("overlay"), at, Some("overlay"), MsFlags::empty(), Some(options));
+    // Without the first word, which Linux knows from 5.10 on, taking it off would wait until all that anybody wrote to the
+    // file system of `upper` is on disk.
+    on(&format!("volatile,{options}")).or_else(|_| on(&options))?;
     Ok(())
 }
 
