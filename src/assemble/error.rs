@@ -1,7 +1,7 @@
 use crate::format::compression::CompressionError;
 use crate::format::tar::TarError;
-use crate::packages::Digest;
 use crate::packages::deb::DebError;
+use crate::packages::{Digest, FetchError};
 use crate::sandbox::{Exit, SandboxError};
 use crate::templates::TemplateError;
 use crate::tree::TreeError;
@@ -24,6 +24,8 @@ pub enum AssembleError {
     Conflict { archive: String, path: String, other: String },
     #[error("{attempt} {path}: {source}", path = path.display())]
     Io { attempt: &'static str, path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
     #[error("package {name} {version} is in the lock, but its file is not at hand")]
     NotFetched { name: String, version: String },
     #[error("{script} of package {package} failed: {exit}; its last lines:\n{log}")]

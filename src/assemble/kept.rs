@@ -11,7 +11,7 @@ use super::placed::Placed;
 use super::record::{Record, state};
 use super::unpack::{self, Sources};
 use super::work::WorkFolder;
-use crate::packages::{Digest, LockedPackage};
+use crate::packages::{Digest, Lock, LockedPackage};
 use crate::program;
 use crate::progress::{Progress, Stage, Unit};
 use crate::sandbox;
@@ -39,6 +39,15 @@ pub struct Below {
     upper: PathBuf,
 }
 
+/// Whether what earlier builds made of the lock's packages, and of its tools where those are needed, is in `trees`,
+/// if it is whole.
+pub fn are_kept(trees: &Path, lock: &Lock, epoch: i64, with_tools: bool) -> Result<bool, AssembleError> {
+    let Lock { packages, tools, .. } = lock;
+    let is_kept = |path: PathBuf| path.join(RECORD).exists();
+    let root = packages.is_empty() || is_kept(trees.join(key(packages, epoch)?));
+    Ok(root && (!with_tools || is_kept(tools_path(trees, tools)?)))
+}
+
 /// [`unpack::install`], or what it came to in an earlier build.
 pub fn install(
     placer: &mut Placer,
@@ -46,8 +55,9 @@ pub fn install(
     work: &WorkFolder,
     progress: &dyn Progress,
 ) -> Result<Option<Below>, AssembleError> {
-    let Sources { packages, epoch, .. } = *sources;
+    let Sources { packages, files, epoch, .. } = *sources;
     let Some(trees) = work.trees().filter(|_| can_lay_over(work)) else {
+        files.fetch(progress)?;
         unpack::install(placer, sources, work, progress)?;
         return Ok(None);
     };
@@ -62,6 +72,7 @@ pub fn install(
         }
         entry.remove();
     }
+    files.fetch(progress)?;
     let new = WorkFolder::new(trees)?;
     let root = new.folder(ROOT)?;
     fs::set_permissions(&root, Permissions::from_mode(0o755)).map_err(io_at("setting the mode of", &root))?;
@@ -95,7 +106,10 @@ pub fn tools(
     progress: &dyn Progress,
 ) -> Result<PathBuf, AssembleError> {
     progress.item("the tools' packages");
-    let Some(trees) = work.trees() else { return unpack::tools(packages, files, work, "tools") };
+    let Some(trees) = work.trees() else {
+        files.fetch(progress)?;
+        return unpack::tools(packages, files, work, "tools");
+    };
     let path = tools_path(trees, packages)?;
     if let Some(entry) = Entry::open(&path)? {
         if let Some(kept) = entry.check()? {
@@ -104,6 +118,7 @@ pub fn tools(
         }
         entry.remove();
     }
+    files.fetch(progress)?;
     let lock = keep_tools(trees, &path, packages, files)?;
     work.holding(lock);
     Ok(path.join(ROOT))

@@ -36,7 +36,7 @@ mod work;
 pub use ahead::Ahead;
 pub use error::AssembleError;
 pub use files::Files;
-pub use kept::{tools, tools_ahead};
+pub use kept::{are_kept, tools, tools_ahead};
 pub use manifest::manifest;
 pub use overlay::open_set;
 pub use work::WorkFolder;

@@ -23,7 +23,7 @@ pub enum BuildError {
     #[error(transparent)]
     Resolve(#[from] ResolveError),
     #[error(transparent)]
-    Assemble(#[from] AssembleError),
+    Assemble(AssembleError),
     #[error("making the root image {}: {source}", path.display())]
     Squashfs { path: PathBuf, source: Box<SquashfsError> },
     #[error("making the root image: {0}")]
@@ -64,4 +64,14 @@ pub enum BuildError {
     RenderLock(#[source] toml::ser::Error),
     #[error("{attempt} {}", path.display())]
     Io { attempt: &'static str, path: PathBuf, source: io::Error },
+}
+
+impl From<AssembleError> for BuildError {
+    fn from(error: AssembleError) -> Self {
+        match error {
+            // It is the same error whenever packages are fetched.
+            AssembleError::Fetch(source) => Self::Fetch(source),
+            other => Self::Assemble(other),
+        }
+    }
 }

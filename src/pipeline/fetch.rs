@@ -1,10 +1,11 @@
 use super::{BuildError, Resolved};
-use crate::assemble::Files;
+use crate::assemble::{self, Files};
+use crate::images::Form;
 use crate::packages::{LockedPackage, download};
 use crate::progress::Progress;
 use crate::store::Unpacked;
 
-/// A locked profile whose packages are all here, verified.
+/// A locked profile whose packages are all here, verified; or what an earlier build made of them.
 #[derive(Debug)]
 pub struct Fetched {
     pub(super) resolved: Resolved,
@@ -18,9 +19,15 @@ impl Resolved {
         let order = &self.order;
         progress.image(&order.profile.name);
         let packages: Vec<LockedPackage> = self.lock.packages.iter().chain(&self.lock.tools).cloned().collect();
-        let paths = download(&packages, &order.archives, &order.cache, &order.client, progress)?;
-        let hashes = packages.into_iter().map(|package| package.sha256);
-        let files = hashes.zip(paths).collect::<Files>().keeping(Unpacked::new(order.cache.folder()));
+        let (archives, cache, client) = (order.archives.clone(), order.cache.clone(), order.client.clone());
+        let files = Files::later(move |progress| {
+            let paths = download(&packages, &archives, &cache, &client, progress)?;
+            Ok(packages.iter().map(|package| package.sha256.clone()).zip(paths).collect())
+        });
+        let files = files.keeping(Unpacked::new(order.cache.folder()));
+        if !assemble::are_kept(&order.trees(), &self.lock, self.source_date, order.form == Form::Iso)? {
+            files.fetch(progress)?;
+        }
         let guests = guests.into_iter().map(|guest| guest.fetch(progress)).collect::<Result<_, _>>()?;
         Ok(Fetched { resolved: self, files, guests })
     }
