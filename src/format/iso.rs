@@ -258,26 +258,57 @@ impl Volume {
 
     /// Writes the volume to `file`, which is empty but for what is present. Nothing is synced.
     pub fn write(&self, file: &File) -> Result<Layout, IsoError> {
+        self.write_patched(file, None, &mut |_| {})
+    }
+
+    /// [`Volume::write`] with some bytes replaced on the way; tells `written` up to where the file is what it will be.
+    pub fn write_patched(
+        &self,
+        file: &File,
+        patch: Option<Patch>,
+        written: &mut dyn FnMut(u64),
+    ) -> Result<Layout, IsoError> {
         let layout = self.plan()?;
         let device = file.try_clone().and_then(FileDevice::new).map_err(|source| IsoError::Write { source })?;
         let present = self.present.as_ref().map_or(0..0, |present| present.bytes.clone());
-        hadris_iso::sync::write(Unsynced { device, present }, &self.tree, &self.options)
+        hadris_iso::sync::write(Unsynced { device, present, patch, written }, &self.tree, &self.options)
             .map_err(|source| IsoError::Volume { source })?;
         Ok(layout)
     }
 }
 
-/// A file that its owner syncs, when all of it is written, and of which a part is written before.
-struct Unsynced {
-    device: FileDevice,
-    present: Range<u64>,
+/// Bytes that a volume gets in the place of hadris-iso's.
+#[derive(Debug, Clone, Copy)]
+pub struct Patch {
+    pub offset: u64,
+    pub bytes: [u8; 8],
 }
 
-impl ErrorType for Unsynced {
+impl Patch {
+    /// Puts what of it lies in `buffer`, which is of the bytes from `start` on.
+    fn apply(self, start: u64, buffer: &mut [u8]) {
+        for (place, byte) in (self.offset..).zip(self.bytes) {
+            let within = place.checked_sub(start).and_then(|place| buffer.get_mut(usize::try_from(place).ok()?));
+            if let Some(within) = within {
+                *within = byte;
+            }
+        }
+    }
+}
+
+/// A file that its owner syncs, when all of it is written, and of which a part is written before.
+struct Unsynced<'a> {
+    device: FileDevice,
+    present: Range<u64>,
+    patch: Option<Patch>,
+    written: &'a mut dyn FnMut(u64),
+}
+
+impl ErrorType for Unsynced<'_> {
     type Error = std::io::Error;
 }
 
-impl BlockDevice for Unsynced {
+impl BlockDevice for Unsynced<'_> {
     fn block_size(&self) -> BlockSize {
         self.device.block_size()
     }
@@ -299,11 +330,22 @@ impl BlockDevice for Unsynced {
     }
 
     fn write_blocks(&mut self, first: BlockIndex, buffer: &[u8]) -> Result<(), hadris_io::Error<std::io::Error>> {
-        // hadris-iso writes each file by itself, from a block's start.
-        if self.present.contains(&(first.get() * u64::from(self.block_size().get()))) {
-            return Ok(());
+        let start = first.get() * u64::from(self.block_size().get());
+        let end = start + buffer.len() as u64;
+        // hadris-iso writes each file by itself, from a block's start, and all in ascending order.
+        if !self.present.contains(&start) {
+            let patch = self.patch.filter(|patch| (start..end).contains(&patch.offset));
+            match patch {
+                Some(patch) => {
+                    let mut patched = buffer.to_vec();
+                    patch.apply(start, &mut patched);
+                    self.device.write_blocks(first, &patched)?;
+                }
+                None => self.device.write_blocks(first, buffer)?,
+            }
         }
-        self.device.write_blocks(first, buffer)
+        (self.written)(end);
+        Ok(())
     }
 
     fn flush(&mut self) -> Result<(), hadris_io::Error<std::io::Error>> {
@@ -462,6 +504,25 @@ mod tests {
             let mut whole = Volume::new(&sample(), &options()).unwrap();
             whole.move_to(&path, offset).unwrap();
             assert!(bytes == written(&whole), "{offset}");
+        }
+    }
+
+    #[test]
+    fn patches_what_it_writes_and_tells_how_far_that_is() {
+        let volume = Volume::new(&sample(), &options()).unwrap();
+        let mut expected = written(&volume);
+        for offset in [0, 432, BLOCK - 4, 16 * BLOCK + 100] {
+            let file = tempfile::tempfile().unwrap();
+            let patch = Patch { offset, bytes: [7; 8] };
+            let mut ends = Vec::new();
+            let layout = volume.write_patched(&file, Some(patch), &mut |end| ends.push(end)).unwrap();
+            let mut bytes = vec![0; layout.size() as usize];
+            file.read_exact_at(&mut bytes, 0).unwrap();
+            assert!(ends.is_sorted() && ends.last() == Some(&layout.size()), "{ends:?}");
+            let before = std::mem::replace(&mut expected[offset as usize..][..8].try_into().unwrap(), [7; 8]);
+            expected[offset as usize..][..8].fill(7);
+            assert!(bytes == expected, "{offset}");
+            expected[offset as usize..][..8].copy_from_slice(&before);
         }
     }
 

@@ -4,7 +4,10 @@ use crate::tree::{Content, Kind, Tree, TreePath, in_parallel};
 use appliance_contract::manifest::File;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
+use std::fs::File as HostFile;
 use std::io::{self, Read};
+use std::path::Path;
+use std::sync::mpsc::Receiver;
 
 /// Hashes by path, of every regular file.
 pub type Hashes = BTreeMap<TreePath, [u8; 32]>;
@@ -32,6 +35,21 @@ pub fn of_reader(mut from: impl Read) -> io::Result<[u8; 32]> {
             Err(error) => return Err(error),
         }
     }
+}
+
+/// Of the file at `path` while it is written: up to each of the ends that `written` tells, the last of which is the file's.
+pub fn while_written(path: &Path, written: Receiver<u64>) -> io::Result<[u8; 32]> {
+    let mut file = HostFile::open(path)?;
+    let (mut hash, mut buffer, mut done) = (Sha256::new(), vec![0; 1 << 20], 0);
+    for end in written {
+        while done < end {
+            let length = usize::try_from(end - done).unwrap_or(usize::MAX).min(buffer.len());
+            file.read_exact(&mut buffer[..length])?;
+            hash.update(&buffer[..length]);
+            done += length as u64;
+        }
+    }
+    Ok(hash.finalize().into())
 }
 
 pub fn of_content(content: &Content) -> io::Result<[u8; 32]> {

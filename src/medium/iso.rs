@@ -25,6 +25,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
 use std::thread;
 use tempfile::{NamedTempFile, TempPath};
 
@@ -213,6 +214,7 @@ struct Contents {
 struct Written {
     contents: Contents,
     size: u64,
+    sha256: [u8; 32],
 }
 
 impl<'a> Draft<'a> {
@@ -439,34 +441,38 @@ impl Contents {
         let mut volume = Volume::new(&self.tree, &self.options)?;
         let core = self.settle(&mut volume)?;
         progress.item(&file.path().display().to_string());
-        let layout: Layout = volume
-            .write(file.as_file())
-            .map_err(|source| MediumError::Write { path: file.path().to_owned(), source: Box::new(source) })?;
+        // Hashing takes longer than writing: it follows as far as that has come.
+        let (layout, sha256) = thread::scope(|scope| {
+            let (to, told) = mpsc::channel();
+            let hashing = scope.spawn(|| checksums::while_written(file.path(), told));
+            let write = || {
+                volume.write_patched(file.as_file(), Some(patches::hybrid_start(core)), &mut move |end| {
+                    // Who failed to read says so when asked.
+                    let _ = to.send(end);
+                })
+            };
+            (write(), hashing.join().unwrap_or_else(|panic| resume_unwind(panic)))
+        });
+        let layout: Layout =
+            layout.map_err(|source| MediumError::Write { path: file.path().to_owned(), source: Box::new(source) })?;
+        let sha256 = sha256.map_err(failed("reading back", file.path()))?;
         if let Some(Present { path, offset }) = &self.options.present
             && layout.place(path).is_none_or(|(found, _)| found != *offset)
         {
             return Err(MediumError::Scattered { path: path.to_string() });
         }
-        patches::hybrid_start(file.as_file(), core).map_err(failed("writing", file.path()))?;
         // Whatever the umask says: an image holds no secret.
         let mode = Permissions::from_mode(0o644);
         file.as_file().set_permissions(mode).map_err(failed("setting the mode of", file.path()))?;
-        Ok(Written { contents: self, size: layout.size() })
+        Ok(Written { contents: self, size: layout.size(), sha256 })
     }
 }
 
 impl Written {
     /// Waits for the disk, and gives the medium its name.
     fn finish(self, file: NamedTempFile, output: &Path, progress: &dyn Progress) -> Result<Medium, MediumError> {
-        // The disk is slow, and has no part in the hash: both at once.
-        let (sha256, synced) = thread::scope(|scope| {
-            let syncing = scope.spawn(|| file.as_file().sync_all());
-            let sha256 = File::open(file.path()).and_then(checksums::of_reader);
-            progress.stage(Stage::Sync, 0, Unit::Bytes);
-            (sha256, syncing.join().unwrap_or_else(|panic| resume_unwind(panic)))
-        });
-        let sha256 = sha256.map_err(failed("reading back", file.path()))?;
-        synced.map_err(failed("syncing", file.path()))?;
+        progress.stage(Stage::Sync, 0, Unit::Bytes);
+        file.as_file().sync_all().map_err(failed("syncing", file.path()))?;
         file.persist(output).map_err(|error| failed("renaming to", output)(error.error))?;
         let folder = parent(output);
         File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed("syncing", folder))?;
@@ -474,7 +480,7 @@ impl Written {
         Ok(Medium {
             path: output.to_owned(),
             size: self.size,
-            sha256,
+            sha256: self.sha256,
             uuid: self.contents.options.uuid,
             manifest: self.contents.manifest,
             manifest_json,

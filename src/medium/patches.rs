@@ -1,9 +1,7 @@
 //! Every byte that is changed in, or on the way to, hadris-iso's output, with
 //! the reason.
 
-use std::fs::File;
-use std::io;
-use std::os::unix::fs::FileExt;
+use crate::format::iso::Patch;
 
 /// A core image too short to be one: what follows is written at fixed places.
 #[derive(Debug, thiserror::Error)]
@@ -45,8 +43,8 @@ pub fn boot_info(core: &mut [u8], block: u32) -> Result<(), CoreTooShort> {
 /// wants the one after cdboot.img's 2048 bytes (boot.S, `kernel_sector` at
 /// 0x1b0; grub-mkrescue asks xorriso for it by `--grub2-mbr`). Without this a
 /// stick or disk hangs before GRUB says a word.
-pub fn hybrid_start(file: &File, block: u32) -> io::Result<()> {
-    file.write_all_at(&(u64::from(block) * 4 + 4).to_le_bytes(), 432)
+pub fn hybrid_start(block: u32) -> Patch {
+    Patch { offset: 432, bytes: (u64::from(block) * 4 + 4).to_le_bytes() }
 }
 
 #[cfg(test)]

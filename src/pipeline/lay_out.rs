@@ -1,7 +1,6 @@
 //! From the root file system to the image in its place.
 
 use super::{BuildError, Built, Packed};
-use crate::assemble;
 use crate::boot::grub::Tools;
 use crate::images::Finished;
 use crate::medium::{self, Guest, Input, Root};
@@ -15,7 +14,7 @@ impl Packed {
         let iso = assembled.work.path().join("medium.iso");
         let guests: Vec<Guest<'_>> =
             assembled.guests.iter().map(|guest| Guest { folder: &guest.folder, manifest: &guest.manifest }).collect();
-        let tools = assemble::tools(&resolved.lock.tools, &assembled.files, &assembled.work, progress)?;
+        let tools = self.tools(progress)?;
         let medium = medium::lay_out(
             Input {
                 image: self.image(),

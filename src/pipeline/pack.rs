@@ -1,6 +1,7 @@
 //! From the tree to the root file system.
 
 use super::{Assembled, BuildError, Resolved};
+use crate::assemble;
 use crate::boot::initramfs::Initramfs;
 use crate::boot::kernel::Kernels;
 use crate::format::squashfs::{self, BlockKeeper, Forgetful, Options};
@@ -37,6 +38,8 @@ pub struct Packed {
     pub(super) root: Option<PackedRoot>,
     /// `None` for a system without the agent.
     initramfs: Option<Initramfs>,
+    /// The lock's tools, unpacked, for a medium.
+    tools: Option<PathBuf>,
 }
 
 #[derive(Debug)]
@@ -54,6 +57,11 @@ pub(super) struct PackedRoot {
 }
 
 impl Packed {
+    /// The folder of the lock's tools.
+    pub(super) fn tools(&self, progress: &dyn Progress) -> Result<PathBuf, BuildError> {
+        self.tools.clone().map_or_else(|| self.assembled.tools(progress), Ok)
+    }
+
     /// What is laid out.
     pub(super) fn image(&self) -> Image<'_> {
         Image { initramfs: self.initramfs.as_ref(), ..self.assembled.image() }
@@ -75,7 +83,7 @@ impl Resolved {
 }
 
 impl Assembled {
-    /// Packs the root, and the initramfs meanwhile.
+    /// Packs the root; makes the initramfs and has the tools at hand meanwhile.
     pub fn pack(mut self, progress: &dyn Progress) -> Result<Packed, BuildError> {
         let ahead = self.ahead.end();
         self.work.clear_others();
@@ -88,19 +96,28 @@ impl Assembled {
             Some(store) => store,
             None => &Forgetful,
         };
-        let (root, initramfs) = thread::scope(|scope| {
+        let (root, initramfs, tools) = thread::scope(|scope| {
             let initramfs = scope.spawn(|| self.initramfs(keeper, progress));
+            let tools = scope.spawn(|| match self.resolved.order.form {
+                Form::Iso => self.tools(progress).map(Some),
+                Form::Folder => Ok(None),
+            });
             let root = match self.resolved.order.profile.root.format {
                 RootFormat::Plain => Ok(None),
                 RootFormat::Squashfs => self.squashfs(keeper, progress).map(Some),
             };
-            (root, initramfs.join().unwrap_or_else(|panic| resume_unwind(panic)))
+            let initramfs = initramfs.join().unwrap_or_else(|panic| resume_unwind(panic));
+            (root, initramfs, tools.join().unwrap_or_else(|panic| resume_unwind(panic)))
         });
         if let Some(error) = store.as_ref().and_then(BlockStore::finish) {
             progress.warn(&error.to_string());
         }
-        let (root, initramfs) = (root?, initramfs?);
-        Ok(Packed { assembled: self, root, initramfs })
+        let (root, initramfs, tools) = (root?, initramfs?, tools?);
+        Ok(Packed { assembled: self, root, initramfs, tools })
+    }
+
+    fn tools(&self, progress: &dyn Progress) -> Result<PathBuf, BuildError> {
+        Ok(assemble::tools(&self.resolved.lock.tools, &self.files, &self.work, progress)?)
     }
 
     fn initramfs(&self, keeper: &dyn BlockKeeper, progress: &dyn Progress) -> Result<Option<Initramfs>, BuildError> {
