@@ -8,18 +8,22 @@ mod inside;
 #[path = "inside/sets.rs"]
 mod sets;
 
-use applbuild::assemble::{Ahead, AssembleError, Assembled, Request, WorkFolder, configure, tools, tools_ahead};
+use applbuild::assemble::{
+    Ahead, AssembleError, Assembled, Files, Request, WorkFolder, are_kept, configure, tools, tools_ahead,
+};
 use applbuild::packages::{Digest, Ids};
 use applbuild::profile::{Library, Profile};
 use applbuild::progress::Silent;
 use applbuild::store::Unpacked;
-use applbuild::tree::{Kind, Node, Tree, TreePath};
-use debs::{Deb, base, lock};
+use applbuild::tree::{Fingerprint, Kind, Node, Tree, TreePath};
+use debs::{Deb, base, lock, which};
+use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
 
 const EPOCH: i64 = 1_600_000_000;
@@ -30,6 +34,11 @@ fn main() -> ExitCode {
         ("two_assemblies_are_equal", two_assemblies_are_equal),
         ("a_kept_root_is_as_good_as_a_new_one", a_kept_root_is_as_good_as_a_new_one),
         ("a_kept_root_that_was_touched_is_made_again", a_kept_root_that_was_touched_is_made_again),
+        ("packages_are_fetched_where_something_is_made_of_them", packages_are_fetched_where_something_is_made_of_them),
+        (
+            "what_a_script_changes_in_place_is_known_for_what_it_is",
+            what_a_script_changes_in_place_is_known_for_what_it_is,
+        ),
         ("what_is_unpacked_can_be_worked_on_while_scripts_run", what_is_unpacked_can_be_worked_on_while_scripts_run),
         ("diversions_and_replacements_are_honoured", diversions_and_replacements_are_honoured),
         ("a_file_of_two_packages_is_refused", a_file_of_two_packages_is_refused),
@@ -299,6 +308,57 @@ fn a_kept_root_that_was_touched_is_made_again() {
         assert!(made == expected, "damage {number} got into an image");
     }
     assert_eq!(world.kept().len(), 1);
+}
+
+fn packages_are_fetched_where_something_is_made_of_them() {
+    let world = world("", &[]);
+    let debs = with_base(varied());
+    let (lock, _) = lock(&debs, &world.path().join("debs"));
+    let (trees, epoch) = (world.path().join("trees"), lock.date);
+    // How often packages were fetched for a root.
+    let fetched = || {
+        let folder = world.path().join("debs");
+        let paths: BTreeMap<_, _> = lock
+            .packages
+            .iter()
+            .map(|package| (package.sha256.clone(), folder.join(format!("{}.deb", package.name))))
+            .collect();
+        let asked = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&asked);
+        let files = Files::later(move |_| {
+            count.fetch_add(1, Ordering::Relaxed);
+            Ok(paths.clone())
+        });
+        let work = WorkFolder::new(&world.path().join("work")).unwrap().keeping_trees(trees.clone());
+        let (profile, others) = (&world.profile, Ids::default());
+        let request = Request { profile, lock: &lock, files: &files, others: &others, ahead: &() };
+        configure(&request, work, &Silent).unwrap();
+        asked.load(Ordering::Relaxed)
+    };
+    let kept = |with_tools| are_kept(&trees, &lock, epoch, with_tools).unwrap();
+    assert!(!kept(false));
+    assert_eq!(fetched(), 1);
+    assert!(kept(false) && !kept(true), "no tools were unpacked");
+    assert_eq!(fetched(), 0);
+    fs::write(world.kept().remove(0).join("root/usr/more"), "").unwrap();
+    assert_eq!(fetched(), 1);
+    assert_eq!(fetched(), 0);
+}
+
+fn what_a_script_changes_in_place_is_known_for_what_it_is() {
+    // As long as before, and with the time that it had: only the inode tells.
+    let script = "printf new > /usr/share/edited/x && touch -r /usr/share/edited/z /usr/share/edited/x";
+    let edited = Deb::new("edited")
+        .program("usr/bin/touch", fs::read(which("touch")).unwrap(), 0o755)
+        .folder("usr/share/edited")
+        .file("usr/share/edited/x", "old")
+        .file("usr/share/edited/z", "old");
+    let world = world("", &[]);
+    let tree = world.assemble_keeping(&with_base([edited.script("postinst", script)])).tree;
+    for (path, content) in [("/usr/share/edited/x", "new"), ("/usr/share/edited/z", "old")] {
+        let Some(Kind::File(found)) = node(&tree, path).map(|node| &node.kind) else { panic!("{path} is no file") };
+        assert_eq!(*found.fingerprint().unwrap(), Fingerprint::of(content.as_bytes()).unwrap(), "{path}");
+    }
 }
 
 fn diversions_and_replacements_are_honoured() {

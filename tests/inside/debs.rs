@@ -230,7 +230,8 @@ pub fn base() -> Vec<Deb> {
     vec![files, tools]
 }
 
-fn which(name: &str) -> PathBuf {
+/// The machine's own program.
+pub fn which(name: &str) -> PathBuf {
     ["/usr/bin", "/bin", "/usr/sbin"]
         .iter()
         .map(|folder| Path::new(folder).join(name))

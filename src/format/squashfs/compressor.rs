@@ -83,7 +83,7 @@ struct Zstd {
 
 /// Tables are a four-hundredth of an image, and one core makes them while all others wait: levels above this one
 /// take four times as long for a hundredth of them.
-const HIGHEST_OF_METADATA: i32 = 9;
+const HIGHEST_OF_METADATA: i32 = 8;
 
 /// Below this level the probe would cost more than it saves.
 const PROBED_FROM: i32 = 6;
