@@ -13,7 +13,7 @@ use super::unpack::{self, Sources};
 use super::work::WorkFolder;
 use crate::packages::{Digest, Lock, LockedPackage};
 use crate::program;
-use crate::progress::{Progress, Stage, Unit};
+use crate::progress::{Progress, Silent, Stage, Unit};
 use crate::sandbox;
 use crate::tree::{Content, Kind, Tree, in_parallel};
 use std::collections::HashMap;
@@ -107,7 +107,7 @@ pub fn tools(
 ) -> Result<PathBuf, AssembleError> {
     progress.item("the tools' packages");
     let Some(trees) = work.trees() else {
-        files.fetch(progress)?;
+        files.fetch(&Silent)?;
         return unpack::tools(packages, files, work, "tools");
     };
     let path = tools_path(trees, packages)?;
@@ -118,7 +118,8 @@ pub fn tools(
         }
         entry.remove();
     }
-    files.fetch(progress)?;
+    // Who waits for this is packing the root, and shows that.
+    files.fetch(&Silent)?;
     let lock = keep_tools(trees, &path, packages, files)?;
     work.holding(lock);
     Ok(path.join(ROOT))

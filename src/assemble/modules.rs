@@ -7,7 +7,6 @@ use super::error::{AssembleError, io_at};
 use super::order;
 use super::package::Package;
 use super::place::{Placer, Source};
-use super::placed::Placed;
 use super::reading::Packages;
 use super::scripts::{LAST_LINES, run_in};
 use super::work::WorkFolder;
@@ -36,8 +35,6 @@ pub struct Lists {
     files: BTreeSet<PathBuf>,
     /// What it saw; `None` where it ran into trouble, and has to see the whole image.
     seen: Option<Seen>,
-    /// The packages' files that have a name there.
-    pub placed: Placed,
 }
 
 /// Modules and configuration by path, with what tells whether a file is still the same.
@@ -73,12 +70,14 @@ impl Lists {
         let mut whole = base.to_vec();
         whole.extend(order::closure(opened, program).into_iter().filter(|index| !base.contains(index)));
         let root = work.folder("modules")?;
-        // What does not fit here may fit in the image, where scripts divert files.
-        let Ok(placed) = place(packages, &whole, &root) else { return Ok(Self::default()) };
+        if place(packages, &whole, &root).is_err() {
+            // What does not fit here may fit in the image, where scripts divert files.
+            return Ok(Self::default());
+        }
         settle_config(&root.join(CONFIG)).map_err(io_at("reading", &root.join(CONFIG)))?;
         if !root.join(PROGRAM).exists() || !root.join(MODULES).exists() {
             // Nothing is merged here: what is where, only the whole image tells.
-            return Ok(Self { placed, ..Self::default() });
+            return Ok(Self::default());
         }
         let seen = look(&root)?;
         let (mut files, mut sound) = (BTreeSet::new(), true);
@@ -94,7 +93,7 @@ impl Lists {
             let new = inodes(&folder)?.into_iter().filter(|(name, inode)| before.get(name) != Some(inode));
             files.extend(new.map(|(name, _)| Path::new(&version).join(name)));
         }
-        Ok(Self { root, files, seen: sound.then_some(seen), placed })
+        Ok(Self { root, files, seen: sound.then_some(seen) })
     }
 
     /// Where kernels and modules are, with their lists.
@@ -143,7 +142,7 @@ impl Lists {
 }
 
 /// Puts into `root` the `whole` packages, and of the others what depmod reads.
-fn place(packages: &Packages, whole: &[usize], root: &Path) -> Result<Placed, AssembleError> {
+fn place(packages: &Packages, whole: &[usize], root: &Path) -> Result<(), AssembleError> {
     let mut placer = Placer::new(root);
     for &index in whole {
         placer.place(Source::Package(&packages[index]), &packages[index].entries)?;
@@ -154,7 +153,7 @@ fn place(packages: &Packages, whole: &[usize], root: &Path) -> Result<Placed, As
             placer.place(Source::Package(package), &entries)?;
         }
     }
-    Ok(placer.placed)
+    Ok(())
 }
 
 /// Whether an entry is at `path` or below it; the merged `/usr` may be named or not.

@@ -122,10 +122,7 @@ pub fn install(
             let configured = configure().inspect_err(|_| reading.end());
             let made = making.is_some().then(|| joined(making.take()));
             configured?;
-            let lists = made.unwrap_or(Ok(lists))?;
-            lists.settle(&root, epoch)?;
-            placer.placed.merge(lists.placed);
-            Ok(())
+            made.unwrap_or(Ok(lists))?.settle(&root, epoch)
         })
     })?;
     if kept > 0 {

@@ -44,10 +44,11 @@ pub struct Arguments {
 impl Arguments {
     /// What a second build has to know of this one.
     pub fn first(&self, common: &Common) -> Result<First, Failure> {
+        let profile = Library::new(&common.root).load(&self.profile)?;
         Ok(First {
             profile: self.profile.clone(),
-            has_sets: !Library::new(&common.root).load(&self.profile)?.sets.is_empty(),
-            cache: self.sources.cache()?,
+            has_sets: !profile.sets.is_empty(),
+            place: self.sources.clone().find(&profile.mirrors)?,
             level: self.level,
         })
     }

@@ -1,13 +1,15 @@
 //! `iso --check`: the same image once more, with all that must not matter changed.
 
 use super::failure::Failure;
+use super::sources::Place;
 use super::{Common, diff, memory_disk, output};
 use applbuild::assemble::WorkFolder;
 use applbuild::images::Images;
 use applbuild::images::NAMES;
-use applbuild::packages::{Cache, Digest, Lock, LockedPackage, cache};
-use applbuild::pipeline::Built;
+use applbuild::packages::{Cache, Digest, Lock, LockedPackage, cache, download};
+use applbuild::pipeline::{BuildError, Built};
 use applbuild::program;
+use applbuild::progress::Silent;
 use applbuild::sandbox;
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::sys::stat::{Mode, umask};
@@ -27,7 +29,7 @@ pub struct First {
     pub profile: String,
     /// It takes files from elsewhere, which are not copied.
     pub has_sets: bool,
-    pub cache: Cache,
+    pub place: Place,
     pub level: Option<u32>,
 }
 
@@ -41,6 +43,10 @@ pub fn run(common: &Common, first: &First, built: &Built) -> Result<(), Failure>
     let place = folder.path().join("a folder with a longer name").join("ünd anöther");
     fs::create_dir_all(&place).map_err(failed)?;
     let second = Second { root: place.join("root"), cache: Cache::new(place.join("cache")), output: place.join("out") };
+    // The first build may have needed none of its packages.
+    let Place { archives, cache, client, .. } = &first.place;
+    let packages: Vec<LockedPackage> = packages(&lock_of(built).map_err(failed)?).cloned().collect();
+    download(&packages, archives, cache, client, &Silent).map_err(BuildError::from)?;
     let make = || -> Result<(), Failure> {
         fs::create_dir_all(&second.output).map_err(failed)?;
         second.prepare(common, first, built, images).map_err(failed)?;
@@ -115,7 +121,7 @@ impl Second {
         for package in packages(&lock_of(built)?) {
             let Some(digest) = Digest::parse(&package.sha256) else { continue };
             let (from, to) =
-                (first.cache.path(cache::Kind::Package, digest), self.cache.path(cache::Kind::Package, digest));
+                (first.place.cache.path(cache::Kind::Package, digest), self.cache.path(cache::Kind::Package, digest));
             fs::create_dir_all(to.parent().unwrap_or(Path::new(".")))?;
             if !to.exists() && fs::hard_link(&from, &to).is_err() {
                 fs::copy(&from, &to)?;

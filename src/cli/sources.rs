@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub struct Sources {
     /// Where Debian's archive is [default: as the machine's apt sources say]
     #[arg(long, value_name = "URL")]
@@ -35,7 +35,7 @@ pub struct Sources {
 }
 
 /// Where packages are kept.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub struct Kept {
     /// Where downloads are kept [default: ~/.cache/applbuild]
     #[arg(long, value_name = "DIR", env = "APPLBUILD_CACHE")]
@@ -60,10 +60,6 @@ pub struct Place {
 }
 
 impl Sources {
-    pub fn cache(&self) -> Result<Cache, Failure> {
-        self.cache.find()
-    }
-
     fn policy(&self) -> Policy {
         let usual = Policy::default();
         let timeout = Duration::from_secs(self.timeout);

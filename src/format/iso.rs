@@ -107,7 +107,7 @@ pub enum IsoError {
     #[error("reading the content of {path}: {source}")]
     Content { path: TreePath, source: std::io::Error },
     #[error(
-        "laying out an ISO 9660 volume: {path} lies at byte {offset}, but what comes before it ends at byte {needed}"
+        "laying out an ISO 9660 volume: {path} lies at byte {offset}, but what comes before it ends at byte {needed}; shorter kernel arguments and names take less room"
     )]
     Room { path: TreePath, offset: u64, needed: u64 },
     #[error("the time {seconds} (seconds since 1970) does not fit ISO 9660: {source}")]
@@ -536,8 +536,8 @@ mod tests {
         let natural = Volume::new(&sample(), &options()).unwrap().plan().unwrap().place(&path).unwrap().0;
         for offset in [0, natural - BLOCK, natural + 1] {
             let error = volume(&path, offset).unwrap_err().to_string();
-            let expected = format!("{path} lies at byte {offset}, but what comes before it ends at byte {natural}");
-            assert!(error.ends_with(&expected), "{error}");
+            let expected = format!("{path} lies at byte {offset}, but what comes before it ends at byte {natural};");
+            assert!(error.contains(&expected), "{error}");
         }
         let error = volume(&TreePath::parse("/data").unwrap(), 1 << 20).unwrap_err();
         assert_eq!(error.to_string(), "ISO 9660 cannot hold /data: it is no file of the tree");

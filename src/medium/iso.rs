@@ -127,7 +127,7 @@ fn failed<'p>(action: &'static str, path: &'p Path) -> impl FnOnce(io::Error) ->
     move |source| MediumError::File { action, path: path.to_owned(), source }
 }
 
-/// Bytes of a page, and of verity's blocks: a loop device over the root is not to read them by halves.
+/// The root begins at a multiple of it: a loop device is not to read pages, or verity's blocks, by halves.
 const ALIGNMENT: u64 = 64 << 10;
 
 /// Where the root begins in what becomes a medium of `image`, known before the

@@ -97,6 +97,11 @@ impl Cache {
         }
     }
 
+    /// Whether a file of that size is here: what its content is, [`Cache::get`] tells.
+    pub(super) fn has(&self, kind: Kind, digest: Digest, size: u64) -> bool {
+        fs::metadata(self.path(kind, digest)).is_ok_and(|found| found.is_file() && found.len() == size)
+    }
+
     /// The newest date of the Release files that were seen at `url`.
     pub(super) fn newest_release(&self, url: &Url) -> Option<i64> {
         let text = fs::read_to_string(self.seen(url)).ok()?;

@@ -78,6 +78,13 @@ pub fn download(
     Ok(digests.iter().filter_map(|digest| files.get(digest).cloned()).collect())
 }
 
+/// Whether all of them are in the cache, as far as their sizes tell.
+pub fn are_here(packages: &[LockedPackage], cache: &Cache) -> bool {
+    packages.iter().all(|package| {
+        Digest::parse(&package.sha256).is_some_and(|digest| cache.has(Kind::Package, digest, package.size))
+    })
+}
+
 fn digest(package: &LockedPackage) -> Result<Digest, FetchError> {
     let wrong = || failed(package, PackageError::Digest(package.sha256.clone()));
     Digest::parse(&package.sha256).ok_or_else(wrong)

@@ -30,7 +30,7 @@ pub mod version;
 pub use archives::{ArchiveError, Archives, MirrorChoice};
 pub use cache::Cache;
 pub use digest::Digest;
-pub use download::download;
+pub use download::{are_here, download};
 pub use error::FetchError;
 pub use http::Client;
 pub use keyring::Keyring;

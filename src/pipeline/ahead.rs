@@ -92,18 +92,23 @@ pub(super) struct Begun {
 }
 
 impl Begun {
-    /// Ends it, with what is done by now in the store: the root's blocks that are new there.
-    pub fn end(&mut self) -> Vec<BlockKey> {
+    /// Ends the blocks, with what is done by now in the store: those that are new there.
+    pub fn end_blocks(&mut self) -> Vec<BlockKey> {
         self.stop.store(true, Ordering::Relaxed);
-        // What panicked is as good as what was never begun. The initramfs is one piece, and needed next.
-        let blocks = self.blocks.take().and_then(|thread| thread.join().ok()).unwrap_or_default();
-        let _ = self.initramfs.take().map(JoinHandle::join);
-        blocks
+        // What panicked is as good as what was never begun.
+        self.blocks.take().and_then(|thread| thread.join().ok()).unwrap_or_default()
+    }
+
+    /// The initramfs, which is one piece: to be waited for before it is looked for in the store. `None` where none
+    /// was begun.
+    pub fn take_initramfs(&mut self) -> Option<JoinHandle<()>> {
+        self.initramfs.take()
     }
 }
 
 impl Drop for Begun {
     fn drop(&mut self) {
-        self.end();
+        self.end_blocks();
+        let _ = self.take_initramfs().map(JoinHandle::join);
     }
 }

@@ -1,11 +1,12 @@
 use super::{BuildError, Resolved};
 use crate::assemble::{self, Files};
 use crate::images::Form;
-use crate::packages::{LockedPackage, download};
+use crate::packages::{LockedPackage, are_here, download};
 use crate::progress::Progress;
 use crate::store::Unpacked;
+use std::time::SystemTime;
 
-/// A locked profile whose packages are all here, verified; or what an earlier build made of them.
+/// A locked profile whose packages are all here: verified, or with what an earlier build made of them.
 #[derive(Debug)]
 pub struct Fetched {
     pub(super) resolved: Resolved,
@@ -19,13 +20,17 @@ impl Resolved {
         let order = &self.order;
         progress.image(&order.profile.name);
         let packages: Vec<LockedPackage> = self.lock.packages.iter().chain(&self.lock.tools).cloned().collect();
+        let are_here = are_here(&packages, &order.cache);
         let (archives, cache, client) = (order.archives.clone(), order.cache.clone(), order.client.clone());
         let files = Files::later(move |progress| {
             let paths = download(&packages, &archives, &cache, &client, progress)?;
             Ok(packages.iter().map(|package| package.sha256.clone()).zip(paths).collect())
         });
         let files = files.keeping(Unpacked::new(order.cache.folder()));
-        if !assemble::are_kept(&order.trees(), &self.lock, self.source_date, order.form == Form::Iso)? {
+        let with_tools = order.form == Form::Iso;
+        if are_here && assemble::are_kept(&order.trees(), &self.lock, self.source_date, with_tools)? {
+            order.cache.tidy(SystemTime::now());
+        } else {
             files.fetch(progress)?;
         }
         let guests = guests.into_iter().map(|guest| guest.fetch(progress)).collect::<Result<_, _>>()?;

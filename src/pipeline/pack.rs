@@ -24,7 +24,7 @@ use std::num::NonZero;
 use std::panic::resume_unwind;
 use std::path::PathBuf;
 use std::sync::mpsc::{self, Sender};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use uuid::Uuid;
 
 /// Ours, drawn once: what is derived from a build's lock gets a UUID below it.
@@ -85,19 +85,28 @@ impl Resolved {
 impl Assembled {
     /// Packs the root; makes the initramfs and has the tools at hand meanwhile.
     pub fn pack(mut self, progress: &dyn Progress) -> Result<Packed, BuildError> {
-        let ahead = self.ahead.end();
-        self.work.clear_others();
+        let ahead = self.ahead.end_blocks();
+        let initramfs_ahead = self.ahead.take_initramfs();
         // Without a store it takes longer, and that is all.
-        let store = BlockStore::open(self.resolved.order.cache.folder())
-            .map_err(|error| progress.warn(&error.to_string()))
-            .ok()
-            .map(|store| store.with_new(ahead));
+        let open = || BlockStore::open(self.resolved.order.cache.folder());
+        let store = open().map_err(|error| progress.warn(&error.to_string())).ok().map(|store| store.with_new(ahead));
         let keeper: &dyn BlockKeeper = match &store {
             Some(store) => store,
             None => &Forgetful,
         };
         let (root, initramfs, tools) = thread::scope(|scope| {
-            let initramfs = scope.spawn(|| self.initramfs(keeper, progress));
+            let initramfs = scope.spawn(|| {
+                // What panicked is as good as what was never begun. It is in packs that the other store has not seen.
+                let begun = initramfs_ahead.map(JoinHandle::join);
+                let store = begun.and_then(|_| open().ok());
+                // It was the last who read what is there.
+                self.work.clear_others();
+                let made = self.initramfs(store.as_ref().map_or(keeper, |store| store), progress);
+                if let Some(error) = store.as_ref().and_then(BlockStore::finish) {
+                    progress.warn(&error.to_string());
+                }
+                made
+            });
             let tools = scope.spawn(|| match self.resolved.order.form {
                 Form::Iso => self.tools(progress).map(Some),
                 Form::Folder => Ok(None),

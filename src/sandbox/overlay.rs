@@ -22,13 +22,11 @@ pub fn lay_over(lower: &Path, upper: &Path, scratch: &Path, at: &Path) -> io::Re
     let [lower, upper, scratch] = folders;
     let (lower, upper, scratch) = (lower?, upper?, scratch?);
     let shown = |file: &File| format!("/proc/self/fd/{}", file.as_raw_fd());
-    // A user namespace may not set the attributes by which overlayfs marks what is gone, but those of users.
+    // A user namespace may not set the attributes by which overlayfs marks what is gone, but those of users. What is not
+    // volatile waits, when it is taken off, until all that anybody wrote to the file system of `upper` is on disk.
     let options =
-        format!("lowerdir={},upperdir={},workdir={},userxattr", shown(&lower), shown(&upper), shown(&scratch));
-    let on = |options: &str| mount(Some("overlay"), at, Some("overlay"), MsFlags::empty(), Some(options));
-    // Without the first word, which Linux knows from 5.10 on, taking it off would wait until all that anybody wrote to the
-    // file system of `upper` is on disk.
-    on(&format!("volatile,{options}")).or_else(|_| on(&options))?;
+        format!("lowerdir={},upperdir={},workdir={},userxattr,volatile", shown(&lower), shown(&upper), shown(&scratch));
+    mount(Some("overlay"), at, Some("overlay"), MsFlags::empty(), Some(options.as_str()))?;
     Ok(())
 }
 

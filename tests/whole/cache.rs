@@ -60,6 +60,8 @@ fn a_cache_that_lacks_any_part_gives_the_same_bytes() {
     for room in ["packages", "indices", "blocks", "trees", "seen"] {
         fs::remove_dir_all(place.at("cache").join(room)).unwrap();
         build_again(&place, &mirror, &sum, room);
+        // Also where a root is kept, of which they were made: its key goes with the program.
+        assert!(place.at("cache/packages").is_dir(), "{room}");
     }
 }
 

@@ -122,6 +122,12 @@ fn a_second_build_with_all_varied_gives_the_same_bytes() {
     let check = || place.make("iso", &mirror.url(), &["--check"]).assert().success();
     check().stdout(contains("built twice, the same bytes").and(contains("the file system")));
     assert!(place.named("images/.work", "build-").is_empty());
+    // The second build takes packages that the first made nothing of: what is gone or damaged is fetched again.
+    let packages = || place.named("cache/packages", "").into_iter().filter(|path| path.is_file());
+    fs::write(packages().next().unwrap(), "x").unwrap();
+    check().stdout(contains("was there already").and(contains("built twice, the same bytes")));
+    packages().for_each(|path| fs::remove_file(path).unwrap());
+    check().stdout(contains("built twice, the same bytes"));
     // One that was killed while it checked leaves its folder to the next.
     fs::create_dir_all(place.at("images/.work/build-dead/a folder")).unwrap();
     place.make("iso", &mirror.url(), &[]).assert().success().stdout(contains("was there already"));
