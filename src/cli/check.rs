@@ -2,13 +2,12 @@
 
 use super::failure::Failure;
 use super::sources::Place;
-use super::{Common, diff, memory_disk, output};
+use super::{Common, diff, memory_disk, other_kernel, output};
 use applbuild::assemble::WorkFolder;
 use applbuild::images::Images;
 use applbuild::images::NAMES;
 use applbuild::packages::{Cache, Digest, Lock, LockedPackage, cache, download};
 use applbuild::pipeline::{BuildError, Built};
-use applbuild::program;
 use applbuild::progress::Silent;
 use applbuild::sandbox;
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
@@ -47,10 +46,12 @@ pub fn run(common: &Common, first: &First, built: &Built) -> Result<(), Failure>
     let Place { archives, cache, client, .. } = &first.place;
     let packages: Vec<LockedPackage> = packages(&lock_of(built).map_err(failed)?).cloned().collect();
     download(&packages, archives, cache, client, &Silent).map_err(BuildError::from)?;
-    let make = || -> Result<(), Failure> {
+    let mut other_kernel = false;
+    let mut make = || -> Result<(), Failure> {
         fs::create_dir_all(&second.output).map_err(failed)?;
         second.prepare(common, first, built, images).map_err(failed)?;
-        second.build(first, built)
+        other_kernel = second.build(first, built)?;
+        Ok(())
     };
     let mut in_memory = memory_disk::mount(&folder, &place, room(built).map_err(failed)?);
     let mut made = make();
@@ -66,7 +67,12 @@ pub fn run(common: &Common, first: &First, built: &Built) -> Result<(), Failure>
         let other = second.output.join(one.file_name().unwrap_or_default());
         diff::compare(common, &one, &other)?;
     }
-    let varied = if in_memory { format!("{VARIED}, the file system") } else { VARIED.to_owned() };
+    let mut varied = VARIED.to_owned();
+    for (done, what) in [(in_memory, "the file system"), (other_kernel, "the kernel's release")] {
+        if done {
+            varied = format!("{varied}, {what}");
+        }
+    }
     if common.json {
         output::event("check", json!({"image": built.path, "same": true, "varied": varied}));
     } else {
@@ -130,12 +136,14 @@ impl Second {
         Ok(())
     }
 
-    fn build(&self, first: &First, built: &Built) -> Result<(), Failure> {
+    /// Whether another kernel answered.
+    fn build(&self, first: &First, built: &Built) -> Result<bool, Failure> {
         let lock = self.root.join("lock");
         let given = beside(built, "lock");
         fs::copy(&given, &lock).map_err(|error| Failure::reading(&given, error))?;
         let absolute = |path: &Path| std::path::absolute(path).map_err(|error| Failure::reading(path, error));
-        let mut command = program::command();
+        // Whatever name this program's file has by now.
+        let mut command = other_kernel::command(&format!("/proc/{}/exe", std::process::id()));
         command.current_dir(&self.root).stdin(Stdio::null()).stdout(Stdio::null());
         command.args(["iso", "--profile", &first.profile, "--offline", "--replace", "--lock", "lock"]);
         if !first.has_sets {
@@ -150,11 +158,11 @@ impl Second {
         sandbox::name_host("another-machine").map_err(Failure::plain)?;
         one_core();
         let before = umask(Mode::from_bits_truncate(0o077));
-        let status = command.status();
+        let ended = other_kernel::run(&mut command);
         umask(before);
-        match status {
-            Ok(status) if status.success() => Ok(()),
-            Ok(status) => Err(Failure::text(format!("building the image again, to compare, ended with {status}"))),
+        match ended {
+            Ok((status, other_kernel)) if status.success() => Ok(other_kernel),
+            Ok((status, _)) => Err(Failure::text(format!("building the image again, to compare, ended with {status}"))),
             Err(error) => Err(Failure::text(format!("starting the build again, to compare: {error}"))),
         }
     }

@@ -17,6 +17,7 @@ mod iso;
 mod lock;
 mod man;
 mod memory_disk;
+mod other_kernel;
 mod output;
 mod profile;
 mod progress;
