@@ -125,8 +125,9 @@ fn iso_tells_what_is_wrong_with_a_lock_and_with_a_mirror() {
         command.args(["iso", "--profile", "server", "--cache", "cache"]).args(arguments);
         command.assert()
     };
-    iso(&["--lock", "none.lock"]).code(1).stderr(contains("none.lock"));
-    iso(&["--locked"]).code(1).stderr(contains("profiles/server.lock"));
+    let make_one = "is not there; make one: applbuild lock --profile server";
+    iso(&["--lock", "none.lock"]).code(3).stderr(contains(format!("none.lock {make_one}")));
+    iso(&["--locked"]).code(3).stderr(contains(format!("profiles/server.lock {make_one}")));
     iso(&["--offline"]).code(3).stderr(contains("server.lock is not there;"));
     fs::write(root.path().join("bad.lock"), "schema = 2\n").unwrap();
     iso(&["--lock", "bad.lock"]).code(3).stderr(contains("bad.lock"));

@@ -49,7 +49,8 @@ pub fn download(
             };
             match fetched {
                 Ok(Some(path)) => drop(lock(&files).insert(*digest, path)),
-                Ok(None) => lock(&missing).push(full_name(package)),
+                // The cache may have the same version, with other bytes.
+                Ok(None) => lock(&missing).push(format!("{} (SHA-256 {:.12}…)", full_name(package), package.sha256)),
                 Err(PackageError::Transfer(HttpError::Stopped { .. })) => return,
                 Err(source) => {
                     stop.now();
@@ -109,11 +110,20 @@ fn cached(
     cache: &Cache,
     progress: &dyn Progress,
 ) -> Result<Option<PathBuf>, PackageError> {
+    let was_there = cache.path(Kind::Package, digest).exists();
     let path = cache.get(Kind::Package, digest, package.size)?;
-    if path.is_some() {
-        progress.advance(package.size);
+    match &path {
+        Some(_) => progress.advance(package.size),
+        None if was_there => damaged(digest, cache, progress),
+        None => {}
     }
     Ok(path)
+}
+
+/// A disk that loses bytes is worth knowing of.
+fn damaged(digest: Digest, cache: &Cache, progress: &dyn Progress) {
+    let path = cache.path(Kind::Package, digest);
+    progress.warn(&format!("{} was damaged: it had another SHA-256 than when it was kept; removed", path.display()));
 }
 
 fn fetch(
@@ -125,6 +135,7 @@ fn fetch(
     progress: &dyn Progress,
     stop: &Stop,
 ) -> Result<PathBuf, PackageError> {
+    let was_there = cache.path(Kind::Package, digest).exists();
     let waiting = || progress.item(&format!("{}: waiting for another build that fetches it", package.name));
     let mut part = match cache.claim(Kind::Package, digest, package.size, &waiting)? {
         Claim::Whole(path) => {
@@ -133,6 +144,9 @@ fn fetch(
         }
         Claim::Part(part) => part,
     };
+    if was_there {
+        damaged(digest, cache, progress);
+    }
     let url: Url = archives.base(&package.archive)?.join(&package.path)?;
     progress.item(&package.name);
     let told = part.position();

@@ -230,7 +230,12 @@ fn offline_uses_the_cache_and_names_what_it_lacks() {
     machine.client = Client::offline();
     assert_eq!(machine.download(&[2, 1].map(package)).unwrap().len(), 2);
     let said = machine.download(&[1, 2, 8, 7].map(package)).unwrap_err().to_string();
-    assert_eq!(said, "the build is offline, and the cache lacks 2 packages: p7 1, p8 1; build once without --offline");
+    let named = [7, 8].map(|number| format!("p{number} 1 (SHA-256 {:.12}…)", package(number).sha256)).join(", ");
+    let expected = format!(
+        "the build is offline, and the cache lacks 2 packages: {named}; build once without --offline, or take what is \
+         missing from an archive: applbuild archive import DIR"
+    );
+    assert_eq!(said, expected);
     assert_eq!(server.requests().len(), 2);
 }
 

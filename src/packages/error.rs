@@ -40,7 +40,11 @@ pub enum FetchError {
     /// With the package's name and version.
     #[error("package {package}: {source}")]
     Package { package: String, source: Box<PackageError> },
-    #[error("the build is offline, and the cache lacks {} packages: {}; build once without --offline", names.len(), some(.names))]
+    #[error(
+        "the build is offline, and the cache lacks {} package{}: {}; build once without --offline, or take what is missing \
+         from an archive: applbuild archive import DIR",
+        names.len(), if names.len() == 1 { "" } else { "s" }, some(.names)
+    )]
     NotCached { names: Vec<String> },
 }
 

@@ -52,8 +52,8 @@ impl Order {
         let moved = before.as_ref().and_then(|lock| self.moved_past(lock));
         let lock = match (&self.lock, &before, moved) {
             (LockChoice::Exactly(_), None, _) => {
-                let source = std::io::ErrorKind::NotFound.into();
-                return Err(BuildError::Io { attempt: "reading the lock", path, source });
+                let mend = format!("make one: applbuild lock --profile {}", self.profile.name);
+                return Err(BuildError::StaleLock { path, moved: "is not there".to_owned(), mend });
             }
             (LockChoice::Exactly(_), Some(_), Some(moved)) => {
                 let mend = format!("bring it up to date: applbuild lock --profile {}", self.profile.name);

@@ -30,7 +30,11 @@ fn version(lock: &str, name: &str) -> String {
 fn a_lock_holds_while_the_archive_moves_on() {
     let mirror = Mirror::start(first_day());
     let (place, url) = (Place::new(), mirror.url());
-    place.make("iso", &url, &["--locked"]).assert().code(1).stderr(contains("tiny.lock"));
+    place
+        .make("iso", &url, &["--locked"])
+        .assert()
+        .code(3)
+        .stderr(contains("tiny.lock").and(contains("is not there")).and(contains("applbuild lock --profile tiny")));
     place.make("lock", &url, &[]).assert().success().stdout(contains("tiny.lock: made"));
     let first = place.lock();
     assert_eq!((version(&first, "hello"), version(&first, "world")), ("1.0".into(), "1.0".into()));
