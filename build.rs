@@ -1,48 +1,145 @@
-//! Builds the agent's programs statically, so that one binary carries them.
+//! Builds the agent's programs statically, so that one binary carries them, and takes the hash of the source.
+
+#[path = "src/identity/source.rs"]
+mod source;
 
 use std::env;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+/// The agent: small, static, no unwinding. Given on the command line, which a user's own settings cannot change.
+const PROFILE: [&str; 13] = [
+    "inherits = 'release'",
+    "opt-level = 'z'",
+    "lto = 'fat'",
+    "codegen-units = 1",
+    "panic = 'abort'",
+    "strip = true",
+    "debug = false",
+    "split-debuginfo = 'off'",
+    "debug-assertions = false",
+    "overflow-checks = false",
+    "incremental = false",
+    "rpath = false",
+    // *Check this medium* hashes all of it.
+    "package.sha2.opt-level = 3",
+];
+
 fn main() {
-    // Templates are embedded by a macro that cargo cannot follow into folders.
-    for path in ["src/agent", "src/contract", "Cargo.lock", "build.rs", "templates"] {
+    for path in source::PARTS {
         println!("cargo:rerun-if-changed={path}");
     }
-    let variable = |name: &str| PathBuf::from(env::var_os(name).unwrap_or_else(|| panic!("cargo sets {name}")));
-    let out = variable("OUT_DIR");
-    let root = variable("CARGO_MANIFEST_DIR");
+    let out = PathBuf::from(variable("OUT_DIR"));
+    let root = PathBuf::from(variable("CARGO_MANIFEST_DIR"));
     embed_profiles(&root.join("profiles"), &out.join("profiles"));
+    embed_templates(&root, &out).unwrap_or_else(|error| panic!("embedding the templates: {error}"));
+    build_agent(&root, &out);
+    let hash = source::sha256(&root).unwrap_or_else(|error| panic!("hashing the source: {error}"));
+    println!("cargo:rustc-env=APPLBUILD_SOURCE={hash}");
+    println!("cargo:rustc-env=APPLBUILD_COMPILER={}", compiler());
+    let lock =
+        fs::read_to_string(root.join("Cargo.lock")).unwrap_or_else(|error| panic!("reading Cargo.lock: {error}"));
+    println!("cargo:rustc-env=APPLBUILD_LIBLZMA_SYS={}", locked(&lock, "liblzma-sys"));
+    println!("cargo:rustc-env=APPLBUILD_ZLIB_RS={}", locked(&lock, "zlib-rs"));
+}
+
+fn variable(name: &str) -> String {
+    env::var(name).unwrap_or_else(|error| panic!("{name}, which cargo sets: {error}"))
+}
+
+fn build_agent(root: &Path, out: &Path) {
     // Static linking needs `--target`, or it would also apply to build scripts
     // and procedural macros; the gnu target needs no toolchain beyond the user's own.
-    let target = format!("{}-unknown-linux-gnu", variable("CARGO_CFG_TARGET_ARCH").display());
+    let target = format!("{}-unknown-linux-gnu", variable("CARGO_CFG_TARGET_ARCH"));
     // One folder for all profiles: OUT_DIR is TARGET/PROFILE/build/NAME/out.
-    let built = out.ancestors().nth(4).unwrap_or(&out).join("agent");
-    // The agent must be the same bytes wherever it is built.
-    let remap = |from: &Path, to: &str| format!("--remap-path-prefix={}={to}", from.display());
-    let cargo_home = env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| Some(env::home_dir()?.join(".cargo")));
-    let mut flags = vec!["-Ctarget-feature=+crt-static".to_owned(), "-Crelocation-model=static".to_owned()];
-    flags.extend(cargo_home.map(|home| remap(&home, "/cargo")));
-    flags.push(remap(&root, "/applbuild"));
-    let status = Command::new(variable("CARGO"))
+    let built = out.ancestors().nth(4).unwrap_or(out).join("agent");
+    let mut command = Command::new(variable("CARGO"));
+    command
         .args(["build", "--quiet", "--package=appliance-agent", "--bins", "--profile=agent", "--locked"])
         .arg(format!("--target={target}"))
         .arg("--target-dir")
         .arg(&built)
-        .current_dir(&root)
-        .env_remove("RUSTFLAGS")
-        .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"))
-        // A wrapper such as clippy's driver is for the outer build alone.
-        .env_remove("RUSTC_WRAPPER")
-        .env_remove("RUSTC_WORKSPACE_WRAPPER")
+        .args(PROFILE.iter().flat_map(|setting| ["--config".to_owned(), format!("profile.agent.{setting}")]))
+        .current_dir(root);
+    for (name, _) in env::vars_os() {
+        if name.to_str().is_some_and(changes_the_agent) {
+            command.env_remove(name);
+        }
+    }
+    let status = command
+        // They come before any `rustflags` of a config file.
+        .env("CARGO_ENCODED_RUSTFLAGS", flags(root, &built).join("\x1f"))
         .status()
         .unwrap_or_else(|error| panic!("starting cargo to build the agent: {error}"));
     assert!(status.success(), "building the agent for {target}: {status}");
     for program in ["init", "appliance"] {
         let binary = built.join(&target).join("agent").join(program);
-        std::fs::copy(&binary, out.join(program))
-            .unwrap_or_else(|error| panic!("copying {}: {error}", binary.display()));
+        fs::copy(&binary, out.join(program)).unwrap_or_else(|error| panic!("copying {}: {error}", binary.display()));
+        let bytes = source::read(&binary).unwrap_or_else(|error| panic!("hashing the agent: {error}"));
+        println!("cargo:rustc-env=APPLBUILD_{}={}", program.to_uppercase(), source::digest(&bytes));
     }
+}
+
+/// Whether a variable of the environment would give the agent other bytes, or is for the outer build alone, as a wrapper
+/// such as clippy's driver is. What leads to a registry stays, and so does a linker, which another architecture needs.
+fn changes_the_agent(name: &str) -> bool {
+    ["CARGO_PROFILE_", "CARGO_BUILD_", "CARGO_UNSTABLE_"].iter().any(|prefix| name.starts_with(prefix))
+        || name.starts_with("CARGO_TARGET_") && !name.ends_with("_LINKER")
+        || ["CARGO_INCREMENTAL", "RUSTFLAGS", "RUSTC_BOOTSTRAP", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER"]
+            .contains(&name)
+}
+
+/// rustc's, with which the agent is the same bytes in whatever folder it is built.
+fn flags(root: &Path, built: &Path) -> Vec<String> {
+    let mut flags = vec!["-Ctarget-feature=+crt-static".to_owned(), "-Crelocation-model=static".to_owned()];
+    // Of several that match, the last one counts.
+    let mut remap = |from: &Path, to: &str| flags.push(format!("--remap-path-prefix={}={to}", from.display()));
+    let home = env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| Some(env::home_dir()?.join(".cargo")));
+    if let Some(home) = home {
+        remap(&home, "/cargo");
+        // A folder for each registry, with its host in the name. They are there: sha2 has been unpacked.
+        let registries = fs::read_dir(home.join("registry/src")).into_iter().flatten().flatten();
+        let mut registries: Vec<PathBuf> = registries.map(|entry| entry.path()).collect();
+        registries.sort();
+        for registry in registries {
+            remap(&registry, "/cargo");
+        }
+    }
+    remap(root, "/applbuild");
+    remap(built, "/target");
+    flags
+}
+
+/// What compiles the agent and us, as `rustc --version` names it.
+fn compiler() -> String {
+    let rustc = variable("RUSTC");
+    let output = Command::new(&rustc).arg("--version").output();
+    let output = output.unwrap_or_else(|error| panic!("starting {rustc}: {error}"));
+    assert!(output.status.success(), "{rustc} --version: {}", output.status);
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+/// The version of a package in Cargo.lock, which has one of that name.
+fn locked<'a>(lock: &'a str, name: &str) -> &'a str {
+    let mut lines = lock.lines().skip_while(|line| *line != format!("name = \"{name}\""));
+    let version = lines.nth(1).and_then(|line| line.strip_prefix("version = \"")?.strip_suffix('"'));
+    version.unwrap_or_else(|| panic!("Cargo.lock: found no version of {name}, expected the one that is linked"))
+}
+
+/// Copies the templates as their hash counts them: with LF, without what editors leave.
+fn embed_templates(root: &Path, out: &Path) -> io::Result<()> {
+    let folder = out.join("templates");
+    if folder.exists() {
+        fs::remove_dir_all(&folder)?;
+    }
+    for name in source::files(root, "templates")? {
+        let path = out.join(&name);
+        fs::create_dir_all(path.parent().unwrap_or(out))?;
+        fs::write(&path, source::unix_lines(&source::read(&root.join(&name))?))?;
+    }
+    Ok(())
 }
 
 /// Copies what is to be embedded. Locks stay out: they are a user's own, and none may get into the binary.
@@ -51,12 +148,12 @@ fn embed_profiles(from: &Path, to: &Path) {
     copy_profiles(from, to).unwrap_or_else(|error| panic!("embedding {}: {error}", from.display()));
 }
 
-fn copy_profiles(from: &Path, to: &Path) -> std::io::Result<()> {
+fn copy_profiles(from: &Path, to: &Path) -> io::Result<()> {
     if to.exists() {
-        std::fs::remove_dir_all(to)?;
+        fs::remove_dir_all(to)?;
     }
-    std::fs::create_dir(to)?;
-    for entry in std::fs::read_dir(from)? {
+    fs::create_dir(to)?;
+    for entry in fs::read_dir(from)? {
         let path = entry?.path();
         if path.extension().is_some_and(|ending| ending == "lock") {
             continue;
@@ -66,7 +163,7 @@ fn copy_profiles(from: &Path, to: &Path) -> std::io::Result<()> {
         if path.is_dir() {
             copy_profiles(&path, &target)?;
         } else {
-            std::fs::copy(&path, &target)?;
+            fs::copy(&path, &target)?;
         }
     }
     Ok(())

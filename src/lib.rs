@@ -8,6 +8,7 @@ pub mod embedded;
 pub mod fleet;
 pub mod format;
 pub mod given;
+pub mod identity;
 pub mod images;
 pub mod medium;
 pub mod packages;

@@ -7,7 +7,7 @@ use serde_json::Value;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-static EMBEDDED: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/templates");
+static EMBEDDED: Dir<'_> = include_dir!("$OUT_DIR/templates");
 
 #[derive(Debug, thiserror::Error)]
 pub enum TemplateError {

@@ -2,6 +2,7 @@
 
 use assert_cmd::Command;
 use predicates::str::{contains, is_match, starts_with};
+use sha2::{Digest, Sha256};
 use std::fs;
 use tempfile::TempDir;
 
@@ -30,6 +31,36 @@ fn help_names_every_command_and_the_exit_codes() {
     for word in ["iso", "profile", "completions", "man", "Exit codes:", "130"] {
         assert!(text.contains(word), "{word}: {text}");
     }
+}
+
+#[test]
+fn the_version_is_what_others_make_of_the_source() {
+    let root = root(&[]);
+    let print = |argument| {
+        let output = applbuild(&root).arg(argument).assert().success().get_output().stdout.clone();
+        String::from_utf8(output).unwrap()
+    };
+    // As README.md has it.
+    let script = "find Cargo.lock Cargo.toml build.rs src templates -type f ! -path '*/.*' ! -name '*~' |
+        LC_ALL=C sort | xargs sha256sum | sha256sum";
+    let output =
+        std::process::Command::new("sh").args(["-c", script]).current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let source = text.split(' ').next().unwrap();
+    let version = env!("CARGO_PKG_VERSION");
+    assert_eq!(print("-V"), format!("applbuild {version} (source {})\n", &source[..16]));
+    let long = print("--version");
+    assert!(long.starts_with(&format!("applbuild {version}\nsource {source}\ninit ")), "{long}");
+    let (lines, identity) = long.trim_end().rsplit_once("identity ").unwrap();
+    assert_eq!(identity, hex::encode(Sha256::digest(lines)), "{long}");
+}
+
+#[test]
+fn manual_pages_are_the_same_for_every_program_of_a_version() {
+    let root = root(&[]);
+    applbuild(&root).args(["man", "man"]).assert().success();
+    let page = fs::read_to_string(root.path().join("man/applbuild.1")).unwrap();
+    assert!(page.contains(&format!("v{}\n", env!("CARGO_PKG_VERSION"))) && !page.contains("source "), "{page}");
 }
 
 #[test]

@@ -11,8 +11,8 @@ use super::placed::Placed;
 use super::record::{Record, state};
 use super::unpack::{self, Sources};
 use super::work::WorkFolder;
+use crate::identity;
 use crate::packages::{Digest, Lock, LockedPackage};
-use crate::program;
 use crate::progress::{Progress, Silent, Stage, Unit};
 use crate::sandbox;
 use crate::tree::{Content, Kind, Tree, in_parallel};
@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-/// Raised when what an entry holds changes; the rest of the recipe is the program itself.
+/// Raised when what an entry holds changes; the rest of the recipe is the program, by its identity.
 const FORMAT: u32 = 1;
 const ROOT: &str = "root";
 const RECORD: &str = "record";
@@ -44,8 +44,8 @@ pub struct Below {
 pub fn are_kept(trees: &Path, lock: &Lock, epoch: i64, with_tools: bool) -> Result<bool, AssembleError> {
     let Lock { packages, tools, .. } = lock;
     let is_kept = |path: PathBuf| path.join(RECORD).exists();
-    let root = packages.is_empty() || is_kept(trees.join(key(packages, epoch)?));
-    Ok(root && (!with_tools || is_kept(tools_path(trees, tools)?)))
+    let root = packages.is_empty() || is_kept(trees.join(key(packages, epoch)));
+    Ok(root && (!with_tools || is_kept(tools_path(trees, tools))))
 }
 
 /// [`unpack::install`], or what it came to in an earlier build.
@@ -61,7 +61,7 @@ pub fn install(
         unpack::install(placer, sources, work, progress)?;
         return Ok(None);
     };
-    let path = trees.join(key(packages, epoch)?);
+    let path = trees.join(key(packages, epoch));
     if let Some(entry) = Entry::open(&path)? {
         progress.stage(Stage::Configure, packages.len() as u64, Unit::Packages);
         progress.item("looking through the kept tree");
@@ -110,7 +110,7 @@ pub fn tools(
         files.fetch(&Silent)?;
         return unpack::tools(packages, files, work, "tools");
     };
-    let path = tools_path(trees, packages)?;
+    let path = tools_path(trees, packages);
     if let Some(entry) = Entry::open(&path)? {
         if let Some(kept) = entry.check()? {
             work.holding(kept.entry.lock);
@@ -127,16 +127,16 @@ pub fn tools(
 
 /// Has the tools where [`tools`] finds them.
 pub fn tools_ahead(packages: &[LockedPackage], files: &Files, trees: &Path) -> Result<(), AssembleError> {
-    let path = tools_path(trees, packages)?;
+    let path = tools_path(trees, packages);
     match Entry::open(&path)? {
         Some(_) => Ok(()),
         None => keep_tools(trees, &path, packages, files).map(drop),
     }
 }
 
-fn tools_path(trees: &Path, packages: &[LockedPackage]) -> Result<PathBuf, AssembleError> {
+fn tools_path(trees: &Path, packages: &[LockedPackage]) -> PathBuf {
     // Nothing of them has a time that anything shows.
-    Ok(trees.join(format!("tools-{}", key(packages, 0)?)))
+    trees.join(format!("tools-{}", key(packages, 0)))
 }
 
 fn keep_tools(trees: &Path, path: &Path, packages: &[LockedPackage], files: &Files) -> Result<File, AssembleError> {
@@ -148,13 +148,12 @@ fn keep_tools(trees: &Path, path: &Path, packages: &[LockedPackage], files: &Fil
 }
 
 /// All that decides how a root turns out.
-fn key(packages: &[LockedPackage], epoch: i64) -> Result<String, AssembleError> {
-    let program = program::sha256().map_err(io_at("reading", program::PATH))?;
-    let mut text = format!("{FORMAT}\n{program}\n{epoch}\n");
+fn key(packages: &[LockedPackage], epoch: i64) -> String {
+    let mut text = format!("{FORMAT}\n{}\n{epoch}\n", identity::sha256());
     for LockedPackage { name, version, architecture, sha256, .. } in packages {
         text.push_str(&format!("{name} {version} {architecture} {sha256}\n"));
     }
-    Ok(Digest::of(text.as_bytes()).to_string())
+    Digest::of(text.as_bytes()).to_string()
 }
 
 /// Whether the kernel lays one folder over another here.

@@ -1,10 +1,10 @@
 //! The manifest that an image holds: what it is made of.
 
-use super::error::{AssembleError, io_at};
+use super::error::AssembleError;
 use crate::embedded;
+use crate::identity;
 use crate::packages::{Digest, Lock};
 use crate::profile::Profile;
-use crate::program;
 use appliance_contract::Schema;
 use appliance_contract::manifest::{Manifest, Package};
 
@@ -17,7 +17,7 @@ pub fn manifest(profile: &Profile, lock: &Lock, version: &str, epoch: i64) -> Re
         version: version.to_owned(),
         kind: profile.kind,
         architecture: profile.architecture.debian().to_owned(),
-        applbuild: program::described().map_err(io_at("reading", program::PATH))?,
+        applbuild: identity::own().clone(),
         agent_sha256: profile.agent.then(|| Digest::of(embedded::AGENT).to_string()),
         lock_sha256: Digest::of(rendered.as_bytes()).to_string(),
         source_date_epoch: epoch,

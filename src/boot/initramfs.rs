@@ -3,8 +3,8 @@
 use super::modules::{self, Choice, KernelModules, ModulesError, module, read_module};
 use crate::format::cpio::{self, CpioError};
 use crate::format::squashfs::{BlockKeeper, BlockKey, Kept};
+use crate::identity;
 use crate::profile;
-use crate::program;
 use crate::tree::{Fingerprint, Kind, Metadata, Node, PathError, Tree, TreeError, TreePath};
 use appliance_contract::initramfs::INDEX;
 use sha2::{Digest, Sha256};
@@ -37,8 +37,6 @@ pub enum InitramfsError {
     Path(#[from] PathError),
     #[error("packing the initramfs: {0}")]
     Cpio(#[from] CpioError),
-    #[error("reading {}, which the initramfs's key names: {source}", program::PATH)]
-    Program { source: std::io::Error },
     #[error("compressing the initramfs: {source}")]
     Compress { source: std::io::Error },
 }
@@ -57,7 +55,7 @@ impl Initramfs {
     ) -> Result<Self, InitramfsError> {
         let choice = KernelModules::read(tree, version)?.choose(profile, version)?;
         let known = fingerprints(tree, version, &choice)?;
-        let key = key(&choice, &known, agent, mtime)?;
+        let key = key(&choice, &known, agent, mtime);
         let mut bytes = Vec::new();
         if keeper.get(&key, &mut bytes) != Some(Kept::Packed) {
             let files = content(tree, version, &choice, &known, agent, mtime)?;
@@ -81,15 +79,15 @@ fn fingerprints(tree: &Tree, version: &str, choice: &Choice) -> Result<Vec<Arc<F
 }
 
 /// All that [`content`] is made of, and how it is made and compressed.
-fn key(choice: &Choice, known: &[Arc<Fingerprint>], agent: &[u8], mtime: i64) -> Result<BlockKey, InitramfsError> {
-    let program = program::sha256().map_err(|source| InitramfsError::Program { source })?;
+fn key(choice: &Choice, known: &[Arc<Fingerprint>], agent: &[u8], mtime: i64) -> BlockKey {
+    let program = identity::sha256();
     let mut text = format!("{program}\n{mtime}\n{}\n", hex::encode(Sha256::digest(agent)));
     for ((name, below), known) in choice.packed.iter().zip(known) {
         // Its ending says how it is compressed.
         text.push_str(&format!("{name} {below} {}\n", hex::encode(known.digest())));
     }
     text.push_str(&choice.index.render());
-    Ok(BlockKey::of(&format!("initramfs, zstd {LEVEL}, window {WINDOW_LOG}"), text.as_bytes()))
+    BlockKey::of(&format!("initramfs, zstd {LEVEL}, window {WINDOW_LOG}"), text.as_bytes())
 }
 
 /// One thread and the content's length in the header: the bytes depend on nothing else.

@@ -1,6 +1,7 @@
 use super::Cli;
 use super::failure::Failure;
 use clap::CommandFactory;
+use clap::builder::Resettable;
 use std::path::{Path, PathBuf};
 
 #[derive(Debug, clap::Args)]
@@ -23,5 +24,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
 
 fn write(folder: &Path) -> std::io::Result<()> {
     std::fs::create_dir_all(folder)?;
-    clap_mangen::generate_to(Cli::command(), folder)
+    // The pages are the same for every program of one version.
+    let command = Cli::command().version(env!("CARGO_PKG_VERSION")).long_version(Resettable::Reset);
+    clap_mangen::generate_to(command, folder)
 }

@@ -26,6 +26,7 @@ mod sources;
 mod test;
 mod timings;
 
+use applbuild::identity;
 use clap::{Args, Parser, Subcommand};
 use failure::Failure;
 use serde_json::json;
@@ -44,7 +45,13 @@ Exit codes:
 
 /// Builds bootable appliance images: one read-only image for all servers, one small config partition for each.
 #[derive(Debug, Parser)]
-#[command(name = "applbuild", version, after_help = EXIT_CODES, arg_required_else_help = true)]
+#[command(
+    name = "applbuild",
+    version = identity::short(),
+    long_version = identity::long(),
+    after_help = EXIT_CODES,
+    arg_required_else_help = true
+)]
 pub struct Cli {
     #[command(flatten)]
     common: Common,

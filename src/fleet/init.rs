@@ -4,7 +4,7 @@ use super::FleetError;
 use include_dir::{Dir, DirEntry, include_dir};
 use std::path::Path;
 
-static SKELETON: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/templates/fleet");
+static SKELETON: Dir<'_> = include_dir!("$OUT_DIR/templates/fleet");
 
 /// Lays out a fleet in `folder`, which must be new or empty; returns the files made.
 pub fn init(folder: &Path) -> Result<Vec<String>, FleetError> {

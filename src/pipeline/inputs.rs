@@ -2,9 +2,9 @@
 
 use super::guest::GuestImage;
 use super::{BuildError, Resolved};
+use crate::identity;
 use crate::medium::manifest_text;
 use crate::profile::{OverlayContent, Profile};
-use crate::program;
 use sha2::{Digest, Sha256};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,8 +12,7 @@ use std::path::{Path, PathBuf};
 /// SHA-256 over all that decides an image's bytes, but for its build number.
 pub(super) fn digest(resolved: &Resolved, guests: &[GuestImage]) -> Result<[u8; 32], BuildError> {
     let mut parts = Parts(Sha256::new());
-    let own = |source| BuildError::Io { attempt: "reading", path: program::PATH.into(), source };
-    parts.add(program::sha256().map_err(own)?);
+    parts.add(identity::sha256());
     parts.add(&resolved.lock_text);
     parts.add(resolved.source_date.to_le_bytes());
     profile(&resolved.order.profile, &mut parts);

@@ -2,9 +2,13 @@
 
 use super::Assembled;
 use crate::format::squashfs::Compression;
+use crate::identity;
 use crate::images::NAMES;
 use crate::packages::Lock;
 use time::OffsetDateTime;
+
+/// Of what belongs to the line above.
+const INDENT: &str = "             ";
 
 impl Assembled {
     /// The text, which is the same for the same image.
@@ -37,12 +41,14 @@ impl Assembled {
              {date}applbuild iso --profile {name} --level {level} --lock {stem}.lock --offline\n\n\
              What it takes:\n  \
              lock       SHA-256 {}\n  \
-             applbuild  {}, SHA-256 {} of the binary, which carries the agent\n  \
+             applbuild  of which `applbuild --version` says\n{}  \
              profile    {name} with its files, and the templates, as they were: inputs-sha256 in {stem}.build.json\n\n\
              The archives were at:\n",
             hex::encode(resolved.lock_sha256),
-            manifest.applbuild.version,
-            manifest.applbuild.sha256,
+            identity::described(&manifest.applbuild)
+                .lines()
+                .map(|line| format!("{INDENT}{line}\n"))
+                .collect::<String>(),
         );
         archives(lock, &mut text);
         text

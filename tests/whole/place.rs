@@ -55,7 +55,12 @@ impl Place {
     }
 
     pub fn plain(&self, arguments: &[&str]) -> std::process::Command {
-        let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin("applbuild"));
+        self.plain_of(&assert_cmd::cargo::cargo_bin("applbuild"), arguments)
+    }
+
+    /// As [`Self::plain`], of another program.
+    pub fn plain_of(&self, program: &Path, arguments: &[&str]) -> std::process::Command {
+        let mut command = std::process::Command::new(program);
         command.current_dir(self.folder()).args(arguments).env("NO_COLOR", "1").env("APPLBUILD_CACHE", "cache");
         for name in ["APPLBUILD_MIRROR", "APPLBUILD_SECURITY_MIRROR", "SOURCE_DATE_EPOCH"] {
             command.env_remove(name);

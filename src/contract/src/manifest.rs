@@ -3,6 +3,8 @@
 
 use crate::Schema;
 use serde::{Deserialize, Serialize};
+#[cfg(feature = "builder")]
+use std::collections::BTreeMap;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
@@ -13,8 +15,10 @@ pub struct Manifest {
     pub version: String,
     pub kind: crate::marker::Role,
     pub architecture: String,
-    /// SHA-256 of the applbuild binary, which carries the agent and the `appliance` command, of the agent (`/init`), and of the lock.
+    /// The agent asks nothing of it.
+    #[cfg(feature = "builder")]
     pub applbuild: Program,
+    /// SHA-256 of the agent (`/init`), where the image has it.
     pub agent_sha256: Option<String>,
     pub lock_sha256: String,
     /// The time that stands in all of the image's own files, in seconds since 1970.
@@ -35,10 +39,28 @@ pub struct Manifest {
     pub packages: Vec<Package>,
 }
 
+/// The applbuild that made an image.
+#[cfg(feature = "builder")]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Program {
     pub version: String,
+    /// What it is known by: a hash over the version and all that follows. (Of images made before there was a
+    /// `source_sha256`: the binary's.)
     pub sha256: String,
+    /// Of the source that it was compiled from.
+    #[serde(default)]
+    pub source_sha256: String,
+    /// Of the two programs that it carries.
+    #[serde(default)]
+    pub init_sha256: String,
+    #[serde(default)]
+    pub appliance_sha256: String,
+    /// What compiled them.
+    #[serde(default)]
+    pub compiler: String,
+    /// What it compresses with, by version.
+    #[serde(default)]
+    pub libraries: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,4 +122,37 @@ pub struct Package {
     pub name: String,
     pub version: String,
     pub architecture: String,
+}
+
+#[cfg(all(test, feature = "builder"))]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn manifest(applbuild: Value) -> Value {
+        json!({
+            "schema": 1, "name": "host", "version": "1", "kind": "host", "architecture": "amd64",
+            "applbuild": applbuild, "agent_sha256": null, "lock_sha256": "00", "source_date_epoch": 0,
+            "medium_uuid": null, "root": null, "packages": [],
+        })
+    }
+
+    #[test]
+    fn manifests_of_older_and_newer_programs_are_read() {
+        let old = manifest(json!({"version": "0.1.0", "sha256": "00"}));
+        let old: Manifest = serde_json::from_value(old).unwrap();
+        assert_eq!((old.applbuild.sha256.as_str(), old.applbuild.source_sha256.as_str()), ("00", ""));
+        let newer = json!({
+            "version": "0.2.0", "sha256": "00", "source_sha256": "01", "init_sha256": "02", "appliance_sha256": "03",
+            "compiler": "rustc 1.95.0", "libraries": {"zstd": "1.5.7"}, "another": [1],
+        });
+        let newer: Manifest = serde_json::from_value(manifest(newer)).unwrap();
+        assert_eq!(newer.applbuild.libraries["zstd"], "1.5.7");
+        // What an agent of before there was a source hash asks for.
+        let written = serde_json::to_value(&newer).unwrap();
+        assert_eq!(
+            (&written["applbuild"]["version"], &written["applbuild"]["sha256"]),
+            (&json!("0.2.0"), &json!("00"))
+        );
+    }
 }

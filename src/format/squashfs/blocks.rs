@@ -10,8 +10,7 @@ pub struct BlockKey(pub [u8; 32]);
 impl BlockKey {
     /// The key of what else is compressed as one, by the rules that `recipe` names.
     pub fn of(recipe: &str, bytes: &[u8]) -> Self {
-        let mut hash = Sha256::new();
-        hash.update(Sha256::digest(LIBRARIES));
+        let mut hash = libraries();
         hash.update((recipe.len() as u64).to_le_bytes());
         hash.update(recipe);
         hash.update(bytes);
@@ -64,8 +63,13 @@ impl BlockKeeper for Forgetful {
 /// Changes with whatever may change a compressor's output: the libraries, by
 /// the versions that this program was built with, and the compressor's own
 /// rules, by a number to be raised with them.
-const LIBRARIES: &str = include_str!("../../../Cargo.lock");
+const LOCK: &str = include_str!("../../../Cargo.lock");
 const RULES: u32 = 2;
+
+fn libraries() -> Sha256 {
+    // The lock does not say what a zstd of the system's is.
+    Sha256::new_with_prefix(Sha256::digest(LOCK)).chain_update(zstd::zstd_safe::version_number().to_le_bytes())
+}
 
 /// Makes keys for one way of compressing.
 #[derive(Debug, Clone)]
@@ -75,8 +79,7 @@ pub(super) struct Keys {
 
 impl Keys {
     pub fn new(compression: Compression) -> Self {
-        let mut begun = Sha256::new();
-        begun.update(Sha256::digest(LIBRARIES));
+        let mut begun = libraries();
         begun.update(RULES.to_le_bytes());
         let level = match compression {
             Compression::Gzip { level } | Compression::Xz { level } => i64::from(level),
