@@ -4,6 +4,7 @@ use super::{Content, Kind, Metadata, Node, NodeId, Tree, TreeError, in_parallel}
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsStr;
 use std::fs;
+use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -118,15 +119,37 @@ fn kind(host: &Path, stat: &fs::Metadata) -> Result<Kind, TreeError> {
     })
 }
 
+/// A file system that has no extended attributes (squashfs without a table of them, NFS, FAT through FUSE) may answer
+/// EOPNOTSUPP, which means none.
+fn none_where_unsupported<T>(answer: io::Result<Option<T>>) -> io::Result<Option<T>> {
+    match answer {
+        Err(error) if error.raw_os_error() == Some(nix::errno::Errno::EOPNOTSUPP as i32) => Ok(None),
+        answer => answer,
+    }
+}
+
 fn metadata(host: &Path, stat: &fs::Metadata) -> Result<Metadata, TreeError> {
     let failed = |source| TreeError::Host { path: host.to_owned(), source };
     let mut xattrs = BTreeMap::new();
-    for name in xattr::list(host).map_err(failed)? {
-        if let Some(value) = xattr::get(host, &name).map_err(failed)? {
+    for name in none_where_unsupported(xattr::list(host).map(Some)).map_err(failed)?.into_iter().flatten() {
+        if let Some(value) = none_where_unsupported(xattr::get(host, &name)).map_err(failed)? {
             xattrs.insert(name.as_bytes().to_vec(), value);
         }
     }
     // The mask makes it fit.
     let mode = (stat.mode() & 0o7777) as u16;
     Ok(Metadata { mode, uid: stat.uid(), gid: stat.gid(), mtime: stat.mtime(), xattrs })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_file_system_without_attributes_means_none() {
+        let answer = |number| none_where_unsupported::<u8>(Err(io::Error::from_raw_os_error(number)));
+        assert_eq!(answer(nix::errno::Errno::ENOTSUP as i32).unwrap(), None);
+        assert!(answer(nix::errno::Errno::EIO as i32).is_err());
+        assert_eq!(none_where_unsupported(Ok(Some(1))).unwrap(), Some(1));
+    }
 }

@@ -2,6 +2,7 @@
 //! command, and the choices they make, without I/O of their own so that they can
 //! be tested. Two, so that what boots stays below 2 MB.
 
+pub mod attributes;
 pub mod boot;
 pub mod candidates;
 pub mod commands;
@@ -25,5 +26,6 @@ pub mod probe;
 pub mod read_at;
 pub mod shell;
 pub mod sys;
+pub mod time_span;
 pub mod timeline;
 pub mod verity;

@@ -4,6 +4,7 @@
 
 use super::config::Config;
 use super::{Boot, BootError, failed, identity, var};
+use crate::attributes;
 use crate::etc_plan::{self, Places};
 use appliance_contract::boot_record::Etc;
 use std::fs;
@@ -47,8 +48,9 @@ pub fn prepare(boot: &mut Boot<'_>, config: &Config) -> Result<(Layer, String), 
 }
 
 fn attributes(path: &Path) -> Vec<String> {
-    let names = xattr::list(path).into_iter().flatten();
-    names.map(|name| name.to_string_lossy().into_owned()).collect()
+    // They are only told of: what cannot be read fails when its bytes are.
+    let names = attributes::names(path).unwrap_or_default();
+    names.iter().map(|name| name.to_string_lossy().into_owned()).collect()
 }
 
 /// Lays the layers over the image's `/etc`.

@@ -3,6 +3,7 @@
 //! A marker file stands there while the copy is unfinished; a boot that was
 //! interrupted finds it, clears what was copied, and begins again.
 
+use crate::attributes;
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io;
@@ -143,11 +144,7 @@ fn metadata(from: &Path, to: &Path, stat: &fs::Metadata) -> Result<(), FillError
     } else {
         chown(to, Some(stat.uid()), Some(stat.gid())).map_err(at(to))?;
         fs::set_permissions(to, fs::Permissions::from_mode(stat.mode() & 0o7777)).map_err(at(to))?;
-        for name in xattr::list(from).map_err(at(from))? {
-            if let Some(value) = xattr::get(from, &name).map_err(at(from))? {
-                xattr::set(to, &name, &value).map_err(at(to))?;
-            }
-        }
+        attributes::copy(from, to).map_err(at(to))?;
     }
     let time = |seconds, nanoseconds| nix::sys::time::TimeSpec::new(seconds, nanoseconds);
     let modified = time(stat.mtime(), stat.mtime_nsec());
