@@ -35,16 +35,33 @@ impl std::fmt::Display for Source {
     }
 }
 
-/// The entry of `mount_point`: the last one that is mounted at boot.
-pub fn entry(text: &str, mount_point: &str) -> Option<Entry> {
-    text.lines().rev().find_map(|line| {
+impl Entry {
+    /// Whether the machine is to boot without it, where it cannot be mounted.
+    pub fn no_fail(&self) -> bool {
+        self.options.iter().any(|option| option == "nofail")
+    }
+
+    /// Whether it is a file system in memory.
+    pub fn is_memory(&self) -> bool {
+        matches!(self.kind.as_str(), "tmpfs" | "ramfs")
+    }
+
+    /// The value of an option `NAME=VALUE`; the last one counts.
+    pub fn value(&self, name: &str) -> Option<&str> {
+        self.options.iter().rev().find_map(|option| option.strip_prefix(name)?.strip_prefix('='))
+    }
+}
+
+/// The entries of `mount_point` that are mounted at boot. Of several, systemd takes the first.
+pub fn entries(text: &str, mount_point: &str) -> impl Iterator<Item = Entry> {
+    text.lines().filter_map(move |line| {
         let line = line.trim_start();
         if line.starts_with('#') {
             return None;
         }
         let mut fields = line.split_ascii_whitespace().map(unescape);
         let source = fields.next()?;
-        if fields.next()? != mount_point {
+        if simple(&fields.next()?) != mount_point {
             return None;
         }
         let kind = fields.next()?;
@@ -58,19 +75,29 @@ pub fn entry(text: &str, mount_point: &str) -> Option<Entry> {
     })
 }
 
+/// The path without what names no other: doubled slashes, one at the end, and `.`.
+fn simple(path: &str) -> String {
+    let parts = path.split('/').filter(|part| !matches!(*part, "" | "."));
+    parts.fold(String::new(), |path, part| path + "/" + part)
+}
+
 fn source_of(text: &str) -> Source {
     // A value may stand in quotes (libblkid's tags).
     let value = |value: &str| value.trim_matches('"').to_owned();
+    // udev writes what a file name should not hold as \xHH.
+    let name = |name: &str| unescape_udev(name);
+    let simplified = if text.starts_with("/dev/") { simple(text) } else { text.to_owned() };
+    let text = simplified.as_str();
     match text.split_once('=') {
         Some(("UUID", found)) => Source::Uuid(value(found)),
         Some(("LABEL", found)) => Source::Label(value(found)),
         Some(("PARTUUID", found)) => Source::PartUuid(value(found)),
         Some(("PARTLABEL", found)) => Source::PartLabel(value(found)),
         _ => match text.strip_prefix("/dev/disk/").and_then(|rest| rest.split_once('/')) {
-            Some(("by-uuid", found)) => Source::Uuid(value(found)),
-            Some(("by-label", found)) => Source::Label(value(found)),
-            Some(("by-partuuid", found)) => Source::PartUuid(value(found)),
-            Some(("by-partlabel", found)) => Source::PartLabel(value(found)),
+            Some(("by-uuid", found)) => Source::Uuid(name(found)),
+            Some(("by-label", found)) => Source::Label(name(found)),
+            Some(("by-partuuid", found)) => Source::PartUuid(name(found)),
+            Some(("by-partlabel", found)) => Source::PartLabel(name(found)),
             Some(_) => Source::Other(text.to_owned()),
             None => match text.strip_prefix("/dev/") {
                 Some(name) if !name.split('/').any(|part| part == "..") => Source::Device(name.to_owned()),
@@ -101,9 +128,34 @@ fn unescape(field: &str) -> String {
     text + rest
 }
 
+/// udev(7) writes bytes that a name below /dev should not hold as `\\x` and two hexadecimal digits.
+fn unescape_udev(name: &str) -> String {
+    let mut bytes = Vec::new();
+    let mut rest = name;
+    while let Some(at) = rest.find("\\x") {
+        bytes.extend_from_slice(&rest.as_bytes()[..at]);
+        match rest.get(at + 2..at + 4).and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &rest[at + 4..];
+            }
+            None => {
+                bytes.extend_from_slice(b"\\x");
+                rest = &rest[at + 2..];
+            }
+        }
+    }
+    bytes.extend_from_slice(rest.as_bytes());
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn entry(text: &str, mount_point: &str) -> Option<Entry> {
+        entries(text, mount_point).next()
+    }
 
     #[test]
     fn reads_every_kind_of_source() {
@@ -112,6 +164,9 @@ mod tests {
             ("LABEL=\"the\\040data\"", Source::Label("the data".into())),
             ("PARTUUID=ab", Source::PartUuid("ab".into())),
             ("/dev/disk/by-partlabel/var", Source::PartLabel("var".into())),
+            ("/dev//disk/by-label/the\\x20data", Source::Label("the data".into())),
+            ("/dev/disk/by-label/caf\\xc3\\xa9\\x", Source::Label("café\\x".into())),
+            ("/dev/disk/by-id/virtio-var", Source::Other("/dev/disk/by-id/virtio-var".into())),
             ("/dev/vda2", Source::Device("vda2".into())),
             ("/dev/vg0/var", Source::Device("vg0/var".into())),
             ("server:/var", Source::Other("server:/var".into())),
@@ -126,6 +181,28 @@ mod tests {
     fn passes_over_comments_other_points_and_noauto() {
         let text = "# UUID=1 /var ext4\nUUID=2 / ext4 defaults\nUUID=3 /var ext4 noauto,ro 0 0\n\nUUID=4\n";
         assert_eq!(entry(text, "/var"), None);
+    }
+
+    #[test]
+    fn a_mount_point_is_the_same_however_it_is_written() {
+        for point in ["/var", "/var/", "//var", "/var//", "/./var/.", "/va\\162"] {
+            assert!(entry(&format!("UUID=1 {point} ext4\n"), "/var").is_some(), "{point}");
+        }
+        for point in ["/var/lib", "/vars", "/", "/var/..", "none"] {
+            assert_eq!(entry(&format!("UUID=1 {point} ext4\n"), "/var"), None, "{point}");
+        }
+    }
+
+    #[test]
+    fn of_several_lines_the_first_counts_and_of_several_values_the_last() {
+        let text = "UUID=1 /var ext4 x-a=1,nofail,x-a=2\nUUID=2 /var ext4\n";
+        assert_eq!(entries(text, "/var").count(), 2);
+        let found = entry(text, "/var").unwrap();
+        assert_eq!(
+            (found.source.to_string().as_str(), found.value("x-a"), found.no_fail()),
+            ("UUID=1", Some("2"), true)
+        );
+        assert_eq!((found.value("x-"), found.value("nofail")), (None, None));
     }
 
     #[test]

@@ -16,6 +16,9 @@ pub struct BootRecord {
     pub etc: Etc,
     /// `image` (a layer of memory over the image's) or the device that holds `/var`.
     pub var: String,
+    /// Why `/var` lies in memory, where the config wants a disk (with `nofail`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub var_degraded: Option<String>,
     pub machine_id: String,
     pub warnings: Vec<String>,
     pub steps: Vec<Step>,

@@ -30,12 +30,36 @@ pub struct Block {
 }
 
 /// What is on a device, by reading it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Look {
     pub contents: Result<Contents, String>,
     pub partition_type: Option<String>,
     pub partition_uuid: Option<String>,
     pub partition_label: Option<String>,
+}
+
+/// A look at all devices at one time; the lists match.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Survey {
+    pub blocks: Vec<Block>,
+    pub looks: Vec<Look>,
+}
+
+impl Survey {
+    pub fn take(places: &Places) -> Self {
+        let blocks = list(places);
+        let looks = look(&blocks);
+        Self { blocks, looks }
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (&Block, &Look)> {
+        self.blocks.iter().zip(&self.looks)
+    }
+
+    /// A line for every device.
+    pub fn describe(&self) -> Vec<String> {
+        self.iter().map(|(block, look)| describe(block, look)).collect()
+    }
 }
 
 impl Block {
@@ -129,7 +153,7 @@ fn block(places: &Places, mounts: &str, folder: &Path, sysfs_name: &str) -> Opti
 }
 
 /// Looks at each of `blocks`.
-pub fn look(blocks: &[Block]) -> Vec<Look> {
+fn look(blocks: &[Block]) -> Vec<Look> {
     blocks
         .iter()
         .map(|block| {
@@ -149,33 +173,35 @@ pub fn look(blocks: &[Block]) -> Vec<Look> {
 
 /// A line for every device there is.
 pub fn describe_all(places: &Places) -> Vec<String> {
-    let blocks = list(places);
-    describe(&blocks, &look(&blocks))
+    Survey::take(places).describe()
 }
 
-/// For a message: every device, how large it is, and what was found on it.
-pub fn describe(blocks: &[Block], looks: &[Look]) -> Vec<String> {
-    let mut lines = Vec::new();
-    for (block, look) in blocks.iter().zip(looks) {
-        let found = match &look.contents {
-            Err(error) => format!("cannot be read: {error}"),
-            Ok(Contents::FileSystem(found)) => {
-                let mut text = found.kind.to_string();
-                for (key, value) in [("UUID", &found.uuid), ("label", &found.label)] {
-                    if let Some(value) = value {
-                        text += &format!(", {key} {value}");
-                    }
+/// For a message: the device, how large it is, and what was found on it.
+fn describe(block: &Block, look: &Look) -> String {
+    let found = match &look.contents {
+        Err(error) => format!("cannot be read: {error}"),
+        Ok(contents) => describe_contents(contents),
+    };
+    format!("/dev/{}: {} MiB, {found}", block.name, block.bytes >> 20)
+}
+
+/// For a message: what was found on a device.
+pub fn describe_contents(contents: &Contents) -> String {
+    match contents {
+        Contents::FileSystem(found) => {
+            let mut text = found.kind.to_string();
+            for (key, value) in [("UUID", &found.uuid), ("label", &found.label)] {
+                if let Some(value) = value {
+                    text += &format!(", {key} {value}");
                 }
-                text
             }
-            Ok(Contents::Member(member)) => member.to_string(),
-            Ok(Contents::PartitionTable) => "a partition table".to_owned(),
-            Ok(Contents::Empty) => "empty".to_owned(),
-            Ok(Contents::Unknown) => "nothing known".to_owned(),
-        };
-        lines.push(format!("/dev/{}: {} MiB, {found}", block.name, block.bytes >> 20));
+            text
+        }
+        Contents::Member(member) => member.to_string(),
+        Contents::PartitionTable => "a partition table".to_owned(),
+        Contents::Empty => "empty".to_owned(),
+        Contents::Unknown => "nothing known".to_owned(),
     }
-    lines
 }
 
 #[cfg(test)]
@@ -203,8 +229,7 @@ mod tests {
         world.disk("sda", &[], &[0; 4096]);
         world.disk("sr0", &[], b"");
         std::fs::remove_file(world.places().dev.join("sr0")).unwrap();
-        let blocks = list(&world.places());
-        let lines = describe(&blocks, &look(&blocks));
+        let lines = describe_all(&world.places());
         assert_eq!(lines[0], "/dev/sda: 0 MiB, empty");
         assert!(lines[1].starts_with("/dev/sr0: 0 MiB, cannot be read: "), "{lines:?}");
     }

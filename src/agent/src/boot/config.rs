@@ -1,20 +1,16 @@
 //! Step 4: the config partition, found without writing to any disk.
 
-use super::blocks::{self, Block, Look};
+use super::blocks::{Block, Look, Survey};
+use super::lookout::{Lookout, Watch};
 use super::{Boot, BootError, devices, failed};
 use crate::candidates::{Candidate, Decision, MarkerState, decide, may_open};
 use crate::probe::FileSystemKind;
 use appliance_contract::boot_record;
 use appliance_contract::kernel_args::ConfigChoice;
 use appliance_contract::marker::{self, Marker};
-use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Read};
 use std::path::Path;
-use std::time::Duration;
-
-/// How often drives that could not be read are looked at again.
-const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
 /// The config partition, mounted read-only.
 #[derive(Debug)]
@@ -23,7 +19,7 @@ pub struct Config {
     pub look: Look,
     pub kind: FileSystemKind,
     pub marker: Marker,
-    others: Vec<String>,
+    pub(super) others: Vec<String>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -53,18 +49,19 @@ impl Config {
 pub struct Found {
     pub candidates: Vec<Candidate>,
     pub decision: Decision,
-    blocks: Vec<Block>,
-    looks: Vec<Look>,
+    survey: Survey,
 }
 
 /// Looks at every device that may be opened, and decides. Leaves nothing
 /// mounted and every device as it was.
 pub fn look(boot: &mut Boot<'_>, boot_disk: Option<&str>) -> Result<Found, BootError> {
-    let blocks = blocks::list(&boot.places);
-    let looks = blocks::look(&blocks);
-    let mut candidates: Vec<Candidate> = blocks
+    let survey = Survey::take(&boot.places);
+    judge(boot, boot_disk, survey)
+}
+
+fn judge(boot: &mut Boot<'_>, boot_disk: Option<&str>, survey: Survey) -> Result<Found, BootError> {
+    let mut candidates: Vec<Candidate> = survey
         .iter()
-        .zip(&looks)
         .map(|(block, look)| Candidate {
             name: block.name.clone(),
             disk: block.partition.as_ref().map(|(disk, _)| disk.clone()),
@@ -80,15 +77,16 @@ pub fn look(boot: &mut Boot<'_>, boot_disk: Option<&str>) -> Result<Found, BootE
     fs::create_dir_all(&folder).map_err(failed("making the folder", &folder))?;
     for index in 0..candidates.len() {
         if may_open(&candidates, index, &boot.args.config).is_ok()
-            && let Some(found) = looks[index].file_system()
+            && let Some(found) = survey.looks[index].file_system()
         {
-            candidates[index].marker = read_marker(boot, &blocks[index], found.kind, &folder);
+            candidates[index].marker = read_marker(boot, &survey.blocks[index], found.kind, &folder);
         }
     }
     // It stays where something is still mounted on it; an empty folder does no harm.
     let _ = fs::remove_dir(&folder);
     let decision = decide(&candidates, &boot.args.config, boot.args.role);
-    Ok(Found { candidates, decision, blocks, looks })
+    boot.seen = Some(survey.clone());
+    Ok(Found { candidates, decision, survey })
 }
 
 /// Mounts one candidate, reads its marker, and leaves the device as it was.
@@ -157,34 +155,30 @@ fn one_line(text: &str) -> String {
 pub fn find(boot: &mut Boot<'_>) -> Result<(Config, String), BootError> {
     let boot_disk = boot.boot_disk.clone();
     let begun = boot.machine.uptime();
-    let mut looked: Option<Found> = None;
-    let mut looked_at = begun;
+    let mut lookout = Lookout::default();
+    let mut refused: Option<Found> = None;
     let mut said = false;
     loop {
-        let changed = boot.poll();
+        let due = lookout.is_due(boot);
         let waited = boot.machine.uptime().saturating_sub(begun);
         let late = waited >= boot.args.timeout;
-        // A drive that was there from the start may show its disc later: no device arrives then.
-        let unreadable = |found: &Found| found.looks.iter().any(|look| look.contents.is_err());
-        let again = boot.machine.uptime().saturating_sub(looked_at) >= LOOK_AGAIN;
-        if changed || (again && looked.as_ref().is_some_and(unreadable)) {
-            looked = None;
-        }
         // One that was named outright need not wait for the others.
         let named = boot.args.config != ConfigChoice::Auto;
-        if looked.is_none() && (late || boot.devices.settled(boot) || named) {
-            looked_at = boot.machine.uptime();
-            let found = look(boot, boot_disk.as_deref())?;
-            match &found.decision {
-                Decision::Chosen { .. } => return take(boot, found),
-                Decision::Ambiguous { .. } => return Err(refuse(boot, &found)),
-                Decision::None { .. } => looked = Some(found),
+        if late || (due && (named || boot.devices.settled(boot))) {
+            let survey = Survey::take(&boot.places);
+            // A look inside mounts: only where a device is not what it was, and for the last time at the end.
+            if late || refused.as_ref().is_none_or(|found| found.survey != survey) {
+                let found = judge(boot, boot_disk.as_deref(), survey)?;
+                match &found.decision {
+                    Decision::Chosen { .. } => return take(boot, found),
+                    Decision::Ambiguous { .. } => return Err(refuse(boot, &found)),
+                    Decision::None { .. } if late => return Err(refuse(boot, &found)),
+                    Decision::None { .. } => refused = Some(found),
+                }
             }
+            lookout.looked(boot);
         }
-        if late && let Some(found) = &looked {
-            return Err(refuse(boot, found));
-        }
-        if !said && looked.is_some() && boot.devices.settled(boot) {
+        if !said && refused.is_some() && boot.devices.settled(boot) {
             said = true;
             let left = boot.args.timeout.saturating_sub(waited).as_secs();
             boot.console
@@ -205,8 +199,8 @@ fn take(boot: &mut Boot<'_>, mut found: Found) -> Result<(Config, String), BootE
         return Err(ConfigError::None(lines).into());
     };
     let candidate = found.candidates.swap_remove(index);
-    let others: Vec<String> = others.iter().map(|&other| format!("/dev/{}", found.blocks[other].name)).collect();
-    let (block, look) = (found.blocks.swap_remove(index), found.looks.swap_remove(index));
+    let others: Vec<String> = others.iter().map(|&other| format!("/dev/{}", found.survey.blocks[other].name)).collect();
+    let (block, look) = (found.survey.blocks.swap_remove(index), found.survey.looks.swap_remove(index));
     let (Some(kind), MarkerState::Valid(marker)) = (look.file_system().map(|found| found.kind), candidate.marker)
     else {
         return Err(ConfigError::None(lines).into());
@@ -253,22 +247,11 @@ pub fn close(boot: &mut Boot<'_>) {
 
 /// For the time a shell is open: when devices arrive, look again and say what is there now.
 pub fn watcher() -> impl FnMut(&mut Boot<'_>) {
-    let mut known: BTreeSet<String> = BTreeSet::new();
-    let mut started = false;
-    let mut pending = false;
+    let mut watch = Watch::default();
     move |boot| {
-        let arrived = boot.poll();
-        let now: BTreeSet<String> = blocks::list(&boot.places).into_iter().map(|block| block.name).collect();
-        let fresh = started && now.difference(&known).next().is_some();
-        known = now;
-        started = true;
-        pending |= fresh;
-        if !pending || arrived || !boot.devices.settled(boot) {
-            return;
-        }
-        pending = false;
+        let Some(now) = watch.change(boot) else { return };
         let boot_disk = boot.boot_disk.clone();
-        if let Ok(found) = look(boot, boot_disk.as_deref())
+        if let Ok(found) = judge(boot, boot_disk.as_deref(), now)
             && let Decision::Chosen { index, .. } = found.decision
         {
             let candidate = found.candidates[index].describe();

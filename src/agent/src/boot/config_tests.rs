@@ -1,5 +1,6 @@
 use super::*;
 use crate::boot::tests::World;
+use std::time::Duration;
 
 fn marker(node: &str) -> String {
     format!("schema = 1\nrole = \"host\"\nnode = \"{node}\"\n")

@@ -88,6 +88,89 @@ fn without_a_config_there_is_a_shell_and_leaving_it_looks_again() {
     assert_eq!(record(&world).config.unwrap().device, "/dev/vdb");
 }
 
+/// The rule of every wait: what is there from the start is found however the clock goes and though nothing changes.
+#[test]
+fn a_clock_that_ticks_at_every_call_makes_no_step_miss_what_is_there() {
+    for tick in [0, 1, 10, 333] {
+        let world = world();
+        world.clock_ticks(Duration::from_millis(tick));
+        world.disk("vdb", &[], b"");
+        let fstab = "LABEL=var /var ext4 defaults 0 0\n";
+        world.ext4("vdb", &[("appliance.toml", MARKER), ("local/etc/fstab", fstab)]);
+        world.disk("vdc", &[], b"");
+        world.labelled_ext4("vdc", "var", &[]);
+        put(&world.places().sysroot.join("var/lib/state"), "");
+        let index = world.index(&[]);
+        boot(&mut world.boot(&index));
+        assert_eq!(record(&world).var, "/dev/vdc", "{tick} ms: {:#?}", world.said());
+        assert!(!world.log().iter().any(|line| line.starts_with("shell")), "{tick} ms");
+    }
+}
+
+/// A machine whose config wants a `/var` that is not there, but comes after a minute and a half.
+fn world_with_late_var(options: &str) -> World {
+    let world = world();
+    world.disk("vdb", &[], b"");
+    let fstab = format!("LABEL=var /var/ auto {options} 0 2\n");
+    world.ext4("vdb", &[("appliance.toml", MARKER), ("local/etc/fstab", &fstab)]);
+    world.at(Duration::from_secs(90), |world| {
+        world.disk("vdc", &[], b"");
+        world.labelled_ext4("vdc", "var", &[]);
+    });
+    world
+}
+
+#[test]
+fn a_missing_var_is_a_failed_step_with_a_shell() {
+    let world = world_with_late_var("defaults");
+    world.shells_end_after(Duration::from_secs(120));
+    let index = world.index(&[]);
+    boot(&mut world.boot(&index));
+    let said = world.said();
+    let at =
+        |text: &str| said.iter().position(|line| line.contains(text)).unwrap_or_else(|| panic!("{text}: {said:#?}"));
+    let story = [
+        "var: waiting for LABEL=var, 30 s at most",
+        "var: looked at:",
+        "var: no device for LABEL=var (from /etc/fstab) within 30 s; nofail among the options",
+        "a shell of the image is open",
+        "var: /dev/vdc (ext4) is there now; leave the shell",
+        "looking again",
+        "var: /dev/vdc (ext4), filled from the image with 0 files",
+    ];
+    assert!(story.map(at).is_sorted(), "{said:#?}");
+    let record = record(&world);
+    assert_eq!((record.var.as_str(), record.var_degraded), ("/dev/vdc", None));
+    assert!(!world.log().iter().any(|line| line.contains("/sysroot/var rw lowerdir")), "{:#?}", world.log());
+}
+
+#[test]
+fn a_missing_var_waits_or_reboots_as_on_missing_says_and_never_gives_a_shell() {
+    for choice in [OnMissing::Wait, OnMissing::Reboot] {
+        let world = world_with_late_var("defaults");
+        let index = world.index(&[]);
+        let mut machine = world.boot(&index);
+        machine.args.on_missing = choice;
+        boot(&mut machine);
+        assert_eq!(record(&world).var, "/dev/vdc", "{choice:?}");
+        assert_eq!(world.log().contains(&"reboot".to_owned()), choice == OnMissing::Reboot);
+        assert!(!world.log().iter().any(|line| line.starts_with("shell")), "{:#?}", world.log());
+    }
+}
+
+#[test]
+fn with_nofail_the_node_is_degraded_and_says_so() {
+    let world = world_with_late_var("nofail");
+    let index = world.index(&[]);
+    boot(&mut world.boot(&index));
+    let record = record(&world);
+    let reason = "no device for LABEL=var (from /etc/fstab) within 30 s";
+    assert_eq!((record.var.as_str(), record.var_degraded.as_deref()), ("image", Some(reason)));
+    assert!(record.warnings.iter().any(|warning| warning.starts_with(&format!("/var: {reason}"))), "{record:#?}");
+    let unit = fs::read_to_string(world.places().run.join("systemd/system/var.mount")).unwrap();
+    assert!(unit.contains("Where=/var\nType=overlay\n"), "{unit}");
+}
+
 #[test]
 fn a_config_that_is_too_large_does_not_boot_half() {
     let world = world();

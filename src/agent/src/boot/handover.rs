@@ -105,6 +105,7 @@ mod tests {
             refused: Vec::new(),
             etc: Etc::default(),
             var: "image".into(),
+            var_degraded: None,
             machine_id: String::new(),
             warnings: Vec::new(),
             steps: Vec::new(),

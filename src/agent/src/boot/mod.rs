@@ -13,9 +13,11 @@ mod fill;
 mod handover;
 mod identity;
 mod kernel;
+mod lookout;
 mod operator;
 mod root;
 mod var;
+mod var_disk;
 mod volume;
 
 #[cfg(test)]
@@ -38,6 +40,7 @@ use appliance_contract::Schema;
 use appliance_contract::boot_record::{BootRecord, Refused};
 use appliance_contract::initramfs::ModuleIndex;
 use appliance_contract::kernel_args::{Action, KernelArgs};
+use blocks::Survey;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -56,6 +59,8 @@ pub struct Boot<'a> {
     refused: Vec<Refused>,
     /// The disk that the root image came from.
     boot_disk: Option<String>,
+    /// The devices as the step that failed saw them last: who waits is told what differs.
+    seen: Option<Survey>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -68,6 +73,8 @@ pub enum BootError {
     Config(#[from] config::ConfigError),
     #[error("{0}")]
     Etc(#[from] etc::EtcError),
+    #[error("{0}")]
+    Var(#[from] var::VarError),
     #[error("{0}")]
     Handover(#[from] handover::HandoverError),
 }
@@ -98,6 +105,7 @@ impl<'a> Boot<'a> {
             warnings: Vec::new(),
             refused: Vec::new(),
             boot_disk: None,
+            seen: None,
         }
     }
 
@@ -105,7 +113,10 @@ impl<'a> Boot<'a> {
     pub fn warn(&mut self, text: impl Into<String>) {
         let text = text.into();
         self.console.say(format!("warning: {text}"));
-        self.warnings.push(text);
+        // A step that is done again may say it again.
+        if !self.warnings.contains(&text) {
+            self.warnings.push(text);
+        }
     }
 
     /// Looks at the devices once.
@@ -143,18 +154,17 @@ impl<'a> Boot<'a> {
     }
 
     /// Does a step until it succeeds: a failure is told, what it left is undone,
-    /// and the operator has the word.
+    /// and the operator has the word, while `watch` looks out for what was missing.
     fn insist<T>(
         &mut self,
         name: &str,
         shell: Shell,
+        watch: &mut dyn FnMut(&mut Boot<'_>),
         mut work: impl FnMut(&mut Self) -> Result<(T, String), BootError>,
         undo: impl Fn(&mut Self),
     ) -> T {
-        // Without a root image the root is what is missing.
-        let mut for_config = config::watcher();
-        let mut for_root = root::watcher();
         loop {
+            self.seen = None;
             match self.step(name, &mut work) {
                 Ok(value) => return value,
                 Err(error) => {
@@ -168,10 +178,10 @@ impl<'a> Boot<'a> {
                     }
                     self.announce_missing_drivers();
                     undo(self);
-                    operator::ask(self, shell, &mut |boot| match shell {
-                        Shell::Image => for_config(boot),
-                        Shell::BuiltIn => for_root(boot),
-                    });
+                    if self.seen.is_none() {
+                        self.seen = Some(Survey::take(&self.places));
+                    }
+                    operator::ask(self, shell, watch);
                 }
             }
         }
@@ -190,26 +200,33 @@ pub fn boot(boot: &mut Boot<'_>) {
         check::run(boot);
         return;
     }
-    let root = boot.insist("root", Shell::BuiltIn, root::open, root::close);
+    let root = boot.insist("root", Shell::BuiltIn, &mut root::watcher(), root::open, root::close);
     boot.boot_disk = Some(root.disk.clone());
     if boot.args.action == Action::Rescue {
         operator::rescue(boot);
     }
     let (config, layer) = loop {
-        let config = boot.insist("config", Shell::Image, config::find, config::close);
+        let config = boot.insist("config", Shell::Image, &mut config::watcher(), config::find, config::close);
         match boot.step("etc", |boot| etc::prepare(boot, &config)) {
             Ok(layer) => break (config, layer),
             Err(error) => {
                 // What is wrong with the config's files is mended on the config partition: it is let go and found again.
                 boot.console.say(format!("etc: {error}"));
                 config::close(boot);
+                boot.seen = Some(Survey::take(&boot.places));
                 operator::ask(boot, Shell::Image, &mut config::watcher());
             }
         }
     };
-    let machine_id = boot.insist("identity", Shell::Image, |boot| identity::write(boot, &config.marker), |_| {});
-    boot.insist("overlay", Shell::Image, etc::mount, |_| {});
-    let var = boot.insist("var", Shell::Image, |boot| var::mount(boot, &config), |_| {});
+    // Nothing that could appear mends these.
+    let drivers = &mut |boot: &mut Boot<'_>| {
+        boot.poll();
+    };
+    let identity = |boot: &mut Boot<'_>| identity::write(boot, &config.marker);
+    let machine_id = boot.insist("identity", Shell::Image, drivers, identity, |_| {});
+    boot.insist("overlay", Shell::Image, drivers, etc::mount, |_| {});
+    let mount_var = |boot: &mut Boot<'_>| var::mount(boot, &config);
+    let var = boot.insist("var", Shell::Image, &mut var::watcher(&config), mount_var, var::close);
     let mut record = BootRecord {
         schema: Schema::CURRENT,
         role: boot.args.role,
@@ -218,10 +235,11 @@ pub fn boot(boot: &mut Boot<'_>) {
         config: Some(config.record()),
         refused: std::mem::take(&mut boot.refused),
         etc: layer.record,
-        var,
+        var: var.on,
+        var_degraded: var.degraded,
         machine_id,
         warnings: Vec::new(),
         steps: Vec::new(),
     };
-    boot.insist("handover", Shell::Image, |boot| handover::prepare(boot, &mut record), |_| {});
+    boot.insist("handover", Shell::Image, drivers, |boot| handover::prepare(boot, &mut record), |_| {});
 }

@@ -1,6 +1,7 @@
 //! Step 3: the root image, from where the kernel's arguments say, through dm-verity, read-only.
 
-use super::blocks::{self, Block};
+use super::blocks::{self, Block, Survey};
+use super::lookout::Watch;
 use super::{Boot, BootError, devices, volume};
 use crate::iso;
 use crate::machine::{Machine, Mount, MountFlags};
@@ -188,14 +189,11 @@ fn image(sysroot: &Path) -> Image {
 
 /// For the time a shell is open: says when what was missing has appeared.
 pub fn watcher() -> impl FnMut(&mut Boot<'_>) {
-    let mut waiting = true;
+    let mut watch = Watch::default();
     move |boot| {
-        // Only arrivals are looked at, or an empty drive would be asked four times a second.
-        if !boot.poll() || !waiting {
-            return;
-        }
-        if let Ok(Some(place)) = find(boot, &blocks::list(&boot.places)) {
-            waiting = false;
+        if let Some(now) = watch.change(boot)
+            && let Ok(Some(place)) = find(boot, &now.blocks)
+        {
             let device = place.block.name;
             boot.console
                 .say(format!("root: /dev/{device} has what was missing; leave the shell (exit) to boot with it"));
@@ -232,7 +230,8 @@ fn wait_for(boot: &mut Boot<'_>) -> Result<Place, RootError> {
         }
         let waited = boot.machine.uptime().saturating_sub(begun);
         if waited >= boot.args.timeout {
-            let devices = blocks::describe(&blocks, &blocks::look(&blocks));
+            let seen = boot.seen.insert(Survey::take(&boot.places));
+            let devices = seen.describe();
             return Err(RootError::Missing { wanted, seconds: boot.args.timeout.as_secs(), devices });
         }
         if !said && boot.devices.settled(boot) {

@@ -1,45 +1,119 @@
 //! Step 8, second half: `/var`. The image's own under a layer of memory, or a
 //! disk: the one that `/etc/fstab` names, or the partition of the standard type
-//! beside the config partition. A disk that is missing degrades the node, it does not stop it.
+//! beside the config partition.
+//!
+//! A disk that cannot be had fails the step: a database that starts on nothing
+//! loses what it is given. With `nofail` in fstab the node is degraded instead.
 
-use super::blocks::{self, Block, Look};
 use super::config::Config;
-use super::{Boot, BootError, devices, failed, fill, identity, operator, volume};
-use crate::fstab::{self, Entry, Source};
+use super::lookout::Watch;
+use super::var_disk::{self, Problem};
+use super::{Boot, BootError, failed, identity};
+use crate::fstab::{self, Entry};
 use crate::machine::{Mount, MountFlags};
-use appliance_contract::gpt_types;
 use std::fs;
+use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
-/// What `/var` lies on, for the record: `image` or a device.
-pub fn mount(boot: &mut Boot<'_>, config: &Config) -> Result<(String, String), BootError> {
-    let text = fstab_text(boot);
-    let wanted = fstab::entry(&text, "/var");
-    match on_disk(boot, config, wanted.as_ref()) {
-        Ok(Some(done)) => Ok(done),
-        Ok(None) => in_memory(boot),
-        Err(reason) => {
-            boot.warn(format!("/var: {reason}; it lies in memory for this boot"));
-            if wanted.is_some() {
-                cover_unit(boot)?;
+/// What `/var` lies on, for the record.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Var {
+    /// `image` or a device.
+    pub on: String,
+    /// Why it lies in memory, where the config wants a disk.
+    pub degraded: Option<String>,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("{problem}; {mend}")]
+pub struct VarError {
+    problem: Problem,
+    mend: &'static str,
+}
+
+const MEND_LINE: &str = "nofail among the options in /etc/fstab boots with /var in memory instead";
+const MEND_PARTITION: &str = "it is taken for its partition type; a line for /var in /etc/fstab decides instead";
+
+pub fn mount(boot: &mut Boot<'_>, config: &Config) -> Result<(Var, String), BootError> {
+    let wanted = wanted(boot)?;
+    if let Some(entry) = &wanted
+        && entry.is_memory()
+    {
+        cover_unit(boot)?;
+        return in_memory(boot, None);
+    }
+    match var_disk::open(boot, config, wanted.as_ref()) {
+        Ok(None) => in_memory(boot, None),
+        Ok(Some(disk)) => Ok((Var { on: disk.device, degraded: None }, disk.line)),
+        Err(problem) if wanted.as_ref().is_some_and(Entry::no_fail) => {
+            close(boot);
+            let reason = problem.to_string();
+            boot.warn(format!(
+                "/var: {reason}; it lies in memory for this boot, as its line in /etc/fstab says nofail"
+            ));
+            cover_unit(boot)?;
+            in_memory(boot, Some(reason))
+        }
+        Err(problem) => {
+            if let Problem::Missing { .. } = &problem {
+                let seen = boot.seen.as_ref().map(|seen| seen.describe().join("\n  ")).unwrap_or_default();
+                boot.console.say(format!("var: looked at:\n  {seen}"));
+            } else {
+                // Trying may have changed it: what is there now is no news.
+                boot.seen = None;
             }
-            in_memory(boot)
+            let mend = if wanted.is_some() { MEND_LINE } else { MEND_PARTITION };
+            Err(VarError { problem, mend }.into())
         }
     }
 }
 
-/// The `/etc/fstab` that the running system will see.
-fn fstab_text(boot: &Boot<'_>) -> String {
-    let own = identity::layer(boot).join("fstab");
-    let path = if fs::symlink_metadata(&own).is_ok() { own } else { boot.places.sysroot.join("etc/fstab") };
-    fs::read_to_string(path).unwrap_or_default()
+/// Undoes what a failed [`mount`] left.
+pub fn close(boot: &mut Boot<'_>) {
+    // Not mounted is as good.
+    let _ = boot.machine.unmount(&var_disk::beside(boot));
 }
 
-fn in_memory(boot: &mut Boot<'_>) -> Result<(String, String), BootError> {
+/// For the time a shell is open: says when a disk is there that would do.
+pub fn watcher(config: &Config) -> impl FnMut(&mut Boot<'_>) {
+    let mut watch = Watch::default();
+    move |boot| {
+        let Some(now) = watch.change(boot) else { return };
+        if let Ok(wanted) = wanted(boot)
+            && let Some((block, look)) = var_disk::find(&now, config, wanted.as_ref())
+            && let Some(found) = look.file_system()
+        {
+            let device = &block.name;
+            boot.console
+                .say(format!("var: /dev/{device} ({}) is there now; leave the shell (exit) to try it", found.kind));
+        }
+    }
+}
+
+/// The line of the `/etc/fstab` that the running system will see.
+fn wanted(boot: &mut Boot<'_>) -> Result<Option<Entry>, BootError> {
+    let own = identity::layer(boot).join("fstab");
+    let path = if fs::symlink_metadata(&own).is_ok() { own } else { boot.places.sysroot.join("etc/fstab") };
+    let text = match fs::read(&path) {
+        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(failed("reading", &path)(error)),
+    };
+    let mut entries = fstab::entries(&text, "/var");
+    let wanted = entries.next();
+    let others = entries.count();
+    if let Some(entry) = wanted.as_ref().filter(|_| others > 0) {
+        boot.warn(format!("/etc/fstab has {} lines for /var; the first, {}, counts", others + 1, entry.source));
+    }
+    Ok(wanted)
+}
+
+fn in_memory(boot: &mut Boot<'_>, degraded: Option<String>) -> Result<(Var, String), BootError> {
     let target = boot.places.sysroot.join("var");
     overlay(boot, "var", &[&target], &target)?;
-    Ok(("image".into(), "the image's, with a layer of memory: changes are gone at the next boot".into()))
+    let line = "the image's, with a layer of memory: changes are gone at the next boot".into();
+    Ok((Var { on: "image".into(), degraded }, line))
 }
 
 /// Lays memory, mounted at `/run/appliance/NAME`, over `lower` at `target`; the
@@ -77,159 +151,10 @@ fn cover_unit(boot: &Boot<'_>) -> Result<(), BootError> {
     let folder = boot.places.run.join("systemd/system");
     fs::create_dir_all(&folder).map_err(failed("making the folder", &folder))?;
     let path = folder.join("var.mount");
-    let text = "[Unit]\nDescription=/var in memory, its disk is missing\n\n[Mount]\nWhat=appliance\nWhere=/var\nType=overlay\n";
+    let text = "[Unit]\nDescription=/var in memory\n\n[Mount]\nWhat=appliance\nWhere=/var\nType=overlay\n";
     fs::write(&path, text).map_err(failed("writing", &path))
 }
 
-/// `None` when nothing asks for a disk.
-fn on_disk(boot: &mut Boot<'_>, config: &Config, wanted: Option<&Entry>) -> Result<Option<(String, String)>, String> {
-    let (block, look, check) = match wanted {
-        Some(entry) => {
-            let (block, look) = wait_for(boot, &entry.source)?;
-            (block, look, entry.check)
-        }
-        None => match standard_partition(boot, config) {
-            Some((block, look)) => (block, look, true),
-            None => return Ok(None),
-        },
-    };
-    let device = format!("/dev/{}", block.name);
-    let kind = match (look.file_system(), &look.contents) {
-        (Some(found), _) => found.kind,
-        (None, Ok(contents)) => return Err(format!("{device} holds no file system ({contents:?})")),
-        (None, Err(error)) => return Err(format!("{device} cannot be read: {error}")),
-    };
-    if let Some(holder) = block.in_use() {
-        return Err(format!("{device} is in use: {holder}"));
-    }
-    if check {
-        check_file_system(boot, kind.name(), &device)?;
-    }
-    boot.load_named(volume::modules(kind));
-    let (flags, options) = mount_options(wanted.map(|entry| entry.options.as_slice()).unwrap_or_default());
-    let target = boot.places.sysroot.join("var");
-    // The image's own /var is needed for filling, so the disk is mounted beside it first.
-    let beside = boot.places.ours().join("var-disk");
-    fs::create_dir_all(&beside).map_err(|error| format!("making the folder {}: {error}", beside.display()))?;
-    let source = block.node.to_string_lossy();
-    let mount = Mount { source: &source, target: &beside, kind: kind.name(), flags, options: &options };
-    boot.machine.mount(&mount).map_err(|error| format!("mounting {device} ({kind}): {error}"))?;
-    let filled = match fill::fill(&target, &beside) {
-        Ok(filled) => filled,
-        Err(error) => {
-            let _ = boot.machine.unmount(&beside);
-            return Err(format!("filling {device} from the image: {error}"));
-        }
-    };
-    boot.machine.sync();
-    boot.machine.move_mount(&beside, &target).map_err(|error| {
-        let _ = boot.machine.unmount(&beside);
-        format!("moving {device} to /var: {error}")
-    })?;
-    // Only a mount point, and empty again.
-    let _ = fs::remove_dir(&beside);
-    let filled = filled.map(|count| format!(", filled from the image with {count} files")).unwrap_or_default();
-    Ok(Some((device.clone(), format!("{device} ({kind}){filled}"))))
-}
-
-fn matches(source: &Source, block: &Block, look: &Look) -> bool {
-    let same = |found: Option<&String>, wanted: &str| found.is_some_and(|found| found.eq_ignore_ascii_case(wanted));
-    match source {
-        Source::Uuid(uuid) => same(look.file_system().and_then(|found| found.uuid.as_ref()), uuid),
-        Source::Label(label) => look.file_system().and_then(|found| found.label.as_ref()) == Some(label),
-        Source::PartUuid(uuid) => same(look.partition_uuid.as_ref(), uuid),
-        Source::PartLabel(label) => look.partition_label.as_ref() == Some(label),
-        Source::Device(name) => block.name == *name,
-        Source::Other(_) => false,
-    }
-}
-
-fn wait_for(boot: &mut Boot<'_>, source: &Source) -> Result<(Block, Look), String> {
-    if let Source::Other(text) = source {
-        return Err(format!(
-            "fstab names {text}, which this early only UUID=, LABEL=, PARTUUID=, PARTLABEL= or a disk below /dev can be"
-        ));
-    }
-    let begun = boot.machine.uptime();
-    loop {
-        let changed = boot.poll();
-        if changed || boot.machine.uptime() == begun {
-            let blocks = blocks::list(&boot.places);
-            let looks = blocks::look(&blocks);
-            if let Some(found) = blocks.into_iter().zip(looks).find(|(block, look)| matches(source, block, look)) {
-                return Ok(found);
-            }
-        }
-        if boot.machine.uptime().saturating_sub(begun) >= boot.args.timeout {
-            return Err(format!("no device for {source} (from fstab) within {} s", boot.args.timeout.as_secs()));
-        }
-        boot.machine.sleep(devices::INTERVAL);
-    }
-}
-
-/// The partition of the standard type on the disk that holds the config.
-fn standard_partition(boot: &Boot<'_>, config: &Config) -> Option<(Block, Look)> {
-    let blocks = blocks::list(&boot.places);
-    let looks = blocks::look(&blocks);
-    blocks.into_iter().zip(looks).find(|(block, look)| {
-        block.partition.is_some()
-            && block.disk() == config.block.disk()
-            && look.partition_type.as_deref() == Some(gpt_types::VAR)
-    })
-}
-
-/// fsck(8): 1 is "errors corrected", 2 "reboot" (which concerns a mounted root), 4 and more mean damage.
-fn check_file_system(boot: &Boot<'_>, kind: &str, device: &str) -> Result<(), String> {
-    let program = format!("/sbin/fsck.{kind}");
-    if fs::symlink_metadata(boot.places.sysroot.join(program.trim_start_matches('/'))).is_err() {
-        return Ok(());
-    }
-    let bound = operator::bind(boot);
-    let done = boot.machine.run(&program, &["-a", device]);
-    for target in bound.iter().rev() {
-        let _ = boot.machine.unmount(target);
-    }
-    match done {
-        Ok((status, _)) if status < 4 => Ok(()),
-        Ok((status, output)) => {
-            let last = output.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
-            Err(format!("{program} {device} ended with status {status}: {last}"))
-        }
-        Err(error) => Err(format!("running {program}: {error}")),
-    }
-}
-
-/// mount(8)'s options as flags and what is left for the file system.
-fn mount_options(options: &[String]) -> (MountFlags, String) {
-    let mut flags = MountFlags::default();
-    let mut rest = Vec::new();
-    for option in options {
-        match option.as_str() {
-            "ro" => flags.read_only = true,
-            "nosuid" => flags.no_suid = true,
-            "nodev" => flags.no_dev = true,
-            "noexec" => flags.no_exec = true,
-            "noatime" => flags.no_atime = true,
-            // For mount(8) and systemd alone, or what the kernel does anyway.
-            "defaults" | "rw" | "suid" | "dev" | "exec" | "auto" | "nofail" | "relatime" | "async" | "nouser"
-            | "_netdev" | "user" | "users" | "group" | "owner" | "sync" | "dirsync" | "lazytime" | "nodiratime"
-            | "strictatime" | "" => {}
-            other if other.starts_with("x-") || other.starts_with("X-") || other.starts_with("comment=") => {}
-            other => rest.push(other),
-        }
-    }
-    (flags, rest.join(","))
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sorts_options_between_the_kernel_and_the_rest() {
-        let options = ["defaults", "noatime", "nofail", "x-systemd.growfs", "data=ordered", "nosuid"];
-        let (flags, rest) = mount_options(&options.map(str::to_owned));
-        assert!(flags.no_atime && flags.no_suid && !flags.read_only);
-        assert_eq!(rest, "data=ordered");
-    }
-}
+#[path = "var_tests.rs"]
+mod tests;

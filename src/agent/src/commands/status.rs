@@ -49,7 +49,10 @@ pub enum Verity {
 
 impl Status {
     pub fn is_well(&self) -> bool {
-        self.verity != Verity::Corrupted && self.trouble.is_none() && self.guests.iter().all(Overview::is_well)
+        self.verity != Verity::Corrupted
+            && self.boot.var_degraded.is_none()
+            && self.trouble.is_none()
+            && self.guests.iter().all(Overview::is_well)
     }
 }
 

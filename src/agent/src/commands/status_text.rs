@@ -1,7 +1,7 @@
 //! `appliance status` for people.
 
 use super::guest_text;
-use super::status::{Mounted, Status, Verity};
+use super::status::{Status, Verity};
 
 pub fn render(status: &Status) -> String {
     let boot = &status.boot;
@@ -33,7 +33,7 @@ pub fn render(status: &Status) -> String {
     page.line("/etc", etc(status));
     page.list("/etc links", boot.etc.global_links.iter().cloned());
     page.list("left out", boot.etc.dropped.iter().map(|item| format!("{}: {}", item.device, item.reason)));
-    page.line("/var", var(&boot.var, status.var.as_ref()));
+    page.line("/var", var(status));
     page.list("refused", boot.refused.iter().map(|item| format!("{}: {}", item.device, item.reason)));
     page.list("trouble", status.trouble.iter().cloned());
     if !status.guests.is_empty() {
@@ -106,11 +106,15 @@ fn etc(status: &Status) -> String {
     format!("{} files, {} bytes from the config; {changes}", etc.files, etc.bytes)
 }
 
-fn var(said: &str, mounted: Option<&Mounted>) -> String {
-    match mounted {
-        Some(mount) => format!("{said} ({}, {})", mount.file_system, mount.source),
-        None => said.to_owned(),
+fn var(status: &Status) -> String {
+    let mut text = status.boot.var.clone();
+    if let Some(mount) = &status.var {
+        text += &format!(" ({}, {})", mount.file_system, mount.source);
     }
+    if let Some(reason) = &status.boot.var_degraded {
+        text += &format!("; DEGRADED: in memory because {reason}");
+    }
+    text
 }
 
 fn seconds(milliseconds: u64) -> String {

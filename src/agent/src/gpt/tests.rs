@@ -2,16 +2,21 @@ use super::*;
 use proptest::prelude::*;
 
 const ENTRIES: usize = 128;
+/// 0FC63DAF-8483-4772-8E79-3D69D8477DE4, Linux data, as it lies on disk.
+pub const LINUX: [u8; 16] =
+    [0xaf, 0x3d, 0xc6, 0x0f, 0x83, 0x84, 0x72, 0x47, 0x8e, 0x79, 0x3d, 0x69, 0xd8, 0x47, 0x7d, 0xe4];
 
 /// A disk of `sectors` sectors of 512 bytes with this table, both copies.
 pub fn disk(sectors: u64, partitions: &[(u64, u64)]) -> Vec<u8> {
+    let partitions: Vec<_> = partitions.iter().map(|&(first, last)| (LINUX, first, last)).collect();
+    disk_of_types(sectors, &partitions)
+}
+
+pub fn disk_of_types(sectors: u64, partitions: &[([u8; 16], u64, u64)]) -> Vec<u8> {
     let mut image = vec![0; sectors as usize * 512];
     let mut entries = vec![0; ENTRIES * 128];
-    for (entry, (number, (first, last))) in entries.chunks_exact_mut(128).zip(partitions.iter().enumerate()) {
-        // 0FC63DAF-8483-4772-8E79-3D69D8477DE4, Linux data, as it lies on disk.
-        entry[..16].copy_from_slice(&[
-            0xaf, 0x3d, 0xc6, 0x0f, 0x83, 0x84, 0x72, 0x47, 0x8e, 0x79, 0x3d, 0x69, 0xd8, 0x47, 0x7d, 0xe4,
-        ]);
+    for (entry, (number, (kind, first, last))) in entries.chunks_exact_mut(128).zip(partitions.iter().enumerate()) {
+        entry[..16].copy_from_slice(kind);
         entry[16] = number as u8 + 1;
         entry[32..40].copy_from_slice(&first.to_le_bytes());
         entry[40..48].copy_from_slice(&last.to_le_bytes());
