@@ -26,6 +26,8 @@ fn drive(dirty_journal: bool) -> ScenarioDrive {
         guest: None,
         store: None,
         holds: None,
+        label: None,
+        size_mib: 16,
         marker: None,
         etc_filler: None,
         dirty_journal,

@@ -1,8 +1,9 @@
-//! Starting a guest image without a boot loader, as a host does: QEMU is given kernel, initramfs and arguments.
+//! Starting an image without a boot loader, a guest's as a host does: QEMU is given kernel, initramfs and arguments.
 
-use super::QemuError;
+use super::{QemuError, damage};
 use appliance_contract::guest_image::{MANIFEST, kernel_arguments};
 use appliance_contract::manifest::Manifest;
+use appliance_contract::medium;
 use std::path::{Path, PathBuf};
 
 /// What QEMU loads by itself.
@@ -11,6 +12,30 @@ pub struct Direct {
     pub kernel: PathBuf,
     pub initramfs: PathBuf,
     pub arguments: String,
+}
+
+/// The manifest's name of the boot entry without a hypervisor below.
+const PLAIN_LINUX: &str = "kvm";
+
+impl Direct {
+    /// Kernel and initramfs of a medium, copied to `folder`; the entry's own arguments stand before `more`.
+    pub fn of_medium(image: &Path, more: &str, folder: &Path) -> Result<Self, QemuError> {
+        let record = image.with_extension(MANIFEST);
+        let entries = read(&record)?.boot_entries;
+        let entry = entries.iter().find(|entry| entry.id == PLAIN_LINUX).ok_or_else(|| QemuError::NoEntry {
+            manifest: record.clone(),
+            known: entries.iter().map(|entry| entry.id.as_str()).collect::<Vec<_>>().join(", "),
+        })?;
+        let copy = |inside: &str, name: &str| {
+            let path = folder.join(name);
+            damage::copy_out(image, inside, &path).map(|()| path)
+        };
+        Ok(Self {
+            kernel: copy(medium::KERNEL, "kernel")?,
+            initramfs: copy(medium::INITRAMFS, "initramfs")?,
+            arguments: format!("{} {more}", entry.kernel_arguments),
+        })
+    }
 }
 
 /// A guest image in its folder.

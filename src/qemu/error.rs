@@ -20,6 +20,8 @@ pub enum QemuError {
     NoDrive { name: String, known: String },
     #[error("{} holds no guest {name:?}, expected one of {known}", manifest.display())]
     NoGuest { name: String, manifest: PathBuf, known: String },
+    #[error("{} has no boot entry \"kvm\", which is started without a loader; it has {known}", manifest.display())]
+    NoEntry { manifest: PathBuf, known: String },
     #[error("{} is not of a guest image: it says neither guest nor root", path.display())]
     NotGuest { path: PathBuf },
     #[error("reading {}: {source}", path.display())]
@@ -28,8 +30,8 @@ pub enum QemuError {
     NoImage { path: PathBuf, found: &'static str },
     #[error("{} is cut off: found {found} bytes, expected the {expected} of its volume; copy or build it again", path.display())]
     Truncated { path: PathBuf, found: u64, expected: u64 },
-    #[error("changing a byte of {path} in the image: {reason}")]
-    Damage { path: String, reason: String },
+    #[error("finding {path} in the image: {reason}")]
+    Inside { path: String, reason: String },
 }
 
 impl QemuError {

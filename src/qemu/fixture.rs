@@ -8,14 +8,12 @@ use crate::fleet::{ConfigFormat, ConfigImage, ConfigTree, FleetError};
 use crate::format::ext4::{self, Ext4Options};
 use crate::tree::{Content, Metadata, Node, Tree, TreeError, TreePath};
 use appliance_contract::marker;
+use sha2::{Digest, Sha256};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 /// The time of the files in a scenario's config partitions: 2026-01-01.
 const TIME: i64 = 1_767_225_600;
-
-/// Bytes of a drive that holds nothing but a signature.
-const BARE: u64 = 16 << 20;
 
 #[derive(Debug, thiserror::Error)]
 pub enum FixtureError {
@@ -36,7 +34,10 @@ impl From<TreeError> for FixtureError {
 /// Writes the drive's image to `file`, with nodes and guests from `fleet` and guest images from the folder `images`.
 pub fn make(drive: &ScenarioDrive, fleet: &Path, images: &Path, file: &Path) -> Result<(), FixtureError> {
     if let Some(holds) = drive.holds {
-        return Ok(bare(holds, file)?);
+        return match holds {
+            Holds::Ext4 => empty_ext4(drive, file),
+            _ => Ok(bare(holds, drive, file)?),
+        };
     }
     if let Some(names) = &drive.store {
         return store(names, images, file);
@@ -98,19 +99,50 @@ fn store(names: &[String], images: &Path, file: &Path) -> Result<(), FixtureErro
     Ok(std::fs::write(file, bytes).map_err(QemuError::file("writing", file))?)
 }
 
+/// An ext4 file system on the whole drive, with nothing in it.
+fn empty_ext4(drive: &ScenarioDrive, file: &Path) -> Result<(), FixtureError> {
+    let label = drive.label.clone().unwrap_or_default();
+    let size = Some(u64::from(drive.size_mib) << 20);
+    let options = Ext4Options { uuid: uuid(drive), label, size, time: TIME };
+    let tree = Tree::new(Metadata::new(0o755).with_mtime(TIME));
+    let bytes = ext4::write(&tree, &options).map_err(FleetError::from)?;
+    Ok(std::fs::write(file, bytes).map_err(QemuError::file("writing", file))?)
+}
+
+/// Another one for each drive, the same in each run.
+fn uuid(drive: &ScenarioDrive) -> [u8; 16] {
+    let digest = Sha256::digest(&drive.name);
+    std::array::from_fn(|at| digest[at])
+}
+
+/// mkswap(8): a header in the first page (kernel: include/linux/swap.h, `union swap_header`), which the magic ends.
+fn swap_header(drive: &ScenarioDrive) -> Vec<u8> {
+    let mut page = vec![0; 4096];
+    let pages = (drive.size_mib << 20) / 4096;
+    page[1024..1028].copy_from_slice(&1u32.to_le_bytes());
+    page[1028..1032].copy_from_slice(&(pages - 1).to_le_bytes());
+    page[1036..1052].copy_from_slice(&uuid(drive));
+    let label = drive.label.as_deref().unwrap_or_default().as_bytes();
+    page[1052..1052 + label.len()].copy_from_slice(label);
+    page[4086..].copy_from_slice(b"SWAPSPACE2");
+    page
+}
+
 /// A drive with a signature and nothing behind it.
-fn bare(holds: Holds, file: &Path) -> Result<(), QemuError> {
+fn bare(holds: Holds, drive: &ScenarioDrive, file: &Path) -> Result<(), QemuError> {
+    let swap = swap_header(drive);
     let (offset, bytes): (u64, &[u8]) = match holds {
         // LUKS2 specification, 2.1: magic and version.
         Holds::Luks => (0, b"LUKS\xba\xbe\0\x02"),
-        // mkswap(8): the end of the first page.
-        Holds::Swap => (4086, b"SWAPSPACE2"),
+        Holds::Swap => (0, &swap),
         Holds::Ntfs => (3, b"NTFS    "),
         // The superblock's magic, and a superblock of zeros around it.
-        Holds::DamagedExt4 => (1024 + 0x38, &[0x53, 0xef]),
+        Holds::Ext4 | Holds::DamagedExt4 => (1024 + 0x38, &[0x53, 0xef]),
     };
     let out = std::fs::File::create(file).map_err(QemuError::file("making", file))?;
-    out.set_len(BARE).and_then(|()| out.write_all_at(bytes, offset)).map_err(QemuError::file("writing", file))
+    out.set_len(u64::from(drive.size_mib) << 20)
+        .and_then(|()| out.write_all_at(bytes, offset))
+        .map_err(QemuError::file("writing", file))
 }
 
 const BLOCK: usize = 4096;

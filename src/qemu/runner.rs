@@ -1,7 +1,7 @@
 //! Runs one scenario: makes its drives, starts the machine, walks its steps.
 
 use super::console::{Console, FAILURES, Waited};
-use super::direct::GuestImage;
+use super::direct::{Direct, GuestImage};
 use super::fixture::{self, FixtureError};
 use super::monitor::Monitor;
 use super::scenario::{Scenario, ScenarioDrive, Step};
@@ -56,6 +56,11 @@ pub fn run(name: &str, scenario: &Scenario, setting: &Setting) -> Result<Outcome
         Some(guest) => (guest.root.clone(), None),
         None => (medium(scenario, setting, folder.path())?, Some(0)),
     };
+    let direct = match (guest, &scenario.kernel_arguments) {
+        (Some(guest), _) => Some(guest.direct),
+        (None, Some(more)) => Some(Direct::of_medium(&setting.image, more, folder.path())?),
+        (None, None) => None,
+    };
     let mut drives =
         vec![Drive { name: "medium".to_owned(), file, bus: scenario.attached, keep_writes: false, boot_index }];
     let mut late = Vec::new();
@@ -74,18 +79,24 @@ pub fn run(name: &str, scenario: &Scenario, setting: &Setting) -> Result<Outcome
         memory_mib: scenario.memory_mib,
         processor: scenario.processor.clone(),
         drives,
-        direct: guest.map(|guest| guest.direct),
+        direct,
         ssh_port: None,
         monitor: Some(socket.clone()),
     };
     let mut arguments = machine.command(folder.path())?;
     arguments.extend(["-serial".into(), "stdio".into()]);
     std::fs::create_dir_all(&setting.logs).map_err(QemuError::file("making", &setting.logs))?;
-    let log = setting.logs.join(format!("{name}.log"));
-    let mut running = Running::start(&setting.qemu, &arguments, &log)?;
+    let mut starts = 0;
+    let mut start = || {
+        starts += 1;
+        // Each start has a log of its own.
+        let name = if starts == 1 { format!("{name}.log") } else { format!("{name}-{starts}.log") };
+        Running::start(&setting.qemu, &arguments, &setting.logs.join(name))
+    };
+    let mut running = start()?;
     let stop = &setting.stop;
     let mut walk = Walk { scenario, late, socket, stop, monitor: None, milestones: Vec::new(), begun: Instant::now() };
-    let mut failure = walk.all(&mut running)?;
+    let mut failure = walk.all(&mut running, &mut start)?;
     for (name, file, before) in unwritten {
         if failure.is_none() && hash(&file)? != before {
             failure = Some(format!("drive {name} was written to"));
@@ -93,7 +104,7 @@ pub fn run(name: &str, scenario: &Scenario, setting: &Setting) -> Result<Outcome
     }
     if let Some(failure) = &mut failure {
         // What QEMU itself said, where it refused to go on.
-        let said = std::fs::read_to_string(log.with_extension("qemu.log")).unwrap_or_default();
+        let said = std::fs::read_to_string(running.log.with_extension("qemu.log")).unwrap_or_default();
         if let Some(line) = said.lines().last() {
             *failure += &format!(" ({line})");
         }
@@ -129,8 +140,8 @@ fn make_drive(drive: &ScenarioDrive, setting: &Setting, folder: &Path) -> Result
     let file = folder.join(format!("{}.img", drive.name));
     let images = setting.image.parent().unwrap_or(Path::new(""));
     fixture::make(drive, &setting.fleet, images, &file)?;
-    let keep_writes = drive.dirty_journal;
-    Ok(Drive { name: drive.name.clone(), file, bus: drive.bus, keep_writes, boot_index: None })
+    // The file is of this run alone, and a restarted machine finds what it wrote.
+    Ok(Drive { name: drive.name.clone(), file, bus: drive.bus, keep_writes: true, boot_index: None })
 }
 
 /// A started QEMU; it ends with this value.
@@ -138,6 +149,7 @@ struct Running {
     child: Child,
     input: Option<ChildStdin>,
     console: Console,
+    log: PathBuf,
 }
 
 impl Running {
@@ -153,7 +165,7 @@ impl Running {
             child.stdout.take().ok_or_else(|| QemuError::Start { source: std::io::ErrorKind::BrokenPipe.into() })?;
         let input = child.stdin.take();
         let console = Console::follow(output, log).map_err(QemuError::file("writing", log))?;
-        Ok(Self { child, input, console })
+        Ok(Self { child, input, console, log: log.to_owned() })
     }
 
     fn send(&mut self, text: &str) -> std::io::Result<()> {
@@ -197,7 +209,11 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     /// `Some` tells which step's promise was broken, and how.
-    fn all(&mut self, running: &mut Running) -> Result<Option<String>, QemuError> {
+    fn all(
+        &mut self,
+        running: &mut Running,
+        start: &mut dyn FnMut() -> Result<Running, QemuError>,
+    ) -> Result<Option<String>, QemuError> {
         let mut failures = self.scenario.fail.clone();
         if !self.scenario.expects_panic {
             failures.extend(FAILURES.iter().map(|&text| text.to_owned()));
@@ -206,10 +222,12 @@ impl Walk<'_> {
         for step in &self.scenario.steps {
             let waited = match step {
                 Step::Expect { expect } => running.console.wait(Some(expect), &failures, until, self.stop),
-                Step::Off { .. } => match running.console.wait(None, &failures, until, self.stop) {
-                    Waited::Found if !running.ended().unwrap_or(false) => Waited::TimedOut,
-                    waited => waited,
-                },
+                Step::Off { .. } | Step::Restart { .. } => {
+                    match running.console.wait(None, &failures, until, self.stop) {
+                        Waited::Found if !running.ended().unwrap_or(false) => Waited::TimedOut,
+                        waited => waited,
+                    }
+                }
                 Step::Send { send } => match running.send(send) {
                     Ok(()) => continue,
                     Err(_) => Waited::Closed,
@@ -228,7 +246,14 @@ impl Walk<'_> {
                 _ => "the machine to go off".to_owned(),
             };
             match waited {
-                Waited::Found => self.milestones.push((what, self.begun.elapsed())),
+                Waited::Found => {
+                    self.milestones.push((what, self.begun.elapsed()));
+                    if let Step::Restart { .. } = step {
+                        // The monitor and what was plugged in ended with the machine.
+                        self.monitor = None;
+                        *running = start()?;
+                    }
+                }
                 Waited::Failed(text) => return Ok(Some(format!("{text:?} came while waiting for {what}"))),
                 Waited::Closed => return Ok(Some(format!("the machine ended while waiting for {what}"))),
                 Waited::Stopped => return Ok(Some(format!("interrupted while waiting for {what}"))),

@@ -20,6 +20,9 @@ pub struct Scenario {
     /// A guest image that the one under test holds: it is started as a host does, its root the first virtio disk.
     #[serde(default)]
     pub guest_image: Option<String>,
+    /// Starts the medium's kernel without a boot loader, with the arguments of its plain Linux entry and these behind.
+    #[serde(default)]
+    pub kernel_arguments: Option<String>,
     #[serde(default)]
     pub firmware: Firmware,
     #[serde(rename = "as")]
@@ -75,6 +78,12 @@ pub struct ScenarioDrive {
     /// What it holds instead of a config partition.
     #[serde(default)]
     pub holds: Option<Holds>,
+    /// Of the file system or swap space that it holds.
+    #[serde(default)]
+    pub label: Option<String>,
+    /// How large that is.
+    #[serde(default = "default_size")]
+    pub size_mib: u32,
     /// Text of a marker in the place of the node's own.
     #[serde(default)]
     pub marker: Option<String>,
@@ -98,10 +107,16 @@ pub struct ScenarioDrive {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Holds {
-    Luks,
+    /// An empty file system.
+    Ext4,
     Swap,
+    Luks,
     Ntfs,
     DamagedExt4,
+}
+
+fn default_size() -> u32 {
+    16
 }
 
 fn first() -> u32 {
@@ -136,6 +151,8 @@ pub enum Step {
         #[serde(rename = "power-off")]
         power_off: bool,
     },
+    /// Waits until the machine is off or wants to restart, and starts it with what its drives hold by then.
+    Restart { restart: bool },
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -175,6 +192,13 @@ impl Scenario {
                 "guest-image: expected as = \"virtio\", and neither image, damage nor config-on-medium".to_owned()
             );
         }
+        if self.kernel_arguments.is_some()
+            && (on_medium || self.guest_image.is_some() || self.firmware != Firmware::Bios)
+        {
+            return Err("kernel-arguments: expected firmware = \"bios\", and neither image, guest-image, damage nor \
+                        config-on-medium"
+                .to_owned());
+        }
         for drive in &self.drives {
             let plain = drive.name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
             if drive.name.is_empty() || !plain || drive.name == "medium" {
@@ -183,6 +207,16 @@ impl Scenario {
             let contents = [drive.node.is_some(), drive.guest.is_some(), drive.store.is_some(), drive.holds.is_some()];
             if contents.iter().filter(|there| **there).count() != 1 {
                 return Err(format!("drive {}: expected one of node, guest, store and holds", drive.name));
+            }
+            let can_have_label = matches!(drive.holds, Some(Holds::Ext4 | Holds::Swap));
+            if let Some(label) = drive.label.as_ref().filter(|label| !can_have_label || label.len() > 16) {
+                return Err(format!(
+                    "drive {}: label {label:?}, expected 16 bytes at most, and ext4 or swap",
+                    drive.name
+                ));
+            }
+            if !(16..=1024).contains(&drive.size_mib) {
+                return Err(format!("drive {}: size-mib {}, expected 16 to 1024", drive.name, drive.size_mib));
             }
             if drive.dirty_journal && drive.format != ConfigFormat::Ext4 {
                 return Err(format!("drive {}: dirty-journal, expected format = \"ext4\"", drive.name));
@@ -261,6 +295,15 @@ mod tests {
                 "expected format",
             ),
             (format!("bond = 3\n{expect}"), "unknown field `bond`"),
+            (format!("kernel-arguments = \"x\"\nfirmware = \"uefi\"\n{expect}"), "expected firmware = \"bios\""),
+            (
+                format!("[[drive]]\nname = \"a\"\nbus = \"usb\"\nholds = \"luks\"\nlabel = \"x\"\n{expect}"),
+                "and ext4 or swap",
+            ),
+            (
+                format!("[[drive]]\nname = \"a\"\nbus = \"usb\"\nholds = \"swap\"\nsize-mib = 8\n{expect}"),
+                "expected 16 to 1024",
+            ),
             ("[[step]]\nexpects = \"x\"\n".to_owned(), "did not match"),
         ] {
             let error = parse(&text).unwrap_err();
