@@ -31,8 +31,8 @@ fn main() {
     for path in source::PARTS {
         println!("cargo:rerun-if-changed={path}");
     }
-    let out = PathBuf::from(variable("OUT_DIR"));
-    let root = PathBuf::from(variable("CARGO_MANIFEST_DIR"));
+    let out = variable("OUT_DIR");
+    let root = variable("CARGO_MANIFEST_DIR");
     embed_profiles(&root.join("profiles"), &out.join("profiles"));
     embed_templates(&root, &out).unwrap_or_else(|error| panic!("embedding the templates: {error}"));
     build_agent(&root, &out);
@@ -45,14 +45,14 @@ fn main() {
     println!("cargo:rustc-env=APPLBUILD_ZLIB_RS={}", locked(&lock, "zlib-rs"));
 }
 
-fn variable(name: &str) -> String {
-    env::var(name).unwrap_or_else(|error| panic!("{name}, which cargo sets: {error}"))
+fn variable(name: &str) -> PathBuf {
+    PathBuf::from(env::var_os(name).unwrap_or_else(|| panic!("cargo sets {name}")))
 }
 
 fn build_agent(root: &Path, out: &Path) {
     // Static linking needs `--target`, or it would also apply to build scripts
     // and procedural macros; the gnu target needs no toolchain beyond the user's own.
-    let target = format!("{}-unknown-linux-gnu", variable("CARGO_CFG_TARGET_ARCH"));
+    let target = format!("{}-unknown-linux-gnu", variable("CARGO_CFG_TARGET_ARCH").display());
     // One folder for all profiles: OUT_DIR is TARGET/PROFILE/build/NAME/out.
     let built = out.ancestors().nth(4).unwrap_or(out).join("agent");
     let mut command = Command::new(variable("CARGO"));
@@ -116,8 +116,8 @@ fn flags(root: &Path, built: &Path) -> Vec<String> {
 fn compiler() -> String {
     let rustc = variable("RUSTC");
     let output = Command::new(&rustc).arg("--version").output();
-    let output = output.unwrap_or_else(|error| panic!("starting {rustc}: {error}"));
-    assert!(output.status.success(), "{rustc} --version: {}", output.status);
+    let output = output.unwrap_or_else(|error| panic!("starting {}: {error}", rustc.display()));
+    assert!(output.status.success(), "{} --version: {}", rustc.display(), output.status);
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
