@@ -1,18 +1,13 @@
 //! Config partitions, judged by the file systems' own checkers.
 
+mod judges;
+
 use applbuild::fleet::{self, ConfigFormat, ConfigImage, Written};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Runs a judge; a missing one fails with the line that installs it.
-fn judge(program: &str, package: &str, arguments: &[&str]) -> String {
-    let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default());
-    let output = Command::new(program)
-        .args(arguments)
-        .env("PATH", path)
-        .env("LC_ALL", "C")
-        .output()
-        .unwrap_or_else(|error| panic!("starting {program}: {error}; install it: apt install {package}"));
+fn judge(program: &str, arguments: &[&str]) -> String {
+    let output = judges::judge(program).args(arguments).output().unwrap();
     let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{program} {arguments:?}: {}\n{text}", output.status);
     text
@@ -45,7 +40,7 @@ fn text(path: &Path) -> &str {
 
 /// Copies partition `number` out of `disk`, found where sgdisk says that it is.
 fn partition(disk: &Path, number: u32) -> tempfile::NamedTempFile {
-    let info = judge("sgdisk", "gdisk", &["-i", &number.to_string(), text(disk)]);
+    let info = judge("sgdisk", &["-i", &number.to_string(), text(disk)]);
     assert!(info.contains("6F9A1B52-3C8E-4D07-A1F4-5B0C9E72D3A8"), "{info}");
     let sector = |what: &str| -> usize {
         let line = info.lines().find(|line| line.starts_with(what)).unwrap_or_else(|| panic!("{what} in {info}"));
@@ -63,10 +58,10 @@ fn ext4_is_clean_and_holds_owners_and_modes() {
     let (disk, written) = fleet.image(ConfigFormat::Ext4, 1);
     assert_eq!(written.warnings, Vec::<String>::new());
     assert_eq!(written.size, std::fs::metadata(&disk).unwrap().len());
-    judge("sgdisk", "gdisk", &["-v", text(&disk)]);
+    judge("sgdisk", &["-v", text(&disk)]);
     let partition = partition(&disk, 1);
-    judge("e2fsck", "e2fsprogs", &["-fn", text(partition.path())]);
-    let debugfs = |request: &str| judge("debugfs", "e2fsprogs", &["-R", request, text(partition.path())]);
+    judge("e2fsck", &["-fn", text(partition.path())]);
+    let debugfs = |request: &str| judge("debugfs", &["-R", request, text(partition.path())]);
     let key = debugfs("stat /local/etc/ssh/ssh_host_ed25519_key");
     assert!(key.contains("Mode:  0600") && key.contains("User:     0   Group:     0"), "{key}");
     assert!(debugfs("cat /appliance.toml").contains("node = \"node1\""));
@@ -76,10 +71,10 @@ fn ext4_is_clean_and_holds_owners_and_modes() {
 fn fat_is_clean_on_a_third_partition_too() {
     let fleet = Fleet::new();
     let (disk, _) = fleet.image(ConfigFormat::Vfat, 3);
-    judge("sgdisk", "gdisk", &["-v", text(&disk)]);
+    judge("sgdisk", &["-v", text(&disk)]);
     let partition = partition(&disk, 3);
-    judge("fsck.fat", "dosfstools", &["-n", text(partition.path())]);
-    let listed = judge("mdir", "mtools", &["-/", "-b", "-i", text(partition.path()), "::"]);
+    judge("fsck.fat", &["-n", text(partition.path())]);
+    let listed = judge("mdir", &["-/", "-b", "-i", text(partition.path()), "::"]);
     assert!(listed.contains("ssh_host_ed25519_key"), "{listed}");
 }
 
@@ -87,7 +82,7 @@ fn fat_is_clean_on_a_third_partition_too() {
 fn iso_is_a_whole_volume_with_rock_ridge_modes() {
     let fleet = Fleet::new();
     let (disc, _) = fleet.image(ConfigFormat::Iso, 1);
-    let listed = judge("xorriso", "xorriso", &["-indev", text(&disc), "-find", "/local/etc/ssh", "-exec", "lsdl"]);
+    let listed = judge("xorriso", &["-indev", text(&disc), "-find", "/local/etc/ssh", "-exec", "lsdl"]);
     let key = listed.lines().find(|line| line.contains("ssh_host_ed25519_key'")).unwrap_or_else(|| panic!("{listed}"));
     assert!(key.starts_with("-rw-------"), "{key}");
 }
@@ -101,7 +96,7 @@ fn the_same_fleet_gives_the_same_bytes_and_another_node_other_guids() {
     }
     let (disk, _) = fleet.image(ConfigFormat::Ext4, 1);
     let guid = |disk: &Path| {
-        let info = judge("sgdisk", "gdisk", &["-p", text(disk)]);
+        let info = judge("sgdisk", &["-p", text(disk)]);
         info.lines().find(|line| line.starts_with("Disk identifier")).unwrap().to_owned()
     };
     let node1 = guid(&disk);
@@ -126,17 +121,17 @@ fn names_as_long_as_names_can_be_are_kept_or_left_out_with_a_warning() {
     let (disk, written) = fleet.image(ConfigFormat::Ext4, 1);
     assert_eq!(written.warnings, Vec::<String>::new());
     let ext4 = partition(&disk, 1);
-    judge("e2fsck", "e2fsprogs", &["-fn", text(ext4.path())]);
-    let listed = judge("debugfs", "e2fsprogs", &["-R", "ls -l /local/etc", text(ext4.path())]);
+    judge("e2fsck", &["-fn", text(ext4.path())]);
+    let listed = judge("debugfs", &["-R", "ls -l /local/etc", text(ext4.path())]);
     assert!(listed.contains(&ascii) && listed.contains(&"\\xc3\\xbc".repeat(127)), "{listed}");
     let (disk, written) = fleet.image(ConfigFormat::Vfat, 1);
     assert_eq!(written.warnings, Vec::<String>::new());
     let fat = partition(&disk, 1);
-    judge("fsck.fat", "dosfstools", &["-n", text(fat.path())]);
-    let listed = judge("mdir", "mtools", &["-/", "-b", "-i", text(fat.path()), "::"]);
+    judge("fsck.fat", &["-n", text(fat.path())]);
+    let listed = judge("mdir", &["-/", "-b", "-i", text(fat.path()), "::"]);
     assert!(listed.contains(&ascii), "{listed}");
     let (disc, _) = fleet.image(ConfigFormat::Iso, 1);
-    let listed = judge("xorriso", "xorriso", &["-indev", text(&disc), "-find", "/local/etc"]);
+    let listed = judge("xorriso", &["-indev", text(&disc), "-find", "/local/etc"]);
     assert!(listed.contains(&ascii) && listed.contains(&umlauts), "{listed}");
 }
 
@@ -150,7 +145,7 @@ fn a_signal_leaves_either_the_whole_image_or_nothing() {
     let out = tempfile::tempdir().unwrap();
     let names =
         || -> Vec<_> { std::fs::read_dir(out.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect() };
-    let mut child = Command::new(env!("CARGO_BIN_EXE_applbuild"))
+    let mut child = Command::new(assert_cmd::cargo::cargo_bin("applbuild"))
         .args(["config", "image", "--node", "node1", "--format", "iso", "--fleet", text(fleet.folder.path()), "-o"])
         .arg(out.path().join("config.iso"))
         .stdout(std::process::Stdio::null())

@@ -3,7 +3,7 @@
 
 use crate::boot::Entries;
 use crate::boot::entries::serial_port;
-use crate::format::fat::{self, FatError, FatOptions};
+use crate::format::fat::{Fat, FatError, FatOptions};
 use crate::format::iso::VolumeUuid;
 use crate::sandbox::{self, Command, SandboxError};
 use crate::templates::{self, TemplateError};
@@ -186,7 +186,7 @@ impl Loader for Tools<'_> {
             // FNV-1a: any fixed function of the UUID does.
             (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
         });
-        Ok(fat::build(&tree, &FatOptions { size: ESP_SIZE, label: "EFI".into(), volume_id })?)
+        Ok(Fat::plan(&tree)?.write(&FatOptions { size: ESP_SIZE, label: "EFI".into(), volume_id })?)
     }
 
     fn efi_modules(&self) -> Result<Vec<(String, Content)>, GrubError> {

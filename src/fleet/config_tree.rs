@@ -2,12 +2,10 @@
 
 use super::{FleetError, GLOBAL, GUESTS, NODES, guests};
 use crate::tree::{Kind, Metadata, Node, Tree, TreePath};
+use appliance_contract::local_etc::{MAX_BYTES, MAX_DEPTH, MAX_ENTRIES};
 use appliance_contract::marker::{self, Marker, NodeName, Role};
 use appliance_contract::modes::{self, Modes};
 use std::path::{Path, PathBuf};
-
-/// The agent's bound on `local/etc`, which it copies into memory.
-pub const MAX_LOCAL_ETC: u64 = 64 << 20;
 
 /// Folders that version control keeps in a checkout.
 const NOT_CONFIG: &[&str] = &[".git", ".svn", ".hg", ".gitignore", ".gitattributes"];
@@ -71,11 +69,11 @@ pub(super) struct Source {
 }
 
 impl Source {
-    /// A machine's folder, its modes read and its `etc` within the agent's bound.
+    /// A machine's folder, its modes read and its `etc` within the agent's bounds.
     pub fn open(folder: PathBuf, time: i64) -> Result<Self, FleetError> {
         let mut source = Self { tree: Tree::from_folder(&folder)?, folder, time, modes: None };
         source.read_modes()?;
-        source.check_size()?;
+        source.check_etc()?;
         Ok(source)
     }
 
@@ -104,15 +102,31 @@ impl Source {
         Ok(())
     }
 
-    fn check_size(&self) -> Result<(), FleetError> {
-        let found = self
-            .tree
-            .walk()
-            .filter(|(path, _)| path.names().next() == Some(b"etc"))
-            .map(|(_, id)| if let Kind::File(content) = &self.tree.node(id).kind { content.len() } else { 0 })
-            .sum();
-        if found > MAX_LOCAL_ETC {
-            return Err(FleetError::TooLarge { path: self.folder.join("etc"), found, expected: MAX_LOCAL_ETC });
+    /// What the agent would refuse is refused before it ships.
+    fn check_etc(&self) -> Result<(), FleetError> {
+        let (mut entries, mut bytes) = (0, 0_u64);
+        for (path, id) in self.tree.walk().filter(|(path, _)| !is_version_control(path)) {
+            let mut names = path.names();
+            let depth = if names.next() == Some(b"etc") { names.count() } else { 0 };
+            if depth == 0 {
+                continue;
+            }
+            entries += 1;
+            match &self.tree.node(id).kind {
+                Kind::Directory(_) if depth > MAX_DEPTH => {
+                    let path = self.folder.join(path.to_string().trim_start_matches('/'));
+                    return Err(FleetError::TooDeep { path, expected: MAX_DEPTH });
+                }
+                Kind::File(content) => bytes = bytes.saturating_add(content.len()),
+                _ => {}
+            }
+        }
+        let path = || self.folder.join("etc");
+        if bytes > MAX_BYTES {
+            return Err(FleetError::TooLarge { path: path(), found: bytes, expected: MAX_BYTES });
+        }
+        if entries > MAX_ENTRIES {
+            return Err(FleetError::TooMany { path: path(), found: entries, expected: MAX_ENTRIES });
         }
         Ok(())
     }
@@ -121,8 +135,7 @@ impl Source {
         for (path, id) in self.tree.walk() {
             let Some(first) = path.names().next() else { continue };
             let left_out = |names: &[&str]| names.iter().any(|name| name.as_bytes() == first);
-            let version_control = path.names().any(|name| NOT_CONFIG.iter().any(|other| other.as_bytes() == name));
-            if version_control || left_out(without) {
+            if is_version_control(&path) || left_out(without) {
                 continue;
             }
             let source = self.tree.node(id);
@@ -161,6 +174,10 @@ impl Source {
         }
         metadata
     }
+}
+
+fn is_version_control(path: &TreePath) -> bool {
+    path.names().any(|name| NOT_CONFIG.iter().any(|other| other.as_bytes() == name))
 }
 
 /// A directory without its entries, which are inserted one by one; all else as it is.
@@ -294,11 +311,35 @@ mod tests {
     }
 
     #[test]
-    fn an_etc_beyond_the_agents_bound_is_refused_before_it_ships() {
+    fn an_etc_beyond_the_agents_bounds_is_refused_before_it_ships() {
         let fleet = fleet();
-        let big = fs::File::create(fleet.path().join("pservers/web1/etc/big")).unwrap();
-        big.set_len(MAX_LOCAL_ETC + 1).unwrap();
-        let error = ConfigTree::read(fleet.path(), "web1", 0).unwrap_err();
-        assert!(matches!(error, FleetError::TooLarge { expected: MAX_LOCAL_ETC, .. }), "{error}");
+        let etc = fleet.path().join("pservers/web1/etc");
+        let read = || ConfigTree::read(fleet.path(), "web1", 0);
+        let big = fs::File::create(etc.join("big")).unwrap();
+        big.set_len(MAX_BYTES + 1).unwrap();
+        assert!(matches!(read(), Err(FleetError::TooLarge { expected: MAX_BYTES, .. })), "{:?}", read().err());
+        fs::remove_file(etc.join("big")).unwrap();
+
+        let mut deep = etc.clone();
+        deep.extend((0..MAX_DEPTH).map(|_| "d"));
+        fs::create_dir_all(&deep).unwrap();
+        fs::write(deep.join("file"), "").unwrap();
+        assert!(read().is_ok(), "{:?}", read().err());
+        fs::create_dir(deep.join("d")).unwrap();
+        let error = read().unwrap_err().to_string();
+        assert!(error.contains("/d/d is nested deeper than 40 folders"), "{error}");
+        fs::remove_dir_all(etc.join("d")).unwrap();
+
+        let there = read().unwrap().tree.walk().filter(|(path, _)| path.to_string().starts_with("/local/etc/")).count();
+        fs::create_dir(etc.join("many")).unwrap();
+        for number in there + 1..MAX_ENTRIES {
+            fs::write(etc.join(format!("many/{number}")), "").unwrap();
+        }
+        // What version control keeps there is not shipped.
+        fs::create_dir(etc.join("many/.svn")).unwrap();
+        assert!(read().is_ok(), "{:?}", read().err());
+        fs::write(etc.join("many/more"), "").unwrap();
+        let error = read().unwrap_err();
+        assert!(matches!(error, FleetError::TooMany { found: 20_001, .. }), "{error}");
     }
 }

@@ -1,11 +1,11 @@
 //! Config partitions as files to put on a disk, a stick or a CD.
 
 use super::{ConfigTree, FleetError, fat_form};
-use crate::format::ext4::{self, Ext4Options};
-use crate::format::fat::{self, FatOptions};
+use crate::format::ext4::{Ext4, Ext4Options};
+use crate::format::fat::{Fat, FatOptions};
 use crate::format::gpt::{self, Partition, SECTOR};
 use crate::format::iso::{self, VolumeUuid};
-use crate::tree::Tree;
+use crate::tree::{Kind, Tree};
 use appliance_contract::gpt_types;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
@@ -65,7 +65,9 @@ impl Made {
 /// Partitions begin at multiples of 1 MiB, right for any disk's physical blocks.
 const ALIGNMENT: u64 = 1 << 20;
 const LABEL: &str = "CONFIG";
-/// Small enough for any stick; with the crate's clusters this is FAT16.
+/// Room for changes: as much as there is.
+const COPIES: u64 = 2;
+/// Small enough for any stick; this is FAT16.
 const SMALLEST_FAT: u64 = 16 << 20;
 /// Room for a gibibyte of files, sixteen times what `local/etc` may hold.
 const LARGEST: u64 = (2 << 30) + (16 << 20);
@@ -97,18 +99,23 @@ impl ConfigImage {
                 ConfigFormat::Vfat => {
                     let held = fat_form::convert(tree)?;
                     warnings = held.warnings;
-                    let size = bounded("vfat", fat_size(&held.tree))?;
+                    bounded("vfat", content(&held.tree))?;
+                    let planned = Fat::plan(&held.tree)?;
+                    let size = bounded("vfat", planned.size(SMALLEST_FAT, COPIES))?;
                     let options = FatOptions {
                         // The bound is below it.
                         size: u32::try_from(size).unwrap_or(u32::MAX),
                         label: LABEL.to_owned(),
                         volume_id: u32::from_be_bytes(std::array::from_fn(|index| self.guid("fat").as_bytes()[index])),
                     };
-                    fat::build(&held.tree, &options)?
+                    planned.write(&options)?
                 }
                 _ => {
-                    bounded("ext4", ext4::size(tree, &self.ext4_options()))?;
-                    ext4::write(tree, &self.ext4_options())?
+                    bounded("ext4", content(tree))?;
+                    let options = self.ext4_options();
+                    let planned = Ext4::plan(tree, &options)?;
+                    bounded("ext4", planned.size())?;
+                    planned.write()?
                 }
             };
             self.write_disk(&bytes, &mut out).map_err(|error| error.at(file))?;
@@ -120,7 +127,7 @@ impl ConfigImage {
 
     /// Puts an ext4 config partition behind all others of the disk image or medium in `file`, which grows by it.
     pub fn append_to(&self, tree: &Tree, file: &Path) -> Result<(), FleetError> {
-        let bytes = ext4::write(tree, &self.ext4_options())?;
+        let bytes = Ext4::plan(tree, &self.ext4_options())?.write()?;
         let writing = FleetError::file("writing", file);
         let opened = std::fs::OpenOptions::new().read(true).write(true).open(file);
         let mut disk = opened.map_err(FleetError::file("opening", file))?;
@@ -188,16 +195,10 @@ impl ConfigImage {
     }
 }
 
-/// The size of a FAT file system that holds `tree`: twice its content, for clusters and for changes.
-fn fat_size(tree: &Tree) -> u64 {
-    let needed: u64 = tree
-        .walk()
-        .map(|(_, id)| match &tree.node(id).kind {
-            crate::tree::Kind::File(content) => content.len().next_multiple_of(4096) + 512,
-            _ => 4096,
-        })
-        .sum();
-    SMALLEST_FAT.max(2 * needed).next_multiple_of(ALIGNMENT)
+/// Bytes of all files, which any format needs.
+fn content(tree: &Tree) -> u64 {
+    let length = |id| if let Kind::File(content) = &tree.node(id).kind { content.len() } else { 0 };
+    tree.walk().map(|(_, id)| length(id)).fold(0, u64::saturating_add)
 }
 
 /// The size of a file system, unless it is more than memory is there for.

@@ -7,7 +7,7 @@ mod guests;
 mod image;
 mod init;
 
-pub use config_tree::{ConfigTree, MAX_LOCAL_ETC};
+pub use config_tree::ConfigTree;
 pub use image::{ConfigFormat, ConfigImage, Made, Written};
 pub use init::{init, init_trial};
 
@@ -52,6 +52,10 @@ pub enum FleetError {
     ImageTooLarge { format: &'static str, found: u64, expected: u64 },
     #[error("{path} holds {found} bytes, at most {expected} fit into a node's memory", path = path.display())]
     TooLarge { path: PathBuf, found: u64, expected: u64 },
+    #[error("{path} holds {found} files, folders and links, a node takes {expected} at most", path = path.display())]
+    TooMany { path: PathBuf, found: usize, expected: usize },
+    #[error("{path} is nested deeper than {expected} folders, which a node does not take", path = path.display())]
+    TooDeep { path: PathBuf, expected: usize },
     #[error(transparent)]
     Tree(#[from] crate::tree::TreeError),
     #[error(transparent)]

@@ -5,7 +5,7 @@
 use super::QemuError;
 use super::scenario::{Holds, ScenarioDrive};
 use crate::fleet::{ConfigFormat, ConfigImage, ConfigTree, FleetError};
-use crate::format::ext4::{self, Ext4Options};
+use crate::format::ext4::{Ext4, Ext4Options};
 use crate::tree::{Content, Metadata, Node, Tree, TreeError, TreePath};
 use appliance_contract::marker;
 use sha2::{Digest, Sha256};
@@ -95,7 +95,7 @@ fn store(names: &[String], images: &Path, file: &Path) -> Result<(), FixtureErro
         }
     }
     let options = Ext4Options { uuid: *b"applbuild images", label: "images".to_owned(), size: None, time: TIME };
-    let bytes = ext4::write(&tree, &options).map_err(FleetError::from)?;
+    let bytes = Ext4::plan(&tree, &options).and_then(|planned| planned.write()).map_err(FleetError::from)?;
     Ok(std::fs::write(file, bytes).map_err(QemuError::file("writing", file))?)
 }
 

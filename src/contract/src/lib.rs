@@ -9,6 +9,7 @@ pub mod initramfs;
 #[cfg(feature = "schema")]
 pub mod json_schema;
 pub mod kernel_args;
+pub mod local_etc;
 pub mod manifest;
 pub mod marker;
 pub mod medium;

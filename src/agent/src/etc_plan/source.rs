@@ -1,12 +1,13 @@
 //! The list of what is in the config's `local/etc`, bounded; follows no link.
 
 use appliance_contract::boot_record::Refused;
+use appliance_contract::local_etc;
 use std::fs;
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-/// The layer lives in memory: configuration is kilobytes, so more than this is a mistake.
+/// The layer lives in memory.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
     pub bytes: u64,
@@ -16,7 +17,7 @@ pub struct Bounds {
 
 impl Default for Bounds {
     fn default() -> Self {
-        Self { bytes: 64 * 1024 * 1024, entries: 20_000, depth: 40 }
+        Self { bytes: local_etc::MAX_BYTES, entries: local_etc::MAX_ENTRIES, depth: local_etc::MAX_DEPTH }
     }
 }
 
