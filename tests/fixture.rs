@@ -1,18 +1,16 @@
 //! Others judge what the boot scenarios are fed with: what is called a dirty journal must be one.
 
+mod judges;
+
 use applbuild::fleet::ConfigFormat;
 use applbuild::qemu::Bus;
 use applbuild::qemu::fixture;
 use applbuild::qemu::scenario::ScenarioDrive;
 use std::path::Path;
-use std::process::Command;
 
 /// Runs a tool and gives what it printed; `worked` are the exit codes that say so.
 fn run(tool: &str, arguments: &[&str], worked: &[i32]) -> String {
-    let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default());
-    let output = Command::new(tool).args(arguments).env("PATH", path).env("LC_ALL", "C").output();
-    let output = output
-        .unwrap_or_else(|error| panic!("running {tool}: {error}; install the judges: apt-get install e2fsprogs gdisk"));
+    let output = judges::judge(tool).args(arguments).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     assert!(output.status.code().is_some_and(|code| worked.contains(&code)), "{tool} {arguments:?}: {text}");
     text

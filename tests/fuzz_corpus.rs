@@ -3,6 +3,7 @@
 #[allow(dead_code, reason = "other tests use the rest")]
 #[path = "squashfs/judge.rs"]
 mod judge;
+mod judges;
 #[path = "fuzz/targets.rs"]
 mod targets;
 
@@ -56,7 +57,7 @@ fn damage(seed: &[u8], numbers: &mut Numbers) -> Vec<u8> {
 #[test]
 fn no_seed_and_no_damage_to_it_breaks_a_target() {
     for (name, target) in targets::ALL {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus").join(name);
+        let folder = Path::new("tests/fuzz/corpus").join(name);
         let mut seeds: Vec<_> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
         seeds.sort();
         assert!(!seeds.is_empty(), "{} holds no seed", folder.display());
@@ -80,7 +81,7 @@ fn no_seed_and_no_damage_to_it_breaks_a_target() {
 #[test]
 fn the_seeds_are_taken() {
     let seed = |path: &str| {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus");
+        let folder = Path::new("tests/fuzz/corpus");
         fs::read_to_string(folder.join(path)).unwrap()
     };
     appliance_contract::guest::GuestConfig::parse(&seed("guest/full")).unwrap();
@@ -94,17 +95,17 @@ fn the_seeds_are_taken() {
         applbuild::profile::Library::new(folder.path()).load("seed").unwrap();
     }
     for name in ["gz", "plain", "xz"] {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus/deb").join(name);
+        let path = Path::new("tests/fuzz/corpus/deb").join(name);
         assert!(applbuild::packages::deb::Deb::open(&path).unwrap().control().unwrap().contains_key("control"));
     }
     for (name, files) in [("cpio", 4), ("cpio-gz", 4), ("iso", 4), ("squashfs-gzip", 4), ("squashfs-zstd", 4)] {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus/differ").join(name);
+        let path = Path::new("tests/fuzz/corpus/differ").join(name);
         let found = applbuild::differ::files(&path).unwrap().unwrap();
         assert_eq!(found.len(), files, "{name}: {found:?}");
         let one = found.iter().find(|(path, _)| path.ends_with(b"a")).map(|(_, content)| content.read().unwrap());
         assert!(one.is_some(), "{name}");
     }
-    let iso = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus/iso/rock-ridge")).unwrap();
+    let iso = fs::read("tests/fuzz/corpus/iso/rock-ridge").unwrap();
     appliance_agent::iso::Volume::open(&iso).unwrap().find("/deep/er/a-long-name-of-rock-ridge.txt").unwrap();
 }
 
@@ -112,7 +113,7 @@ fn the_seeds_are_taken() {
 #[test]
 fn another_reader_judges_the_seeds_of_squashfs() {
     for name in ["links", "mixed"] {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus/squashfs").join(name);
+        let path = Path::new("tests/fuzz/corpus/squashfs").join(name);
         let tree = targets::tree_of(&fs::read(&path).unwrap());
         let folder = judge::folder();
         let image = folder.path().join("image");

@@ -40,7 +40,7 @@ fn start(folder: &Path, command: &[&str]) -> Child {
     image[16 * 2048..][..6].copy_from_slice(b"\x01CD001");
     fs::write(folder.join("image.iso"), image).unwrap();
     let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap());
-    Command::new(env!("CARGO_BIN_EXE_applbuild"))
+    Command::new(assert_cmd::cargo::cargo_bin("applbuild"))
         .args(command)
         .current_dir(folder)
         .env("PATH", path)

@@ -1,21 +1,17 @@
 //! The hash tree, judged by `veritysetup`.
 
+mod judges;
+
 use applbuild::format::verity::{VerityOptions, VerityRoot, append};
 use std::fs::{self, File};
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
 use uuid::Uuid;
 
 const UUID: &str = "0f0e0d0c-0b0a-4908-8706-050403020100";
 
 fn veritysetup(arguments: &[&str]) -> Output {
-    // An ordinary user's PATH may lack /usr/sbin.
-    let usual = Path::new("/usr/sbin/veritysetup");
-    let program = if usual.exists() { usual } else { Path::new("veritysetup") };
-    match Command::new(program).args(arguments).output() {
-        Ok(output) => output,
-        Err(error) => panic!("running veritysetup: {error}; install it: apt-get install cryptsetup-bin"),
-    }
+    judges::judge("veritysetup").args(arguments).output().expect("running veritysetup")
 }
 
 fn data(length: usize) -> Vec<u8> {

@@ -6,8 +6,7 @@ use applbuild::tree::{Kind, Node, NodeId, Tree};
 use std::collections::HashMap;
 use std::fs::File;
 use std::num::NonZero;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
 pub const BLOCK: u32 = 128 << 10;
 
@@ -22,7 +21,9 @@ pub fn options(threads: usize) -> Options {
 
 pub fn folder() -> tempfile::TempDir {
     // Not in /tmp, which may be a file system without extended attributes.
-    tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("making a folder for a test")
+    let given = std::env::var_os("CARGO_TARGET_TMPDIR");
+    tempfile::tempdir_in(given.unwrap_or_else(|| env!("CARGO_TARGET_TMPDIR").into()))
+        .expect("making a folder for a test")
 }
 
 /// Writes `tree` and has the image compared with it.
@@ -55,20 +56,11 @@ pub fn compare(tree: &Tree, image: &Path) {
 
 #[track_caller]
 pub fn unsquashfs(options: &[&str], paths: &[&Path]) -> Vec<u8> {
-    let output = match Command::new(program()).args(options).args(paths).output() {
-        Ok(output) => output,
-        Err(error) => panic!("running unsquashfs: {error}; install it: apt-get install squashfs-tools"),
-    };
+    let output = crate::judges::judge("unsquashfs").args(options).args(paths).output().expect("running unsquashfs");
     // As an ordinary user it leaves out devices and attributes, and says so with 2.
     let fine = output.status.success() || (!is_root() && output.status.code() == Some(2));
     assert!(fine, "unsquashfs {}: {}", output.status, String::from_utf8_lossy(&output.stderr));
     output.stdout
-}
-
-fn program() -> PathBuf {
-    // Debian's su and cron leave /usr/sbin and friends out of PATH.
-    let usual = Path::new("/usr/bin/unsquashfs");
-    if usual.exists() { usual.to_owned() } else { "unsquashfs".into() }
 }
 
 pub fn is_root() -> bool {

@@ -2,6 +2,8 @@
 
 mod bounds;
 mod judge;
+#[path = "../judges/mod.rs"]
+mod judges;
 mod kept;
 mod random_trees;
 mod refusals;

@@ -1,25 +1,20 @@
 //! Others make the devices, and blkid and xorriso judge what the probes say of them.
 
+#[path = "../../../tests/judges/mod.rs"]
+mod judges;
+
 use appliance_agent::gpt;
 use appliance_agent::iso::Volume;
 use appliance_agent::probe::{Contents, FileSystem, FileSystemKind, Member, probe};
+use judges::judge;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use tempfile::TempDir;
 
-/// Runs a tool; where it is missing, says what to install.
 fn run(tool: &str, arguments: &[&str]) -> String {
-    let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default());
-    let output =
-        Command::new(tool).args(arguments).env("PATH", path).env("LC_ALL", "C").output().unwrap_or_else(|error| {
-            panic!(
-                "running {tool}: {error}; install the judges: \
-             apt-get install e2fsprogs dosfstools xfsprogs btrfs-progs util-linux gdisk xorriso"
-            )
-        });
+    let output = judge(tool).args(arguments).output().unwrap();
     assert!(output.status.success(), "{tool} {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
