@@ -11,6 +11,8 @@ pub enum Stage {
     LayOut,
     /// What is written is waited for until the disk has it.
     Sync,
+    /// Of no build: packages into a folder.
+    Export,
 }
 
 impl Stage {
@@ -24,6 +26,7 @@ impl Stage {
             Self::Pack => "pack",
             Self::LayOut => "lay out",
             Self::Sync => "sync",
+            Self::Export => "export",
         }
     }
 }

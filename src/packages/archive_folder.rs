@@ -10,7 +10,7 @@ use super::error::FetchError;
 use super::http::Client;
 use super::lock::{Lock, LockError, LockedPackage};
 use crate::beside;
-use crate::progress::Progress;
+use crate::progress::{Progress, Stage, Unit};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -101,11 +101,13 @@ pub fn export(
     }
     let packages = packages_of(all.values().map(|(_, lock)| lock))?;
     let files = download(&packages, from.archives, from.cache, from.client, progress)?;
+    progress.stage(Stage::Export, packages.len() as u64, Unit::Packages);
     let mut index = String::new();
     for (package, file) in packages.iter().zip(&files) {
         let target = folder.join(&package.path);
         put(&target, |out| io::copy(&mut File::open(file)?, out).map(drop))?;
         index.push_str(&Deb::open(file)?.paragraph(package)?);
+        progress.advance(1);
     }
     put(&folder.join(PACKAGES), |out| out.write_all(index.as_bytes()))?;
     let date = all.values().map(|(_, lock)| lock.date).max().unwrap_or(0);

@@ -4,7 +4,7 @@ use super::archives::Archives;
 use super::cache::{Cache, CacheError, Claim, Kind, Part};
 use super::digest::Digest;
 use super::error::{FetchError, PackageError};
-use super::http::{Client, HttpError};
+use super::http::{Client, HttpError, PARALLEL};
 use super::lock::LockedPackage;
 use super::transfer::{Sink, Size, Stop};
 use super::url::Url;
@@ -13,9 +13,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-
-/// Six transfers at once work; sixteen made name look-ups fail.
-const PARALLEL: usize = 6;
 
 /// Fetches what the cache lacks and verifies all, by size and SHA-256. Gives the files in the
 /// order of `packages`. On an error what is there already stays, and the next run goes on from it.

@@ -3,11 +3,14 @@ use crate::packages::archives::{Archives, MirrorChoice};
 use crate::packages::cache::{Cache, Kind};
 use crate::packages::digest::Digest;
 use crate::packages::error::FetchError;
-use crate::packages::http::{Client, Policy};
+use crate::packages::hosts::LookUp;
+use crate::packages::http::{Client, PARALLEL, Policy};
 use crate::packages::lock::LockedPackage;
 use crate::packages::test_server::{Reply, Request, Server};
 use crate::progress::{Progress, Silent, Stage, Unit};
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -36,6 +39,17 @@ fn good() -> Server {
     Server::start(|request| Reply::file(request, &content(number(request))))
 }
 
+/// Whatever is asked for is on this machine.
+#[derive(Debug, Default)]
+struct Here(AtomicU64);
+
+impl LookUp for Here {
+    fn look_up(&self, _: &str) -> std::io::Result<Vec<IpAddr>> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Ok(vec![Ipv4Addr::LOCALHOST.into()])
+    }
+}
+
 struct Machine {
     folder: tempfile::TempDir,
     archives: Archives,
@@ -44,16 +58,17 @@ struct Machine {
 
 impl Machine {
     fn new(server: &Server) -> Self {
-        let choice = MirrorChoice { mirror: Some(server.url("debian")), ..MirrorChoice::default() };
+        Self::with_look_up(&server.url("debian"), Arc::new(Here::default()))
+    }
+
+    fn with_look_up(mirror: &str, look_up: Arc<dyn LookUp>) -> Self {
+        let choice = MirrorChoice { mirror: Some(mirror.to_owned()), ..MirrorChoice::default() };
         let none = Duration::ZERO;
+        let policy = Policy { retries: 2, first_wait: none, longest_wait: none, ..Policy::default() };
         Self {
             folder: tempfile::tempdir().unwrap(),
             archives: Archives::find(&choice).unwrap(),
-            client: Client::with_proxies(
-                Policy { retries: 2, first_wait: none, longest_wait: none, ..Policy::default() },
-                None,
-                None,
-            ),
+            client: Client::with_look_up(policy, None, None, look_up),
         }
     }
 
@@ -93,6 +108,18 @@ fn gives_verified_files_in_the_order_asked_for() {
     assert_eq!(machine.download(&packages).unwrap(), files);
     assert_eq!(server.requests().len(), 6);
     assert_eq!(machine.download(&[]).unwrap(), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn a_mirror_is_looked_up_once_and_its_connections_are_used_again() {
+    let server = good();
+    let here = Arc::new(Here::default());
+    let machine = Machine::with_look_up(&format!("http://mirror.invalid:{}/debian", server.port()), here.clone());
+    let packages: Vec<LockedPackage> = (0..60).map(package).collect();
+    machine.download(&packages).unwrap();
+    assert_eq!(server.requests().len(), 60);
+    assert_eq!(here.0.load(Ordering::Relaxed), 1);
+    assert!(server.connections() <= PARALLEL, "{} connections", server.connections());
 }
 
 #[test]

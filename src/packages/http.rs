@@ -1,10 +1,12 @@
 //! One attempt to read a file from where its URL says, from some octet on.
 
+use super::hosts::{Hosts, LookUp, LookUpError, System};
 use super::proxy;
 use super::url::{Place, Url};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 use ureq::http::{HeaderMap, Response, StatusCode, header};
 use ureq::tls::{PemItem, RootCerts, TlsConfig};
@@ -18,6 +20,11 @@ pub enum HttpError {
     Status { url: Url, status: u16 },
     #[error("{url}: {source}")]
     Transport { url: Url, source: Box<ureq::Error> },
+    #[error(
+        "{url}: looking up {host}: {source}; check the name and the machine's resolver, name another place with --mirror, \
+         or try more often with --retries N"
+    )]
+    LookUp { url: Url, host: String, source: Arc<io::Error> },
     #[error("{url}: the transfer broke off after {position} bytes: {source}")]
     Broken { url: Url, position: u64, source: io::Error },
     #[error("{url}: the transfer ended after {found} bytes, expected {expected}")]
@@ -41,6 +48,9 @@ pub enum HttpError {
     #[error("writing {}: {source}; another folder may be given with --cache", path.display())]
     Write { path: std::path::PathBuf, source: io::Error },
 }
+
+/// Six transfers at once work; sixteen made name look-ups fail.
+pub(super) const PARALLEL: usize = 6;
 
 /// Slower than this many bytes a second, over `read_timeout`, is as good as dead.
 pub(super) const SLOWEST: u64 = 256;
@@ -122,6 +132,16 @@ impl Client {
     }
 
     pub(super) fn with_proxies(policy: Policy, plain: Option<Proxy>, secure: Option<Proxy>) -> Self {
+        Self::with_look_up(policy, plain, secure, Arc::new(System))
+    }
+
+    pub(super) fn with_look_up(
+        policy: Policy,
+        plain: Option<Proxy>,
+        secure: Option<Proxy>,
+        look_up: Arc<dyn LookUp>,
+    ) -> Self {
+        let hosts = Hosts::new(look_up);
         let tls = TlsConfig::builder().root_certs(root_certificates()).build();
         let agent = |proxy| {
             proxy::agent(
@@ -131,13 +151,16 @@ impl Client {
                     .proxy(proxy)
                     .tls_config(tls.clone())
                     .max_redirects(8)
-                    .max_idle_connections_per_host(6)
+                    // Twice: of the archive's host and of the security archive's.
+                    .max_idle_connections(2 * PARALLEL)
+                    .max_idle_connections_per_host(PARALLEL)
                     .timeout_resolve(Some(policy.connect_timeout))
                     .timeout_connect(Some(policy.connect_timeout))
                     .timeout_recv_response(Some(policy.read_timeout))
                     .timeout_per_read(Some(policy.read_timeout))
                     .timeout_per_write(Some(policy.read_timeout))
                     .build(),
+                hosts.clone(),
             )
         };
         let (plain, secure) = (agent(plain), agent(secure));
@@ -174,10 +197,19 @@ impl Client {
         }
         let response = request.call().map_err(|source| {
             let again = if may_pass(&source) { Again::Later } else { Again::Never };
-            Failure { error: HttpError::Transport { url: url.clone(), source: Box::new(source) }, again }
+            Failure { error: not_answered(url, source), again }
         })?;
         read_response(url, response, offset)
     }
+}
+
+fn not_answered(url: &Url, source: ureq::Error) -> HttpError {
+    if let ureq::Error::Io(error) = &source
+        && let Some(LookUpError { host, source }) = error.get_ref().and_then(|error| error.downcast_ref())
+    {
+        return HttpError::LookUp { url: url.clone(), host: host.clone(), source: source.clone() };
+    }
+    HttpError::Transport { url: url.clone(), source: Box::new(source) }
 }
 
 fn read_response(url: &Url, response: Response<Body>, offset: u64) -> Result<Opened, Failure> {
@@ -197,6 +229,9 @@ fn read_response(url: &Url, response: Response<Body>, offset: u64) -> Result<Ope
             }
         }
         _ => {
+            let (head, body) = response.into_parts();
+            let headers = &head.headers;
+            drain(body);
             let error = HttpError::Status { url: url.clone(), status: status.as_u16() };
             return match status.as_u16() {
                 404 | 403 | 410 => {
@@ -212,6 +247,15 @@ fn read_response(url: &Url, response: Response<Body>, offset: u64) -> Result<Ope
     let validator = headers.get(header::ETAG).and_then(|value| value.to_str().ok());
     let validator = validator.filter(|tag| tag.starts_with('"')).map(str::to_owned);
     Ok(Opened { reader: Box::new(response.into_body().into_reader()), offset: start, length, validator })
+}
+
+/// Reads what comes with an answer that brings no file, so that its connection can be used again; unless that is long.
+fn drain(body: Body) {
+    const MOST: u64 = 64 << 10;
+    if body.content_length().is_some_and(|length| length <= MOST) {
+        // A failure is the connection's, which is then not used again.
+        let _ = io::copy(&mut body.into_reader().take(MOST), &mut io::sink());
+    }
 }
 
 fn open_file(url: &Url, path: &Path, offset: u64) -> Result<Opened, Failure> {

@@ -9,6 +9,7 @@ pub mod dependency;
 mod digest;
 pub mod download;
 pub mod error;
+mod hosts;
 pub mod http;
 pub mod index;
 pub mod inrelease;

@@ -2,12 +2,11 @@
 //! which common ones grant for port 443 only, and which keeps them from caching; so such
 //! a request goes to the proxy itself, in absolute form (RFC 9112, 3.2.2).
 
+use super::hosts::{HostConnector, Hosts};
 use ureq::config::Config;
 use ureq::http::Uri;
-use ureq::unversioned::resolver::DefaultResolver;
 use ureq::unversioned::transport::{
-    Buffers, ConnectProxyConnector, ConnectionDetails, Connector, Either, NextTimeout, RustlsConnector, TcpConnector,
-    Transport,
+    Buffers, ConnectProxyConnector, ConnectionDetails, Connector, Either, NextTimeout, RustlsConnector, Transport,
 };
 use ureq::{Agent, Error, Proxy, ProxyProtocol};
 
@@ -35,17 +34,17 @@ pub(super) fn parse(proxy: &str, exceptions: &str) -> Option<Proxy> {
     builder.build().ok()
 }
 
-pub(super) fn agent(config: Config) -> Agent {
+pub(super) fn agent(config: Config, hosts: Hosts) -> Agent {
     let chain =
-        ().chain(ForwardConnector)
+        ().chain(ForwardConnector(HostConnector(hosts.clone())))
             .chain(ConnectProxyConnector::default())
-            .chain(TcpConnector::default())
+            .chain(HostConnector(hosts.clone()))
             .chain(RustlsConnector::default());
-    Agent::with_parts(config, chain, DefaultResolver::default())
+    Agent::with_parts(config, chain, hosts)
 }
 
 #[derive(Debug)]
-struct ForwardConnector;
+struct ForwardConnector(HostConnector);
 
 impl<In: Transport> Connector<In> for ForwardConnector {
     type Out = Either<In, Forward>;
@@ -74,7 +73,7 @@ impl<In: Transport> Connector<In> for ForwardConnector {
             run_connector: details.run_connector.clone(),
             register_shutdown: details.register_shutdown.clone(),
         };
-        let inner = <TcpConnector as Connector<()>>::connect(&TcpConnector::default(), &to_proxy, None)?;
+        let inner = <HostConnector as Connector<()>>::connect(&self.0, &to_proxy, None)?;
         let host = authority.as_str().rsplit('@').next().unwrap_or_default();
         let head = match (proxy.username(), proxy.password()) {
             (None, _) => String::new(),

@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// Listens on a port of its own until the process ends.
 pub struct Server {
     address: SocketAddr,
     log: Log,
+    connections: Arc<AtomicUsize>,
 }
 
 type Log = Arc<Mutex<Vec<Request>>>;
@@ -37,6 +39,8 @@ pub struct Reply {
     head: String,
     body: Vec<u8>,
     manner: Manner,
+    /// The body is shorter than the head says.
+    broken: bool,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -87,7 +91,7 @@ impl Reply {
     /// Without a length: the body ends where the connection does, if it does.
     pub fn endless(bytes: &[u8]) -> Self {
         let head = "HTTP/1.1 200 x\r\n".to_owned();
-        Self { head, body: bytes.to_vec(), manner: Manner::Endless }
+        Self { head, body: bytes.to_vec(), manner: Manner::Endless, broken: false }
     }
 
     /// Takes the request, and that is all.
@@ -107,6 +111,7 @@ impl Reply {
     /// Breaks off after `length` octets of the body.
     pub fn cut(mut self, length: usize) -> Self {
         self.body.truncate(length);
+        self.broken = true;
         self
     }
 
@@ -121,15 +126,25 @@ impl Server {
     pub fn start(answer: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let log = Log::default();
-        let (answer, seen) = (Arc::new(answer), log.clone());
+        let (log, connections) = (Log::default(), Arc::<AtomicUsize>::default());
+        let (answer, seen, count) = (Arc::new(answer), log.clone(), connections.clone());
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
+                count.fetch_add(1, Ordering::Relaxed);
                 let (answer, seen) = (answer.clone(), seen.clone());
                 std::thread::spawn(move || serve(stream, &seen, &*answer));
             }
         });
-        Self { address, log }
+        Self { address, log, connections }
+    }
+
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    /// How many connections were made to it.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
     }
 
     pub fn url(&self, path: &str) -> String {
@@ -141,9 +156,20 @@ impl Server {
     }
 }
 
-/// One request, one answer, then the connection ends.
-fn serve(mut stream: TcpStream, seen: &Log, answer: &dyn Fn(&Request) -> Reply) -> Option<()> {
+/// Answers one request after the other, as long as all of an answer was sent.
+fn serve(stream: TcpStream, seen: &Log, answer: &dyn Fn(&Request) -> Reply) -> Option<()> {
     let mut lines = BufReader::new(stream.try_clone().ok()?).lines().map_while(Result::ok);
+    while serve_one(&stream, &mut lines, seen, answer)? {}
+    Some(())
+}
+
+/// Whether the connection goes on.
+fn serve_one(
+    mut stream: &TcpStream,
+    lines: &mut impl Iterator<Item = String>,
+    seen: &Log,
+    answer: &dyn Fn(&Request) -> Reply,
+) -> Option<bool> {
     let path = lines.next()?.split(' ').nth(1)?.to_owned();
     let headers = lines
         .by_ref()
@@ -157,7 +183,8 @@ fn serve(mut stream: TcpStream, seen: &Log, answer: &dyn Fn(&Request) -> Reply) 
         seen.last()?.clone()
     };
     let reply = answer(&request);
-    let head = format!("{}Connection: close\r\n\r\n", reply.head);
+    let goes_on = reply.manner == Manner::Proper && !reply.broken;
+    let head = format!("{}{}\r\n", reply.head, if goes_on { "" } else { "Connection: close\r\n" });
     let (at_once, slowly) = match reply.manner {
         Manner::Mute => (Vec::new(), Vec::new()),
         Manner::Slow => (head.into_bytes(), reply.body.clone()),
@@ -176,5 +203,5 @@ fn serve(mut stream: TcpStream, seen: &Log, answer: &dyn Fn(&Request) -> Reply) 
         // Ends when the client closes its side.
         lines.next();
     }
-    Some(())
+    Some(goes_on)
 }
