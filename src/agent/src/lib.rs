@@ -28,4 +28,5 @@ pub mod shell;
 pub mod sys;
 pub mod time_span;
 pub mod timeline;
+pub mod uplink;
 pub mod verity;

@@ -1,8 +1,8 @@
-//! The order of block devices' names that a person expects.
+//! The order of devices' names that a person expects.
 
 use std::cmp::Ordering;
 
-/// `sda2` before `sda10`, `sdz` before `sdaa`, `nvme0n1p2` before `nvme0n1p10`;
+/// `sda2` before `sda10`, `sdz` before `sdaa`, `nvme0n1p2` before `nvme0n1p10`, `ens9` before `ens10`;
 /// drivers among each other by the alphabet.
 pub fn compare(a: &str, b: &str) -> Ordering {
     key(a).cmp(&key(b)).then_with(|| a.cmp(b))
@@ -53,6 +53,14 @@ mod tests {
     #[test]
     fn sorts_as_people_count() {
         let expected = [
+            "eno1",
+            "enp2s0",
+            "enp2s0f1",
+            "enp10s0",
+            "ens9",
+            "ens10",
+            "eth2",
+            "eth10",
             "mmcblk0p1",
             "nvme0n1",
             "nvme0n1p2",

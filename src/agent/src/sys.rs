@@ -1,13 +1,14 @@
 //! The kernel's interfaces that have no safe wrapper: loop, device-mapper,
-//! the block layer's read-only flag, and starting a program on a terminal.
+//! the block layer's read-only flag, netlink, and starting a program on a terminal.
 //! The only module of the agent with `unsafe`.
 #![allow(unsafe_code)]
 
+use nix::errno::Errno;
 use nix::libc;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, FromRawFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -232,6 +233,23 @@ pub fn mapped_status(control: &File, name: &str) -> io::Result<String> {
     unsafe { dm_table_status(control.as_raw_fd(), (&raw mut *status).cast()) }?;
     let text: Vec<u8> = status.text.iter().copied().take_while(|&byte| byte != 0).collect();
     Ok(String::from_utf8_lossy(&text).into_owned())
+}
+
+/// A netlink socket that hears multicast groups of a protocol, linux/netlink.h. Each read gives a message; none waits.
+pub fn netlink(protocol: libc::c_int, groups: u32) -> io::Result<File> {
+    let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+    // SAFETY: socket takes numbers and no memory.
+    let descriptor = Errno::result(unsafe { libc::socket(libc::AF_NETLINK, kind, protocol) })?;
+    // SAFETY: the descriptor is new, and nobody else's.
+    let socket = unsafe { File::from_raw_fd(descriptor) };
+    // SAFETY: all of sockaddr_nl are numbers, and 0 is one.
+    let mut address: libc::sockaddr_nl = unsafe { std::mem::zeroed() };
+    address.nl_family = libc::AF_NETLINK as libc::sa_family_t;
+    address.nl_groups = groups;
+    let length = size_of::<libc::sockaddr_nl>() as libc::socklen_t;
+    // SAFETY: bind reads `length` bytes of the address.
+    Errno::result(unsafe { libc::bind(descriptor, (&raw const address).cast(), length) })?;
+    Ok(socket)
 }
 
 /// A program to start.

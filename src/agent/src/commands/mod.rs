@@ -13,9 +13,11 @@ mod mounts;
 mod status;
 mod status_text;
 mod text_diff;
+mod uplink;
 
 use crate::guests;
 use crate::guests::programs::Programs;
+use crate::uplink::run::UplinkError;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -86,6 +88,8 @@ pub enum CommandError {
     Refused { name: String, reason: String },
     #[error("guest {name}: {reason}")]
     Guest { name: String, reason: String },
+    #[error("network: {0}")]
+    Uplink(#[from] UplinkError),
     #[error("writing the answer: {0}")]
     Write(#[from] io::Error),
 }
@@ -126,6 +130,8 @@ fn dispatch(arguments: &[&str], world: &World<'_>, out: &mut dyn Write) -> Resul
             status::run(world, json, out)
         }
         ["etc", "diff", options @ ..] => etc_diff::run(world, &diff_options(options)?, out),
+        // The main process of appliance-uplink.service.
+        ["uplink"] => uplink::run(world, out),
         ["guest", "run", name] => guest::supervise(world, name, out),
         // What the unit of a guest runs whose guest.toml the generator could not take.
         ["guest", "refuse", name, reason] => {
