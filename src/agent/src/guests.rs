@@ -1,6 +1,7 @@
 //! Guests on a booted host: which image each runs, its config, its start under
 //! Xen or KVM, and its end.
 
+pub mod bridges;
 pub mod checks;
 pub mod config;
 pub mod console_lines;

@@ -1,5 +1,6 @@
 //! `appliance guest run NAME`: the main process of a guest's unit.
 
+use super::bridges;
 use super::config::{self, ConfigError};
 use super::kvm;
 use super::launch::{self, KvmWish, LaunchError};
@@ -14,6 +15,7 @@ use super::vm::{End, Kind, Vm};
 use super::world::World;
 use crate::guest_files::Guest;
 use crate::machine::Machine;
+use crate::uplink::events::Links;
 use appliance_contract::guest::{Accel, GuestConfig, Machine as Board, Mode};
 use std::fs;
 use std::io::{self, Write};
@@ -57,6 +59,10 @@ pub fn run(setting: &Setting<'_>, name: &str, out: &mut dyn Write) -> Result<(),
     let Some(_lock) = record::supervise(setting.world, name)? else {
         return Err(RunError::Supervised(name.to_owned()));
     };
+    if bridges::missing(setting.world, &guest.config) {
+        let mut links = Links::open()?;
+        bridges::appear(setting.world, &guest.config, bridges::BOUND, &mut |rest| links.wait(rest))?;
+    }
     let last_failure = Record::load(setting.world, name).and_then(|record| record.last_failure);
     let mut turn = Turn { setting, guest: &guest, last_failure, out, told: false };
     loop {
