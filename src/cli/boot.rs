@@ -106,6 +106,7 @@ pub fn run(common: &Common, arguments: &Arguments) -> Result<(), Failure> {
         processor: qemu::PROCESSOR.to_owned(),
         drives,
         direct: None,
+        cards: vec!["net0".to_owned()],
         ssh_port: arguments.ssh,
         monitor: None,
     };

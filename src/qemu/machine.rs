@@ -46,6 +46,8 @@ pub struct Machine {
     pub drives: Vec<Drive>,
     /// What is started in the place of a drive's boot loader.
     pub direct: Option<Direct>,
+    /// Names of its network cards, which are QEMU's ids: letters, digits and hyphens.
+    pub cards: Vec<String>,
     /// Port of this machine on which the guest's port 22 answers.
     pub ssh_port: Option<u16>,
     /// QEMU's control socket.
@@ -79,8 +81,11 @@ impl Machine {
             add(&["-global", "driver=cfi.pflash01,property=secure,value=on"]);
         }
         add(&["-device", "VGA", "-device", "qemu-xhci,id=usb", "-device", "virtio-rng-pci"]);
-        let forward = self.ssh_port.map(|port| format!(",hostfwd=tcp:127.0.0.1:{port}-:22")).unwrap_or_default();
-        add(&["-netdev", &format!("user,id=net0{forward}"), "-device", "virtio-net-pci,netdev=net0"]);
+        let mut forward = self.ssh_port.map(|port| format!(",hostfwd=tcp:127.0.0.1:{port}-:22")).unwrap_or_default();
+        for card in &self.cards {
+            add(&["-netdev", &format!("user,id={card}{}", std::mem::take(&mut forward))]);
+            add(&["-device", &format!("virtio-net-pci,netdev={card},id={card}-device")]);
+        }
         let mut add_with = |option: &str, text: String, path: &Path| {
             let mut value = OsString::from(text);
             value.push(escape(path));
@@ -173,6 +178,7 @@ mod tests {
             processor: PROCESSOR.to_owned(),
             drives: vec![drive("medium", Bus::Cd, Some(0)), drive("config", Bus::Sata, None)],
             direct: None,
+            cards: vec!["first".to_owned(), "second".to_owned()],
             ssh_port: Some(2222),
             monitor: Some("/run/qmp".into()),
         }
@@ -203,6 +209,21 @@ mod tests {
         let arguments = machine.arguments(None, Path::new("/folder"));
         let wanted = ["-kernel", "/k,1", "-initrd", "/i", "-append", "a=b c"].map(OsString::from);
         assert!(arguments.windows(6).any(|found| found == wanted), "{arguments:?}");
+    }
+
+    #[test]
+    fn only_the_first_card_has_the_port() {
+        let line = line(&machine(Firmware::Bios));
+        let first =
+            "-netdev user,id=first,hostfwd=tcp:127.0.0.1:2222-:22 -device virtio-net-pci,netdev=first,id=first-device";
+        assert!(line.contains(first), "{line}");
+        assert!(
+            line.contains("-netdev user,id=second -device virtio-net-pci,netdev=second,id=second-device"),
+            "{line}"
+        );
+        let without = Machine { cards: Vec::new(), ..machine(Firmware::Bios) };
+        let line = super::tests::line(&without);
+        assert!(!line.contains("virtio-net-pci"), "{line}");
     }
 
     #[test]

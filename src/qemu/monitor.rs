@@ -67,4 +67,9 @@ impl Monitor {
         });
         self.run("device_add", device).map(|_| ())
     }
+
+    /// Puts the cable of a network card in, or takes it out.
+    pub fn set_cable(&mut self, card: &str, plugged: bool) -> Result<(), QemuError> {
+        self.run("set_link", json!({ "name": card, "up": plugged })).map(|_| ())
+    }
 }

@@ -80,6 +80,7 @@ pub fn run(name: &str, scenario: &Scenario, setting: &Setting) -> Result<Outcome
         processor: scenario.processor.clone(),
         drives,
         direct,
+        cards: scenario.network.iter().map(|card| card.name.clone()).collect(),
         ssh_port: None,
         monitor: Some(socket.clone()),
     };
@@ -96,6 +97,9 @@ pub fn run(name: &str, scenario: &Scenario, setting: &Setting) -> Result<Outcome
     let mut running = start()?;
     let stop = &setting.stop;
     let mut walk = Walk { scenario, late, socket, stop, monitor: None, milestones: Vec::new(), begun: Instant::now() };
+    for card in scenario.network.iter().filter(|card| !card.cable) {
+        walk.monitor()?.set_cable(&card.name, false)?;
+    }
     let mut failure = walk.all(&mut running, &mut start)?;
     for (name, file, before) in unwritten {
         if failure.is_none() && hash(&file)? != before {
@@ -236,6 +240,10 @@ impl Walk<'_> {
                     self.attach(attach)?;
                     continue;
                 }
+                Step::Plug { plug } => {
+                    self.monitor()?.set_cable(plug, true)?;
+                    continue;
+                }
                 Step::Absent { absent } if running.console.contains(absent) => {
                     return Ok(Some(format!("{absent:?} came, which must not")));
                 }
@@ -266,13 +274,18 @@ impl Walk<'_> {
     }
 
     fn attach(&mut self, name: &str) -> Result<(), QemuError> {
-        let drive = self.late.iter().find(|drive| drive.name == name).ok_or_else(|| QemuError::NoDrive {
+        let drive = self.late.iter().find(|drive| drive.name == name).cloned().ok_or_else(|| QemuError::NoDrive {
             name: name.to_owned(),
             known: self.late.iter().map(|drive| drive.name.as_str()).collect::<Vec<_>>().join(", "),
         })?;
-        if self.monitor.is_none() {
-            self.monitor = Some(Monitor::connect(&self.socket)?);
-        }
-        self.monitor.as_mut().map_or(Ok(()), |monitor| monitor.attach(drive))
+        self.monitor()?.attach(&drive)
+    }
+
+    fn monitor(&mut self) -> Result<&mut Monitor, QemuError> {
+        let monitor = match self.monitor.take() {
+            Some(monitor) => monitor,
+            None => Monitor::connect(&self.socket)?,
+        };
+        Ok(self.monitor.insert(monitor))
     }
 }

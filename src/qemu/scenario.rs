@@ -42,6 +42,9 @@ pub struct Scenario {
     pub expects_panic: bool,
     #[serde(default, rename = "drive")]
     pub drives: Vec<ScenarioDrive>,
+    /// Its network cards; one with a cable where nothing is said.
+    #[serde(default = "one_card")]
+    pub network: Vec<ScenarioCard>,
     /// A node whose config lies in a partition behind the image, on the medium itself.
     #[serde(default)]
     pub config_on_medium: Option<String>,
@@ -58,6 +61,24 @@ fn default_processor() -> String {
 
 fn default_memory() -> u32 {
     2048
+}
+
+/// A network card. Its network has a DHCP server.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ScenarioCard {
+    pub name: String,
+    /// Whether its cable is in from the start.
+    #[serde(default = "yes")]
+    pub cable: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn one_card() -> Vec<ScenarioCard> {
+    vec![ScenarioCard { name: "net0".to_owned(), cable: true }]
 }
 
 /// A drive beside the medium, made for the run.
@@ -144,6 +165,8 @@ pub enum Step {
     Send { send: String },
     /// Plugs a late drive in.
     Attach { attach: String },
+    /// Puts the cable of a network card in.
+    Plug { plug: String },
     /// The text has not come so far.
     Absent { absent: String },
     /// Waits until the machine is off.
@@ -199,9 +222,12 @@ impl Scenario {
                         config-on-medium"
                 .to_owned());
         }
+        let plain = |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        if let Some(card) = self.network.iter().find(|card| !plain(&card.name)) {
+            return Err(format!("network card name {:?}: expected letters, digits and hyphens", card.name));
+        }
         for drive in &self.drives {
-            let plain = drive.name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-            if drive.name.is_empty() || !plain || drive.name == "medium" {
+            if !plain(&drive.name) || drive.name == "medium" {
                 return Err(format!("drive name {:?}: expected letters, digits and hyphens, not medium", drive.name));
             }
             let contents = [drive.node.is_some(), drive.guest.is_some(), drive.store.is_some(), drive.holds.is_some()];
@@ -234,6 +260,11 @@ impl Scenario {
             {
                 return Err(format!("step attach = {attach:?}: no late drive has that name"));
             }
+            if let Step::Plug { plug } = step
+                && !self.network.iter().any(|card| !card.cable && card.name == *plug)
+            {
+                return Err(format!("step plug = {plug:?}: no network card without a cable has that name"));
+            }
         }
         Ok(())
     }
@@ -262,6 +293,19 @@ mod tests {
     }
 
     #[test]
+    fn network_cards_are_one_unless_said() {
+        let expect = "[[step]]\nexpect = \"x\"\n";
+        let cards = |text: &str| {
+            let scenario = parse(&format!("{text}{expect}")).unwrap();
+            scenario.network.into_iter().map(|card| (card.name, card.cable)).collect::<Vec<_>>()
+        };
+        assert_eq!(cards(""), [("net0".to_owned(), true)]);
+        assert_eq!(cards("network = []\n"), []);
+        let two = "network = [{ name = \"a\", cable = false }, { name = \"b\" }]\n[[step]]\nplug = \"a\"\n";
+        assert_eq!(cards(two), [("a".to_owned(), false), ("b".to_owned(), true)]);
+    }
+
+    #[test]
     fn names_the_other_images_that_it_needs() {
         let step = "[[step]]\nexpect = \"x\"\n";
         let none = parse(&format!("[[drive]]\nname = \"c\"\nbus = \"usb\"\nnode = \"n\"\n{step}")).unwrap();
@@ -278,6 +322,8 @@ mod tests {
         for (text, said) in [
             ("[[step]]\nsend = \"x\"\n".to_owned(), "could not fail"),
             (format!("{expect}[[step]]\nattach = \"x\"\n"), "no late drive"),
+            (format!("{expect}[[step]]\nplug = \"net0\"\n"), "no network card without a cable"),
+            (format!("network = [{{ name = \"a,b\" }}]\n{expect}"), "network card name \"a,b\""),
             (format!("[[drive]]\nname = \"a b\"\nbus = \"usb\"\nnode = \"n\"\n{expect}"), "expected letters"),
             (
                 format!("[[drive]]\nname = \"a\"\nbus = \"sata\"\nlate = true\nnode = \"n\"\n{expect}"),
