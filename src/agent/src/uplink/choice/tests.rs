@@ -108,6 +108,8 @@ fn a_card_that_goes_is_replaced() {
 #[derive(Default)]
 struct Bridge {
     members: BTreeSet<String>,
+    /// The card that networkd's file names: it enters the bridge whenever it appears.
+    named: Option<String>,
     up: BTreeSet<String>,
 }
 
@@ -116,6 +118,7 @@ impl Bridge {
         let there = |name: &String| view.cards.iter().any(|card| card.name == *name);
         self.members.retain(there);
         self.up.retain(there);
+        self.members.extend(self.named.clone().filter(there));
         for action in &turn.actions {
             match action {
                 Action::Raise(card) => {
@@ -132,6 +135,7 @@ impl Bridge {
                         assert!(self.members.remove(before), "{before} is not in the bridge");
                     }
                     self.members.insert(card.clone());
+                    self.named = Some(card.clone());
                 }
             }
             assert!(self.members.len() <= 1, "two at once: {:?}", self.members);
@@ -154,7 +158,7 @@ proptest! {
     ) {
         let (mut choice, mut bridge, mut now) = (Choice::default(), Bridge::default(), Duration::ZERO);
         // The last view stays: then the choice ends in a few turns, each after the time that it asked for.
-        let rest = std::iter::repeat_n((last.clone(), 0), 4);
+        let rest = std::iter::repeat_n((last.clone(), 0), 5);
         let mut turn = Turn::default();
         for (view, pause) in views.into_iter().chain(rest) {
             now += turn.wait.map_or(seconds(pause), |wait| if pause == 0 { wait } else { wait.min(seconds(pause)) });
