@@ -48,7 +48,6 @@ pub struct Prepared {
     pub hypervisor: Hypervisor,
     pub sound: Sound,
     pub loops: Vec<PathBuf>,
-    pub macs: Vec<String>,
 }
 
 /// Checks, makes and gathers. What is worth knowing goes into the record's notes.
@@ -71,7 +70,7 @@ pub fn prepare(
     record.version = Some(sound.manifest.version.clone());
     let mut loops = Vec::new();
     match gather(world, machine, guest, hypervisor, &macs, &sound, &mut loops, record) {
-        Ok(plan) => Ok(Prepared { plan, hypervisor, sound, loops, macs }),
+        Ok(plan) => Ok(Prepared { plan, hypervisor, sound, loops }),
         Err(error) => {
             loops.iter().for_each(|device| machine.release_loop(device));
             Err(error)

@@ -182,7 +182,8 @@ impl Turn<'_> {
             ready: self.guest.config.ready_timeout.duration(),
             stop: self.guest.config.stop_timeout.duration(),
         };
-        let ready_port = self.guest.config.ready_port.map(|port| ReadyPort::new(&name, &prepared.macs, port.get()));
+        let ready_port =
+            self.guest.config.ready_port.map(|port| ReadyPort::new(&name, &prepared.plan.cards, port.get()));
         let supervisor =
             Supervisor { world, guest: &name, signals: self.setting.signals, bounds, ready_port, socket: &socket };
         let outcome = supervisor.watch(&mut vm, &mut ear);
@@ -231,8 +232,8 @@ impl Turn<'_> {
             Outcome::Ended(End::Reset) => "started anew before it was ready".to_owned(),
             Outcome::Ended(End::Failed(reason)) if was_ready => return Err(RunError::Ended(reason)),
             Outcome::Ended(End::Failed(reason)) => format!("failed before it was ready ({reason})"),
-            Outcome::NotReady => {
-                format!("was not ready within {} s", self.guest.config.ready_timeout.get())
+            Outcome::NotReady(why) => {
+                format!("was not ready within {} s ({why})", self.guest.config.ready_timeout.get())
             }
         };
         let goes_back = self.guest.config.image.version().is_none();
@@ -354,13 +355,13 @@ impl Listener for Ear<'_> {
         say(self.out, "asking it to power off");
     }
 
-    fn late(&mut self) -> bool {
+    fn late(&mut self, why: &str) -> bool {
         let seconds = self.config.ready_timeout.get();
         if self.stand_in.is_some() || self.config.mode == Mode::Wait {
-            say(self.out, &format!("it was not ready within {seconds} s: it is ended"));
+            say(self.out, &format!("it was not ready within {seconds} s ({why}): it is ended"));
             return true;
         }
-        let text = format!("it has not said within {seconds} s that it is ready; it goes on running");
+        let text = format!("it was not ready within {seconds} s ({why}); it goes on running");
         self.record.notes.push(text.clone());
         self.save();
         self.tell_ready(&text);

@@ -56,8 +56,8 @@ pub enum Outcome {
     Ended(End),
     /// As we were asked to.
     Stopped,
-    /// It was ended, for it was not ready in time.
-    NotReady,
+    /// It was ended, for it was not ready in time; what it was waited for.
+    NotReady(String),
 }
 
 /// What a supervisor is told on the way.
@@ -69,8 +69,8 @@ pub trait Listener {
     /// With the state that the guest reported.
     fn ready(&mut self, state: &str);
     fn stopping(&mut self);
-    /// It was not ready in time. Whether it is ended for that.
-    fn late(&mut self) -> bool;
+    /// It was not ready in time, and why. Whether it is ended for that.
+    fn late(&mut self, why: &str) -> bool;
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -80,10 +80,11 @@ pub struct Bounds {
 }
 
 /// Why a guest is being ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Stopping {
     Asked,
-    Late,
+    /// It was not ready in time.
+    Late(String),
 }
 
 pub struct Supervisor<'a> {
@@ -109,6 +110,8 @@ struct Watch<'a> {
     outputs: [Lines; 2],
     open: Open,
     clients: Vec<UnixStream>,
+    /// What the guest says on its console counts: it has no port to answer on.
+    heeds_console: bool,
     ready: bool,
     stopping: Option<(Stopping, Instant)>,
     asked: Option<Instant>,
@@ -136,6 +139,7 @@ impl Supervisor<'_> {
             outputs: [Lines::default(), Lines::default()],
             open: Open { console: true, outputs: [true; 2], monitor },
             clients: Vec::new(),
+            heeds_console: self.ready_port.is_none(),
             ready: false,
             stopping: None,
             asked: None,
@@ -143,7 +147,7 @@ impl Supervisor<'_> {
         };
         loop {
             watch.wait(&self.signals.0, &consoles)?;
-            if self.signals.asked_to_end() && watch.stopping.is_none_or(|(why, _)| why != Stopping::Asked) {
+            if self.signals.asked_to_end() && !matches!(watch.stopping, Some((Stopping::Asked, _))) {
                 watch.stopping = Some((Stopping::Asked, Instant::now()));
                 watch.asked = None;
                 listener.stopping();
@@ -170,8 +174,10 @@ impl Supervisor<'_> {
             }
             if !watch.ready && !late && watch.stopping.is_none() && begun.elapsed() >= self.bounds.ready {
                 late = true;
-                if listener.late() {
-                    watch.stopping = Some((Stopping::Late, Instant::now()));
+                let unsaid = || "its console has not said so".to_owned();
+                let why = self.ready_port.as_ref().map_or_else(unsaid, ReadyPort::failure);
+                if listener.late(&why) {
+                    watch.stopping = Some((Stopping::Late(why), Instant::now()));
                 }
             }
             self.end(&mut watch, listener);
@@ -180,7 +186,7 @@ impl Supervisor<'_> {
 
     /// Asks, asks again, forces.
     fn end(&self, watch: &mut Watch<'_>, listener: &mut dyn Listener) {
-        let Some((_, since)) = watch.stopping else { return };
+        let Some(since) = watch.stopping.as_ref().map(|(_, since)| *since) else { return };
         if since.elapsed() >= self.bounds.stop {
             if !watch.forced {
                 listener.note(&format!("it has not powered off within {} s: it is forced", self.bounds.stop.as_secs()));
@@ -288,7 +294,7 @@ impl Watch<'_> {
         self.clients.retain(|mut client| bytes.is_empty() || client.write_all(bytes).is_ok());
         for line in self.lines.take(bytes) {
             listener.console(&line);
-            if let (false, Some(state)) = (self.ready, console_lines::ready_state(&line)) {
+            if let (true, false, Some(state)) = (self.heeds_console, self.ready, console_lines::ready_state(&line)) {
                 self.ready = true;
                 listener.ready(state);
             }
@@ -314,10 +320,91 @@ impl Watch<'_> {
     }
 
     fn outcome(&self, end: End) -> Outcome {
-        match self.stopping {
+        match &self.stopping {
             Some((Stopping::Asked, _)) => Outcome::Stopped,
-            Some((Stopping::Late, _)) => Outcome::NotReady,
+            Some((Stopping::Late(why), _)) => Outcome::NotReady(why.clone()),
             None => Outcome::Ended(end),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::guests::kvm::Monitor;
+    use crate::guests::tests::Node;
+    use std::fs::File;
+    use std::net::TcpListener;
+    use std::os::fd::OwnedFd;
+    use std::process::{Command, Stdio};
+
+    /// Notes what it hears; a guest that is late is ended.
+    #[derive(Default)]
+    struct Heard {
+        ready: Vec<String>,
+        late: Option<String>,
+    }
+
+    impl Listener for Heard {
+        fn console(&mut self, _line: &str) {}
+        fn program(&mut self, _line: &str) {}
+        fn note(&mut self, _text: &str) {}
+        fn ready(&mut self, state: &str) {
+            self.ready.push(state.to_owned());
+        }
+        fn stopping(&mut self) {}
+        fn late(&mut self, why: &str) -> bool {
+            self.late = Some(why.to_owned());
+            true
+        }
+    }
+
+    /// Supervises a program in a guest's place, which says on its console that it is ready and then ends, or stays.
+    fn supervise(node: &Node, port: Option<u16>, stays: bool) -> (Outcome, Heard) {
+        let (console, mut guests) = UnixStream::pair().unwrap();
+        let (monitor, _qemus) = UnixStream::pair().unwrap();
+        guests.write_all(b"appliance: ready running\n").unwrap();
+        never_wait(&console).unwrap();
+        let mut command = Command::new("sleep");
+        command.arg(if stays { "600" } else { "2" }).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        never_wait(child.stdout.as_mut().unwrap()).unwrap();
+        never_wait(child.stderr.as_mut().unwrap()).unwrap();
+        let kind = Kind::Kvm { monitor: Monitor::new(monitor).unwrap() };
+        let mut vm = Vm { child, console: File::from(OwnedFd::from(console)), kind, end: None, complaint: None };
+        let world = node.world();
+        let supervisor = Supervisor {
+            world: &world,
+            guest: "web",
+            signals: &Signals::catch().unwrap(),
+            bounds: Bounds { ready: Duration::from_secs(1), stop: Duration::ZERO },
+            ready_port: port.map(|port| ReadyPort::new("web", &[], port)),
+            socket: &node.at("/console"),
+        };
+        let mut heard = Heard::default();
+        let outcome = supervisor.watch(&mut vm, &mut heard).unwrap();
+        (outcome, heard)
+    }
+
+    #[test]
+    fn a_guest_without_a_port_is_ready_when_its_console_says_so() {
+        let (outcome, heard) = supervise(&Node::new(), None, false);
+        assert_eq!((outcome, heard.ready, heard.late), (Outcome::Ended(End::PoweredOff), vec!["running".into()], None));
+    }
+
+    #[test]
+    fn a_guest_with_a_port_is_ready_when_that_answers_and_not_before() {
+        let node = Node::new();
+        node.file("/etc/hosts", b"127.0.0.1 web\n");
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (outcome, heard) = supervise(&node, Some(port), false);
+        assert_eq!((outcome, heard.ready), (Outcome::Ended(End::PoweredOff), vec!["port".to_owned()]));
+        drop(listener);
+        let (outcome, heard) = supervise(&node, Some(port), true);
+        assert!(heard.ready.is_empty(), "{:?}", heard.ready);
+        let why = heard.late.unwrap();
+        assert!(why.starts_with(&format!("port {port}: 127.0.0.1:{port}: ")), "{why}");
+        assert_eq!(outcome, Outcome::NotReady(why));
     }
 }

@@ -69,8 +69,11 @@ pub struct GuestConfig {
     /// upgraded and is not ready by then goes back to the version before.
     #[serde(default = "ready_timeout")]
     pub ready_timeout: Seconds,
-    /// A TCP port on which a guest that is ready answers. Without it, ready is
-    /// what the image says on its console once it has reached multi-user.
+    /// A TCP port on which a guest that is ready answers; its console does not
+    /// count then. The host asks at the guest's addresses in /etc/hosts; where
+    /// that does not name it, at those that it finds by the guest's cards.
+    /// Without a port, ready is what the image says on its console once it has
+    /// reached multi-user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(example = 80))]
     pub ready_port: Option<NonZeroU16>,
