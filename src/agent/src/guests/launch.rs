@@ -146,6 +146,17 @@ pub fn kvm(world: &World<'_>, plan: &Plan, wish: KvmWish) -> Result<(Vm, Network
     };
     prepare().map_err(io_error(format!("making {}", folder.display())))?;
     let network = Network::make(world, &plan.cards, wish.user).map_err(io_error("making the guest's interfaces"))?;
+    match qemu(world, plan, wish, &folder, group) {
+        Ok(vm) => Ok((vm, network)),
+        Err(error) => {
+            network.remove(world);
+            Err(error)
+        }
+    }
+}
+
+/// Starts QEMU, whose sockets are made in `folder`.
+fn qemu(world: &World<'_>, plan: &Plan, wish: KvmWish, folder: &Path, group: u32) -> Result<Vm, LaunchError> {
     // QEMU has no right to open the host's devices: it inherits them open.
     let mut plan = plan.clone();
     let mut files = Vec::new();
@@ -175,7 +186,7 @@ pub fn kvm(world: &World<'_>, plan: &Plan, wish: KvmWish) -> Result<(Vm, Network
         Ok((File::from(OwnedFd::from(console)), monitor))
     });
     let (child, (console, monitor)) = or_end(child, made)?;
-    Ok((Vm { child, console, kind: Kind::Kvm { monitor }, end: None, complaint: None }, network))
+    Ok(Vm { child, console, kind: Kind::Kvm { monitor }, end: None, complaint: None })
 }
 
 fn connect(path: &Path) -> io::Result<Option<UnixStream>> {
