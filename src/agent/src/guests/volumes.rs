@@ -4,18 +4,25 @@
 //! start that was interrupted between the two is taken up again and nothing
 //! else is ever formatted. A file is made beside and renamed.
 
+use super::images::boot_record;
 use super::world::World;
 use crate::probe::{Contents, probe};
 use appliance_contract::guest::{Access, Content, Disk, GuestConfig};
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Seek, SeekFrom};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 const TAG: &str = "appliance-unformatted";
+/// LVM looks at no other disk.
+const DEVICES: &str = "/etc/lvm/devices/system.devices";
 
 #[derive(Debug, thiserror::Error)]
 pub enum VolumeError {
-    #[error("disk {disk}: there is no volume group {group}{}; make it with vgcreate, or correct source", known(.groups))]
+    #[error(
+        "disk {disk}: there is no volume group {group}{} on the disks that {DEVICES} lists; list its disk there with \
+         lvm lvmdevices --adddev, make it with vgcreate, or correct source", known(.groups)
+    )]
     NoGroup { disk: String, group: String, groups: Vec<String> },
     #[error("disk {disk}: {doing}: {reason}")]
     Program { disk: String, doing: String, reason: String },
@@ -32,7 +39,7 @@ fn known(groups: &[String]) -> String {
     if groups.is_empty() { String::new() } else { format!(" (there are {})", groups.join(", ")) }
 }
 
-/// Makes what is to be made and is not there; says what was made.
+/// Makes what is to be made and is not there; says what was made, and what an operator may not expect of it.
 pub fn make(world: &World<'_>, config: &GuestConfig) -> Result<Vec<String>, VolumeError> {
     let mut made = Vec::new();
     for disk in &config.disks {
@@ -42,7 +49,8 @@ pub fn make(world: &World<'_>, config: &GuestConfig) -> Result<Vec<String>, Volu
                 Some((group, volume)) => maker.volume(group, volume)?,
                 None => maker.file()?,
             };
-            made.extend(line);
+            made.extend(line.or_else(|| maker.smaller()));
+            made.extend(maker.forgotten());
         }
     }
     Ok(made)
@@ -103,6 +111,33 @@ impl Maker<'_> {
             return Ok(());
         }
         Err(VolumeError::NoGroup { disk: self.disk.name.to_string(), group: group.to_owned(), groups })
+    }
+
+    /// A disk that was there is never resized.
+    fn smaller(&self) -> Option<String> {
+        let path = self.disk.source.as_str();
+        // One that cannot be looked at is refused by the checks.
+        let found = File::open(self.world.at(path)).and_then(|mut file| file.seek(SeekFrom::End(0))).ok()?;
+        (found < self.size).then(|| {
+            let (name, wanted) = (&self.disk.name, self.size >> 20);
+            format!("disk {name}: {path} was there with {found} bytes and stays so; size asks for {wanted} MiB")
+        })
+    }
+
+    /// What the guest writes goes with the host's memory.
+    fn forgotten(&self) -> Option<String> {
+        let path = self.disk.source.as_str();
+        let device = |path: &Path| fs::metadata(self.world.at(path)).ok().map(|stat| stat.dev());
+        let in_memory = Path::new(path).starts_with("/var")
+            && boot_record(self.world).is_some_and(|record| record.var == "image")
+            && device(Path::new(path)) == device(Path::new("/var"));
+        in_memory.then(|| {
+            format!(
+                "disk {}: {path} lies in memory, as /var does on this node, and is gone at its next boot; give the \
+                 node a partition for /var",
+                self.disk.name
+            )
+        })
     }
 
     fn refuse_content(&self) -> Result<(), VolumeError> {
@@ -182,6 +217,7 @@ impl Maker<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::guests::images::tests::RECORD;
     use crate::guests::tests::Node;
 
     fn config(source: &str, rest: &str) -> GuestConfig {
@@ -218,6 +254,7 @@ mod tests {
         );
         node.programs.calls.borrow_mut().clear();
         node.programs.answer("lvs", 0, "  other\n");
+        File::options().write(true).open(node.at("/dev/vg0/web")).unwrap().set_len(10 << 30).unwrap();
         assert!(make(&node.world(), &config("/dev/vg0/web", "")).unwrap().is_empty());
         assert_eq!(calls(&node), ["lvs --noheadings --options lv_tags vg0/web"]);
     }
@@ -248,7 +285,9 @@ mod tests {
         node.programs.answer("lvs", 5, "");
         node.programs.answer("vgs", 0, "  data\n");
         let error = make(&node.world(), &config("/dev/vg0/web", "")).unwrap_err().to_string();
-        assert!(error.starts_with("disk data: there is no volume group vg0 (there are data)"), "{error}");
+        let expected = "disk data: there is no volume group vg0 (there are data) on the disks that \
+                        /etc/lvm/devices/system.devices lists; list its disk there with lvm lvmdevices --adddev";
+        assert!(error.starts_with(expected), "{error}");
         node.programs.answer("vgs", 0, "vg0\n");
         node.programs.answer("lvcreate", 5, "insufficient free space");
         let error = make(&node.world(), &config("/dev/vg0/web", "")).unwrap_err().to_string();
@@ -269,5 +308,34 @@ mod tests {
         node.programs.calls.borrow_mut().clear();
         assert!(make(&node.world(), &config("/data/web.img", "")).unwrap().is_empty());
         assert!(calls(&node).is_empty());
+    }
+    #[test]
+    fn a_file_that_is_there_is_left_alone_whatever_its_size_and_content() {
+        let node = Node::new();
+        node.file("/data/web.img", b"precious");
+        let notes = make(&node.world(), &config("/data/web.img", "")).unwrap();
+        assert_eq!(notes, ["disk data: /data/web.img was there with 8 bytes and stays so; size asks for 10240 MiB"]);
+        assert_eq!(fs::read(node.at("/data/web.img")).unwrap(), b"precious");
+        assert!(calls(&node).is_empty());
+    }
+
+    #[test]
+    fn a_disk_that_lies_in_memory_is_said_to_go_with_it() {
+        let node = Node::new();
+        fs::create_dir_all(node.at("/var/disks")).unwrap();
+        let record = |var: &str| {
+            let text = RECORD.replace("\"var\": \"image\"", &format!("\"var\": \"{var}\""));
+            node.file("/run/appliance/boot.json", text.as_bytes());
+        };
+        record("image");
+        let notes = make(&node.world(), &config("/var/disks/web.img", "format = \"none\"\n")).unwrap();
+        assert_eq!(notes.len(), 2);
+        assert!(notes[1].starts_with("disk data: /var/disks/web.img lies in memory"), "{notes:?}");
+        // Elsewhere, or with /var on a disk, it is kept.
+        node.file("/data/web.img", b"");
+        let notes = make(&node.world(), &config("/data/web.img", "")).unwrap();
+        assert_eq!(notes.len(), 1);
+        record("/dev/sda2");
+        assert!(make(&node.world(), &config("/var/disks/web.img", "")).unwrap().is_empty());
     }
 }
