@@ -39,6 +39,13 @@ pub enum LaunchError {
     Late { program: &'static str, said: String },
 }
 
+impl LaunchError {
+    /// Whether xl or QEMU was started and the guest was not.
+    pub fn is_before_the_guest_ran(&self) -> bool {
+        matches!(self, Self::Ended { .. } | Self::Late { .. })
+    }
+}
+
 pub fn io_error(doing: impl Into<String>) -> impl FnOnce(io::Error) -> LaunchError {
     let doing = doing.into();
     |source| LaunchError::Io { doing, source }

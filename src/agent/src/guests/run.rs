@@ -132,7 +132,14 @@ impl Turn<'_> {
             self.setting.machine.release_loop(device);
         }
         let version = prepared.sound.manifest.version.clone();
-        self.conclude(outcome?, &version, &mut state, record)
+        let outcome = match outcome {
+            // What the hypervisor cannot even start may be the version's fault, as a crash may.
+            Err(RunError::Launch(error)) if error.is_before_the_guest_ran() => {
+                Outcome::Ended(End::Failed(error.to_string()))
+            }
+            outcome => outcome?,
+        };
+        self.conclude(outcome, &version, &mut state, record)
     }
 
     fn launch_and_watch(
@@ -367,5 +374,55 @@ impl Listener for Ear<'_> {
         self.tell_ready(&text);
         say(self.out, &text);
         false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::boot::tests::World as MadeUpMachine;
+    use crate::guests::images::tests::store;
+    use crate::guests::tests::Node;
+
+    /// Runs the guest `web` under Xen where every domain fails at its start.
+    fn run_web(node: &Node) -> (String, State) {
+        node.file("/sys/hypervisor/type", b"xen\n");
+        node.file("/usr/share/appliance/templates/xl.cfg.hbs", b"name = \"{{name}}\"\n");
+        node.programs.answer("timeout 30 xl info free_memory", 0, "1000\n");
+        node.programs.answer("timeout 30 xl info virt_caps", 0, "pv\n");
+        node.programs.answer("timeout 30 xl domid", 1, "");
+        node.programs.answer("timeout 30 xl destroy", 0, "");
+        node.programs.start_in_place_of("xl", "false");
+        let setting = Setting {
+            world: &node.world(),
+            machine: &MadeUpMachine::new(),
+            signals: &Signals::catch().unwrap(),
+            notify: &Notify::new(None).unwrap(),
+        };
+        let error = run(&setting, "web", &mut Vec::new()).unwrap_err().to_string();
+        (error, State::load(&node.world(), "web").unwrap())
+    }
+
+    #[test]
+    fn a_version_that_cannot_even_be_started_goes_back_and_the_last_good_one_does_not() {
+        let node = Node::new();
+        let config = "schema = 1\nimage = \"guest\"\nmemory = \"64M\"\n";
+        node.file("/config/local/domUs/web/guest.toml", config.as_bytes());
+        store(&node, "guest", "1");
+        store(&node, "guest", "2");
+        let mut state = State::default();
+        state.got_ready("1", 10);
+        state.save(&node.world(), "web").unwrap();
+        let (error, state) = run_web(&node);
+        assert!(error.starts_with("version 1 failed before it was ready (xl ended before the guest ran"), "{error}");
+        assert_eq!((state.chosen.as_deref(), state.failed.as_slice()), (Some("1"), ["2".to_owned()].as_slice()));
+        let story = &state.story.last().unwrap().text;
+        assert!(story.starts_with("version 2 failed before it was ready (xl ended"), "{story}");
+        // One that guest.toml pins is all it takes.
+        let pinned = config.replace("guest", "guest@2");
+        node.file("/config/local/domUs/web/guest.toml", pinned.as_bytes());
+        let (error, state) = run_web(&node);
+        assert!(error.starts_with("version 2 failed before it was ready"), "{error}");
+        assert_eq!(state.story.len(), 2);
     }
 }

@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use std::fs;
 use std::io;
 use std::path::PathBuf;
-use std::process::Child;
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tempfile::TempDir;
 
@@ -15,6 +15,7 @@ use tempfile::TempDir;
 pub struct Told {
     answers: RefCell<Vec<(String, Output)>>,
     pub calls: RefCell<Vec<String>>,
+    started: RefCell<Vec<(String, String)>>,
 }
 
 impl Told {
@@ -22,6 +23,11 @@ impl Told {
     pub fn answer(&self, call: &str, status: i32, stdout: &str) {
         let output = Output { status, stdout: stdout.to_owned(), stderr: String::new() };
         self.answers.borrow_mut().push((call.to_owned(), output));
+    }
+
+    /// A program of this machine, without arguments, instead of one that the node would start.
+    pub fn start_in_place_of(&self, program: &str, ours: &str) {
+        self.started.borrow_mut().push((program.to_owned(), ours.to_owned()));
     }
 }
 
@@ -35,7 +41,11 @@ impl Programs for Told {
     }
 
     fn start(&self, start: &Start<'_>) -> io::Result<Child> {
-        Err(io::Error::other(format!("{} is not started in tests", start.program)))
+        let started = self.started.borrow();
+        match started.iter().find(|(program, _)| program == start.program) {
+            Some((_, ours)) => Command::new(ours).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn(),
+            None => Err(io::Error::other(format!("{} is not started in tests", start.program))),
+        }
     }
 }
 
