@@ -132,6 +132,7 @@ fn swap_header(drive: &ScenarioDrive) -> Vec<u8> {
 fn bare(holds: Holds, drive: &ScenarioDrive, file: &Path) -> Result<(), QemuError> {
     let swap = swap_header(drive);
     let (offset, bytes): (u64, &[u8]) = match holds {
+        Holds::Nothing => (0, b""),
         // LUKS2 specification, 2.1: magic and version.
         Holds::Luks => (0, b"LUKS\xba\xbe\0\x02"),
         Holds::Swap => (0, &swap),

@@ -128,6 +128,7 @@ pub struct ScenarioDrive {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Holds {
+    Nothing,
     /// An empty file system.
     Ext4,
     Swap,

@@ -11,6 +11,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// The scenarios that this program was built with.
 static EMBEDDED: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/ci/scenarios");
 
+/// Folder below the scenarios with those that take long, which run only where they are asked for.
+#[cfg(test)]
+const NIGHTLY: &str = "nightly";
+
 /// Folder of the scenarios' fleet, beside them.
 pub const FLEET: &str = "fleet";
 
@@ -176,12 +180,14 @@ mod tests {
     fn the_embedded_scenarios_can_all_be_read() {
         let folder = tempfile::tempdir().unwrap();
         extract(folder.path()).unwrap();
-        let suite = Suite::read(folder.path(), &[]).unwrap();
-        assert!(suite.scenarios.len() > 8, "{}", suite.scenarios.len());
-        for (name, scenario) in &suite.scenarios {
-            for drive in &scenario.drives {
-                let Some(node) = &drive.node else { continue };
-                assert!(folder.path().join(FLEET).join("pservers").join(node).is_dir(), "{name}: {node}");
+        for (folder, least) in [(folder.path().to_owned(), 8), (folder.path().join(NIGHTLY), 1)] {
+            let suite = Suite::read(&folder, &[]).unwrap();
+            assert!(suite.scenarios.len() >= least, "{}", suite.scenarios.len());
+            for (name, scenario) in &suite.scenarios {
+                for drive in &scenario.drives {
+                    let Some(node) = &drive.node else { continue };
+                    assert!(folder.join(FLEET).join("pservers").join(node).is_dir(), "{name}: {node}");
+                }
             }
         }
     }
