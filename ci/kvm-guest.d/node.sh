@@ -1,0 +1,83 @@
+# The node of ci/kvm-guest: the host image's root and systemd in namespaces of their own. Sourced.
+
+# make_node IMAGE FLEET: all that outlasts a reboot, below $work.
+make_node() {
+    local image=$1 fleet=$2 place lba medium
+    mkdir "$work"/{root,node,config,var,cgroup}
+    medium=$(losetup --find --show --read-only "$image")
+    loops+=("$medium")
+    place=$(xorriso -indev "$image" -find /appliance/root.squashfs -exec report_lba -- 2>/dev/null)
+    lba=$(sed -n 's/^File data lba: *[0-9]* *, *\([0-9]*\) *,.*/\1/p' <<<"$place")
+    [ -n "$lba" ] || fail "$image holds no /appliance/root.squashfs, expected an image of a host"
+    mount -t squashfs -o "loop,ro,offset=$((lba * 2048))" "$image" "$work/root"
+    "$applbuild" config image --fleet "$fleet" --node kvm -o "$work/config.img" >/dev/null
+    # The config's partition begins at the first mebibyte.
+    mount -o "loop,ro,offset=$((1 << 20))" "$work/config.img" "$work/config"
+    sed "s|@medium@|$medium|" ci/kvm-guest.d/boot.json >"$work/boot.json"
+    mount -t cgroup2 cgroup2 "$work/cgroup"
+    mkdir "$work/cgroup/kvm-guest-$$"
+}
+
+# boot: starts the node, until its systemd has started all.
+boot() {
+    (
+        echo 0 >"$work/cgroup/kvm-guest-$$/cgroup.procs"
+        exec unshare --mount --pid --net --uts --ipc --cgroup --fork --kill-child ci/kvm-guest.d/init "$work"
+    ) >"$work/console" 2>&1 &
+    keeper=$!
+    for _ in $(seq 600); do
+        kill -0 "$keeper" 2>/dev/null || fail "the node ended at its start: $(tail -n 5 "$work/console")"
+        # unshare's one child is PID 1 of the node.
+        pid=$(cat "/proc/$keeper/task/$keeper/children" 2>/dev/null || true)
+        pid=${pid// /}
+        if [ -n "$pid" ] && [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = systemd ]; then
+            case $(on_node systemctl is-system-running 2>/dev/null || true) in
+            running | degraded) return ;;
+            esac
+        fi
+        sleep 0.2
+    done
+    fail "the node's systemd has not started all within 120 s"
+}
+
+# on_node COMMAND...: runs it there, as root.
+on_node() {
+    nsenter --target "$pid" --mount --pid --net --uts --ipc --cgroup --wd=/ -- env -i PATH=/usr/sbin:/usr/bin LC_ALL=C "$@"
+}
+
+# power_off: the node ends as a server does, its guests first.
+power_off() {
+    on_node systemctl --no-block poweroff
+    for _ in $(seq 600); do
+        if ! kill -0 "$keeper" 2>/dev/null; then
+            # The kernel ends a PID namespace by a signal where its init powers off (pid_namespaces(7)).
+            wait "$keeper" || true
+            keeper=
+            return
+        fi
+        sleep 0.2
+    done
+    fail "the node did not power off within 120 s"
+}
+
+# reboot_node: /run and /etc are new, /var is kept.
+reboot_node() {
+    power_off
+    boot
+}
+
+# end: whatever runs of the node ends, and nothing is left of it.
+end() {
+    if [ -d "$work/cgroup/kvm-guest-$$" ]; then
+        echo 1 >"$work/cgroup/kvm-guest-$$/cgroup.kill"
+        wait || true
+        # A killed process leaves its group a moment later.
+        for _ in $(seq 50); do
+            find "$work/cgroup/kvm-guest-$$" -depth -type d -exec rmdir {} + 2>/dev/null && break
+            sleep 0.1
+        done
+    fi
+    umount --recursive --lazy "$work" || true
+    for loop in "${loops[@]}"; do losetup --detach "$loop" || true; done
+    rmdir "$work"
+}
