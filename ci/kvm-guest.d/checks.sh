@@ -118,8 +118,6 @@ config_on_a_disk_of_its_own() {
     [ "$(value own reported)" = port ] || fail "guest own was ready by $(value own reported), expected by its port" own
     said own "config: node own, generation of-its-own on /dev/vdb1 (ext4" ||
         fail "guest own did not take the config on its own disk" own
-    said own "disk foreign: /var/lib/appliance/disks/foreign.img was there with 1048576 bytes and stays so" ||
-        fail "the node does not say that the disk foreign is smaller than its size" own
     on_node cat /var/lib/appliance/disks/foreign.img | cmp - "$work/foreign.before" ||
         fail "the disk foreign of guest own was changed, which held something before" own
     echo "ok: own: its own disk's config won; what a disk held is as it was"
@@ -148,7 +146,7 @@ later() {
     on_node mkdir -p "$folder"
     xorriso -osirrox on -indev "$image" -extract /appliance/guests/guest-web "$work/guest-web" >/dev/null 2>&1
     chmod -R u+w "$work/guest-web"
-    sed -i "s/\"version\": *\"2026.11.1\"/\"version\": \"$1\"/; s/\"kernel_arguments\": *\"/&$2 /" "$work/guest-web/manifest.json"
+    sed -i "s|\"version\": *\"2026.11.1\"|\"version\": \"$1\"|; s|\"kernel_arguments\": *\"|&$2 |" "$work/guest-web/manifest.json"
     tar -C "$work/guest-web" -c . | on_node tar -C "$folder" -x
     rm -rf "$work/guest-web"
     on_node grep -q "$2" "$folder/manifest.json" || fail "the manifest in $folder has no kernel arguments to add to"

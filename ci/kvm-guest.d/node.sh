@@ -2,20 +2,28 @@
 
 # make_node IMAGE FLEET: all that outlasts a reboot, below $work.
 make_node() {
-    local image=$1 fleet=$2 place lba medium
+    local image=$1 fleet=$2 place lba
     mkdir "$work"/{root,node,config,var,cgroup}
-    medium=$(losetup --find --show --read-only "$image")
-    loops+=("$medium")
+    attach "$image" 0
+    medium=$loop
     place=$(xorriso -indev "$image" -find /appliance/root.squashfs -exec report_lba -- 2>/dev/null)
     lba=$(sed -n 's/^File data lba: *[0-9]* *, *\([0-9]*\) *,.*/\1/p' <<<"$place")
     [ -n "$lba" ] || fail "$image holds no /appliance/root.squashfs, expected an image of a host"
-    mount -t squashfs -o "loop,ro,offset=$((lba * 2048))" "$image" "$work/root"
+    attach "$image" $((lba * 2048))
+    mount -t squashfs -o ro "$loop" "$work/root"
     "$applbuild" config image --fleet "$fleet" --node kvm -o "$work/config.img" >/dev/null
     # The config's partition begins at the first mebibyte.
-    mount -o "loop,ro,offset=$((1 << 20))" "$work/config.img" "$work/config"
+    attach "$work/config.img" $((1 << 20))
+    mount -t ext4 -o ro,noload "$loop" "$work/config"
     sed "s|@medium@|$medium|" ci/kvm-guest.d/boot.json >"$work/boot.json"
     mount -t cgroup2 cgroup2 "$work/cgroup"
     mkdir "$work/cgroup/kvm-guest-$$"
+}
+
+# attach FILE OFFSET: a loop device on it, in $loop.
+attach() {
+    loop=$(losetup --find --show --read-only --offset "$2" "$1")
+    loops+=("$loop")
 }
 
 # boot: starts the node, until its systemd has started all.
@@ -41,9 +49,10 @@ boot() {
 }
 
 # on_node COMMAND...: runs it there, as root.
-on_node() {
-    nsenter --target "$pid" --mount --pid --net --uts --ipc --cgroup --wd=/ -- env -i PATH=/usr/sbin:/usr/bin LC_ALL=C "$@"
-}
+on_node() (
+    # This machine's working folder is none there.
+    cd / && nsenter --target "$pid" --mount --pid --net --uts --ipc --cgroup -- env -i PATH=/usr/sbin:/usr/bin LC_ALL=C "$@"
+)
 
 # power_off: the node ends as a server does, its guests first.
 power_off() {

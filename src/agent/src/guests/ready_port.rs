@@ -11,19 +11,19 @@ const PAUSE: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_millis(500);
 
 #[derive(Debug)]
-pub struct ReadyPort {
-    guest: String,
-    cards: Vec<PlanCard>,
+pub struct ReadyPort<'a> {
+    guest: &'a str,
+    cards: &'a [PlanCard],
     port: u16,
     last: Cell<Option<Instant>>,
     /// Why the last attempt was none.
     failure: RefCell<String>,
 }
 
-impl ReadyPort {
-    pub fn new(guest: &str, cards: &[PlanCard], port: u16) -> Self {
+impl<'a> ReadyPort<'a> {
+    pub fn new(guest: &'a str, cards: &'a [PlanCard], port: u16) -> Self {
         let failure = RefCell::new(format!("port {port} was not tried yet"));
-        Self { guest: guest.to_owned(), cards: cards.to_vec(), port, last: Cell::new(None), failure }
+        Self { guest, cards, port, last: Cell::new(None), failure }
     }
 
     /// Asks now and then.
@@ -33,20 +33,21 @@ impl ReadyPort {
         }
         self.last.set(Some(Instant::now()));
         let hosts = std::fs::read_to_string(world.at("/etc/hosts")).unwrap_or_default();
-        let mut addresses = by_name(&hosts, &self.guest);
-        let mut failures = Vec::new();
-        if addresses.is_empty() {
+        let mut addresses = by_name(&hosts, self.guest);
+        let named = !addresses.is_empty();
+        if !named {
             addresses = self.by_cards(world);
-            failures.push("/etc/hosts does not name it".to_owned());
         }
-        for address in addresses {
-            let address = with_port(address, self.port);
+        let mut failure = "no address of its cards is known".to_owned();
+        for mut address in addresses {
+            address.set_port(self.port);
             match TcpStream::connect_timeout(&address, PATIENCE) {
                 Ok(_) => return true,
-                Err(error) => failures.push(format!("{address}: {error}")),
+                Err(error) => failure = error.to_string(),
             }
         }
-        self.failure.replace(format!("port {}: {}", self.port, failures.join("; ")));
+        let unnamed = if named { "" } else { "/etc/hosts does not name the guest; " };
+        self.failure.replace(format!("port {}: {unnamed}{failure}", self.port));
         false
     }
 
@@ -59,20 +60,15 @@ impl ReadyPort {
     fn by_cards(&self, world: &World<'_>) -> Vec<SocketAddr> {
         let neighbours = std::fs::read_to_string(world.at("/proc/net/arp")).unwrap_or_default();
         let mut found = Vec::new();
-        for card in &self.cards {
+        for card in self.cards {
             found.extend(by_mac(&neighbours, &card.mac).map(|address| SocketAddr::new(address, 0)));
             let index = world.line(format!("/sys/class/net/{}/ifindex", card.bridge));
             let index = index.and_then(|index| index.parse().ok());
             let local = link_local(&card.mac).zip(index);
-            found.extend(local.map(|(address, index)| SocketAddrV6::new(address, 0, 0, index).into()));
+            found.extend(local.map(|(address, index)| SocketAddr::from(SocketAddrV6::new(address, 0, 0, index))));
         }
         found
     }
-}
-
-fn with_port(mut address: SocketAddr, port: u16) -> SocketAddr {
-    address.set_port(port);
-    address
 }
 
 /// All that /etc/hosts has for the name, without a port.
@@ -95,8 +91,12 @@ fn by_mac(neighbours: &str, mac: &str) -> Option<IpAddr> {
 
 /// Of a card's address, by its modified EUI-64 (RFC 4291, 2.5.6 and appendix A).
 fn link_local(mac: &str) -> Option<Ipv6Addr> {
-    let bytes: Vec<u8> = mac.split(':').map(|part| u8::from_str_radix(part, 16)).collect::<Result<_, _>>().ok()?;
-    let [a, b, c, d, e, f] = bytes.try_into().ok()?;
+    let mut bytes = [0; 6];
+    let mut parts = mac.split(':');
+    for byte in &mut bytes {
+        *byte = u8::from_str_radix(parts.next()?, 16).ok()?;
+    }
+    let [a, b, c, d, e, f] = bytes;
     Some(Ipv6Addr::from([0xfe, 0x80, 0, 0, 0, 0, 0, 0, a ^ 2, b, c, 0xff, 0xfe, d, e, f]))
 }
 
@@ -126,7 +126,8 @@ mod tests {
     #[test]
     fn a_guest_that_the_hosts_file_does_not_name_is_asked_at_its_cards() {
         let node = Node::new();
-        let port = ReadyPort::new("web", &[card("02:00:00:00:00:0a")], 80);
+        let cards = [card("02:00:00:00:00:0a")];
+        let port = ReadyPort::new("web", &cards, 80);
         assert!(port.by_cards(&node.world()).is_empty());
         node.file("/sys/class/net/br0/ifindex", b"7\n");
         assert_eq!(port.by_cards(&node.world()), ["[fe80::ff:fe00:a%7]:0".parse().unwrap()]);
@@ -145,10 +146,10 @@ mod tests {
         drop(listener);
         let closed = ReadyPort::new("web", &[], port);
         assert!(!closed.answers(&node.world()));
-        let expected = format!("port {port}: 127.0.0.1:{port}: ");
-        assert!(closed.failure().starts_with(&expected), "{}", closed.failure());
+        assert!(closed.failure().starts_with(&format!("port {port}: Connection refused")), "{}", closed.failure());
         let unknown = ReadyPort::new("unknown", &[], port);
         assert!(!unknown.answers(&node.world()));
-        assert_eq!(unknown.failure(), format!("port {port}: /etc/hosts does not name it"));
+        let expected = format!("port {port}: /etc/hosts does not name the guest; no address of its cards is known");
+        assert_eq!(unknown.failure(), expected);
     }
 }

@@ -80,11 +80,10 @@ pub struct Bounds {
 }
 
 /// Why a guest is being ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stopping {
     Asked,
-    /// It was not ready in time.
-    Late(String),
+    Late,
 }
 
 pub struct Supervisor<'a> {
@@ -92,7 +91,7 @@ pub struct Supervisor<'a> {
     pub guest: &'a str,
     pub signals: &'a Signals,
     pub bounds: Bounds,
-    pub ready_port: Option<ReadyPort>,
+    pub ready_port: Option<ReadyPort<'a>>,
     /// Where the console is served.
     pub socket: &'a Path,
 }
@@ -147,7 +146,7 @@ impl Supervisor<'_> {
         };
         loop {
             watch.wait(&self.signals.0, &consoles)?;
-            if self.signals.asked_to_end() && !matches!(watch.stopping, Some((Stopping::Asked, _))) {
+            if self.signals.asked_to_end() && watch.stopping.is_none_or(|(why, _)| why != Stopping::Asked) {
                 watch.stopping = Some((Stopping::Asked, Instant::now()));
                 watch.asked = None;
                 listener.stopping();
@@ -170,23 +169,31 @@ impl Supervisor<'_> {
                         End::Failed(format!("the program that ran it ended: {status}{}", said.unwrap_or_default()))
                     }
                 });
-                return Ok(watch.outcome(end));
+                return Ok(match watch.stopping {
+                    Some((Stopping::Asked, _)) => Outcome::Stopped,
+                    Some((Stopping::Late, _)) => Outcome::NotReady(self.unready()),
+                    None => Outcome::Ended(end),
+                });
             }
             if !watch.ready && !late && watch.stopping.is_none() && begun.elapsed() >= self.bounds.ready {
                 late = true;
-                let unsaid = || "its console has not said so".to_owned();
-                let why = self.ready_port.as_ref().map_or_else(unsaid, ReadyPort::failure);
-                if listener.late(&why) {
-                    watch.stopping = Some((Stopping::Late(why), Instant::now()));
+                if listener.late(&self.unready()) {
+                    watch.stopping = Some((Stopping::Late, Instant::now()));
                 }
             }
             self.end(&mut watch, listener);
         }
     }
 
+    /// Why the guest does not count as ready.
+    fn unready(&self) -> String {
+        let unsaid = || "its console has not said so".to_owned();
+        self.ready_port.as_ref().map_or_else(unsaid, ReadyPort::failure)
+    }
+
     /// Asks, asks again, forces.
     fn end(&self, watch: &mut Watch<'_>, listener: &mut dyn Listener) {
-        let Some(since) = watch.stopping.as_ref().map(|(_, since)| *since) else { return };
+        let Some((_, since)) = watch.stopping else { return };
         if since.elapsed() >= self.bounds.stop {
             if !watch.forced {
                 listener.note(&format!("it has not powered off within {} s: it is forced", self.bounds.stop.as_secs()));
@@ -318,14 +325,6 @@ impl Watch<'_> {
             }
         }
     }
-
-    fn outcome(&self, end: End) -> Outcome {
-        match &self.stopping {
-            Some((Stopping::Asked, _)) => Outcome::Stopped,
-            Some((Stopping::Late(why), _)) => Outcome::NotReady(why.clone()),
-            None => Outcome::Ended(end),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -404,7 +403,7 @@ mod tests {
         let (outcome, heard) = supervise(&node, Some(port), true);
         assert!(heard.ready.is_empty(), "{:?}", heard.ready);
         let why = heard.late.unwrap();
-        assert!(why.starts_with(&format!("port {port}: 127.0.0.1:{port}: ")), "{why}");
+        assert!(why.starts_with(&format!("port {port}: Connection refused")), "{why}");
         assert_eq!(outcome, Outcome::NotReady(why));
     }
 }

@@ -9,7 +9,7 @@ use super::world::World;
 use crate::probe::{Contents, probe};
 use appliance_contract::guest::{Access, Content, Disk, GuestConfig};
 use std::fs::{self, File};
-use std::io::{self, Seek, SeekFrom};
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -49,7 +49,7 @@ pub fn make(world: &World<'_>, config: &GuestConfig) -> Result<Vec<String>, Volu
                 Some((group, volume)) => maker.volume(group, volume)?,
                 None => maker.file()?,
             };
-            made.extend(line.or_else(|| maker.smaller()));
+            made.extend(line);
             made.extend(maker.forgotten());
         }
     }
@@ -111,17 +111,6 @@ impl Maker<'_> {
             return Ok(());
         }
         Err(VolumeError::NoGroup { disk: self.disk.name.to_string(), group: group.to_owned(), groups })
-    }
-
-    /// A disk that was there is never resized.
-    fn smaller(&self) -> Option<String> {
-        let path = self.disk.source.as_str();
-        // One that cannot be looked at is refused by the checks.
-        let found = File::open(self.world.at(path)).and_then(|mut file| file.seek(SeekFrom::End(0))).ok()?;
-        (found < self.size).then(|| {
-            let (name, wanted) = (&self.disk.name, self.size >> 20);
-            format!("disk {name}: {path} was there with {found} bytes and stays so; size asks for {wanted} MiB")
-        })
     }
 
     /// What the guest writes goes with the host's memory.
@@ -254,7 +243,6 @@ mod tests {
         );
         node.programs.calls.borrow_mut().clear();
         node.programs.answer("lvs", 0, "  other\n");
-        File::options().write(true).open(node.at("/dev/vg0/web")).unwrap().set_len(10 << 30).unwrap();
         assert!(make(&node.world(), &config("/dev/vg0/web", "")).unwrap().is_empty());
         assert_eq!(calls(&node), ["lvs --noheadings --options lv_tags vg0/web"]);
     }
@@ -313,8 +301,7 @@ mod tests {
     fn a_file_that_is_there_is_left_alone_whatever_its_size_and_content() {
         let node = Node::new();
         node.file("/data/web.img", b"precious");
-        let notes = make(&node.world(), &config("/data/web.img", "")).unwrap();
-        assert_eq!(notes, ["disk data: /data/web.img was there with 8 bytes and stays so; size asks for 10240 MiB"]);
+        assert!(make(&node.world(), &config("/data/web.img", "")).unwrap().is_empty());
         assert_eq!(fs::read(node.at("/data/web.img")).unwrap(), b"precious");
         assert!(calls(&node).is_empty());
     }
@@ -333,8 +320,7 @@ mod tests {
         assert!(notes[1].starts_with("disk data: /var/disks/web.img lies in memory"), "{notes:?}");
         // Elsewhere, or with /var on a disk, it is kept.
         node.file("/data/web.img", b"");
-        let notes = make(&node.world(), &config("/data/web.img", "")).unwrap();
-        assert_eq!(notes.len(), 1);
+        assert!(make(&node.world(), &config("/data/web.img", "")).unwrap().is_empty());
         record("/dev/sda2");
         assert!(make(&node.world(), &config("/var/disks/web.img", "")).unwrap().is_empty());
     }
