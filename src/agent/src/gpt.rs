@@ -27,8 +27,27 @@ pub struct Partition {
 pub enum GptError {
     #[error("reading the partition table: {0}")]
     Read(#[from] io::Error),
-    #[error("partition table: {what} is {found}, expected {expected}, and the backup is no better")]
+    #[error("partition table: {what} is {found}, expected {expected}")]
     Damaged { what: &'static str, found: u64, expected: String },
+    #[error("{0}, and the backup is no better")]
+    Both(Box<Self>),
+}
+
+/// One of a disk's two tables.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Table {
+    pub disk_guid: String,
+    /// Where the other one's header is, in bytes.
+    pub other: u64,
+    /// CRC-32 of the entries.
+    pub entries_sum: u32,
+    pub partitions: Vec<Partition>,
+}
+
+/// The table whose header is at byte `place` of a disk with sectors of 512 bytes.
+pub fn table(device: &dyn ReadAt, place: u64) -> Result<Table, GptError> {
+    let found = read_table(device, SECTOR_SIZES[0], place / SECTOR_SIZES[0])?;
+    found.ok_or_else(|| damaged("the number of headers at the byte where one is expected", 0u64, 1))
 }
 
 /// The partitions of `device`; `None` when it has no GPT at all.
@@ -39,7 +58,7 @@ pub fn partitions(device: &dyn ReadAt) -> Result<Option<Vec<Partition>>, GptErro
         let Some(last) = (size / sector).checked_sub(1) else { continue };
         for lba in [1, last] {
             match read_table(device, sector, lba) {
-                Ok(Some(found)) => return Ok(Some(found)),
+                Ok(Some(found)) => return Ok(Some(found.partitions)),
                 Ok(None) => {}
                 Err(GptError::Read(error)) => return Err(error.into()),
                 Err(error) => damage = damage.or(Some(error)),
@@ -47,7 +66,7 @@ pub fn partitions(device: &dyn ReadAt) -> Result<Option<Vec<Partition>>, GptErro
         }
     }
     match damage {
-        Some(error) => Err(error),
+        Some(error) => Err(GptError::Both(Box::new(error))),
         None => Ok(None),
     }
 }
@@ -56,7 +75,7 @@ fn damaged(what: &'static str, found: impl Into<u64>, expected: impl ToString) -
     GptError::Damaged { what, found: found.into(), expected: expected.to_string() }
 }
 
-fn read_table(device: &dyn ReadAt, sector: u64, lba: u64) -> Result<Option<Vec<Partition>>, GptError> {
+fn read_table(device: &dyn ReadAt, sector: u64, lba: u64) -> Result<Option<Table>, GptError> {
     let Some(block) = array_at::<512>(device, lba * sector)? else { return Ok(None) };
     if !block.starts_with(SIGNATURE) {
         return Ok(None);
@@ -95,7 +114,12 @@ fn read_table(device: &dyn ReadAt, sector: u64, lba: u64) -> Result<Option<Vec<P
         return Err(damaged("the checksum of the entries", sum, le32(&block, 88)));
     }
     let found = entries.chunks_exact(entry_size as usize).zip(1..);
-    Ok(Some(found.filter_map(|(entry, number)| partition(entry, number, sector)).collect()))
+    Ok(Some(Table {
+        disk_guid: guid(&block[56..72]),
+        other: le64(&block, 32).saturating_mul(sector),
+        entries_sum: sum,
+        partitions: found.filter_map(|(entry, number)| partition(entry, number, sector)).collect(),
+    }))
 }
 
 fn partition(entry: &[u8], number: u32, sector: u64) -> Option<Partition> {

@@ -6,6 +6,10 @@ const ENTRIES: usize = 128;
 pub const LINUX: [u8; 16] =
     [0xaf, 0x3d, 0xc6, 0x0f, 0x83, 0x84, 0x72, 0x47, 0x8e, 0x79, 0x3d, 0x69, 0xd8, 0x47, 0x7d, 0xe4];
 
+/// 0FC63DAF-8483-4772-8E79-3D69D8477DE4, Linux data, as it lies on disk.
+pub const LINUX_DATA: [u8; 16] =
+    [0xaf, 0x3d, 0xc6, 0x0f, 0x83, 0x84, 0x72, 0x47, 0x8e, 0x79, 0x3d, 0x69, 0xd8, 0x47, 0x7d, 0xe4];
+
 /// A disk of `sectors` sectors of 512 bytes with this table, both copies.
 pub fn disk(sectors: u64, partitions: &[(u64, u64)]) -> Vec<u8> {
     let partitions: Vec<_> = partitions.iter().map(|&(first, last)| (LINUX, first, last)).collect();
@@ -14,6 +18,14 @@ pub fn disk(sectors: u64, partitions: &[(u64, u64)]) -> Vec<u8> {
 
 pub fn disk_of_types(sectors: u64, partitions: &[([u8; 16], u64, u64)]) -> Vec<u8> {
     let mut image = vec![0; sectors as usize * 512];
+    let partitions: Vec<_> = partitions.iter().map(|&(first, last)| (LINUX_DATA, first, last)).collect();
+    write(&mut image, &partitions);
+    image
+}
+
+/// Writes both copies of a table with these types, first and last sectors.
+pub fn write(image: &mut [u8], partitions: &[([u8; 16], u64, u64)]) {
+    let sectors = image.len() as u64 / 512;
     let mut entries = vec![0; ENTRIES * 128];
     for (entry, (number, (kind, first, last))) in entries.chunks_exact_mut(128).zip(partitions.iter().enumerate()) {
         entry[..16].copy_from_slice(kind);
@@ -29,6 +41,7 @@ pub fn disk_of_types(sectors: u64, partitions: &[([u8; 16], u64, u64)]) -> Vec<u
         header[..8].copy_from_slice(SIGNATURE);
         header[12..16].copy_from_slice(&92u32.to_le_bytes());
         header[24..32].copy_from_slice(&lba.to_le_bytes());
+        header[32..40].copy_from_slice(&(sectors - lba).to_le_bytes());
         header[72..80].copy_from_slice(&entries_lba.to_le_bytes());
         header[80..84].copy_from_slice(&(ENTRIES as u32).to_le_bytes());
         header[84..88].copy_from_slice(&128u32.to_le_bytes());
@@ -38,7 +51,6 @@ pub fn disk_of_types(sectors: u64, partitions: &[([u8; 16], u64, u64)]) -> Vec<u
         image[lba as usize * 512..][..92].copy_from_slice(&header);
         image[entries_lba as usize * 512..][..entries.len()].copy_from_slice(&entries);
     }
-    image
 }
 
 #[test]
@@ -70,6 +82,21 @@ fn takes_the_backup_when_the_first_is_damaged() {
 }
 
 #[test]
+fn a_table_alone_is_read_without_the_other() {
+    let image = disk(200, &[(40, 59)]);
+    let first = table(&image, 512).unwrap();
+    assert_eq!((first.other, first.partitions.len()), (199 * 512, 1));
+    let other = table(&image, first.other).unwrap();
+    assert_eq!((other.other, other.entries_sum, &other.partitions), (512, first.entries_sum, &first.partitions));
+    let mut image = image;
+    image[512 + 40] ^= 1;
+    assert!(matches!(table(&image, 512), Err(GptError::Damaged { .. })));
+    let error = table(&image, 1024).unwrap_err().to_string();
+    assert!(error.contains("is 0, expected 1") && !error.contains("backup"), "{error}");
+    assert!(table(&image, u64::MAX).is_err());
+}
+
+#[test]
 fn both_damaged_is_an_error_with_the_sums() {
     let mut image = disk(200, &[(40, 59)]);
     image[1024 + 32] ^= 1;
@@ -87,7 +114,7 @@ fn absurd_numbers_are_refused_before_they_cost_memory() {
         image[512 + 16..512 + 20].fill(0);
         let sum = crc32fast::hash(&image[512..512 + 92]);
         image[512 + 16..512 + 20].copy_from_slice(&sum.to_le_bytes());
-        assert!(matches!(partitions(&image), Err(GptError::Damaged { .. })), "{at} {value}");
+        assert!(matches!(partitions(&image), Err(GptError::Both(_))), "{at} {value}");
     }
 }
 
