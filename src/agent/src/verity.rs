@@ -88,7 +88,22 @@ impl Superblock {
         let salt_size = usize::from(le16(&bytes, 80));
         let salt = bytes[88..344].get(..salt_size);
         let salt = salt.ok_or_else(|| wrong("the salt's size", salt_size.to_string(), "256 at most"))?;
-        Ok(Self { data_blocks, salt: salt.to_vec(), offset })
+        let superblock = Self { data_blocks, salt: salt.to_vec(), offset };
+        let end = superblock.end();
+        if size < end {
+            return Err(VerityError::Short { what: "hash tree's end", size, expected: end });
+        }
+        Ok(superblock)
+    }
+
+    /// Where the hash tree ends, and with it the image: a level's blocks hold the hashes of the level below, 128 each.
+    fn end(&self) -> u64 {
+        let (mut level, mut blocks) = (self.data_blocks, 1);
+        while level > 1 {
+            level = level.div_ceil(BLOCK / 32);
+            blocks += level;
+        }
+        self.offset + blocks * BLOCK
     }
 
     /// The table of the verified device: data and hashes lie on the same `device`.
@@ -167,6 +182,20 @@ mod tests {
         for (edit, said) in cases {
             let error = Superblock::read(&image(9000, edit)).unwrap_err().to_string();
             assert!(error.contains(said), "{error}");
+        }
+    }
+
+    /// Levels of 128 hashes: above 129 data blocks stand two blocks and one.
+    #[test]
+    fn refuses_an_image_that_lacks_the_end_of_its_hash_tree() {
+        for (data_blocks, tree) in [(1, 0), (2, 1), (128, 1), (129, 3), (128 * 128 + 1, 132)] {
+            let mut image = image(data_blocks * BLOCK, |_| {});
+            let end = (data_blocks + 1 + tree) * BLOCK;
+            image.resize(end as usize, 0);
+            Superblock::read(&image).unwrap();
+            image.truncate(end as usize - 1);
+            let error = Superblock::read(&image).unwrap_err().to_string();
+            assert!(error.contains(&format!("expected at least {end}")), "{error}");
         }
     }
 

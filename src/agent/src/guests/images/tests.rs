@@ -149,6 +149,19 @@ fn a_broken_newer_image_is_named_and_passed_over() {
 }
 
 #[test]
+fn an_image_whose_root_was_copied_in_part_is_passed_over() {
+    let node = Node::new();
+    for left in [16383, 12288 + 4095, 12288, 8192, 100] {
+        store(&node, "web", "2");
+        let path = node.at(&format!("{}/web-2/root.squashfs", guest_image::STORE));
+        let bytes = std::fs::read(&path).unwrap();
+        std::fs::write(&path, &bytes[..left]).unwrap();
+        let error = newest(&node).unwrap_err();
+        assert!(error.contains("its root.squashfs: the root image ends before its"), "{left}: {error}");
+    }
+}
+
+#[test]
 fn an_image_that_is_nowhere_is_refused_with_where_to_put_it() {
     let node = Node::new();
     assert_eq!(
