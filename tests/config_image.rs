@@ -3,6 +3,7 @@
 mod judges;
 
 use applbuild::fleet::{self, ConfigFormat, ConfigImage, Written};
+use applbuild::format::boot_code;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -85,6 +86,23 @@ fn iso_is_a_whole_volume_with_rock_ridge_modes() {
     let listed = judge("xorriso", &["-indev", text(&disc), "-find", "/local/etc/ssh", "-exec", "lsdl"]);
     let key = listed.lines().find(|line| line.contains("ssh_host_ed25519_key'")).unwrap_or_else(|| panic!("{listed}"));
     assert!(key.starts_with("-rw-------"), "{key}");
+}
+
+#[test]
+fn a_bios_that_tries_a_config_disk_goes_on_to_its_next_device() {
+    let fleet = Fleet::new();
+    let sector = |format, partition| {
+        let mut bytes = std::fs::read(fleet.image(format, partition).0).unwrap();
+        bytes.truncate(512);
+        bytes
+    };
+    for (format, partition) in [(ConfigFormat::Ext4, 1), (ConfigFormat::Vfat, 1), (ConfigFormat::Ext4, 3)] {
+        let sector = sector(format, partition);
+        assert_eq!(sector[510..], [0x55, 0xaa], "{format:?}");
+        assert_eq!(sector[..boot_code::SIZE], boot_code::next_device(), "{format:?}");
+    }
+    // Without a boot signature it is not tried.
+    assert_eq!(sector(ConfigFormat::Iso, 1), [0; 512]);
 }
 
 #[test]

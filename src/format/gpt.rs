@@ -1,5 +1,6 @@
 //! GUID partition tables (UEFI 2.10, chapter 5) whose GUIDs the caller gives.
 
+use super::boot_code;
 use gpt::disk::LogicalBlockSize;
 use gpt::partition::Partition as Entry;
 use gpt::partition_types::{OperatingSystem, Type};
@@ -32,7 +33,8 @@ pub enum GptWriteError {
     Place { name: String, first: u64, last: u64, usable_first: u64, usable_last: u64 },
 }
 
-/// Writes protective MBR, both headers and both tables to `device`, a disk of `sectors` sectors.
+/// Writes protective MBR, both headers and both tables to `device`, a disk of `sectors` sectors. A BIOS that tries to boot
+/// from it goes on to its next device.
 pub fn write<D: DiskDevice>(
     device: &mut D,
     sectors: u64,
@@ -42,7 +44,9 @@ pub fn write<D: DiskDevice>(
     let failed = |source| GptWriteError::Table { sectors, source };
     // The protective entry covers the disk but for its own sector, or all that 32 bits can say (UEFI 5.2.3).
     let covered = u32::try_from(sectors.saturating_sub(1)).unwrap_or(u32::MAX);
-    mbr::ProtectiveMBR::with_lb_size(covered).overwrite_lba0(device).map_err(|source| GptWriteError::Mbr { source })?;
+    let mut mbr = mbr::ProtectiveMBR::with_lb_size(covered);
+    mbr.set_bootcode(boot_code::next_device());
+    mbr.overwrite_lba0(device).map_err(|source| GptWriteError::Mbr { source })?;
     let config = GptConfig::new().writable(true).logical_block_size(LogicalBlockSize::Lb512);
     let mut disk = config.create_from_device(device, Some(disk_guid)).map_err(failed)?;
     let usable = (disk.header().first_usable, disk.header().last_usable);
@@ -124,6 +128,13 @@ mod tests {
         let found = &read.partitions()[&1];
         assert_eq!((*read.guid(), found.part_guid), (Uuid::from_u128(3), Uuid::from_u128(2)));
         assert_eq!((found.first_lba, found.last_lba), (2048, 4095));
+    }
+
+    #[test]
+    fn a_bios_that_boots_from_it_goes_on_to_the_next_device() {
+        let bytes = disk(&[partition(2048, 4095)]).unwrap();
+        assert_eq!(bytes[..boot_code::SIZE], boot_code::next_device());
+        assert_eq!(bytes[510..512], [0x55, 0xaa]);
     }
 
     #[test]

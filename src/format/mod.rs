@@ -1,5 +1,6 @@
 //! Formats, bytes only: nothing here knows what a profile is.
 
+pub mod boot_code;
 pub mod compression;
 pub mod cpio;
 pub mod ext4;
