@@ -36,7 +36,6 @@ pub enum GptError {
 /// One of a disk's two tables.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Table {
-    pub disk_guid: String,
     /// Where the other one's header is, in bytes.
     pub other: u64,
     /// CRC-32 of the entries.
@@ -115,7 +114,6 @@ fn read_table(device: &dyn ReadAt, sector: u64, lba: u64) -> Result<Option<Table
     }
     let found = entries.chunks_exact(entry_size as usize).zip(1..);
     Ok(Some(Table {
-        disk_guid: guid(&block[56..72]),
         other: le64(&block, 32).saturating_mul(sector),
         entries_sum: sum,
         partitions: found.filter_map(|(entry, number)| partition(entry, number, sector)).collect(),

@@ -20,6 +20,7 @@ pub mod iso;
 pub mod iso_writer;
 pub mod linux;
 pub mod machine;
+pub mod medium_check;
 pub mod modules;
 pub mod natural;
 pub mod probe;

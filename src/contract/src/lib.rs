@@ -13,6 +13,7 @@ pub mod local_etc;
 pub mod manifest;
 pub mod marker;
 pub mod medium;
+pub mod medium_record;
 pub mod modes;
 pub mod nearest;
 pub mod readiness;

@@ -242,17 +242,24 @@ fn wait_for(boot: &mut Boot<'_>) -> Result<Place, RootError> {
     }
 }
 
+/// The first device that begins with the volume of that UUID, whether or not all of it is there.
+pub fn medium(blocks: &[Block], uuid: &str) -> Option<Block> {
+    blocks.iter().find(|block| open_medium(block, uuid).is_some()).cloned()
+}
+
+/// A medium that is not ready yet reads as an error: the next look decides.
+fn open_medium(block: &Block, uuid: &str) -> Option<fs::File> {
+    let file = block.open().ok()?;
+    let found = iso::Volume::open(&file).ok()?.uuid?;
+    found.eq_ignore_ascii_case(uuid).then_some(file)
+}
+
 /// The first device that holds the volume; whole disks stand before their partitions.
 fn find_medium(blocks: &[Block], uuid: &str, path: &str) -> Result<Option<Place>, RootError> {
     let mut refused = None;
     for block in blocks {
-        let Ok(file) = block.open() else { continue };
-        // A medium that is not ready yet reads as an error: the next look decides.
-        let Ok(volume) = iso::Volume::open(&file) else { continue };
-        if !volume.uuid.as_ref().is_some_and(|found| found.eq_ignore_ascii_case(uuid)) {
-            continue;
-        }
-        match volume.find(path) {
+        let Some(file) = open_medium(block, uuid) else { continue };
+        match iso::Volume::open(&file).and_then(|volume| volume.find(path)) {
             Ok(range) => return Ok(Some(Place { block: block.clone(), range: Some(range) })),
             // A partition that holds the volume's start need not hold all of it: another device may.
             Err(source) => {
