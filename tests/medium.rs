@@ -4,6 +4,8 @@ mod judges;
 
 use applbuild::assemble;
 use applbuild::boot::grub::{GrubError, Loader};
+use applbuild::differ;
+use applbuild::fleet::{self, ConfigFormat, ConfigImage, ConfigTree};
 use applbuild::format::fat::{Fat, FatOptions};
 use applbuild::format::gpt::{self, Partition};
 use applbuild::format::iso::VolumeUuid;
@@ -13,10 +15,12 @@ use applbuild::packages::Lock;
 use applbuild::profile::{self, Architecture, Boot, Hypervisor, OnMissing, Profile, Protocol, RootFormat};
 use applbuild::progress::Silent;
 use applbuild::tree::{Content, Kind, Metadata, Node, Tree, TreePath};
+use appliance_agent::medium_check::{Known, check};
 use appliance_contract::guest_image::kernel_arguments;
 use appliance_contract::kernel_args::{KernelArgs, RootSource};
 use appliance_contract::manifest::{Manifest, Verity};
 use appliance_contract::marker::Role;
+use appliance_contract::medium_record::{self, MediumRecord, Part};
 use appliance_contract::{Schema, initramfs::ModuleIndex};
 use std::fs;
 use std::os::unix::fs::FileExt as _;
@@ -437,6 +441,106 @@ fn a_guests_file_that_changed_is_not_laid_onto_a_medium() {
         output: &folder.path().join("host.iso"),
     };
     assert!(matches!(lay_out(input, &Silent), Err(MediumError::GuestFile { .. })));
+}
+
+fn record_of(iso: &[u8]) -> MediumRecord {
+    let bytes = iso[medium_record::OFFSET as usize..][..medium_record::SIZE].try_into().unwrap();
+    MediumRecord::parse(bytes).unwrap().unwrap()
+}
+
+#[test]
+fn the_record_tells_where_the_parts_of_a_medium_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let medium = make(folder.path(), &image(), RootFormat::Squashfs);
+    let iso = fs::read(&medium.path).unwrap();
+    let record = record_of(&iso);
+    assert_eq!(record.length(), medium.size);
+    let bytes = |part| {
+        let range = record.range(part);
+        &iso[range.start as usize..range.end as usize]
+    };
+    assert!(bytes(Part::Esp) == esp());
+    let found = text(&judge("sgdisk", "gdisk", &["--info=2", "host.iso"], folder.path()));
+    assert!(found.contains(&format!("First sector: {} ", record.range(Part::Esp).start / 512)), "{found}");
+    let found = text(&judge("sgdisk", "gdisk", &["--info=2", "host.iso"], folder.path()));
+    assert!(found.contains(&format!("Last sector: {} ", record.range(Part::Esp).end / 512 - 1)), "{found}");
+    // ECMA-119, 8.4.14: the path table; El Torito 1.0, 2.0: the catalog, whose validation entry ends with the key bytes.
+    let table = u64::from(u32::from_le_bytes(iso[16 * 2048 + 140..][..4].try_into().unwrap())) * 2048;
+    let catalog = u64::from(u32::from_le_bytes(iso[17 * 2048 + 71..][..4].try_into().unwrap())) * 2048;
+    assert!(record.range(Part::Catalog).contains(&table) && record.range(Part::Catalog).contains(&catalog));
+    assert_eq!(iso[catalog as usize + 30..][..2], [0x55, 0xaa]);
+    // Nothing but padding comes between the catalog and the backup table, and all of the latter is behind the padding.
+    let (padding, backup) = bytes(Part::End).split_at(bytes(Part::End).len() - 33 * 512);
+    assert!(padding.iter().all(|&byte| byte == 0) && padding.len() >= 150 * 2048);
+    assert!(backup[32 * 512..].starts_with(b"EFI PART"));
+}
+
+/// Some of everything: each part's first and last byte, and bytes drawn from all of it.
+#[test]
+fn the_agent_finds_a_medium_good_and_every_damage_to_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let medium = make(folder.path(), &image(), RootFormat::Squashfs);
+    let mut iso = fs::read(&medium.path).unwrap();
+    let good = check(&iso, &Known::default());
+    assert!(good.damaged.is_empty() && !good.is_unrecorded && !good.tables_changed, "{good:#?}");
+    assert_eq!(good.length, Some(medium.size));
+    let record = record_of(&iso);
+    let ends = Part::ALL.map(|part| record.range(part)).into_iter().flat_map(|range| [range.start, range.end - 1]);
+    let drawn = (1..60_u64).map(|number| number.wrapping_mul(0x9e37_79b9_7f4a_7c15) % medium.size);
+    for at in ends.chain(drawn).map(|at| at as usize) {
+        iso[at] ^= 0x10;
+        let found = check(&iso, &Known::default());
+        // What is not read by any boot: see the agent's own tests.
+        let harmless = (440..446).contains(&at) || (604..1024).contains(&at);
+        assert!(harmless || !found.damaged.is_empty(), "byte {at}");
+        iso[at] ^= 0x10;
+    }
+    for length in [medium.size - 1, medium.size - (8 << 20), medium.size / 2, 40_000, 100] {
+        let found = check(&iso[..length as usize].to_vec(), &Known::default());
+        assert!(!found.damaged.is_empty(), "{length}");
+    }
+}
+
+#[test]
+fn a_difference_outside_the_files_is_told_by_its_part() {
+    let folder = tempfile::tempdir().unwrap();
+    let medium = make(folder.path(), &image(), RootFormat::Squashfs);
+    let mut iso = fs::read(&medium.path).unwrap();
+    for part in [Part::BootCode, Part::Esp, Part::Catalog] {
+        let at = record_of(&iso).range(part).end as usize - 1;
+        iso[at] ^= 1;
+        let other = folder.path().join("other");
+        fs::write(&other, &iso).unwrap();
+        let found = differ::compare(&medium.path, &other).unwrap().unwrap();
+        assert_eq!(found.place, [part.name()], "{found}");
+        iso[at] ^= 1;
+    }
+}
+
+#[test]
+fn a_partition_that_sgdisk_or_applbuild_adds_behind_the_image_is_no_damage() {
+    let folder = tempfile::tempdir().unwrap();
+    let medium = make(folder.path(), &image(), RootFormat::Squashfs);
+    let stick = folder.path().join("stick");
+    let fleet = folder.path().join("fleet");
+    fleet::init(&fleet).unwrap();
+    let config = ConfigImage { node: "node1".into(), format: ConfigFormat::Ext4, partition: 1, time: DATE };
+    let tree = ConfigTree::read(&fleet, "node1", DATE).unwrap().tree;
+    let by_sgdisk = |stick: &Path| {
+        fs::File::options().write(true).open(stick).unwrap().set_len(medium.size + (64 << 20)).unwrap();
+        let arguments = ["--move-second-header", "--new=0:-16M:0", "--typecode=0:8300", "stick"];
+        let output = judge("sgdisk", "gdisk", &arguments, folder.path());
+        assert!(output.status.success(), "{}", text(&output));
+    };
+    let by_us = |stick: &Path| config.append_to(&tree, stick).unwrap();
+    let ways: [(&str, &dyn Fn(&Path)); 2] = [("sgdisk", &by_sgdisk), ("applbuild", &by_us)];
+    for (by, add) in ways {
+        fs::copy(&medium.path, &stick).unwrap();
+        add(&stick);
+        let found = check(&fs::read(&stick).unwrap(), &Known::default());
+        assert!(found.damaged.is_empty() && !found.is_unrecorded, "{by}: {found:#?}");
+        assert!(found.tables_changed, "{by}: {found:#?}");
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use super::{Container, Item, Problem, damaged};
 use crate::tree::Content;
+use appliance_contract::medium_record::{self, MediumRecord, Part};
 use std::collections::BTreeSet;
 
 const SECTOR: u64 = 2048;
@@ -37,10 +38,27 @@ impl Volume {
         let mut seen = BTreeSet::new();
         let root = (u64::from(le32(&descriptor, 158)) * SECTOR, u64::from(le32(&descriptor, 166)));
         walk(image, root, b"", DEEPEST, &mut seen, &mut found)?;
+        found.extend(parts(image, &descriptor));
         found.sort_by(|(a, _), (b, _)| a.path.cmp(&b.path));
         let (items, places) = found.into_iter().unzip();
         Ok(Some(Self { items, places, image: image.clone() }))
     }
+}
+
+/// Parts of a medium that are no files, by its record. Not the one with the record itself, which differs where any does.
+fn parts(image: &Content, descriptor: &[u8]) -> Found {
+    let at = (medium_record::OFFSET - 16 * SECTOR) as usize;
+    let bytes = descriptor.get(at..at + medium_record::SIZE).and_then(|bytes| bytes.try_into().ok());
+    let Some(Ok(Some(record))) = bytes.map(MediumRecord::parse) else { return Found::new() };
+    let other = |part: &Part| !matches!(part, Part::Descriptors | Part::BetweenFiles);
+    let found = Part::ALL.into_iter().filter(other).map(|part| {
+        let range = record.range(part);
+        let (start, length) = (range.start, range.end - range.start);
+        // A file's path begins with a slash.
+        let item = Item { path: part.name().into(), facts: format!("bytes from {start} on"), is_file: length > 0 };
+        (item, (start, length))
+    });
+    found.filter(|(_, (start, length))| start + length <= image.len()).collect()
 }
 
 fn le32(bytes: &[u8], at: usize) -> u32 {

@@ -160,6 +160,15 @@ impl Layout {
         self.report.size()
     }
 
+    /// The bytes of all files, each time one is named, in the order of their places.
+    pub fn contents(&self) -> Vec<Range<u64>> {
+        let extents = self.report.files().flat_map(|(_, extents)| extents);
+        let places = extents.map(|extent| extent.offset()..extent.end());
+        let mut places: Vec<_> = places.filter(|place| !place.is_empty()).collect();
+        places.sort_by_key(|place| place.start);
+        places
+    }
+
     /// Where the file's bytes begin and how many they are; they lie in one
     /// run, however many extents the directory needs to say so. `None` for an
     /// empty file.
@@ -258,36 +267,58 @@ impl Volume {
 
     /// Writes the volume to `file`, which is empty but for what is present. Nothing is synced.
     pub fn write(&self, file: &File) -> Result<Layout, IsoError> {
-        self.write_patched(file, None, &mut |_| {})
+        self.write_patched(file, &[], &mut |_| {})
     }
 
     /// [`Volume::write`] with some bytes replaced on the way; tells `written` up to where the file is what it will be.
     pub fn write_patched(
         &self,
         file: &File,
-        patch: Option<Patch>,
+        patches: &[Patch],
+        written: &mut dyn FnMut(u64),
+    ) -> Result<Layout, IsoError> {
+        let present = self.present.iter().map(|present| present.bytes.clone()).collect();
+        self.write_without(present, file, patches, written)
+    }
+
+    /// What [`Volume::write_patched`] would write, in memory, with nothing in the place of the files' contents.
+    pub fn outline(&self, patches: &[Patch]) -> Result<File, IsoError> {
+        let file = memfd_create(c"applbuild-outline", MFdFlags::MFD_CLOEXEC).map(File::from);
+        let file = file.map_err(|source| IsoError::Write { source: source.into() })?;
+        self.write_without(self.plan()?.contents(), &file, patches, &mut |_| {})?;
+        Ok(file)
+    }
+
+    fn write_without(
+        &self,
+        left_out: Vec<Range<u64>>,
+        file: &File,
+        patches: &[Patch],
         written: &mut dyn FnMut(u64),
     ) -> Result<Layout, IsoError> {
         let layout = self.plan()?;
         let device = file.try_clone().and_then(FileDevice::new).map_err(|source| IsoError::Write { source })?;
-        let present = self.present.as_ref().map_or(0..0, |present| present.bytes.clone());
-        hadris_iso::sync::write(Unsynced { device, present, patch, written }, &self.tree, &self.options)
+        hadris_iso::sync::write(Unsynced { device, left_out, patches, written }, &self.tree, &self.options)
             .map_err(|source| IsoError::Volume { source })?;
         Ok(layout)
     }
 }
 
 /// Bytes that a volume gets in the place of hadris-iso's.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Patch {
     pub offset: u64,
-    pub bytes: [u8; 8],
+    pub bytes: Vec<u8>,
 }
 
 impl Patch {
+    fn touches(&self, start: u64, end: u64) -> bool {
+        self.offset < end && self.offset + self.bytes.len() as u64 > start
+    }
+
     /// Puts what of it lies in `buffer`, which is of the bytes from `start` on.
-    fn apply(self, start: u64, buffer: &mut [u8]) {
-        for (place, byte) in (self.offset..).zip(self.bytes) {
+    fn apply(&self, start: u64, buffer: &mut [u8]) {
+        for (place, &byte) in (self.offset..).zip(&self.bytes) {
             let within = place.checked_sub(start).and_then(|place| buffer.get_mut(usize::try_from(place).ok()?));
             if let Some(within) = within {
                 *within = byte;
@@ -296,11 +327,12 @@ impl Patch {
     }
 }
 
-/// A file that its owner syncs, when all of it is written, and of which a part is written before.
+/// A file that its owner syncs, when all of it is written, and of which parts are not written here.
 struct Unsynced<'a> {
     device: FileDevice,
-    present: Range<u64>,
-    patch: Option<Patch>,
+    /// In ascending order.
+    left_out: Vec<Range<u64>>,
+    patches: &'a [Patch],
     written: &'a mut dyn FnMut(u64),
 }
 
@@ -333,15 +365,14 @@ impl BlockDevice for Unsynced<'_> {
         let start = first.get() * u64::from(self.block_size().get());
         let end = start + buffer.len() as u64;
         // hadris-iso writes each file by itself, from a block's start, and all in ascending order.
-        if !self.present.contains(&start) {
-            let patch = self.patch.filter(|patch| (start..end).contains(&patch.offset));
-            match patch {
-                Some(patch) => {
-                    let mut patched = buffer.to_vec();
-                    patch.apply(start, &mut patched);
-                    self.device.write_blocks(first, &patched)?;
-                }
-                None => self.device.write_blocks(first, buffer)?,
+        let before = self.left_out.partition_point(|range| range.end <= start);
+        if !self.left_out.get(before).is_some_and(|range| range.contains(&start)) {
+            if self.patches.iter().any(|patch| patch.touches(start, end)) {
+                let mut patched = buffer.to_vec();
+                self.patches.iter().for_each(|patch| patch.apply(start, &mut patched));
+                self.device.write_blocks(first, &patched)?;
+            } else {
+                self.device.write_blocks(first, buffer)?;
             }
         }
         (self.written)(end);
@@ -513,9 +544,9 @@ mod tests {
         let plain = written(&volume);
         for offset in [0, 432, BLOCK - 4, 16 * BLOCK + 100] {
             let file = tempfile::tempfile().unwrap();
-            let patch = Patch { offset, bytes: [7; 8] };
+            let patches = [Patch { offset: 8, bytes: vec![0; 3] }, Patch { offset, bytes: vec![7; 8] }];
             let mut ends = Vec::new();
-            let layout = volume.write_patched(&file, Some(patch), &mut |end| ends.push(end)).unwrap();
+            let layout = volume.write_patched(&file, &patches, &mut |end| ends.push(end)).unwrap();
             let mut bytes = vec![0; layout.size() as usize];
             file.read_exact_at(&mut bytes, 0).unwrap();
             assert!(ends.is_sorted() && ends.last() == Some(&layout.size()), "{ends:?}");
@@ -523,6 +554,22 @@ mod tests {
             expected[offset as usize..][..8].fill(7);
             assert!(bytes == expected, "{offset}");
         }
+    }
+
+    #[test]
+    fn an_outline_is_the_volume_without_what_is_in_files() {
+        let volume = Volume::new(&sample(), &options()).unwrap();
+        let patches = [Patch { offset: 100, bytes: vec![7; 8] }];
+        let mut expected = written(&volume);
+        expected[100..108].fill(7);
+        let contents = volume.plan().unwrap().contents();
+        assert_eq!(contents.iter().map(|content| content.end - content.start).sum::<u64>(), 5005);
+        for content in contents {
+            expected[content.start as usize..content.end as usize].fill(0);
+        }
+        let mut outline = vec![1; expected.len()];
+        volume.outline(&patches).unwrap().read_exact_at(&mut outline, 0).unwrap();
+        assert!(outline == expected);
     }
 
     #[test]

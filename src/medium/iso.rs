@@ -5,13 +5,14 @@ use super::guests;
 use super::identity::Identity;
 use super::image::{Image, manifest_text};
 use super::patches::{self, CoreTooShort};
+use super::record;
 use super::sbom::{self, SbomError};
 use crate::boot::entries::{self, Entries, Request};
 use crate::boot::grub::{self, GrubError, Loader};
 use crate::boot::initramfs::InitramfsError;
 use crate::boot::kernel::{KernelError, Kernels};
 use crate::boot::microcode::{self, MicrocodeError};
-use crate::format::iso::{BLOCK, Boot, IsoError, Layout, Options, Present, Volume, VolumeUuid};
+use crate::format::iso::{BLOCK, Boot, IsoError, Layout, Options, Patch, Present, Volume, VolumeUuid};
 use crate::format::squashfs::Forgetful;
 use crate::progress::{Progress, Stage, Unit};
 use crate::syncing;
@@ -204,6 +205,8 @@ struct Named {
 struct Contents {
     tree: Tree,
     options: Options,
+    /// SHA-256 of the root's block with verity's superblock; zeros without.
+    superblock: [u8; 32],
     hashes: Hashes,
     manifest: Manifest,
     sbom: Vec<u8>,
@@ -298,6 +301,12 @@ impl<'a> Draft<'a> {
         Ok(Some(Content::part(file.to_owned(), offset, end.saturating_sub(offset))))
     }
 
+    fn superblock(&self) -> Result<[u8; 32], MediumError> {
+        let Root::Squashfs { file, offset, verity } = self.input.root else { return Ok([0; 32]) };
+        let opened = File::open(file).map_err(failed("opening", file))?;
+        record::superblock(&opened, offset, verity.hash_offset).map_err(failed("reading verity's superblock in", file))
+    }
+
     /// Adds the root, and all that tells of it and the others.
     fn finish(mut self) -> Result<Contents, MediumError> {
         self.progress.item("checksums");
@@ -334,8 +343,16 @@ impl<'a> Draft<'a> {
                 Root::Plain => None,
             },
         };
-        let mut contents =
-            Contents { tree: self.tree, options, hashes, manifest, sbom, initramfs_size: self.initramfs_size };
+        let superblock = self.superblock()?;
+        let mut contents = Contents {
+            tree: self.tree,
+            options,
+            superblock,
+            hashes,
+            manifest,
+            sbom,
+            initramfs_size: self.initramfs_size,
+        };
         contents.put_records()?;
         Ok(contents)
     }
@@ -437,16 +454,28 @@ impl Contents {
         Ok(block)
     }
 
+    /// What is changed in the volume, once the core image at `core` knows its place.
+    fn patches(&self, volume: &Volume, core: u32) -> Result<Vec<Patch>, MediumError> {
+        let (_, checksums) = self.records()?;
+        let files = record::Files { checksums: checksums::of_bytes(&checksums), superblock: self.superblock };
+        let esp = self.options.boot.as_ref().map_or(0, |boot| boot.esp.len() as u64);
+        let mut patches = vec![patches::hybrid_start(core)];
+        let record = record::make(volume, &patches, files, esp)?;
+        patches.push(patches::record(&record));
+        Ok(patches)
+    }
+
     fn write(mut self, file: &NamedTempFile, progress: &dyn Progress) -> Result<Written, MediumError> {
         let mut volume = Volume::new(&self.tree, &self.options)?;
         let core = self.settle(&mut volume)?;
+        let patches = self.patches(&volume, core)?;
         progress.item(&file.path().display().to_string());
         // Hashing takes longer than writing: it follows as far as that has come.
         let (layout, sha256) = thread::scope(|scope| {
             let (to, told) = mpsc::channel();
             let hashing = scope.spawn(|| checksums::while_written(file.path(), told));
             let write = || {
-                volume.write_patched(file.as_file(), Some(patches::hybrid_start(core)), &mut move |end| {
+                volume.write_patched(file.as_file(), &patches, &mut move |end| {
                     // Who failed to read says so when asked.
                     let _ = to.send(end);
                 })

@@ -7,6 +7,7 @@ mod identity;
 mod image;
 pub mod iso;
 mod patches;
+mod record;
 pub mod sbom;
 
 pub use image::{Image, manifest_text};

@@ -2,6 +2,7 @@
 //! the reason.
 
 use crate::format::iso::Patch;
+use appliance_contract::medium_record::{self, MediumRecord};
 
 /// A core image too short to be one: what follows is written at fixed places.
 #[derive(Debug, thiserror::Error)]
@@ -44,7 +45,12 @@ pub fn boot_info(core: &mut [u8], block: u32) -> Result<(), CoreTooShort> {
 /// 0x1b0; grub-mkrescue asks xorriso for it by `--grub2-mbr`). Without this a
 /// stick or disk hangs before GRUB says a word.
 pub fn hybrid_start(block: u32) -> Patch {
-    Patch { offset: 432, bytes: (u64::from(block) * 4 + 4).to_le_bytes() }
+    Patch { offset: 432, bytes: (u64::from(block) * 4 + 4).to_le_bytes().to_vec() }
+}
+
+/// Puts the record into the primary volume descriptor, where hadris-iso writes zeros.
+pub fn record(record: &MediumRecord) -> Patch {
+    Patch { offset: medium_record::OFFSET, bytes: record.to_bytes().to_vec() }
 }
 
 #[cfg(test)]
