@@ -52,9 +52,10 @@ pub enum RunError {
 pub fn run(name: &str, scenario: &Scenario, setting: &Setting) -> Result<Outcome, RunError> {
     let folder = tempfile::tempdir().map_err(QemuError::file("making a folder in", std::env::temp_dir()))?;
     let guest = scenario.guest_image.as_ref().map(|name| GuestImage::of_host(&setting.image, name)).transpose()?;
+    let first = scenario.drives.iter().filter(|drive| drive.first).count() as u32;
     let (file, boot_index) = match &guest {
         Some(guest) => (guest.root.clone(), None),
-        None => (medium(scenario, setting, folder.path())?, Some(0)),
+        None => (medium(scenario, setting, folder.path())?, Some(first)),
     };
     let direct = match (guest, &scenario.kernel_arguments) {
         (Some(guest), _) => Some(guest.direct),
@@ -65,8 +66,10 @@ pub fn run(name: &str, scenario: &Scenario, setting: &Setting) -> Result<Outcome
         vec![Drive { name: "medium".to_owned(), file, bus: scenario.attached, keep_writes: false, boot_index }];
     let mut late = Vec::new();
     let mut unwritten = Vec::new();
+    let mut order = 0..first;
     for drive in &scenario.drives {
-        let made = make_drive(drive, setting, folder.path())?;
+        let mut made = make_drive(drive, setting, folder.path())?;
+        made.boot_index = if drive.first { order.next() } else { None };
         if drive.dirty_journal {
             unwritten.push((drive.name.clone(), made.file.clone(), hash(&made.file)?));
         }
@@ -120,19 +123,22 @@ fn hash(file: &Path) -> Result<[u8; 32], QemuError> {
     Ok(Sha256::digest(std::fs::read(file).map_err(QemuError::file("reading", file))?).into())
 }
 
-/// The image itself, or a copy with the damage and the partition that the scenario wants.
+/// The image itself, or a copy with the damage, the length and the partition that the scenario wants.
 fn medium(scenario: &Scenario, setting: &Setting, folder: &Path) -> Result<PathBuf, RunError> {
     let image = match &scenario.image {
         Some(other) => setting.image.with_file_name(other),
         None => setting.image.clone(),
     };
-    if scenario.damage.is_empty() && scenario.config_on_medium.is_none() {
+    if scenario.is_unchanged() {
         return Ok(image);
     }
     let copy = folder.join("changed.iso");
     std::fs::copy(&image, &copy).map_err(QemuError::file("copying the image to", &copy))?;
     for damage in &scenario.damage {
         damage::flip_bit(&copy, &damage.file, damage.percent)?;
+    }
+    if scenario.truncate > 0 {
+        damage::truncate(&copy, scenario.truncate)?;
     }
     if let Some(node) = &scenario.config_on_medium {
         fixture::append_config(&copy, node, &setting.fleet)?;

@@ -51,6 +51,9 @@ pub struct Scenario {
     /// Bits of the medium that are wrong.
     #[serde(default, rename = "damage")]
     pub damage: Vec<Damage>,
+    /// Bytes that the medium lacks at its end.
+    #[serde(default)]
+    pub truncate: u64,
     #[serde(rename = "step")]
     pub steps: Vec<Step>,
 }
@@ -122,6 +125,9 @@ pub struct ScenarioDrive {
     /// Plugged in by a step, not from the start.
     #[serde(default)]
     pub late: bool,
+    /// The firmware tries to boot from it before the medium.
+    #[serde(default)]
+    pub first: bool,
 }
 
 /// What is no config partition.
@@ -150,11 +156,14 @@ pub use crate::fleet::ConfigFormat;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Damage {
-    /// Path of the file on the medium.
+    /// Path of the file on the medium, or [`ESP`].
     pub file: String,
     /// Where in it, as a share of its length.
     pub percent: u8,
 }
+
+/// In the place of a damaged file's path: the EFI system partition, which is none.
+pub const ESP: &str = "esp";
 
 /// One thing to do or to wait for, in order.
 #[derive(Debug, Clone, Deserialize)]
@@ -205,15 +214,21 @@ impl Scenario {
         self.image.as_deref().into_iter().chain(stores.map(Path::new))
     }
 
+    /// Whether what boots is the image as it is.
+    pub fn is_unchanged(&self) -> bool {
+        self.damage.is_empty() && self.truncate == 0 && self.config_on_medium.is_none()
+    }
+
     /// What TOML's types cannot say.
     fn check(&self) -> Result<(), String> {
         if !self.steps.iter().any(|step| matches!(step, Step::Expect { .. })) {
             return Err("no step expects anything: such a scenario could not fail".to_owned());
         }
-        let on_medium = self.image.is_some() || !self.damage.is_empty() || self.config_on_medium.is_some();
+        let on_medium = self.image.is_some() || !self.is_unchanged();
         if self.guest_image.is_some() && (on_medium || self.attached != Bus::Virtio) {
             return Err(
-                "guest-image: expected as = \"virtio\", and neither image, damage nor config-on-medium".to_owned()
+                "guest-image: expected as = \"virtio\", and neither image, damage, truncate nor config-on-medium"
+                    .to_owned(),
             );
         }
         if self.kernel_arguments.is_some()
@@ -226,6 +241,9 @@ impl Scenario {
         let plain = |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
         if let Some(card) = self.network.iter().find(|card| !plain(&card.name)) {
             return Err(format!("network card name {:?}: expected letters, digits and hyphens", card.name));
+        }
+        if self.truncate > 0 && self.config_on_medium.is_some() {
+            return Err("truncate: expected no config-on-medium, which lies at the end".to_owned());
         }
         for drive in &self.drives {
             if !plain(&drive.name) || drive.name == "medium" {
@@ -250,6 +268,12 @@ impl Scenario {
             }
             if !(1..=16).contains(&drive.partition) {
                 return Err(format!("drive {}: partition {}, expected 1 to 16", drive.name, drive.partition));
+            }
+            if drive.first && (drive.late || self.guest_image.is_some()) {
+                return Err(format!(
+                    "drive {}: first, expected it there from the start, and no guest-image",
+                    drive.name
+                ));
             }
             if drive.late && drive.bus != Bus::Usb {
                 return Err(format!("drive {}: only a usb drive can come late", drive.name));
@@ -341,6 +365,11 @@ mod tests {
                 ),
                 "expected format",
             ),
+            (
+                format!("[[drive]]\nname = \"a\"\nbus = \"usb\"\nnode = \"n\"\nlate = true\nfirst = true\n{expect}"),
+                "expected it there from the start",
+            ),
+            (format!("truncate = 8\nconfig-on-medium = \"n\"\n{expect}"), "which lies at the end"),
             (format!("bond = 3\n{expect}"), "unknown field `bond`"),
             (format!("kernel-arguments = \"x\"\nfirmware = \"uefi\"\n{expect}"), "expected firmware = \"bios\""),
             (
