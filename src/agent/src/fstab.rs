@@ -53,8 +53,8 @@ impl Entry {
 }
 
 /// The entries of `mount_point` that are mounted at boot. Of several, systemd takes the first.
-pub fn entries(text: &str, mount_point: &str) -> impl Iterator<Item = Entry> {
-    text.lines().filter_map(move |line| {
+pub fn entries(text: &str, mount_point: &str) -> Vec<Entry> {
+    let parse = |line: &str| {
         let line = line.trim_start();
         if line.starts_with('#') {
             return None;
@@ -72,7 +72,8 @@ pub fn entries(text: &str, mount_point: &str) -> impl Iterator<Item = Entry> {
         }
         let pass = fields.nth(1).unwrap_or_default();
         Some(Entry { source: source_of(&source), kind, options, check: !matches!(pass.as_str(), "" | "0") })
-    })
+    };
+    text.lines().filter_map(parse).collect()
 }
 
 /// The path without what names no other: doubled slashes, one at the end, and `.`.
@@ -154,7 +155,7 @@ mod tests {
     use super::*;
 
     fn entry(text: &str, mount_point: &str) -> Option<Entry> {
-        entries(text, mount_point).next()
+        entries(text, mount_point).into_iter().next()
     }
 
     #[test]
@@ -196,7 +197,7 @@ mod tests {
     #[test]
     fn of_several_lines_the_first_counts_and_of_several_values_the_last() {
         let text = "UUID=1 /var ext4 x-a=1,nofail,x-a=2\nUUID=2 /var ext4\n";
-        assert_eq!(entries(text, "/var").count(), 2);
+        assert_eq!(entries(text, "/var").len(), 2);
         let found = entry(text, "/var").unwrap();
         assert_eq!(
             (found.source.to_string().as_str(), found.value("x-a"), found.no_fail()),

@@ -30,7 +30,7 @@ pub struct Block {
 }
 
 /// What is on a device, by reading it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Look {
     pub contents: Result<Contents, String>,
     pub partition_type: Option<String>,
@@ -39,7 +39,7 @@ pub struct Look {
 }
 
 /// A look at all devices at one time; the lists match.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Survey {
     pub blocks: Vec<Block>,
     pub looks: Vec<Look>,
@@ -56,7 +56,7 @@ impl Survey {
         self.blocks.iter().zip(&self.looks)
     }
 
-    /// A line for every device.
+    /// A line for every device; other lines mean that something changed.
     pub fn describe(&self) -> Vec<String> {
         self.iter().map(|(block, look)| describe(block, look)).collect()
     }
@@ -182,7 +182,13 @@ fn describe(block: &Block, look: &Look) -> String {
         Err(error) => format!("cannot be read: {error}"),
         Ok(contents) => describe_contents(contents),
     };
-    format!("/dev/{}: {} MiB, {found}", block.name, block.bytes >> 20)
+    let mut text = format!("/dev/{}: {} MiB, {found}", block.name, block.bytes >> 20);
+    for (key, value) in [("partition", &look.partition_label), ("in use:", &block.in_use())] {
+        if let Some(value) = value {
+            text = text + ", " + key + " " + value;
+        }
+    }
+    text
 }
 
 /// For a message: what was found on a device.

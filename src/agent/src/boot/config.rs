@@ -85,7 +85,7 @@ fn judge(boot: &mut Boot<'_>, boot_disk: Option<&str>, survey: Survey) -> Result
     // It stays where something is still mounted on it; an empty folder does no harm.
     let _ = fs::remove_dir(&folder);
     let decision = decide(&candidates, &boot.args.config, boot.args.role);
-    boot.seen = Some(survey.clone());
+    boot.seen = survey.describe();
     Ok(Found { candidates, decision, survey })
 }
 
@@ -167,7 +167,7 @@ pub fn find(boot: &mut Boot<'_>) -> Result<(Config, String), BootError> {
         if late || (due && (named || boot.devices.settled(boot))) {
             let survey = Survey::take(&boot.places);
             // A look inside mounts: only where a device is not what it was, and for the last time at the end.
-            if late || refused.as_ref().is_none_or(|found| found.survey != survey) {
+            if late || refused.is_none() || boot.seen != survey.describe() {
                 let found = judge(boot, boot_disk.as_deref(), survey)?;
                 match &found.decision {
                     Decision::Chosen { .. } => return take(boot, found),

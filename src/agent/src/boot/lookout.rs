@@ -35,7 +35,7 @@ impl Lookout {
 #[derive(Debug, Default)]
 pub struct Watch {
     lookout: Lookout,
-    last: Option<Survey>,
+    last: Vec<String>,
 }
 
 impl Watch {
@@ -47,16 +47,14 @@ impl Watch {
         }
         let now = Survey::take(&boot.places);
         self.lookout.looked(boot);
-        if boot.seen.as_ref() == Some(&now) {
-            self.last = None;
-            return None;
-        }
-        if self.last.as_ref() != Some(&now) {
-            self.last = Some(now);
+        let lines = now.describe();
+        let (news, stands) = (lines != boot.seen, lines == self.last);
+        self.last = lines;
+        if !news || !stands {
             return None;
         }
         boot.seen.clone_from(&self.last);
-        self.last.take()
+        Some(now)
     }
 }
 
@@ -93,7 +91,7 @@ mod tests {
         world.disk("vda", &[], b"");
         let index = world.index(&[]);
         let mut boot = world.boot(&index);
-        boot.seen = Some(Survey::take(&boot.places));
+        boot.seen = Survey::take(&boot.places).describe();
         // Between the step's last look and the first of the watch.
         world.ext4("vda", &[]);
         world.at(Duration::from_secs(20), |world| world.content("vda", &[0; 4096]));

@@ -60,7 +60,7 @@ pub struct Boot<'a> {
     /// The disk that the root image came from.
     boot_disk: Option<String>,
     /// The devices as the step that failed saw them last: who waits is told what differs.
-    seen: Option<Survey>,
+    seen: Vec<String>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -105,7 +105,7 @@ impl<'a> Boot<'a> {
             warnings: Vec::new(),
             refused: Vec::new(),
             boot_disk: None,
-            seen: None,
+            seen: Vec::new(),
         }
     }
 
@@ -164,27 +164,31 @@ impl<'a> Boot<'a> {
         undo: impl Fn(&mut Self),
     ) -> T {
         loop {
-            self.seen = None;
+            self.seen.clear();
             match self.step(name, &mut work) {
                 Ok(value) => return value,
                 Err(error) => {
-                    self.console
-                        .say(error.to_string().lines().map(|line| format!("{name}: {line}\n")).collect::<String>());
-                    // Damage explains what it led to; the root step has told it itself.
-                    if shell == Shell::Image
-                        && let Some(damage) = root::damage(self.machine)
-                    {
-                        self.console.say(root::RootError::Damaged(damage).to_string());
-                    }
-                    self.announce_missing_drivers();
+                    self.tell(name, shell, &error);
                     undo(self);
-                    if self.seen.is_none() {
-                        self.seen = Some(Survey::take(&self.places));
+                    if self.seen.is_empty() {
+                        self.seen = Survey::take(&self.places).describe();
                     }
                     operator::ask(self, shell, watch);
                 }
             }
         }
+    }
+
+    /// Says why a step failed.
+    fn tell(&mut self, name: &str, shell: Shell, error: &BootError) {
+        self.console.say(error.to_string().lines().map(|line| format!("{name}: {line}\n")).collect::<String>());
+        // Damage explains what it led to; the root step has told it itself.
+        if shell == Shell::Image
+            && let Some(damage) = root::damage(self.machine)
+        {
+            self.console.say(root::RootError::Damaged(damage).to_string());
+        }
+        self.announce_missing_drivers();
     }
 }
 
@@ -213,7 +217,7 @@ pub fn boot(boot: &mut Boot<'_>) {
                 // What is wrong with the config's files is mended on the config partition: it is let go and found again.
                 boot.console.say(format!("etc: {error}"));
                 config::close(boot);
-                boot.seen = Some(Survey::take(&boot.places));
+                boot.seen = Survey::take(&boot.places).describe();
                 operator::ask(boot, Shell::Image, &mut config::watcher());
             }
         }

@@ -230,8 +230,8 @@ fn wait_for(boot: &mut Boot<'_>) -> Result<Place, RootError> {
         }
         let waited = boot.machine.uptime().saturating_sub(begun);
         if waited >= boot.args.timeout {
-            let seen = boot.seen.insert(Survey::take(&boot.places));
-            let devices = seen.describe();
+            let devices = Survey::take(&boot.places).describe();
+            boot.seen.clone_from(&devices);
             return Err(RootError::Missing { wanted, seconds: boot.args.timeout.as_secs(), devices });
         }
         if !said && boot.devices.settled(boot) {

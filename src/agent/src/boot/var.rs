@@ -57,11 +57,10 @@ pub fn mount(boot: &mut Boot<'_>, config: &Config) -> Result<(Var, String), Boot
         }
         Err(problem) => {
             if let Problem::Missing { .. } = &problem {
-                let seen = boot.seen.as_ref().map(|seen| seen.describe().join("\n  ")).unwrap_or_default();
-                boot.console.say(format!("var: looked at:\n  {seen}"));
+                boot.console.say(format!("var: looked at:\n  {}", boot.seen.join("\n  ")));
             } else {
                 // Trying may have changed it: what is there now is no news.
-                boot.seen = None;
+                boot.seen.clear();
             }
             let mend = if wanted.is_some() { MEND_LINE } else { MEND_PARTITION };
             Err(VarError { problem, mend }.into())
@@ -101,12 +100,12 @@ fn wanted(boot: &mut Boot<'_>) -> Result<Option<Entry>, BootError> {
         Err(error) => return Err(failed("reading", &path)(error)),
     };
     let mut entries = fstab::entries(&text, "/var");
-    let wanted = entries.next();
-    let others = entries.count();
-    if let Some(entry) = wanted.as_ref().filter(|_| others > 0) {
-        boot.warn(format!("/etc/fstab has {} lines for /var; the first, {}, counts", others + 1, entry.source));
+    if entries.len() > 1 {
+        let (count, first) = (entries.len(), &entries[0].source);
+        boot.warn(format!("/etc/fstab has {count} lines for /var; the first, {first}, counts"));
     }
-    Ok(wanted)
+    entries.truncate(1);
+    Ok(entries.pop())
 }
 
 fn in_memory(boot: &mut Boot<'_>, degraded: Option<String>) -> Result<(Var, String), BootError> {

@@ -63,7 +63,7 @@ pub fn open(boot: &mut Boot<'_>, config: &Config, wanted: Option<&Entry>) -> Res
         None => {
             let now = Survey::take(&boot.places);
             let found = find(&now, config, None).map(|(block, look)| (block.clone(), look.clone()));
-            boot.seen = Some(now);
+            boot.seen = now.describe();
             match found {
                 Some(found) => found,
                 None => return Ok(None),
@@ -154,7 +154,7 @@ fn wait_for(boot: &mut Boot<'_>, config: &Config, entry: &Entry) -> Result<(Bloc
             let now = Survey::take(&boot.places);
             lookout.looked(boot);
             let found = find(&now, config, Some(entry)).map(|(block, look)| (block.clone(), look.clone()));
-            boot.seen = Some(now);
+            boot.seen = now.describe();
             match found {
                 // One that has not spun up may be readable at the next look.
                 Some((block, look)) if late || look.contents.is_ok() => return Ok((block, look)),
