@@ -5,7 +5,7 @@ mod judges;
 use applbuild::fleet::ConfigFormat;
 use applbuild::qemu::Bus;
 use applbuild::qemu::fixture;
-use applbuild::qemu::scenario::ScenarioDrive;
+use applbuild::qemu::scenario::{Holds, ScenarioDrive};
 use std::path::Path;
 
 /// Runs a tool and gives what it printed; `worked` are the exit codes that say so.
@@ -79,4 +79,22 @@ fn a_config_behind_a_medium_keeps_its_table_sound_and_its_mbr() {
     let text = run("sgdisk", &["-v", "-p", name], &[0]);
     assert!(text.contains("No problems found") || text.contains("Caution"), "{text}");
     assert_eq!(text.lines().filter(|line| line.ends_with("config")).count(), 2, "{text}");
+}
+
+#[test]
+fn an_empty_file_system_and_a_swap_space_are_what_their_tools_take() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("drive.img");
+    let name = path.to_str().unwrap();
+    let holding = |holds| {
+        let label = Some("vardata".to_owned());
+        ScenarioDrive { node: None, holds: Some(holds), label, size_mib: 32, ..drive(false) }
+    };
+    fixture::make(&holding(Holds::Ext4), Path::new(""), Path::new(""), &path).unwrap();
+    run("e2fsck", &["-fn", name], &[0]);
+    assert!(run("e2label", &[name], &[0]).starts_with("vardata"));
+    assert_eq!(std::fs::metadata(&path).unwrap().len(), 32 << 20);
+    fixture::make(&holding(Holds::Swap), Path::new(""), Path::new(""), &path).unwrap();
+    let text = run("swaplabel", &[name], &[0]);
+    assert!(text.contains("LABEL: vardata") && text.contains("UUID:"), "{text}");
 }
