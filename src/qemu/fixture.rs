@@ -105,7 +105,7 @@ fn empty_ext4(drive: &ScenarioDrive, file: &Path) -> Result<(), FixtureError> {
     let size = Some(u64::from(drive.size_mib) << 20);
     let options = Ext4Options { uuid: uuid(drive), label, size, time: TIME };
     let tree = Tree::new(Metadata::new(0o755).with_mtime(TIME));
-    let bytes = ext4::write(&tree, &options).map_err(FleetError::from)?;
+    let bytes = Ext4::plan(&tree, &options).and_then(|planned| planned.write()).map_err(FleetError::from)?;
     Ok(std::fs::write(file, bytes).map_err(QemuError::file("writing", file))?)
 }
 

@@ -47,7 +47,13 @@ fn refuses_what_fat_has_no_place_for() {
     for name in ["a:b", "a.", "a ", "a\tb", "😀"] {
         let mut tree = sample();
         put(&mut tree, &format!("/{name}"), b"");
-        assert!(build(&tree, &options(8 << 20)).unwrap_err().to_string().contains("of a name that the FAT writer cannot hold"), "{name}");
+        assert!(
+            build(&tree, &options(8 << 20))
+                .unwrap_err()
+                .to_string()
+                .contains("of a name that the FAT writer cannot hold"),
+            "{name}"
+        );
     }
     let mut huge = sample();
     let content = crate::tree::Content::host("/nowhere".into(), 1 << 32);
