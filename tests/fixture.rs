@@ -32,6 +32,7 @@ fn drive(dirty_journal: bool) -> ScenarioDrive {
         format: ConfigFormat::Ext4,
         partition: 1,
         late: false,
+        first: false,
     }
 }
 

@@ -1,7 +1,7 @@
 use super::*;
 use crate::tree::{Metadata, Node};
 use fatfs::{FileSystem, FsOptions};
-use std::io::Cursor;
+use std::io::{Cursor, Read};
 
 fn options(size: u32) -> FatOptions {
     FatOptions { size, label: "boot".into(), volume_id: 0x1234_abcd }

@@ -1,5 +1,6 @@
 //! How values are written into unit files.
 
+use crate::gpt::CRC_32;
 use std::fmt::Write;
 
 /// A word of a command line: in double quotes, so that nothing in it is a
@@ -43,11 +44,7 @@ pub fn instance(name: &[u8]) -> String {
         }
         if instance.len() > LONGEST_INSTANCE {
             // Two long names must not become one.
-            let rest = name[index..].iter().fold(crc32fast::Hasher::new(), |mut hash, byte| {
-                hash.update(&[*byte]);
-                hash
-            });
-            let _ = write!(instance, "-{:08x}", rest.finalize());
+            let _ = write!(instance, "-{:08x}", CRC_32.checksum(&name[index..]));
             break;
         }
     }

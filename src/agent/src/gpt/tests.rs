@@ -6,10 +6,6 @@ const ENTRIES: usize = 128;
 pub const LINUX: [u8; 16] =
     [0xaf, 0x3d, 0xc6, 0x0f, 0x83, 0x84, 0x72, 0x47, 0x8e, 0x79, 0x3d, 0x69, 0xd8, 0x47, 0x7d, 0xe4];
 
-/// 0FC63DAF-8483-4772-8E79-3D69D8477DE4, Linux data, as it lies on disk.
-pub const LINUX_DATA: [u8; 16] =
-    [0xaf, 0x3d, 0xc6, 0x0f, 0x83, 0x84, 0x72, 0x47, 0x8e, 0x79, 0x3d, 0x69, 0xd8, 0x47, 0x7d, 0xe4];
-
 /// A disk of `sectors` sectors of 512 bytes with this table, both copies.
 pub fn disk(sectors: u64, partitions: &[(u64, u64)]) -> Vec<u8> {
     let partitions: Vec<_> = partitions.iter().map(|&(first, last)| (LINUX, first, last)).collect();
@@ -18,8 +14,7 @@ pub fn disk(sectors: u64, partitions: &[(u64, u64)]) -> Vec<u8> {
 
 pub fn disk_of_types(sectors: u64, partitions: &[([u8; 16], u64, u64)]) -> Vec<u8> {
     let mut image = vec![0; sectors as usize * 512];
-    let partitions: Vec<_> = partitions.iter().map(|&(first, last)| (LINUX_DATA, first, last)).collect();
-    write(&mut image, &partitions);
+    write(&mut image, partitions);
     image
 }
 
@@ -45,8 +40,8 @@ pub fn write(image: &mut [u8], partitions: &[([u8; 16], u64, u64)]) {
         header[72..80].copy_from_slice(&entries_lba.to_le_bytes());
         header[80..84].copy_from_slice(&(ENTRIES as u32).to_le_bytes());
         header[84..88].copy_from_slice(&128u32.to_le_bytes());
-        header[88..92].copy_from_slice(&crc32fast::hash(&entries).to_le_bytes());
-        let sum = crc32fast::hash(&header);
+        header[88..92].copy_from_slice(&CRC_32.checksum(&entries).to_le_bytes());
+        let sum = CRC_32.checksum(&header);
         header[16..20].copy_from_slice(&sum.to_le_bytes());
         image[lba as usize * 512..][..92].copy_from_slice(&header);
         image[entries_lba as usize * 512..][..entries.len()].copy_from_slice(&entries);
@@ -112,7 +107,7 @@ fn absurd_numbers_are_refused_before_they_cost_memory() {
         image.truncate(199 * 512);
         image[512 + at..512 + at + 4].copy_from_slice(&value.to_le_bytes());
         image[512 + 16..512 + 20].fill(0);
-        let sum = crc32fast::hash(&image[512..512 + 92]);
+        let sum = CRC_32.checksum(&image[512..512 + 92]);
         image[512 + 16..512 + 20].copy_from_slice(&sum.to_le_bytes());
         assert!(matches!(partitions(&image), Err(GptError::Both(_))), "{at} {value}");
     }
@@ -131,7 +126,7 @@ proptest! {
         }
         if fix {
             image[512 + 16..512 + 20].fill(0);
-            let sum = crc32fast::hash(&image[512..512 + 92]);
+            let sum = CRC_32.checksum(&image[512..512 + 92]);
             image[512 + 16..512 + 20].copy_from_slice(&sum.to_le_bytes());
         }
         image.truncate(sectors * 512);

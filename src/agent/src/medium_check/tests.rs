@@ -58,7 +58,8 @@ fn medium() -> Vec<u8> {
         entry[12..16].copy_from_slice(&u32::to_le_bytes(count));
     }
     medium[510..512].copy_from_slice(&[0x55, 0xaa]);
-    let files: Vec<_> = ["/boot/vmlinuz", ROOT, medium::CHECKSUMS].iter().map(|path| place(&medium, path)).collect();
+    let mut files: Vec<_> =
+        ["/boot/vmlinuz", ROOT, medium::CHECKSUMS].iter().map(|path| place(&medium, path)).collect();
     files.sort_by_key(|file| file.start);
     let first = files[0].start;
     let mut ends = Part::FIXED_ENDS.to_vec();
@@ -93,7 +94,7 @@ fn with_partition() -> Vec<u8> {
     let behind = (stick.len() as u64 / 512).next_multiple_of(64);
     stick.resize((behind as usize + 200) * 512, 0);
     let old = (ESP_TYPE, esp.start / 512, esp.end / 512 - 1);
-    gpt::tests::write(&mut stick, &[old, (gpt::tests::LINUX_DATA, behind, behind + 100)]);
+    gpt::tests::write(&mut stick, &[old, (gpt::tests::LINUX, behind, behind + 100)]);
     stick
 }
 
@@ -240,7 +241,7 @@ fn tables_that_were_changed_must_be_valid() {
     }
     let esp = record(&stick).range(Part::Esp);
     for (partitions, said) in [
-        (vec![(gpt::tests::LINUX_DATA, 500, 510)], "it has no EFI system partition"),
+        (vec![(gpt::tests::LINUX, 500, 510)], "it has no EFI system partition"),
         (vec![(ESP_TYPE, esp.start / 512 + 1, esp.end / 512 - 1)], "the EFI system partition's first byte is "),
         (vec![(ESP_TYPE, esp.start / 512, esp.end / 512)], "the EFI system partition's last byte is "),
     ] {
