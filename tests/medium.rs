@@ -460,9 +460,9 @@ fn the_record_tells_where_the_parts_of_a_medium_are() {
         &iso[range.start as usize..range.end as usize]
     };
     assert!(bytes(Part::Esp) == esp());
-    let found = text(&judge("sgdisk", "gdisk", &["--info=2", "host.iso"], folder.path()));
+    let found = text(&judge("sgdisk", &["--info=2", "host.iso"], folder.path()));
     assert!(found.contains(&format!("First sector: {} ", record.range(Part::Esp).start / 512)), "{found}");
-    let found = text(&judge("sgdisk", "gdisk", &["--info=2", "host.iso"], folder.path()));
+    let found = text(&judge("sgdisk", &["--info=2", "host.iso"], folder.path()));
     assert!(found.contains(&format!("Last sector: {} ", record.range(Part::Esp).end / 512 - 1)), "{found}");
     // ECMA-119, 8.4.14: the path table; El Torito 1.0, 2.0: the catalog, whose validation entry ends with the key bytes.
     let table = u64::from(u32::from_le_bytes(iso[16 * 2048 + 140..][..4].try_into().unwrap())) * 2048;
@@ -529,7 +529,7 @@ fn a_partition_that_sgdisk_or_applbuild_adds_behind_the_image_is_no_damage() {
     let by_sgdisk = |stick: &Path| {
         fs::File::options().write(true).open(stick).unwrap().set_len(medium.size + (64 << 20)).unwrap();
         let arguments = ["--move-second-header", "--new=0:-16M:0", "--typecode=0:8300", "stick"];
-        let output = judge("sgdisk", "gdisk", &arguments, folder.path());
+        let output = judge("sgdisk", &arguments, folder.path());
         assert!(output.status.success(), "{}", text(&output));
     };
     let by_us = |stick: &Path| config.append_to(&tree, stick).unwrap();
