@@ -53,15 +53,17 @@ pub fn run(name: &str, scenario: &Scenario, setting: &Setting) -> Result<Outcome
     let folder = tempfile::tempdir().map_err(QemuError::file("making a folder in", std::env::temp_dir()))?;
     let guest = scenario.guest_image.as_ref().map(|name| GuestImage::of_host(&setting.image, name)).transpose()?;
     let first = scenario.drives.iter().filter(|drive| drive.first).count() as u32;
-    let (file, boot_index) = match &guest {
-        Some(guest) => (guest.root.clone(), None),
-        None => (medium(scenario, setting, folder.path())?, Some(first)),
+    let file = match &guest {
+        Some(guest) => guest.root.clone(),
+        None => medium(scenario, setting, folder.path())?,
     };
     let direct = match (guest, &scenario.kernel_arguments) {
         (Some(guest), _) => Some(guest.direct),
         (None, Some(more)) => Some(Direct::of_medium(&setting.image, more, folder.path())?),
         (None, None) => None,
     };
+    // A kernel that QEMU starts itself takes the first place.
+    let boot_index = direct.is_none().then_some(first);
     let mut drives =
         vec![Drive { name: "medium".to_owned(), file, bus: scenario.attached, keep_writes: false, boot_index }];
     let mut late = Vec::new();

@@ -269,9 +269,10 @@ impl Scenario {
             if !(1..=16).contains(&drive.partition) {
                 return Err(format!("drive {}: partition {}, expected 1 to 16", drive.name, drive.partition));
             }
-            if drive.first && (drive.late || self.guest_image.is_some()) {
+            let firmware_boots = self.guest_image.is_none() && self.kernel_arguments.is_none();
+            if drive.first && (drive.late || !firmware_boots) {
                 return Err(format!(
-                    "drive {}: first, expected it there from the start, and no guest-image",
+                    "drive {}: first, expected it there from the start, and neither guest-image nor kernel-arguments",
                     drive.name
                 ));
             }
