@@ -154,12 +154,12 @@ fn one_folder_holds_as_many_entries_as_an_agent_takes() {
     judged_ext4(&long, None);
 }
 
-/// fatfs searches a directory for each new entry, so that many in one take long.
+/// fatfs searches a directory for each new entry, so that many in one take long. As many as an agent takes lie in the
+/// fleet's config below.
 #[test]
-fn fat_holds_as_many_entries_as_an_agent_takes_in_several_folders() {
-    judged_fat(&full_etc(|tree, number| put(tree, &format!("/local/etc/{}/{number}.conf", number % 200), file(b""))));
+fn fat_holds_directories_of_several_clusters() {
     let mut one = empty();
-    for number in 0..1000 {
+    for number in 0..300 {
         put(&mut one, &format!("/local/etc/{number:0>200}"), file(b"text"));
     }
     judged_fat(&one);
@@ -192,7 +192,6 @@ fn as_many_bytes_as_an_agent_takes_fit_in_one_file_and_in_many() {
     let share = vec![7; MAX_BYTES as usize / MAX_ENTRIES];
     let many = full_etc(|tree, number| put(tree, &format!("/local/etc/{}/{number}", number % 199), file(&share)));
     judged_ext4(&many, None);
-    judged_fat(&many);
 }
 
 #[test]

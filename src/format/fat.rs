@@ -1,6 +1,6 @@
 //! FAT file systems, built in memory through the crate fatfs (Microsoft's FAT specification, 1.03).
 
-use super::fat_dots;
+use super::fat_repairs;
 use crate::tree::{Kind, NodeId, Tree, TreePath};
 use fatfs::{Date, DateTime, FileSystem, FormatVolumeOptions, FsOptions, Time, TimeProvider};
 use std::collections::HashSet;
@@ -181,7 +181,7 @@ impl<'a> Fat<'a> {
             }
         }
         file_system.unmount().map_err(formatting)?;
-        fat_dots::mend(&mut image);
+        fat_repairs::repair(&mut image);
         Ok(image)
     }
 }

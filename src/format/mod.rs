@@ -5,7 +5,7 @@ pub mod compression;
 pub mod cpio;
 pub mod ext4;
 pub mod fat;
-mod fat_dots;
+mod fat_repairs;
 pub mod gpt;
 pub mod iso;
 pub mod squashfs;

@@ -16,7 +16,7 @@ const NAME: &str = "Name=";
 pub enum UplinkError {
     #[error("waiting for events of network cards: {0}")]
     Wait(io::Error),
-    #[error("writing {path}, which puts {card} into {BRIDGE}: {error}", path = path.display())]
+    #[error("writing {path}, which configures {card}: {error}", path = path.display())]
     Write { path: PathBuf, card: String, error: io::Error },
     #[error("running {command}: {reason}")]
     Program { command: String, reason: String },
@@ -106,24 +106,30 @@ impl Setting<'_> {
         Ok(())
     }
 
-    /// The old card leaves the bridge before the new one can enter it.
+    /// The old card leaves the bridge before the new one enters it. networkd puts a card back as long as it manages it.
     fn bridge(&mut self, card: &str, before: Option<&str>) -> Result<(), UplinkError> {
-        let path = self.world.at(FILE);
-        let failed = |error| UplinkError::Write { path: path.clone(), card: card.to_owned(), error };
-        // That one of the bridge's ports is up does not make the host online.
-        let text = format!(
-            "[Match]\n{NAME}{card}\n\n[Network]\nBridge={BRIDGE}\nLinkLocalAddressing=no\n\n[Link]\nRequiredForOnline=no\n"
-        );
         if let Some(before) = before {
+            self.configure(before, "[Link]\nUnmanaged=yes\n")?;
             let left = self.program("ip", &["link", "set", "dev", before, "nomaster"]);
             // One that was unplugged meanwhile has left it, too.
             if left.is_err() && self.world.at(format!("/sys/class/net/{before}")).exists() {
                 return left;
             }
         }
+        // That one of the bridge's ports is up does not make the host online.
+        self.configure(
+            card,
+            &format!("[Network]\nBridge={BRIDGE}\nLinkLocalAddressing=no\n\n[Link]\nRequiredForOnline=no\n"),
+        )
+    }
+
+    /// Gives networkd these settings of a card, and of no other.
+    fn configure(&self, card: &str, settings: &str) -> Result<(), UplinkError> {
+        let path = self.world.at(FILE);
+        let failed = |error| UplinkError::Write { path: path.clone(), card: card.to_owned(), error };
         let beside = path.with_extension("new");
         fs::create_dir_all(path.parent().unwrap_or(&path)).map_err(failed)?;
-        fs::write(&beside, text).map_err(failed)?;
+        fs::write(&beside, format!("[Match]\n{NAME}{card}\n\n{settings}")).map_err(failed)?;
         fs::rename(&beside, &path).map_err(failed)?;
         self.program("networkctl", &["reload"]).inspect_err(|_| {
             // What networkd has not heard of counts as not chosen at the next start.
