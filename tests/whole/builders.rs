@@ -6,7 +6,7 @@ use assert_cmd::Command;
 use predicates::str::contains;
 use serde_json::Value;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 const ISO: &str = "images/tiny-1.iso";
 const SECOND: &str = "images/tiny-1-2.iso";
@@ -22,14 +22,14 @@ impl Builders {
         Self { mirror, place: Place::new() }
     }
 
-    fn iso(&self, program: &PathBuf, more: &[&str]) -> Command {
+    fn iso(&self, program: &Path, more: &[&str]) -> Command {
         let url = self.mirror.url();
         let arguments = ["iso", "--profile", "tiny", "--keyring", "keyring.pgp", "--mirror", &url];
         Command::from_std(self.place.plain_of(program, &[&arguments, more].concat()))
     }
 
     /// What `--version` prints.
-    fn version(&self, program: &PathBuf) -> String {
+    fn version(&self, program: &Path) -> String {
         let output = self.place.plain_of(program, &["--version"]).output().unwrap();
         String::from_utf8(output.stdout).unwrap()
     }

@@ -173,13 +173,14 @@ impl MediumRecord {
 pub fn sum<E>(
     range: Range<u64>,
     files: &[Range<u64>],
-    read: &mut dyn FnMut(u64, &mut [u8]) -> Result<(), E>,
+    mut read: impl FnMut(u64, &mut [u8]) -> Result<(), E>,
 ) -> Result<[u8; 32], E> {
     let mut digest = Sha256::new();
     let mut buffer = vec![0; CHUNK.min(usize::try_from(range.end.saturating_sub(range.start)).unwrap_or(CHUNK))];
     let mut at = range.start;
     // An empty file behind all others: the last gap ends where the range does.
-    for file in files.iter().chain(&[range.end..range.end]) {
+    let last = range.end..range.end;
+    for file in files.iter().chain([&last]) {
         while at < file.start.min(range.end) {
             let length = usize::try_from(file.start.min(range.end) - at).unwrap_or(CHUNK).min(CHUNK);
             let piece = &mut buffer[..length];

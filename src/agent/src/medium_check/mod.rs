@@ -166,7 +166,7 @@ fn differs(
     files: &[Range<u64>],
     expected: &[u8; 32],
 ) -> Option<String> {
-    let found = medium_record::sum(range.clone(), files, &mut |at, piece| device.read_exact_at(piece, at));
+    let found = medium_record::sum(range.clone(), files, |at, piece| device.read_exact_at(piece, at));
     let problem = match found {
         Ok(found) if found == *expected => return None,
         Ok(found) => format!("SHA-256 is {}, expected {}", hex(&found), hex(expected)),

@@ -37,7 +37,7 @@ fn volume() -> Vec<u8> {
     iso_writer::write(&tree, "MEDIUM").unwrap()
 }
 
-fn place(medium: &Vec<u8>, path: &str) -> Range<u64> {
+fn place(medium: &dyn ReadAt, path: &str) -> Range<u64> {
     bytes_of(Volume::open(medium).unwrap().find(path).unwrap())
 }
 
@@ -80,7 +80,7 @@ fn medium() -> Vec<u8> {
 }
 
 fn sum_of(medium: &[u8], range: Range<u64>, files: &[Range<u64>]) -> std::io::Result<[u8; 32]> {
-    medium_record::sum(range, files, &mut |at, piece| medium.read_exact_at(piece, at))
+    medium_record::sum(range, files, |at, piece| medium.read_exact_at(piece, at))
 }
 
 fn record(medium: &[u8]) -> MediumRecord {
@@ -98,7 +98,7 @@ fn with_partition() -> Vec<u8> {
     stick
 }
 
-fn look(medium: &Vec<u8>) -> Findings {
+fn look(medium: &dyn ReadAt) -> Findings {
     check(medium, &Known::default())
 }
 
@@ -107,7 +107,7 @@ fn is_good(findings: &Findings) -> bool {
 }
 
 /// The one line that tells of damage.
-fn damage(medium: &Vec<u8>) -> String {
+fn damage(medium: &dyn ReadAt) -> String {
     let found = look(medium).damaged;
     assert_eq!(found.len(), 1, "{found:#?}");
     found[0].clone()
