@@ -75,14 +75,14 @@ ready_by_port_with_a_disk_of_its_own() {
     "data "?*) ;;
     *) fail "$data holds ($made), expected an ext4 file system with the label data" web ;;
     esac
-    boots 2026.11.1
+    boots "$version"
     echo "ok: web: its disk was made and formatted, and its port answered"
 }
 
 page_over_the_bridge() {
     local text tap
     text=$(page /)
-    for line in "guest: web" "image: guest-web 2026.11.1" "generation: scenario-7"; do
+    for line in "guest: web" "image: guest-web $version" "generation: scenario-7"; do
         grep -q "$line" <<<"$text" || fail "the page of web has no line ($line): $text" web
     done
     tap=$(on_node sh -c 'ls /sys/class/net/br0/brif')
@@ -134,7 +134,7 @@ stop_when_asked() {
 restart_keeps_the_disk() {
     on_node appliance guest restart web
     await web ready 300
-    boots 2026.11.1 2026.11.1
+    boots "$version" "$version"
     [ "$(file_system "$data")" = "$made" ] || fail "the disk of web was formatted again" web
     said web "it is forced" && fail "guest web did not power off when asked" web
     echo "ok: web: restarted, its disk is as it was"
@@ -146,13 +146,13 @@ later() {
     on_node mkdir -p "$folder"
     xorriso -osirrox on -indev "$image" -extract /appliance/guests/guest-web "$work/guest-web" >/dev/null 2>&1
     chmod -R u+w "$work/guest-web"
-    sed -i "s|\"version\": *\"2026.11.1\"|\"version\": \"$1\"|; s|\"kernel_arguments\": *\"|&$2 |" "$work/guest-web/manifest.json"
+    sed -i "s|\"version\": *\"$version\"|\"version\": \"$1\"|; s|\"kernel_arguments\": *\"|&$2 |" "$work/guest-web/manifest.json"
     tar -C "$work/guest-web" -c . | on_node tar -C "$folder" -x
     rm -rf "$work/guest-web"
     on_node grep -q "$2" "$folder/manifest.json" || fail "the manifest in $folder has no kernel arguments to add to"
 }
 
-# went_back GUEST BAD REASON: after an upgrade from 2026.11.1 to the version BAD, which does not get ready.
+# went_back GUEST BAD REASON: after an upgrade from the image's own to the version BAD, which does not get ready.
 went_back() {
     local guest=$1 bad=$2 found line text
     for _ in $(seq 900); do
@@ -161,9 +161,9 @@ went_back() {
     done
     await "$guest" ready 300
     found=$(value "$guest" image)
-    [ "$found" = "guest-web 2026.11.1" ] || fail "guest $guest runs $found, expected that it went back to 2026.11.1" "$guest"
+    [ "$found" = "guest-web $version" ] || fail "guest $guest runs $found, expected that it went back to $version" "$guest"
     text=$(on_node appliance guest show "$guest")
-    for line in "chosen *2026.11.1" "not ready *$bad" "story .*version $bad $3.*: went back to version 2026.11.1"; do
+    for line in "chosen *$version" "not ready *$bad" "story .*version $bad $3.*: went back to version $version"; do
         grep -q "^$line" <<<"$text" || fail "the node does not say ($line) of guest $guest" "$guest"
     done
 }
@@ -172,25 +172,25 @@ upgrade_goes_back() {
     later 2026.11.2 rdinit=/none
     on_node appliance guest upgrade web || fail "guest web could not be upgraded" web
     went_back web 2026.11.2 "started anew before it was ready"
-    boots 2026.11.1 2026.11.1 2026.11.1
+    boots "$version" "$version" "$version"
     echo "ok: web: upgraded to a version that panics, it went back by itself"
 }
 
 reboot_keeps_the_choice() {
     reboot_node
     await web ready 300
-    [ "$(value web image)" = "guest-web 2026.11.1" ] ||
-        fail "after the node's reboot guest web runs $(value web image), expected the last good version 2026.11.1" web
+    [ "$(value web image)" = "guest-web $version" ] ||
+        fail "after the node's reboot guest web runs $(value web image), expected the last good version $version" web
     [ "$(value web "not ready")" = 2026.11.2 ] || fail "the reboot forgot that 2026.11.2 was not ready" web
     said web "made the file" && fail "the reboot made the disk of web again" web
     [ "$(file_system "$data")" = "$made" ] || fail "the disk of web was formatted again" web
-    boots 2026.11.1 2026.11.1 2026.11.1 2026.11.1
+    boots "$version" "$version" "$version" "$version"
     echo "ok: web: after the node's reboot the last good version runs, with its disk"
 }
 
 # Its console says that it is ready, and its port stays closed.
 upgrade_that_never_answers_goes_back() {
-    on_node appliance guest upgrade late 2026.11.1
+    on_node appliance guest upgrade late "$version"
     on_node appliance guest start late
     await late ready 300
     later 2026.11.3 systemd.mask=nginx.service
