@@ -181,6 +181,11 @@ impl Cache {
                 Ok(there) if (there.dev(), there.ino()) == (ours.dev(), ours.ino()) => {}
                 _ => continue,
             }
+            // Whoever had it may have ended between the look above and this lock: then what is locked is a new, empty file.
+            if let Some(whole) = self.get(kind, digest, size)? {
+                fs::remove_file(&path).map_err(fail("removing"))?;
+                return Ok(Claim::Whole(whole));
+            }
             let mut part = Part { file, hasher: Sha256::new(), position: 0, resumed: false, path: path.clone(), whole };
             part.take_up(size)?;
             return Ok(Claim::Part(part));
@@ -340,6 +345,29 @@ mod tests {
         }
         cache.saw_release(&one, 95).unwrap();
         assert_eq!(cache.newest_release(&one), Some(95));
+    }
+
+    #[test]
+    fn of_those_that_claim_at_once_one_makes_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::new(folder.path());
+        for round in 0..1000 {
+            let text = round.to_string();
+            let expected = digest(&text);
+            let made = std::sync::atomic::AtomicUsize::new(0);
+            let claim = || match cache.claim(Kind::Package, expected, text.len() as u64, &|| {}).unwrap() {
+                Claim::Whole(path) => path,
+                Claim::Part(mut part) => {
+                    made.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                    part.write(text.as_bytes()).unwrap();
+                    part.finish(expected).unwrap()
+                }
+            };
+            std::thread::scope(|scope| drop([(), (), ()].map(|()| scope.spawn(claim))));
+            let there: Vec<PathBuf> = entries(cache.path(Kind::Package, expected).parent().unwrap()).collect();
+            assert_eq!(made.into_inner(), 1, "round {round}");
+            assert!(there.iter().all(|path| path.extension().is_some_and(|ending| ending == "deb")), "{there:?}");
+        }
     }
 
     #[test]
