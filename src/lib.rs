@@ -1,25 +1,21 @@
 //! Builds bootable appliance images: see ARCHITECTURE.md for the way through.
 
 pub mod assemble;
-pub mod beside;
 pub mod boot;
 pub mod differ;
 pub mod embedded;
 pub mod fleet;
 pub mod format;
-pub mod given;
 pub mod identity;
 pub mod images;
 pub mod medium;
 pub mod packages;
 pub mod pipeline;
-pub mod priority;
 pub mod profile;
-pub mod program;
 pub mod progress;
 pub mod qemu;
 pub mod sandbox;
 pub mod store;
-pub mod syncing;
 pub mod templates;
 pub mod tree;
+pub mod util;

@@ -100,7 +100,7 @@ pub fn render_named(folder: Option<&Path>, name: &str, context: &Value) -> Resul
 /// The user's own template of that name.
 fn own(folder: &Path, name: &str) -> Result<Option<(PathBuf, String)>, TemplateError> {
     let path = folder.join(name);
-    match crate::given::read_text(&path) {
+    match crate::util::bounded_read::read_user_text(&path) {
         Ok(source) => Ok(Some((path, source))),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(TemplateError::Read { path, source }),

@@ -5,7 +5,7 @@ use super::error::{AssembleError, io_at};
 use super::files::Files;
 use super::package::Package;
 use crate::packages::LockedPackage;
-use crate::priority;
+use crate::util::priority;
 use crate::progress::Progress;
 use crate::tree::in_parallel;
 use std::cmp::Reverse;
@@ -73,7 +73,7 @@ pub fn while_reading<T>(
                     while let Some(&index) = queue.get(next.fetch_add(1, Ordering::Relaxed)) {
                         // What others wait for comes first.
                         if !first.contains(&index) && Some(index) != largest {
-                            priority::step_aside();
+                            priority::set_background_priority();
                         }
                         if !reading.add(index, read(index)) {
                             return;

@@ -86,7 +86,7 @@ impl Source {
 
     fn read_modes(&mut self) -> Result<(), FleetError> {
         let path = self.folder.join(modes::FILE_NAME);
-        let text = match crate::given::read_text(&path) {
+        let text = match crate::util::bounded_read::read_user_text(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
             Err(source) => return Err(FleetError::File { doing: "reading", path, source }),
@@ -191,7 +191,7 @@ fn emptied(kind: &Kind) -> Kind {
 /// The machine's own marker, checked, or one made from its name.
 pub(super) fn marker_text(folder: &Path, node: &NodeName, role: Role) -> Result<String, FleetError> {
     let path = folder.join(marker::FILE_NAME);
-    let text = match crate::given::read_text(&path) {
+    let text = match crate::util::bounded_read::read_user_text(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             return Ok(format!("schema = 1\nrole = \"{role}\"\nnode = \"{node}\"\nglobal-links = [\"/etc/hosts\"]\n"));

@@ -15,7 +15,7 @@ use crate::boot::microcode::{self, MicrocodeError};
 use crate::format::iso::{BLOCK, Boot, IsoError, Layout, Options, Patch, Present, Volume, VolumeUuid};
 use crate::format::squashfs::Forgetful;
 use crate::progress::{Progress, Stage, Unit};
-use crate::syncing;
+use crate::util::writeback;
 use crate::templates::TemplateError;
 use crate::tree::{Content, Metadata, Node, PathError, Tree, TreeError, TreePath};
 use appliance_contract::kernel_args::RootSource;
@@ -151,7 +151,7 @@ pub fn lay_out(input: Input<'_>, progress: &dyn Progress) -> Result<Medium, Medi
     }
     let file = input.file()?;
     let (written, synced) =
-        syncing::meanwhile(file.as_file(), || Draft::new(&input, progress)?.finish()?.write(&file, progress));
+        writeback::with_background_sync(file.as_file(), || Draft::new(&input, progress)?.finish()?.write(&file, progress));
     let written = written?;
     synced.map_err(failed("syncing", file.path()))?;
     written.finish(file, input.output, progress)

@@ -9,7 +9,7 @@ use super::download::download;
 use super::error::FetchError;
 use super::http::Client;
 use super::lock::{Lock, LockError, LockedPackage};
-use crate::beside;
+use crate::util::atomic_file;
 use crate::progress::{Progress, Stage, Unit};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -177,7 +177,7 @@ fn release(index: &str, date: i64, architectures: &BTreeSet<&str>) -> String {
 }
 
 fn put(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> Result<(), FolderError> {
-    beside::write(path, write).map_err(failed("writing", path))
+    atomic_file::write_atomic(path, write).map_err(failed("writing", path))
 }
 
 #[cfg(test)]

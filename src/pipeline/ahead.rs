@@ -8,7 +8,7 @@ use crate::boot::kernel::Kernels;
 use crate::embedded;
 use crate::format::squashfs::{self, BlockKey};
 use crate::images::Form;
-use crate::priority;
+use crate::util::priority;
 use crate::profile::RootFormat;
 use crate::store::BlockStore;
 use crate::tree::{Tree, TreePath};
@@ -49,7 +49,7 @@ impl<'a> WorkingAhead<'a> {
 
 impl Ahead for WorkingAhead<'_> {
     fn unpacked(&self, mut tree: Tree) {
-        priority::step_back();
+        priority::set_idle_priority();
         let order = &self.resolved.order;
         if order.form == Form::Iso {
             let _ = assemble::tools_ahead(&self.resolved.lock.tools, self.files, self.trees);
@@ -77,7 +77,7 @@ impl Ahead for WorkingAhead<'_> {
         let Ok(Kernels { version: Some(version), .. }) = Kernels::find(&tree, &profile.boot) else { return };
         let (drivers, date) = (profile.initramfs.clone(), self.resolved.source_date);
         self.begun().initramfs = Some(thread::spawn(move || {
-            priority::step_aside();
+            priority::set_background_priority();
             let _ = Initramfs::build(&tree, &version, &drivers, embedded::AGENT, date, &store);
         }));
     }

@@ -1,7 +1,7 @@
 //! The lock's file: which one counts, and when it is written.
 
 use super::BuildError;
-use crate::beside;
+use crate::util::atomic_file;
 use crate::packages::index::Index;
 use crate::packages::lock::{Changes, Ids};
 use crate::packages::{Lock, LockedPackage};
@@ -60,7 +60,7 @@ pub(super) fn read(path: &Path) -> Result<Option<Lock>, BuildError> {
 }
 
 pub(super) fn write(path: &Path, text: &str) -> Result<(), BuildError> {
-    beside::write(path, |file| file.write_all(text.as_bytes())).map_err(|source| BuildError::Io {
+    atomic_file::write_atomic(path, |file| file.write_all(text.as_bytes())).map_err(|source| BuildError::Io {
         attempt: "writing the lock",
         path: path.to_owned(),
         source,

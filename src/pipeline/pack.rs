@@ -11,7 +11,7 @@ use crate::medium::{self, Image, MediumError};
 use crate::profile::RootFormat;
 use crate::progress::Progress;
 use crate::store::BlockStore;
-use crate::syncing;
+use crate::util::writeback;
 use crate::tree::{Kind, Node, Tree, TreeError, TreePath};
 use appliance_contract::guest_image;
 use appliance_contract::manifest::Verity;
@@ -170,7 +170,7 @@ impl Assembled {
             progress.item("verity");
             Ok((summary, verity::append_to_hashed(&file, offset, &verity, hashed)?))
         };
-        let (written, synced) = syncing::meanwhile(&file, write);
+        let (written, synced) = writeback::with_background_sync(&file, write);
         let (summary, made) = written?;
         synced.map_err(failed("syncing"))?;
         let size = file.metadata().map_err(failed("reading the size of"))?.len() - offset;

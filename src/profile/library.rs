@@ -95,7 +95,7 @@ impl Library {
         let path = self.folder.join(&file);
         // A name is no path: what is not a name cannot be found.
         let known_form = values::name(name).is_ok();
-        match crate::given::read_text(&path) {
+        match crate::util::bounded_read::read_user_text(&path) {
             Ok(text) if known_form => {
                 return Ok((Source::new(path.display().to_string(), text), Home::Folder));
             }

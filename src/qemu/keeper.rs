@@ -4,7 +4,7 @@
 //! but must be asked for between fork and exec. This very binary does so, under
 //! another `argv[0]`, and then becomes QEMU: `main` calls [`dispatch`] first.
 
-use crate::program;
+use crate::util::self_exe;
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
 use std::ffi::OsString;
@@ -16,7 +16,7 @@ const NAME: &str = "applbuild-qemu";
 
 /// QEMU with these arguments. The thread that starts it must outlive it: the kernel counts a thread's end as the parent's.
 pub fn command(qemu: &Path, arguments: &[OsString]) -> Command {
-    let mut command = program::command();
+    let mut command = self_exe::command();
     command.arg0(NAME).arg(std::process::id().to_string()).arg(qemu).args(arguments);
     command
 }

@@ -5,7 +5,7 @@ use super::command::{Command, Exit};
 use super::mounts;
 use super::no_sync;
 use super::protocol::{self, Report};
-use crate::program;
+use crate::util::self_exe;
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
@@ -37,7 +37,7 @@ pub fn spawn() -> ExitCode {
         )
         .map_err(told("making namespaces"))?;
         // Standard input, the socket, goes on to the child.
-        let status = program::command().arg0(protocol::INIT).status().map_err(told("re-executing /proc/self/exe"))?;
+        let status = self_exe::command().arg0(protocol::INIT).status().map_err(told("re-executing /proc/self/exe"))?;
         if status.success() { Ok(None) } else { Err(format!("its first process ended by {status}")) }
     })
 }

@@ -3,7 +3,7 @@
 use super::error::SandboxError;
 use super::ids::{self, Extent};
 use super::protocol;
-use crate::program;
+use crate::util::self_exe;
 use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
@@ -36,7 +36,7 @@ pub fn enter_user_namespace() -> Result<(), SandboxError> {
     let failed = |attempt| move |source| SandboxError::Start { attempt, source };
     // The maps must be written from outside the namespace, by a process that
     // exists before this one leaves.
-    let mut helper = program::command()
+    let mut helper = self_exe::command()
         .arg0(protocol::MAP_IDS)
         .args([render(&uids), render(&gids)])
         .stdin(Stdio::piped())

@@ -5,7 +5,7 @@ use super::error::SandboxError;
 use super::outer;
 use super::protocol::{self, Report};
 use super::tail::Tail;
-use crate::program;
+use crate::util::self_exe;
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -31,7 +31,7 @@ pub fn run_with(command: &Command, listen: &(dyn Fn(&[u8]) + Sync)) -> Result<Ou
     }
     let failed = |attempt| move |source| SandboxError::Start { attempt, source };
     let (control, theirs) = UnixStream::pair().map_err(failed("making a socket"))?;
-    let mut child = program::command()
+    let mut child = self_exe::command()
         .arg0(protocol::SPAWN)
         .env_clear()
         .stdin(Stdio::from(OwnedFd::from(theirs)))

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 /// Has the disk take what `write` writes to `file` while it does. The first error
 /// counts: the kernel tells of each but once (fsync(2)).
-pub fn meanwhile<T>(file: &File, write: impl FnOnce() -> T) -> (T, io::Result<()>) {
+pub fn with_background_sync<T>(file: &File, write: impl FnOnce() -> T) -> (T, io::Result<()>) {
     const PAUSE: Duration = Duration::from_millis(30);
     thread::scope(|scope| {
         let (written, waiting) = mpsc::channel::<()>();

@@ -6,12 +6,12 @@ const LAST_IN_LINE: i32 = 19;
 const NEXT_IN_LINE: i32 = 5;
 
 /// This thread, and those that it starts from now on, do what may never be needed.
-pub fn step_back() {
+pub fn set_idle_priority() {
     set(LAST_IN_LINE);
 }
 
 /// This thread, and those that it starts from now on, do what is needed later.
-pub fn step_aside() {
+pub fn set_background_priority() {
     set(NEXT_IN_LINE);
 }
 

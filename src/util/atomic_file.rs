@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// Makes the file with what `write` puts into it, for everyone to read: beside, synced, renamed. The name beside is
 /// always the same, so that what a killed process leaves there is taken by the next.
-pub fn write(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
+pub fn write_atomic(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(folder)?;
     let new = name(folder, path);
@@ -51,10 +51,10 @@ mod tests {
         let path = folder.path().join("a/file");
         fs::create_dir(folder.path().join("a")).unwrap();
         fs::write(name(&folder.path().join("a"), &path), "half of something longer").unwrap();
-        write(&path, |file| file.write_all(b"one")).unwrap();
+        write_atomic(&path, |file| file.write_all(b"one")).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"one");
         let refused = |file: &mut File| file.write_all(b"tw").and(Err(io::ErrorKind::StorageFull.into()));
-        assert_eq!(write(&path, refused).unwrap_err().kind(), io::ErrorKind::StorageFull);
+        assert_eq!(write_atomic(&path, refused).unwrap_err().kind(), io::ErrorKind::StorageFull);
         assert_eq!(fs::read(&path).unwrap(), b"one");
         assert_eq!(fs::read_dir(folder.path().join("a")).unwrap().count(), 1);
     }
@@ -68,7 +68,7 @@ mod tests {
                 let path = &path;
                 scope.spawn(move || {
                     for _ in 0..20 {
-                        write(path, |file| file.write_all(&[number; 10_000])).unwrap();
+                        write_atomic(path, |file| file.write_all(&[number; 10_000])).unwrap();
                         let found = fs::read(path).unwrap();
                         assert!(found.len() == 10_000 && found.iter().all(|byte| *byte == found[0]));
                     }

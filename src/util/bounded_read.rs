@@ -9,7 +9,7 @@ use std::path::Path;
 const MOST: u64 = 1 << 20;
 
 /// Reads a text of at most 1 MiB.
-pub fn read_text(path: &Path) -> io::Result<String> {
+pub fn read_user_text(path: &Path) -> io::Result<String> {
     // Before opening it: opening a pipe waits for a writer.
     let kind = fs::metadata(path)?;
     if kind.is_dir() {
@@ -38,7 +38,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         fs::write(path("text"), "a\n").unwrap();
-        assert_eq!(read_text(&path("text")).unwrap(), "a\n");
+        assert_eq!(read_user_text(&path("text")).unwrap(), "a\n");
         fs::write(path("latin"), b"a\nb\xff").unwrap();
         nix::unistd::mkfifo(&path("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
         std::os::unix::fs::symlink("/dev/zero", path("endless")).unwrap();
@@ -50,9 +50,9 @@ mod tests {
             ("large", "more than 1048576 bytes"),
             ("", "is a directory"),
         ] {
-            let error = read_text(&path(name)).unwrap_err().to_string();
+            let error = read_user_text(&path(name)).unwrap_err().to_string();
             assert!(error.contains(said), "{name}: {error}");
         }
-        assert_eq!(read_text(&path("none")).unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert_eq!(read_user_text(&path("none")).unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 }

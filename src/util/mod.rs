@@ -1,0 +1,7 @@
+//! Helpers that know nothing of images: files, threads, this program's own executable.
+
+pub mod atomic_file;
+pub mod bounded_read;
+pub mod writeback;
+pub mod priority;
+pub mod self_exe;
