@@ -1,6 +1,5 @@
 //! Builds bootable appliance images: see ARCHITECTURE.md for the way through.
 
-pub mod assemble;
 pub mod boot;
 pub mod differ;
 pub mod embedded;
@@ -14,6 +13,7 @@ pub mod pipeline;
 pub mod profile;
 pub mod progress;
 pub mod qemu;
+pub mod rootfs;
 pub mod sandbox;
 pub mod store;
 pub mod templates;

@@ -8,12 +8,12 @@ mod inside;
 #[path = "inside/sets.rs"]
 mod sets;
 
-use applbuild::assemble::{
-    Ahead, AssembleError, Assembled, Files, Request, WorkFolder, are_kept, configure, tools, tools_ahead,
-};
 use applbuild::packages::{Digest, Ids};
 use applbuild::profile::{Library, Profile};
 use applbuild::progress::Silent;
+use applbuild::rootfs::{
+    Ahead, AssembleError, Assembled, Files, Request, WorkFolder, are_kept, configure, tools, tools_ahead,
+};
 use applbuild::store::Unpacked;
 use applbuild::tree::{Fingerprint, Kind, Node, Tree, TreePath};
 use debs::{Deb, base, lock, which};

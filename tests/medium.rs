@@ -2,7 +2,6 @@
 
 mod judges;
 
-use applbuild::assemble;
 use applbuild::boot::grub::{GrubError, Loader};
 use applbuild::differ;
 use applbuild::fleet::{self, ConfigFormat, ConfigImage, ConfigTree};
@@ -14,6 +13,7 @@ use applbuild::medium::{Guest, Image, Input, Medium, MediumError, Root, guest, l
 use applbuild::packages::Lock;
 use applbuild::profile::{self, Architecture, Boot, Hypervisor, OnMissing, Profile, Protocol, RootFormat};
 use applbuild::progress::Silent;
+use applbuild::rootfs;
 use applbuild::tree::{Content, Kind, Metadata, Node, Tree, TreePath};
 use appliance_agent::medium_check::{Known, check};
 use appliance_contract::guest_image::kernel_arguments;
@@ -137,7 +137,7 @@ fn lock() -> Lock {
 }
 
 fn recorded(profile: &Profile, lock: &Lock) -> Manifest {
-    assemble::manifest(profile, lock, "2026.11.1", DATE).unwrap()
+    rootfs::manifest(profile, lock, "2026.11.1", DATE).unwrap()
 }
 
 fn described<'a>(profile: &'a Profile, lock: &'a Lock, tree: &'a Tree, manifest: &'a Manifest) -> Image<'a> {

@@ -3,7 +3,7 @@
 use super::failure::Failure;
 use super::sources::Place;
 use super::{Common, diff, memory_disk, other_kernel, output};
-use applbuild::assemble::WorkFolder;
+use applbuild::rootfs::WorkFolder;
 use applbuild::images::Images;
 use applbuild::images::NAMES;
 use applbuild::packages::{Cache, Digest, Lock, LockedPackage, cache, download};

@@ -1,4 +1,4 @@
-use applbuild::assemble::AssembleError;
+use applbuild::rootfs::AssembleError;
 use applbuild::fleet::FleetError;
 use applbuild::packages::{ArchiveError, FetchError};
 use applbuild::pipeline::BuildError;

@@ -1,6 +1,6 @@
 //! A disk in memory, where there is enough of it.
 
-use applbuild::assemble::WorkFolder;
+use applbuild::rootfs::WorkFolder;
 use applbuild::sandbox;
 use std::fs::{self, File};
 use std::path::Path;

@@ -15,9 +15,9 @@ use crate::boot::microcode::{self, MicrocodeError};
 use crate::format::iso::{BLOCK, Boot, IsoError, Layout, Options, Patch, Present, Volume, VolumeUuid};
 use crate::format::squashfs::Forgetful;
 use crate::progress::{Progress, Stage, Unit};
-use crate::util::writeback;
 use crate::templates::TemplateError;
 use crate::tree::{Content, Metadata, Node, PathError, Tree, TreeError, TreePath};
+use crate::util::writeback;
 use appliance_contract::kernel_args::RootSource;
 use appliance_contract::manifest::{EmbeddedGuest, Manifest, RootImage, Verity};
 use appliance_contract::medium;
@@ -150,8 +150,9 @@ pub fn lay_out(input: Input<'_>, progress: &dyn Progress) -> Result<Medium, Medi
         return Err(MediumError::Label { label: label.clone(), length: label.chars().count() });
     }
     let file = input.file()?;
-    let (written, synced) =
-        writeback::with_background_sync(file.as_file(), || Draft::new(&input, progress)?.finish()?.write(&file, progress));
+    let (written, synced) = writeback::with_background_sync(file.as_file(), || {
+        Draft::new(&input, progress)?.finish()?.write(&file, progress)
+    });
     let written = written?;
     synced.map_err(failed("syncing", file.path()))?;
     written.finish(file, input.output, progress)

@@ -2,16 +2,16 @@
 //! one core busy, and compressing is what a build waits for most.
 
 use super::Resolved;
-use crate::assemble::{self, Ahead, Files};
 use crate::boot::initramfs::Initramfs;
 use crate::boot::kernel::Kernels;
 use crate::embedded;
 use crate::format::squashfs::{self, BlockKey};
 use crate::images::Form;
-use crate::util::priority;
 use crate::profile::RootFormat;
+use crate::rootfs::{self, Ahead, Files};
 use crate::store::BlockStore;
 use crate::tree::{Tree, TreePath};
+use crate::util::priority;
 use std::num::NonZero;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -2,11 +2,11 @@ use super::ahead::Begun;
 use super::configure::ConfiguredGuest;
 use super::guest::GuestImage;
 use super::{BuildError, Configured, LockOutcome, Resolved, inputs};
-use crate::assemble::{self, Files, WorkFolder};
 use crate::embedded;
 use crate::images::{Images, Slot};
 use crate::medium::Image;
 use crate::progress::Progress;
+use crate::rootfs::{self, Files, WorkFolder};
 use crate::tree::Tree;
 use appliance_contract::manifest::Manifest;
 

@@ -1,8 +1,8 @@
 //! Nothing to do: the same inputs gave the image before.
 
 use super::{BuildError, Built, LockOutcome, Resolved};
-use crate::assemble::WorkFolder;
 use crate::progress::Progress;
+use crate::rootfs::WorkFolder;
 use appliance_contract::manifest::Manifest;
 use appliance_contract::medium;
 use std::fs;

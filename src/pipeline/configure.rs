@@ -4,11 +4,11 @@ use super::ahead::{Begun, WorkingAhead};
 use super::guest::GuestImage;
 use super::locking::{self, LockChoice};
 use super::{BuildError, Fetched, LockOutcome, Resolved};
-use crate::assemble::{self, Files, Request, WorkFolder};
 use crate::images::Images;
 use crate::packages::Ids;
 use crate::packages::lock::Changes;
 use crate::progress::Progress;
+use crate::rootfs::{self, Files, Request, WorkFolder};
 use std::collections::BTreeSet;
 
 /// A configured root. Its lock says all that there is to say, and stands in its file.

@@ -1,4 +1,3 @@
-use crate::assemble::AssembleError;
 use crate::format::squashfs::SquashfsError;
 use crate::format::verity::VerityError;
 use crate::images::ImagesError;
@@ -8,6 +7,7 @@ use crate::packages::deb::DebError;
 use crate::packages::index::IndexError;
 use crate::packages::lock::LockError;
 use crate::packages::resolver::ResolveError;
+use crate::rootfs::AssembleError;
 use crate::templates::TemplateError;
 use crate::tree::TreeError;
 use std::io;

@@ -1,8 +1,8 @@
 use super::{BuildError, Resolved};
-use crate::assemble::{self, Files};
 use crate::images::Form;
 use crate::packages::{LockedPackage, are_here, download};
 use crate::progress::Progress;
+use crate::rootfs::{self, Files};
 use crate::store::Unpacked;
 use std::time::SystemTime;
 

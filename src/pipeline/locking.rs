@@ -1,10 +1,10 @@
 //! The lock's file: which one counts, and when it is written.
 
 use super::BuildError;
-use crate::util::atomic_file;
 use crate::packages::index::Index;
 use crate::packages::lock::{Changes, Ids};
 use crate::packages::{Lock, LockedPackage};
+use crate::util::atomic_file;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{self, Write};

@@ -1,9 +1,9 @@
 use super::BuildError;
 use super::locking::LockChoice;
-use crate::assemble;
 use crate::images::{Form, Images};
 use crate::packages::{Archives, Cache, Client, Keyring};
 use crate::profile::Profile;
+use crate::rootfs;
 use crate::store::Room;
 use crate::templates;
 use std::path::PathBuf;
@@ -42,7 +42,7 @@ impl Order {
             templates::check(folder)?;
         }
         for set in &self.profile.sets {
-            assemble::open_set(set)?;
+            rootfs::open_set(set)?;
         }
         Ok(())
     }

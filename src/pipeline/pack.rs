@@ -1,7 +1,6 @@
 //! From the tree to the root file system.
 
 use super::{Assembled, BuildError, Resolved};
-use crate::assemble;
 use crate::boot::initramfs::Initramfs;
 use crate::boot::kernel::Kernels;
 use crate::format::squashfs::{self, BlockKeeper, Forgetful, Options};
@@ -10,9 +9,10 @@ use crate::images::Form;
 use crate::medium::{self, Image, MediumError};
 use crate::profile::RootFormat;
 use crate::progress::Progress;
+use crate::rootfs;
 use crate::store::BlockStore;
-use crate::util::writeback;
 use crate::tree::{Kind, Node, Tree, TreeError, TreePath};
+use crate::util::writeback;
 use appliance_contract::guest_image;
 use appliance_contract::manifest::Verity;
 use appliance_contract::medium::IN_IMAGE_PRUNED;
@@ -126,7 +126,7 @@ impl Assembled {
     }
 
     fn tools(&self, progress: &dyn Progress) -> Result<PathBuf, BuildError> {
-        Ok(assemble::tools(&self.resolved.lock.tools, &self.files, &self.work, progress)?)
+        Ok(rootfs::tools(&self.resolved.lock.tools, &self.files, &self.work, progress)?)
     }
 
     fn initramfs(&self, keeper: &dyn BlockKeeper, progress: &dyn Progress) -> Result<Option<Initramfs>, BuildError> {

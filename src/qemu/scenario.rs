@@ -200,8 +200,8 @@ pub enum ScenarioError {
 
 impl Scenario {
     pub fn read(path: &Path) -> Result<Self, ScenarioError> {
-        let text =
-            crate::util::bounded_read::read_user_text(path).map_err(|source| ScenarioError::Read { path: path.to_owned(), source })?;
+        let text = crate::util::bounded_read::read_user_text(path)
+            .map_err(|source| ScenarioError::Read { path: path.to_owned(), source })?;
         let scenario: Self = toml::from_str(&text)
             .map_err(|source| ScenarioError::Parse { path: path.to_owned(), source: Box::new(source) })?;
         scenario.check().map_err(|reason| ScenarioError::Invalid { path: path.to_owned(), reason })?;

@@ -2,6 +2,6 @@
 
 pub mod atomic_file;
 pub mod bounded_read;
-pub mod writeback;
 pub mod priority;
 pub mod self_exe;
+pub mod writeback;

@@ -1,7 +1,7 @@
 //! Packages made in a test: ar and tar written by their crates, as dpkg-deb would.
 
-use applbuild::assemble::Files;
 use applbuild::packages::{Digest, Lock, LockedPackage};
+use applbuild::rootfs::Files;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,6 +1,6 @@
 //! Small changes to a tree, by paths that this crate itself names.
 
-use super::error::AssembleError;
+use crate::rootfs::error::AssembleError;
 use crate::tree::{Kind, Metadata, Node, NodeId, Tree, TreeError, TreePath};
 use std::collections::VecDeque;
 

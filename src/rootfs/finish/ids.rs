@@ -4,8 +4,8 @@
 //! tool. None of them is told what to give: once all have run, every id that
 //! the lock knows is made what the lock says, in `/etc` and on every file.
 
-use super::error::{AssembleError, io_at};
 use crate::packages::lock::{Ids, is_dynamic};
+use crate::rootfs::error::{AssembleError, io_at};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs::{self, Metadata, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown};

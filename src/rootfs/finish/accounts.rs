@@ -1,7 +1,7 @@
 //! Users of the image: no password, and no day of the build machine's clock.
 
-use super::edit;
-use super::error::AssembleError;
+use crate::rootfs::error::AssembleError;
+use crate::rootfs::finish::tree_edit;
 use crate::tree::Tree;
 use std::collections::BTreeMap;
 use std::fs;
@@ -37,14 +37,14 @@ impl Names {
 
 /// Refuses passwords, and sets the day of each one's last change to the source date.
 pub fn settle(tree: &mut Tree, epoch: i64) -> Result<(), AssembleError> {
-    if let Some(text) = edit::read_text(tree, "/etc/passwd")? {
+    if let Some(text) = tree_edit::read_text(tree, "/etc/passwd")? {
         refuse_passwords("/etc/passwd", &text, |password| matches!(password, "x" | "*") || password.starts_with('!'))?;
     }
-    if let Some(text) = edit::read_text(tree, "/etc/shadow")? {
+    if let Some(text) = tree_edit::read_text(tree, "/etc/shadow")? {
         refuse_passwords("/etc/shadow", &text, |password| password.starts_with(['*', '!']))?;
-        edit::replace_text(tree, "/etc/shadow", with_day(&text, epoch.div_euclid(SECONDS_A_DAY)));
+        tree_edit::replace_text(tree, "/etc/shadow", with_day(&text, epoch.div_euclid(SECONDS_A_DAY)));
     }
-    if let Some(text) = edit::read_text(tree, "/etc/gshadow")? {
+    if let Some(text) = tree_edit::read_text(tree, "/etc/gshadow")? {
         // Empty means that the group has none, and that only members may take it (gshadow(5)).
         refuse_passwords("/etc/gshadow", &text, |password| password.is_empty() || password.starts_with(['*', '!']))?;
     }
@@ -87,9 +87,9 @@ mod tests {
 
     fn settled(file: &str, text: &str) -> Result<String, AssembleError> {
         let mut tree = Tree::new(Metadata::new(0o755));
-        edit::put_file(&mut tree, file, text, 0o640, 0).unwrap();
+        tree_edit::put_file(&mut tree, file, text, 0o640, 0).unwrap();
         settle(&mut tree, 86_400 * 20_000 + 5)?;
-        Ok(edit::read_text(&tree, file)?.unwrap())
+        Ok(tree_edit::read_text(&tree, file)?.unwrap())
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! What can be told of an image while its packages are still being configured,
 //! which keeps one core busy, for others to work on.
 
-use super::entry::EntryKind;
-use super::normalise;
-use super::prune;
-use super::reading::Packages;
 use crate::profile::Prune;
+use crate::rootfs::finish::normalise;
+use crate::rootfs::finish::prune;
+use crate::rootfs::unpack::entry::EntryKind;
+use crate::rootfs::unpack::reader_pool::Packages;
 use crate::tree::{Content, Kind, Metadata, Node, Tree, TreePath};
 use std::fmt::Debug;
 use std::path::Path;

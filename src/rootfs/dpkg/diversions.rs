@@ -1,7 +1,7 @@
 //! dpkg's diversions (dpkg-divert(1)): files of one package that others' must make room for.
 
-use super::error::AssembleError;
-use super::root::Root;
+use crate::rootfs::error::AssembleError;
+use crate::rootfs::unpack::root_dir::Root;
 use std::collections::HashMap;
 use std::fs;
 

@@ -1,10 +1,10 @@
 //! dpkg's database in the root (`/var/lib/dpkg`), written as dpkg itself writes
 //! it when it has unpacked a package and not yet configured it.
 
-use super::error::{AssembleError, io_at};
-use super::package::Package;
-use super::triggers;
 use crate::packages::deb::ControlFile;
+use crate::rootfs::dpkg::triggers;
+use crate::rootfs::error::{AssembleError, io_at};
+use crate::rootfs::unpack::package::Package;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, Permissions};
 use std::io::Write;

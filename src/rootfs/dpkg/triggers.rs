@@ -1,7 +1,7 @@
 //! dpkg's triggers (deb-triggers(5)): who waits for what, in `/var/lib/dpkg/triggers`.
 
-use super::error::{AssembleError, io_at};
-use super::package::Package;
+use crate::rootfs::error::{AssembleError, io_at};
+use crate::rootfs::unpack::package::Package;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;

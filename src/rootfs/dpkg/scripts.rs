@@ -1,9 +1,9 @@
 //! The packages' own scripts, run in the sandbox: `preinst` by us, the rest by dpkg.
 
-use super::error::{AssembleError, io_at};
 #[cfg(doc)]
-use super::modules::Lists;
-use super::reading::Packages;
+use crate::rootfs::dpkg::depmod::Lists;
+use crate::rootfs::error::{AssembleError, io_at};
+use crate::rootfs::unpack::reader_pool::Packages;
 use crate::sandbox::{Command, Output, run_with};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;

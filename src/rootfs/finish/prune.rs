@@ -1,9 +1,9 @@
 //! What a server does without: documentation, other locales, and what the profile names.
 
-use super::edit;
-use super::error::AssembleError;
-use super::glob::Pattern;
 use crate::profile::Prune;
+use crate::rootfs::error::AssembleError;
+use crate::rootfs::finish::glob::Pattern;
+use crate::rootfs::finish::tree_edit;
 use crate::tree::{Kind, Tree, TreePath};
 
 /// Removed whole by `documentation`; `/usr/share/doc` is apart, as copyright files stay.
@@ -29,9 +29,9 @@ pub fn prune(tree: &mut Tree, rules: &Prune) -> Result<Vec<TreePath>, AssembleEr
                 .map_err(|problem| AssembleError::Pattern { pattern: text.clone(), problem: problem.to_owned() })
         })
         .collect::<Result<Vec<_>, _>>()?;
-    let doc = edit::path(DOC)?;
-    let locales = edit::path(LOCALES)?;
-    let whole = DOCUMENTATION.iter().map(|text| edit::path(text)).collect::<Result<Vec<_>, _>>()?;
+    let doc = tree_edit::path(DOC)?;
+    let locales = tree_edit::path(LOCALES)?;
+    let whole = DOCUMENTATION.iter().map(|text| tree_edit::path(text)).collect::<Result<Vec<_>, _>>()?;
     let mut doomed = Vec::new();
     for (path, id) in tree.walk() {
         let folder = matches!(tree.node(id).kind, Kind::Directory(_));
@@ -115,7 +115,7 @@ mod tests {
     fn tree(paths: &[&str]) -> Tree {
         let mut tree = Tree::new(Metadata::new(0o755));
         for path in paths {
-            edit::put_file(&mut tree, path, *b"x", 0o644, 0).unwrap();
+            tree_edit::put_file(&mut tree, path, *b"x", 0o644, 0).unwrap();
         }
         tree
     }
@@ -136,7 +136,7 @@ mod tests {
             "/usr/share/man/man1/a.1.gz",
             "/usr/share/mandatory",
         ]);
-        tree.insert(&edit::path("/usr/share/doc/c").unwrap(), Node::symlink("a", 0)).unwrap();
+        tree.insert(&tree_edit::path("/usr/share/doc/c").unwrap(), Node::symlink("a", 0)).unwrap();
         let rules = Prune { documentation: true, ..Prune::default() };
         let gone: Vec<String> = prune(&mut tree, &rules).unwrap().iter().map(ToString::to_string).collect();
         assert_eq!(left(&tree), ["/usr/share/doc/a/copyright", "/usr/share/doc/c", "/usr/share/mandatory"]);
@@ -149,7 +149,9 @@ mod tests {
             "/usr/share/man/man1/a.1.gz",
         ];
         assert_eq!(gone, expected);
-        assert!(edit::find(&tree, "/usr/share/man").is_some() && edit::find(&tree, "/usr/share/doc/b").is_none());
+        assert!(
+            tree_edit::find(&tree, "/usr/share/man").is_some() && tree_edit::find(&tree, "/usr/share/doc/b").is_none()
+        );
     }
 
     #[test]

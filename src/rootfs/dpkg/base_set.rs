@@ -1,6 +1,6 @@
 //! Which packages must work before the scripts of the others can run.
 
-use super::package::Package;
+use crate::rootfs::unpack::package::Package;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The indices of the base: what is essential, what any package pre-depends on,

@@ -1,10 +1,10 @@
 //! The manifest that an image holds: what it is made of.
 
-use super::error::AssembleError;
 use crate::embedded;
 use crate::identity;
 use crate::packages::{Digest, Lock};
 use crate::profile::Profile;
+use crate::rootfs::error::AssembleError;
 use appliance_contract::Schema;
 use appliance_contract::manifest::{Manifest, Package};
 

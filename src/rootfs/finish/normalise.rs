@@ -1,9 +1,9 @@
 //! Everything that the build's time, place or machine left in the tree goes,
 //! and what a read-only root needs comes.
 
-use super::edit;
-use super::error::AssembleError;
-use super::place::Extras;
+use crate::rootfs::error::AssembleError;
+use crate::rootfs::finish::tree_edit;
+use crate::rootfs::unpack::install::Extras;
 use crate::tree::{Kind, Node, Tree, TreePath};
 use appliance_contract::medium;
 use std::collections::HashMap;
@@ -72,24 +72,24 @@ pub fn add_extras(tree: &mut Tree, extras: Extras) -> Result<(), AssembleError> 
 /// Removes what only running programs know.
 pub fn clean(tree: &mut Tree) {
     for folder in EMPTIED {
-        edit::empty(tree, folder);
+        tree_edit::empty(tree, folder);
     }
     for file in REMOVED {
-        edit::remove(tree, file);
+        tree_edit::remove(tree, file);
     }
     // Two nodes with one key would trust each other; the agent makes keys or takes the config's.
-    for name in edit::names(tree, "/etc/ssh") {
+    for name in tree_edit::names(tree, "/etc/ssh") {
         if name.starts_with("ssh_host_") && name.contains("_key") {
-            edit::remove(tree, &format!("/etc/ssh/{name}"));
+            tree_edit::remove(tree, &format!("/etc/ssh/{name}"));
         }
     }
-    for name in edit::names(tree, "/boot") {
+    for name in tree_edit::names(tree, "/boot") {
         if name.starts_with("initrd.img") {
-            edit::remove(tree, &format!("/boot/{name}"));
+            tree_edit::remove(tree, &format!("/boot/{name}"));
         }
     }
     for name in ["/initrd.img", "/initrd.img.old", "/vmlinuz", "/vmlinuz.old"] {
-        edit::remove(tree, name);
+        tree_edit::remove(tree, name);
     }
     let doomed: Vec<TreePath> = tree
         .walk()
@@ -112,7 +112,7 @@ pub fn clean(tree: &mut Tree) {
 /// Drops the access lists below `/var/log`, which squashfs cannot hold: systemd
 /// sets them on the running node (`tmpfiles.d/systemd.conf`).
 pub fn drop_log_acls(tree: &mut Tree) -> Result<(), AssembleError> {
-    let logs = edit::path("/var/log")?;
+    let logs = tree_edit::path("/var/log")?;
     let below: Vec<_> = tree.walk().filter(|(path, _)| path.names().take(2).eq(logs.names())).collect();
     for (_, id) in below {
         tree.node_mut(id).metadata.xattrs.retain(|name, _| !name.starts_with(b"system.posix_acl_"));
@@ -123,67 +123,72 @@ pub fn drop_log_acls(tree: &mut Tree) -> Result<(), AssembleError> {
 /// Moves dpkg's database to where no `/var` can hide it.
 pub fn move_database(tree: &mut Tree, epoch: i64) -> Result<(), AssembleError> {
     const PLACE: &str = "/var/lib/dpkg";
-    if edit::find(tree, PLACE).is_none() {
+    if tree_edit::find(tree, PLACE).is_none() {
         return Ok(());
     }
-    edit::ensure_folder(tree, medium::IN_IMAGE_DPKG.rsplit_once('/').map_or("/", |(parent, _)| parent), 0o755, epoch)?;
-    edit::rename(tree, PLACE, medium::IN_IMAGE_DPKG)?;
-    edit::put_symlink(tree, PLACE, medium::IN_IMAGE_DPKG, epoch)?;
+    tree_edit::ensure_folder(
+        tree,
+        medium::IN_IMAGE_DPKG.rsplit_once('/').map_or("/", |(parent, _)| parent),
+        0o755,
+        epoch,
+    )?;
+    tree_edit::rename(tree, PLACE, medium::IN_IMAGE_DPKG)?;
+    tree_edit::put_symlink(tree, PLACE, medium::IN_IMAGE_DPKG, epoch)?;
     // `?`: an image of another make, booted with this one's /var, is left alone.
     let line = format!("L+? {PLACE} - - - - {}\n", medium::IN_IMAGE_DPKG);
-    edit::put_file(tree, "/usr/lib/tmpfiles.d/appliance-dpkg.conf", line, 0o644, epoch)
+    tree_edit::put_file(tree, "/usr/lib/tmpfiles.d/appliance-dpkg.conf", line, 0o644, epoch)
 }
 
 /// The folders and links that a read-only root needs, for an image that the agent boots.
 pub fn fit_for_reading_only(tree: &mut Tree, epoch: i64) -> Result<(), AssembleError> {
     for (folder, mode) in MOUNT_POINTS {
-        edit::ensure_folder(tree, folder, mode, epoch)?;
+        tree_edit::ensure_folder(tree, folder, mode, epoch)?;
     }
     // Homes are written to, so they live under /var.
     for (place, home, mode) in [("/root", "/var/roothome", 0o700), ("/home", "/var/home", 0o755)] {
-        let is_link = edit::find(tree, place).is_some_and(|id| matches!(tree.node(id).kind, Kind::Symlink(_)));
-        edit::ensure_folder(tree, "/var", 0o755, epoch)?;
+        let is_link = tree_edit::find(tree, place).is_some_and(|id| matches!(tree.node(id).kind, Kind::Symlink(_)));
+        tree_edit::ensure_folder(tree, "/var", 0o755, epoch)?;
         if is_link {
-            edit::ensure_folder(tree, home, mode, epoch)?;
+            tree_edit::ensure_folder(tree, home, mode, epoch)?;
             continue;
         }
-        if edit::find(tree, place).is_some() {
-            edit::rename(tree, place, home)?;
+        if tree_edit::find(tree, place).is_some() {
+            tree_edit::rename(tree, place, home)?;
         } else {
-            edit::ensure_folder(tree, home, mode, epoch)?;
+            tree_edit::ensure_folder(tree, home, mode, epoch)?;
         }
-        edit::put_symlink(tree, place, home.trim_start_matches('/'), epoch)?;
+        tree_edit::put_symlink(tree, place, home.trim_start_matches('/'), epoch)?;
     }
-    let overridden = edit::find(tree, "/etc/tmpfiles.d/home.conf").is_some();
-    if edit::find(tree, "/usr/lib/tmpfiles.d/home.conf").is_some() && !overridden {
+    let overridden = tree_edit::find(tree, "/etc/tmpfiles.d/home.conf").is_some();
+    if tree_edit::find(tree, "/usr/lib/tmpfiles.d/home.conf").is_some() && !overridden {
         // Takes the place of systemd's, which would have /home be a folder.
         let lines = "d /var/home 0755 root root -\nd /var/roothome 0700 root root -\nq /srv 0755 - - -\n";
-        edit::put_file(tree, "/etc/tmpfiles.d/home.conf", lines, 0o644, epoch)?;
+        tree_edit::put_file(tree, "/etc/tmpfiles.d/home.conf", lines, 0o644, epoch)?;
     }
     // Empty, not missing: missing would be a first boot, with presets. The agent gives the id.
-    edit::put_file(tree, "/etc/machine-id", "", 0o444, epoch)?;
-    if edit::find(tree, "/usr/lib/systemd/system/systemd-resolved.service").is_some()
-        && !edit::find(tree, "/etc/resolv.conf").is_some_and(|id| matches!(tree.node(id).kind, Kind::File(_)))
+    tree_edit::put_file(tree, "/etc/machine-id", "", 0o444, epoch)?;
+    if tree_edit::find(tree, "/usr/lib/systemd/system/systemd-resolved.service").is_some()
+        && !tree_edit::find(tree, "/etc/resolv.conf").is_some_and(|id| matches!(tree.node(id).kind, Kind::File(_)))
     {
-        edit::put_symlink(tree, "/etc/resolv.conf", "../run/systemd/resolve/stub-resolv.conf", epoch)?;
+        tree_edit::put_symlink(tree, "/etc/resolv.conf", "../run/systemd/resolve/stub-resolv.conf", epoch)?;
     }
-    if edit::find(tree, "/etc/hostname").is_none() {
-        edit::put_file(tree, "/etc/hostname", "localhost\n", 0o644, epoch)?;
+    if tree_edit::find(tree, "/etc/hostname").is_none() {
+        tree_edit::put_file(tree, "/etc/hostname", "localhost\n", 0o644, epoch)?;
     }
     // Else ldconfig, the journal's catalog and others are made anew at each boot (systemd-update-done(8)).
     let stamp =
         format!("# The image's own time: nothing is to be made anew at boot.\nTIMESTAMP_NSEC={}000000000\n", epoch);
-    edit::put_file(tree, "/etc/.updated", stamp.clone(), 0o644, epoch)?;
-    edit::put_file(tree, "/var/.updated", stamp, 0o644, epoch)
+    tree_edit::put_file(tree, "/etc/.updated", stamp.clone(), 0o644, epoch)?;
+    tree_edit::put_file(tree, "/var/.updated", stamp, 0o644, epoch)
 }
 
 /// Adds what tells this image apart to `/etc/os-release` (os-release(5)). The
 /// file in `/usr/lib` is a package's, and stays as it is.
 pub fn name_image(tree: &mut Tree, name: &str, version: &str, epoch: i64) -> Result<(), AssembleError> {
-    let Some(text) = edit::read_text(tree, "/usr/lib/os-release")? else { return Ok(()) };
+    let Some(text) = tree_edit::read_text(tree, "/usr/lib/os-release")? else { return Ok(()) };
     let text = format!("{}\nIMAGE_ID=\"{name}\"\nIMAGE_VERSION=\"{version}\"\n", text.trim_end());
-    edit::remove(tree, "/etc/os-release");
-    edit::put_file(tree, "/etc/os-release", text, 0o644, epoch)
+    tree_edit::remove(tree, "/etc/os-release");
+    tree_edit::put_file(tree, "/etc/os-release", text, 0o644, epoch)
 }
 
 /// Sets every time that is not an archive's own, and none is after the source date.

@@ -3,17 +3,20 @@
 //! to a folder of the build's own, by overlayfs. The build that makes a root
 //! takes it in the same way, so that it cannot show whether it was kept.
 
-use super::changes;
-use super::error::{AssembleError, io_at};
-use super::files::Files;
-use super::place::{Extras, Placer};
-use super::placed::Placed;
-use super::record::{Record, state};
-use super::unpack::{self, Sources};
-use super::work::WorkFolder;
+pub(crate) mod metadata;
+pub(crate) mod overlay_upper;
+
 use crate::identity;
 use crate::packages::{Digest, Lock, LockedPackage};
 use crate::progress::{Progress, Silent, Stage, Unit};
+use crate::rootfs::error::{AssembleError, io_at};
+use crate::rootfs::root_cache::metadata::{Record, state};
+use crate::rootfs::root_cache::overlay_upper;
+use crate::rootfs::unpack::install::{Extras, Placer};
+use crate::rootfs::unpack::package_files::Files;
+use crate::rootfs::unpack::unchanged::Placed;
+use crate::rootfs::unpack::{self, Sources};
+use crate::rootfs::work_dir::WorkFolder;
 use crate::sandbox;
 use crate::tree::{Content, Kind, Tree, in_parallel};
 use std::collections::HashMap;
@@ -273,7 +276,7 @@ impl Below {
     /// The root with all that was laid over it, as one sees it where it is mounted.
     pub fn with_changes(self) -> Result<Tree, AssembleError> {
         let Self { mut tree, upper } = self;
-        changes::apply(&mut tree, &upper)?;
+        overlay_upper::apply(&mut tree, &upper)?;
         Ok(tree)
     }
 }

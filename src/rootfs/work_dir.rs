@@ -1,6 +1,6 @@
 //! The folder where a build works, gone with the build.
 
-use super::error::{AssembleError, io_at};
+use crate::rootfs::error::{AssembleError, io_at};
 use crate::sandbox;
 use nix::fcntl::{Flock, FlockArg};
 use std::fs::{self, File};

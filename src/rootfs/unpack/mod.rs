@@ -1,20 +1,29 @@
 //! Packages into a root, in the order that their scripts need.
 
-use super::ahead::{self, Ahead};
-use super::database::{self, Database};
-use super::error::{AssembleError, io_at};
-use super::files::Files;
-use super::modules::Lists;
-use super::order;
-use super::package::Package;
-use super::place::{Placer, Source};
-use super::reading::{Packages, open_all, while_reading};
-use super::scripts::{self, Surroundings};
-use super::triggers;
-use super::work::WorkFolder;
+pub(crate) mod entry;
+pub(crate) mod install;
+pub(crate) mod package;
+pub(crate) mod package_files;
+pub(crate) mod reader_pool;
+pub(crate) mod root_dir;
+pub(crate) mod stage;
+pub(crate) mod unchanged;
+
 use crate::packages::LockedPackage;
 use crate::profile::Prune;
 use crate::progress::{Progress, Silent, Stage, Unit};
+use crate::rootfs::dpkg::base_set;
+use crate::rootfs::dpkg::database::{self, Database};
+use crate::rootfs::dpkg::depmod::Lists;
+use crate::rootfs::dpkg::scripts::{self, Surroundings};
+use crate::rootfs::dpkg::triggers;
+use crate::rootfs::error::{AssembleError, io_at};
+use crate::rootfs::speculate::{self, Ahead};
+use crate::rootfs::unpack::install::{Placer, Source};
+use crate::rootfs::unpack::package::Package;
+use crate::rootfs::unpack::package_files::Files;
+use crate::rootfs::unpack::reader_pool::{Packages, open_all, while_reading};
+use crate::rootfs::work_dir::WorkFolder;
 use std::fs;
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
@@ -49,7 +58,7 @@ pub fn tools(
     let opened = open_all(packages, files)?;
     let read = while_reading(packages, &opened, files, &staged, &[], |reading| reading.take(&all, &Silent))?;
     let mut placer = Placer::new(&root);
-    let order = order::base(&opened);
+    let order = base_set::base(&opened);
     let rest = all.into_iter().filter(|index| !order.contains(index));
     for index in order.iter().copied().chain(rest) {
         placer.place(Source::Package(&read[index]), &read[index].entries)?;
@@ -73,7 +82,7 @@ pub fn install(
     let Sources { packages, files, epoch, ahead, prune } = *sources;
     let staged = work.folder("staged")?;
     let opened = open_all(packages, files)?;
-    let base = order::base(&opened);
+    let base = base_set::base(&opened);
     let rest: Vec<usize> = (0..packages.len()).filter(|index| !base.contains(index)).collect();
     let stand_in = stand_in_needed(&opened);
     let root = placer.root.path().to_owned();

@@ -1,13 +1,13 @@
 //! Package files, read on all cores; who waits for some of them goes on while
 //! the others are still being read.
 
-use super::error::{AssembleError, io_at};
-use super::files::Files;
-use super::package::Package;
 use crate::packages::LockedPackage;
-use crate::util::priority;
 use crate::progress::Progress;
+use crate::rootfs::error::{AssembleError, io_at};
+use crate::rootfs::unpack::package::Package;
+use crate::rootfs::unpack::package_files::Files;
 use crate::tree::in_parallel;
+use crate::util::priority;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::io;

@@ -1,14 +1,14 @@
 //! The profile's own files, and its tar sets, laid over what the packages brought.
 
-use super::accounts::Names;
-use super::entry::{Entry, EntryKind};
-use super::error::{AssembleError, io_at};
-use super::place::{Placer, Source};
-use super::scripts::run_in;
-use super::stage::{apply, stage_tar};
 use crate::format::compression::decompress;
 use crate::packages::Digest;
 use crate::profile::{OverlayContent, OverlayFile, Profile, TarSet};
+use crate::rootfs::dpkg::scripts::run_in;
+use crate::rootfs::error::{AssembleError, io_at};
+use crate::rootfs::finish::accounts::Names;
+use crate::rootfs::unpack::entry::{Entry, EntryKind};
+use crate::rootfs::unpack::install::{Placer, Source};
+use crate::rootfs::unpack::stage::{apply, stage_tar};
 use crate::templates;
 use crate::tree::{Fingerprint, Metadata, TreePath};
 use std::fs::{self, File};

@@ -1,14 +1,14 @@
 //! Staged entries take their places in the root, in order, by dpkg's rules.
 
-use super::diversions::Diversions;
-use super::entry::{Entry, EntryKind};
-use super::error::AssembleError;
-use super::package::Package;
-use super::placed::Placed;
-use super::root::{ResolveError, Root};
-use super::stage::{apply, set_xattrs};
 use crate::packages::dependency;
 use crate::packages::version::Version;
+use crate::rootfs::dpkg::diversions::Diversions;
+use crate::rootfs::error::AssembleError;
+use crate::rootfs::unpack::entry::{Entry, EntryKind};
+use crate::rootfs::unpack::package::Package;
+use crate::rootfs::unpack::root_dir::{ResolveError, Root};
+use crate::rootfs::unpack::stage::{apply, set_xattrs};
+use crate::rootfs::unpack::unchanged::Placed;
 use crate::tree::{Kind, Metadata, TreePath};
 use nix::sys::stat::Mode;
 use std::collections::{BTreeMap, HashMap};

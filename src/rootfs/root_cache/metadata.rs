@@ -1,7 +1,7 @@
 //! What is kept of a configured root beside its files: what a user namespace
 //! could not make, the archives' times, and a hash over all the rest.
 
-use super::place::Extras;
+use crate::rootfs::unpack::install::Extras;
 use crate::tree::{Kind, Metadata, Tree, TreeError, TreePath};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};

@@ -1,45 +1,21 @@
 //! From a locked profile to the tree of its image: unpack, configure, lay files
 //! over, normalise.
 
-mod accounts;
-mod ahead;
-mod changes;
-mod control;
-mod database;
-mod diversions;
-mod edit;
-mod entry;
+mod dpkg;
 mod error;
-mod files;
-mod glob;
-mod ids;
-mod kept;
-mod manifest;
-mod modules;
-mod normalise;
-mod order;
-mod overlay;
-mod package;
-mod place;
-mod placed;
-mod prune;
-mod reading;
-mod record;
-mod root;
-mod scripts;
-mod services;
-mod stage;
-mod triggers;
+mod finish;
+mod root_cache;
+mod speculate;
 mod unpack;
-mod work;
+mod work_dir;
 
-pub use ahead::Ahead;
 pub use error::AssembleError;
-pub use files::Files;
-pub use kept::{are_kept, tools, tools_ahead};
-pub use manifest::manifest;
-pub use overlay::open_set;
-pub use work::WorkFolder;
+pub use finish::manifest::manifest;
+pub use finish::overlay::open_set;
+pub use root_cache::{are_kept, tools, tools_ahead};
+pub use speculate::Ahead;
+pub use unpack::package_files::Files;
+pub use work_dir::WorkFolder;
 
 use crate::embedded;
 use crate::packages::{Ids, Lock};
@@ -50,11 +26,12 @@ use crate::tree::Tree;
 use appliance_contract::manifest::Manifest;
 use appliance_contract::marker::Role;
 use appliance_contract::medium;
-use kept::Below;
-use place::Placer;
+use finish::{accounts, ids, normalise, overlay, prune, services, tree_edit};
+use root_cache::Below;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use unpack::Sources;
+use unpack::install::Placer;
 
 /// What an image's root is configured from.
 #[derive(Debug)]
@@ -110,7 +87,7 @@ pub fn configure(
         return Ok(Configured { ids: lock.ids.clone(), placer, below: None, epoch, work });
     }
     let sources = Sources { packages: &lock.packages, files, epoch, ahead, prune: &profile.prune };
-    let below = kept::install(&mut placer, &sources, &work, progress)?;
+    let below = root_cache::install(&mut placer, &sources, &work, progress)?;
     overlay::declare_users(&mut placer, profile, epoch, &work.folder("declared")?)?;
     let ids = ids::settle(&root, &lock.ids, others)?;
     Ok(Configured { ids, placer, below, epoch, work })
@@ -134,15 +111,15 @@ impl Configured {
             None => Tree::from_folder(&root)?,
         };
         normalise::add_extras(&mut tree, std::mem::take(&mut placer.extras))?;
-        let manifest = manifest(profile, lock, version, epoch)?;
-        finish(&mut tree, profile, &manifest, epoch)?;
+        let manifest = finish::manifest::manifest(profile, lock, version, epoch)?;
+        finish_tree(&mut tree, profile, &manifest, epoch)?;
         normalise::settle_times(&mut tree, &placer.times, epoch);
         Ok(Assembled { tree, manifest, epoch, work })
     }
 }
 
 /// What is done to the tree once no program will run in it any more.
-fn finish(tree: &mut Tree, profile: &Profile, manifest: &Manifest, epoch: i64) -> Result<(), AssembleError> {
+fn finish_tree(tree: &mut Tree, profile: &Profile, manifest: &Manifest, epoch: i64) -> Result<(), AssembleError> {
     accounts::settle(tree, epoch)?;
     let pruned = prune::prune(tree, &profile.prune)?;
     if !profile.agent {
@@ -154,22 +131,22 @@ fn finish(tree: &mut Tree, profile: &Profile, manifest: &Manifest, epoch: i64) -
     normalise::move_database(tree, epoch)?;
     normalise::fit_for_reading_only(tree, epoch)?;
     normalise::name_image(tree, &profile.name, &manifest.version, epoch)?;
-    edit::put_file(tree, medium::IN_IMAGE_COMMAND, embedded::COMMAND, 0o755, epoch)?;
-    edit::put_file(tree, medium::IN_IMAGE_MANIFEST, serde_json::to_vec_pretty(manifest)?, 0o644, epoch)?;
+    tree_edit::put_file(tree, medium::IN_IMAGE_COMMAND, embedded::COMMAND, 0o755, epoch)?;
+    tree_edit::put_file(tree, medium::IN_IMAGE_MANIFEST, serde_json::to_vec_pretty(manifest)?, 0o644, epoch)?;
     if profile.kind == Role::Host {
         guest_templates(tree, epoch)?;
     }
     let lines: Vec<u8> = pruned.iter().flat_map(|path| [path.to_bytes().as_slice(), b"\n"].concat()).collect();
-    edit::put_file(tree, medium::IN_IMAGE_PRUNED, lines, 0o644, epoch)
+    tree_edit::put_file(tree, medium::IN_IMAGE_PRUNED, lines, 0o644, epoch)
 }
 
 /// What a host renders its guests' domain configs and QEMU's arguments from, where a profile's files bring none.
 fn guest_templates(tree: &mut Tree, epoch: i64) -> Result<(), AssembleError> {
     for name in ["xl.cfg.hbs", "qemu-args.hbs"] {
         let place = format!("{}/templates/{name}", medium::IN_IMAGE);
-        if edit::find(tree, &place).is_none() {
+        if tree_edit::find(tree, &place).is_none() {
             let source = templates::source(name)?;
-            edit::put_file(tree, &place, source.into_bytes(), 0o644, epoch)?;
+            tree_edit::put_file(tree, &place, source.into_bytes(), 0o644, epoch)?;
         }
     }
     Ok(())

@@ -1,8 +1,8 @@
 //! Archives into staged entries: contents decompressed to files, the rest in memory.
 
-use super::entry::{Entry, EntryKind};
-use super::error::{AssembleError, io_at};
 use crate::format::tar::{self, Limits, TarError};
+use crate::rootfs::error::{AssembleError, io_at};
+use crate::rootfs::unpack::entry::{Entry, EntryKind};
 use crate::tree::{Fingerprint, Fingerprinter, Metadata};
 use std::collections::BTreeMap;
 use std::ffi::OsStr;

@@ -1,8 +1,8 @@
 //! Where the packages' files come from.
 
-use super::error::AssembleError;
 use crate::packages::{FetchError, LockedPackage};
 use crate::progress::Progress;
+use crate::rootfs::error::AssembleError;
 use crate::store::Unpacked;
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,12 +1,12 @@
 //! A package, read once: its control files into memory, its data staged.
 
-use super::control::Control;
-use super::entry::{self, Entry, EntryKind};
-use super::error::{AssembleError, io_at};
-use super::files::Files;
-use super::stage::stage_tar;
 use crate::packages::LockedPackage;
 use crate::packages::deb::{ControlFile, Deb, DebError};
+use crate::rootfs::dpkg::control::Control;
+use crate::rootfs::error::{AssembleError, io_at};
+use crate::rootfs::unpack::entry::{self, Entry, EntryKind};
+use crate::rootfs::unpack::package_files::Files;
+use crate::rootfs::unpack::stage::stage_tar;
 use crate::store::{Found, Unpacked};
 use md5::{Digest, Md5};
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,8 +1,8 @@
 //! Units that the profile enables, disables and masks, by the image's own systemctl.
 
-use super::error::AssembleError;
-use super::scripts::run_in;
 use crate::profile::Services;
+use crate::rootfs::dpkg::scripts::run_in;
+use crate::rootfs::error::AssembleError;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;

@@ -2,14 +2,14 @@
 //! takes as long as all scripts together, and most often needs nothing of theirs:
 //! so it runs beside them, as soon as packages are unpacked, in a root of its own.
 
-use super::entry::Entry;
-use super::error::{AssembleError, io_at};
-use super::order;
-use super::package::Package;
-use super::place::{Placer, Source};
-use super::reading::Packages;
-use super::scripts::{LAST_LINES, run_in};
-use super::work::WorkFolder;
+use crate::rootfs::dpkg::base_set;
+use crate::rootfs::dpkg::scripts::{LAST_LINES, run_in};
+use crate::rootfs::error::{AssembleError, io_at};
+use crate::rootfs::unpack::entry::Entry;
+use crate::rootfs::unpack::install::{Placer, Source};
+use crate::rootfs::unpack::package::Package;
+use crate::rootfs::unpack::reader_pool::Packages;
+use crate::rootfs::work_dir::WorkFolder;
 use crate::sandbox::Output;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -68,7 +68,7 @@ impl Lists {
         }
         // The base has the links of the merged /usr, and the libraries that depmod loads without depending on them.
         let mut whole = base.to_vec();
-        whole.extend(order::closure(opened, program).into_iter().filter(|index| !base.contains(index)));
+        whole.extend(base_set::closure(opened, program).into_iter().filter(|index| !base.contains(index)));
         let root = work.folder("modules")?;
         if place(packages, &whole, &root).is_err() {
             // What does not fit here may fit in the image, where scripts divert files.

@@ -1,0 +1,9 @@
+//! What dpkg does for a package, done by its rules: database, diversions, triggers, maintainer scripts.
+
+pub(crate) mod base_set;
+pub(crate) mod control;
+pub(crate) mod database;
+pub(crate) mod depmod;
+pub(crate) mod diversions;
+pub(crate) mod scripts;
+pub(crate) mod triggers;
