@@ -126,7 +126,7 @@ pub struct Finished<'a> {
 
 /// The image in its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Placed {
+pub struct Published {
     pub path: PathBuf,
     pub version: String,
     /// It was there already, byte for byte.
@@ -273,7 +273,7 @@ impl Images {
     }
 
     /// Puts a build's files in their places.
-    pub fn place(&self, slot: &Slot, finished: &Finished<'_>, replace: bool) -> Result<Placed, ImagesError> {
+    pub fn place(&self, slot: &Slot, finished: &Finished<'_>, replace: bool) -> Result<Published, ImagesError> {
         let _held = self.hold()?;
         let stem = format!("{}-{}", slot.name, slot.version);
         let path = self.path(&stem, "iso");
@@ -303,7 +303,7 @@ impl Images {
         sums.insert(format!("{stem}.iso"), sha256);
         self.write_checksums(sums)?;
         sync(&self.folder)?;
-        Ok(Placed { path, version: slot.version.clone(), was_there })
+        Ok(Published { path, version: slot.version.clone(), was_there })
     }
 
     /// `SHA256SUMS` of all images: the lines of files that are gone go, too.
@@ -382,7 +382,7 @@ mod tests {
             Self { images, _root: folder }
         }
 
-        fn build(&self, inputs: u8, content: &str, replace: bool) -> Result<Placed, ImagesError> {
+        fn build(&self, inputs: u8, content: &str, replace: bool) -> Result<Published, ImagesError> {
             fs::create_dir_all(self.images.work()).unwrap();
             let slot = self.images.slot(Form::Iso, "host", "1.0", &[inputs; 32], replace)?;
             let iso = self.images.work().join("iso");

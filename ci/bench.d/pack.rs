@@ -1,6 +1,6 @@
 //! Packs a folder into a squashfs file, for `ci/bench`: `pack FOLDER FILE LEVEL BLOCK-SIZE` (zstd).
 
-use applbuild::format::squashfs::{self, Compression, Forgetful, Options};
+use applbuild::format::squashfs::{self, Compression, NoCache, Options};
 use applbuild::progress::Silent;
 use applbuild::tree::Tree;
 use std::error::Error;
@@ -27,7 +27,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         tree.node_mut(id).metadata.xattrs.retain(|name, _| !name.starts_with(b"system.posix_acl_"));
     }
     let mut out = BufWriter::new(File::create(file)?);
-    squashfs::write(&tree, &options, &Forgetful, &mut out, &Silent)?;
+    squashfs::write(&tree, &options, &NoCache, &mut out, &Silent)?;
     out.into_inner()?.sync_data()?;
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use super::modules::{self, Choice, KernelModules, ModulesError, module, read_module};
 use crate::format::cpio::{self, CpioError};
-use crate::format::squashfs::{BlockKeeper, BlockKey, Kept};
+use crate::format::squashfs::{BlockCache, BlockKey, Hit};
 use crate::identity;
 use crate::profile;
 use crate::tree::{Fingerprint, Kind, Metadata, Node, PathError, Tree, TreeError, TreePath};
@@ -51,13 +51,13 @@ impl Initramfs {
         profile: &profile::Initramfs,
         agent: &[u8],
         mtime: i64,
-        keeper: &dyn BlockKeeper,
+        keeper: &dyn BlockCache,
     ) -> Result<Self, InitramfsError> {
         let choice = KernelModules::read(tree, version)?.choose(profile, version)?;
         let known = fingerprints(tree, version, &choice)?;
         let key = key(&choice, &known, agent, mtime);
         let mut bytes = Vec::new();
-        if keeper.get(&key, &mut bytes) != Some(Kept::Packed) {
+        if keeper.get(&key, &mut bytes) != Some(Hit::Compressed) {
             let files = content(tree, version, &choice, &known, agent, mtime)?;
             let archive = cpio::write(&files, Vec::new())?;
             bytes = compress(&archive).map_err(|source| InitramfsError::Compress { source })?;

@@ -1,6 +1,6 @@
 use super::failure::Failure;
 use super::progress::Reporter;
-use super::sources::{Kept, Place, Sources};
+use super::sources::{CacheArguments, Place, Sources};
 use super::{Common, output};
 use applbuild::packages::archive_folder::{self, FolderError, Stock, Supply};
 use applbuild::packages::http::Policy;
@@ -29,7 +29,7 @@ pub enum Command {
         /// The folder
         dir: PathBuf,
         #[command(flatten)]
-        cache: Kept,
+        cache: CacheArguments,
     },
 }
 

@@ -3,12 +3,12 @@
 use super::failure::Failure;
 use super::sources::Place;
 use super::{Common, diff, memory_disk, other_kernel, output};
-use applbuild::rootfs::WorkFolder;
 use applbuild::images::Images;
 use applbuild::images::NAMES;
 use applbuild::packages::{Cache, Digest, Lock, LockedPackage, cache, download};
 use applbuild::pipeline::{BuildError, Built};
 use applbuild::progress::Silent;
+use applbuild::rootfs::WorkFolder;
 use applbuild::sandbox;
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::sys::stat::{Mode, umask};

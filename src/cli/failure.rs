@@ -1,9 +1,9 @@
-use applbuild::rootfs::AssembleError;
 use applbuild::fleet::FleetError;
 use applbuild::packages::{ArchiveError, FetchError};
 use applbuild::pipeline::BuildError;
 use applbuild::profile::ProfileError;
 use applbuild::qemu::QemuError;
+use applbuild::rootfs::AssembleError;
 use miette::{MietteHandlerOpts, Report};
 use serde_json::{Value, json};
 use std::path::Path;

@@ -19,7 +19,7 @@ pub struct Sources {
     #[arg(long, value_name = "FILE")]
     keyring: Option<PathBuf>,
     #[command(flatten)]
-    cache: Kept,
+    cache: CacheArguments,
     /// Use what the cache holds, and no network; needs a lock that says all
     #[arg(long)]
     offline: bool,
@@ -36,13 +36,13 @@ pub struct Sources {
 
 /// Where packages are kept.
 #[derive(Debug, Clone, clap::Args)]
-pub struct Kept {
+pub struct CacheArguments {
     /// Where downloads are kept [default: ~/.cache/applbuild]
     #[arg(long, value_name = "DIR", env = "APPLBUILD_CACHE")]
     cache: Option<PathBuf>,
 }
 
-impl Kept {
+impl CacheArguments {
     pub fn find(&self) -> Result<Cache, Failure> {
         let folder = self.cache.clone().or_else(cache::default_folder);
         folder.map(Cache::new).ok_or_else(|| Failure::usage("HOME is not set, so pass --cache DIR".to_owned()))

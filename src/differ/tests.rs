@@ -24,7 +24,7 @@ fn squashfs(tree: &Tree) -> Vec<u8> {
         threads: NonZero::<usize>::MIN,
         time: 7,
     };
-    writer::write(tree, &options, &writer::Forgetful, &mut out, &Silent).unwrap();
+    writer::write(tree, &options, &writer::NoCache, &mut out, &Silent).unwrap();
     out.into_inner()
 }
 
@@ -99,7 +99,7 @@ fn all_compressions_are_read() {
         let image = |content: &[u8]| {
             let options = writer::Options { compression, block_size: 131_072, threads: NonZero::<usize>::MIN, time: 7 };
             let mut out = io::Cursor::new(Vec::new());
-            writer::write(&tree(&[("/a", content)], 0o644), &options, &writer::Forgetful, &mut out, &Silent).unwrap();
+            writer::write(&tree(&[("/a", content)], 0o644), &options, &writer::NoCache, &mut out, &Silent).unwrap();
             out.into_inner()
         };
         let difference = found(&image(&[b'a'; 200_000]), &image(&[[b'a'; 199_999].as_slice(), b"b"].concat())).unwrap();

@@ -1,6 +1,6 @@
 //! Images that are folders: whole in their place, or not there.
 
-use super::{Images, ImagesError, Placed, RECORD, Slot, failed, hash, sync, write};
+use super::{Images, ImagesError, Published, RECORD, Slot, failed, hash, sync, write};
 use appliance_contract::guest_image::CHECKSUMS;
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use sha2::{Digest, Sha256};
@@ -40,7 +40,7 @@ impl Images {
         slot: &Slot,
         finished: &FinishedFolder<'_>,
         replace: bool,
-    ) -> Result<Placed, ImagesError> {
+    ) -> Result<Published, ImagesError> {
         let _held = self.hold()?;
         let path = self.folder_of(slot);
         let sha256 = hex::encode(finished.sha256);
@@ -50,7 +50,7 @@ impl Images {
             self.give_name(slot)?;
             // The inputs may be others all the same.
             write(&path.join(RECORD), &slot.record(finished.size, &sha256))?;
-            return Ok(Placed { path, version: slot.version.clone(), was_there: true });
+            return Ok(Published { path, version: slot.version.clone(), was_there: true });
         }
         if there && !replace {
             let found = before.unwrap_or_else(|| "files that its SHA256SUMS does not tell of".to_owned());
@@ -66,7 +66,7 @@ impl Images {
         };
         renamed.map_err(failed("renaming the image to", &path))?;
         sync(&self.folder)?;
-        Ok(Placed { path, version: slot.version.clone(), was_there: false })
+        Ok(Published { path, version: slot.version.clone(), was_there: false })
     }
 }
 
@@ -93,7 +93,7 @@ mod tests {
     use super::super::Form;
     use super::*;
 
-    fn build(images: &Images, inputs: u8, text: &str, replace: bool) -> Result<Placed, ImagesError> {
+    fn build(images: &Images, inputs: u8, text: &str, replace: bool) -> Result<Published, ImagesError> {
         let folder = images.work().join("new");
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(&folder).unwrap();

@@ -6,7 +6,7 @@ use super::image::{Image, manifest_text};
 use super::iso::MediumError;
 use super::sbom;
 use crate::boot::kernel::Kernels;
-use crate::format::squashfs::Forgetful;
+use crate::format::squashfs::NoCache;
 use crate::progress::{Progress, Stage, Unit};
 use crate::tree::{Content, Metadata, Node, Tree, TreePath};
 use appliance_contract::guest_image::{CHECKSUMS, DEVICE, INITRAMFS, KERNEL, LOCK, MANIFEST, ROOT, SBOM};
@@ -48,7 +48,7 @@ pub fn lay_out(input: Input<'_>, progress: &dyn Progress) -> Result<Guest, Mediu
     let name = &image.profile.name;
     let Some(agent) = image.agent else { return Err(MediumError::NoAgent { name: name.clone() }) };
     let kernels = Kernels::find(image.tree, &image.profile.boot)?;
-    let initramfs = image.initramfs(&kernels, agent, &Forgetful, progress)?;
+    let initramfs = image.initramfs(&kernels, agent, &NoCache, progress)?;
     let initramfs_size = initramfs.bytes.len() as u64;
 
     let length = fs::metadata(root).map_err(failed("reading", root))?.len();

@@ -3,7 +3,7 @@
 use super::iso::MediumError;
 use crate::boot::initramfs::{self, Initramfs};
 use crate::boot::kernel::{KernelError, Kernels};
-use crate::format::squashfs::BlockKeeper;
+use crate::format::squashfs::BlockCache;
 use crate::packages::Lock;
 use crate::profile::Profile;
 use crate::progress::Progress;
@@ -35,7 +35,7 @@ impl Image<'_> {
         &self,
         kernels: &Kernels,
         agent: &[u8],
-        keeper: &dyn BlockKeeper,
+        keeper: &dyn BlockCache,
         progress: &dyn Progress,
     ) -> Result<Initramfs, MediumError> {
         if let Some(made) = self.initramfs {

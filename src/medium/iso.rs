@@ -13,7 +13,7 @@ use crate::boot::initramfs::InitramfsError;
 use crate::boot::kernel::{KernelError, Kernels};
 use crate::boot::microcode::{self, MicrocodeError};
 use crate::format::iso::{BLOCK, Boot, IsoError, Layout, Options, Patch, Present, Volume, VolumeUuid};
-use crate::format::squashfs::Forgetful;
+use crate::format::squashfs::NoCache;
 use crate::progress::{Progress, Stage, Unit};
 use crate::templates::TemplateError;
 use crate::tree::{Content, Metadata, Node, PathError, Tree, TreeError, TreePath};
@@ -262,7 +262,7 @@ impl<'a> Draft<'a> {
 
     fn add_initramfs(&mut self, agent: &[u8]) -> Result<(), MediumError> {
         let image = &self.input.image;
-        let initramfs = image.initramfs(&self.kernels, agent, &Forgetful, self.progress)?;
+        let initramfs = image.initramfs(&self.kernels, agent, &NoCache, self.progress)?;
         self.initramfs_size = Some(initramfs.bytes.len() as u64);
         self.put(medium::INITRAMFS, initramfs.bytes.into())?;
         if let Some(archive) = microcode::build(image.tree, image.source_date)? {

@@ -113,12 +113,12 @@ pub(super) fn check_names(lock: &Lock, names: &[String]) -> Result<(), BuildErro
 
 /// The versions that stay as `old` has them: name to version, of the image and of the tools.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Kept {
+pub(super) struct KeptVersions {
     pub packages: BTreeMap<String, String>,
     pub tools: BTreeMap<String, String>,
 }
 
-impl Kept {
+impl KeptVersions {
     pub fn new(old: &Lock, update: &Update) -> Self {
         let moving: BTreeSet<&str> = match update {
             Update::All => return Self::default(),

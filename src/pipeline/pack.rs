@@ -3,7 +3,7 @@
 use super::{Assembled, BuildError, Resolved};
 use crate::boot::initramfs::Initramfs;
 use crate::boot::kernel::Kernels;
-use crate::format::squashfs::{self, BlockKeeper, Forgetful, Options};
+use crate::format::squashfs::{self, BlockCache, NoCache, Options};
 use crate::format::verity::{self, Hashed, VerityOptions};
 use crate::images::Form;
 use crate::medium::{self, Image, MediumError};
@@ -90,9 +90,9 @@ impl Assembled {
         // Without a store it takes longer, and that is all.
         let open = || BlockStore::open(self.resolved.order.cache.folder());
         let store = open().map_err(|error| progress.warn(&error.to_string())).ok().map(|store| store.with_new(ahead));
-        let keeper: &dyn BlockKeeper = match &store {
+        let keeper: &dyn BlockCache = match &store {
             Some(store) => store,
-            None => &Forgetful,
+            None => &NoCache,
         };
         let (root, initramfs, tools) = thread::scope(|scope| {
             let initramfs = scope.spawn(|| {
@@ -129,14 +129,14 @@ impl Assembled {
         Ok(rootfs::tools(&self.resolved.lock.tools, &self.files, &self.work, progress)?)
     }
 
-    fn initramfs(&self, keeper: &dyn BlockKeeper, progress: &dyn Progress) -> Result<Option<Initramfs>, BuildError> {
+    fn initramfs(&self, keeper: &dyn BlockCache, progress: &dyn Progress) -> Result<Option<Initramfs>, BuildError> {
         let image = self.image();
         let Some(agent) = image.agent else { return Ok(None) };
         let kernels = Kernels::find(image.tree, &image.profile.boot).map_err(MediumError::from)?;
         Ok(Some(image.initramfs(&kernels, agent, keeper, progress)?))
     }
 
-    fn squashfs(&self, keeper: &dyn BlockKeeper, progress: &dyn Progress) -> Result<PackedRoot, BuildError> {
+    fn squashfs(&self, keeper: &dyn BlockCache, progress: &dyn Progress) -> Result<PackedRoot, BuildError> {
         let (name, offset) = match self.resolved.order.form {
             // It is packed where it stays.
             Form::Iso => ("medium.part", medium::root_offset(&self.image(), self.guests.len())),

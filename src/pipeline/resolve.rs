@@ -1,6 +1,6 @@
 //! From what a profile asks for to the exact packages.
 
-use super::locking::{self, Kept, LockChoice, Update};
+use super::locking::{self, KeptVersions, LockChoice, Update};
 use super::{BuildError, Order};
 use crate::packages::deb::Deb;
 use crate::packages::index::{Index, Source};
@@ -140,8 +140,8 @@ impl Order {
     fn ask(&self, old: Option<&Lock>, update: &Update, progress: &dyn Progress) -> Result<Lock, BuildError> {
         let architecture = self.profile.architecture.debian();
         let mut kept = match old {
-            Some(old) => Kept::new(old, update),
-            None => Kept::default(),
+            Some(old) => KeptVersions::new(old, update),
+            None => KeptVersions::default(),
         };
         let suites: Vec<SuiteWanted> = self.profile.suites.iter().map(wanted).collect();
         let request = RefreshRequest {
@@ -176,7 +176,7 @@ impl Order {
             index = Index::read(&sources, architecture)?;
         }
         progress.item("dependencies");
-        let Kept { packages, tools } = &mut kept;
+        let KeptVersions { packages, tools } = &mut kept;
         let found = self.requests(|image, needed| {
             let digest = request_digest(&self.profile.suites, image, needed);
             let packages = resolve_keeping(&index, image, packages)?;

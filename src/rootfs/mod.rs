@@ -27,11 +27,11 @@ use appliance_contract::manifest::Manifest;
 use appliance_contract::marker::Role;
 use appliance_contract::medium;
 use finish::{accounts, ids, normalise, overlay, prune, services, tree_edit};
-use root_cache::Below;
+use root_cache::LowerTree;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use unpack::Sources;
-use unpack::install::Placer;
+use unpack::install::Installer;
 
 /// What an image's root is configured from.
 #[derive(Debug)]
@@ -51,8 +51,8 @@ pub struct Request<'a> {
 pub struct Configured {
     /// Those of the lock, with what the packages brought beside them.
     pub ids: Ids,
-    placer: Placer,
-    below: Option<Below>,
+    installer: Installer,
+    below: Option<LowerTree>,
     epoch: i64,
     work: WorkFolder,
 }
@@ -81,39 +81,39 @@ pub fn configure(
     let epoch = profile.source_date_epoch.unwrap_or(lock.date);
     let root = work.folder("root")?;
     fs::set_permissions(&root, Permissions::from_mode(0o755)).map_err(error::io_at("setting the mode of", &root))?;
-    let mut placer = Placer::new(&root);
+    let mut installer = Installer::new(&root);
     if lock.packages.is_empty() {
         // What sets bring is taken as it is.
-        return Ok(Configured { ids: lock.ids.clone(), placer, below: None, epoch, work });
+        return Ok(Configured { ids: lock.ids.clone(), installer, below: None, epoch, work });
     }
     let sources = Sources { packages: &lock.packages, files, epoch, ahead, prune: &profile.prune };
-    let below = root_cache::install(&mut placer, &sources, &work, progress)?;
-    overlay::declare_users(&mut placer, profile, epoch, &work.folder("declared")?)?;
+    let below = root_cache::install(&mut installer, &sources, &work, progress)?;
+    overlay::declare_users(&mut installer, profile, epoch, &work.folder("declared")?)?;
     let ids = ids::settle(&root, &lock.ids, others)?;
-    Ok(Configured { ids, placer, below, epoch, work })
+    Ok(Configured { ids, installer, below, epoch, work })
 }
 
 impl Configured {
     /// Lays the profile's own over the root and makes it an image. `lock` is the one
     /// that the root was configured from, with [`Configured::ids`]; `version` has the build number.
     pub fn assemble(self, profile: &Profile, lock: &Lock, version: &str) -> Result<Assembled, AssembleError> {
-        let Self { mut placer, below, epoch, work, .. } = self;
-        let root = placer.root.path().to_owned();
+        let Self { mut installer, below, epoch, work, .. } = self;
+        let root = installer.root.path().to_owned();
         let staged = work.folder("overlaid")?;
-        overlay::unpack_sets(&mut placer, &profile.sets, &staged)?;
+        overlay::unpack_sets(&mut installer, &profile.sets, &staged)?;
         if lock.packages.is_empty() {
-            overlay::declare_users(&mut placer, profile, epoch, &work.folder("declared")?)?;
+            overlay::declare_users(&mut installer, profile, epoch, &work.folder("declared")?)?;
         }
-        overlay::apply_overlays(&mut placer, profile, version, epoch, &staged)?;
+        overlay::apply_overlays(&mut installer, profile, version, epoch, &staged)?;
         services::apply(&root, &profile.services, epoch)?;
         let mut tree = match below {
             Some(below) => below.with_changes()?,
             None => Tree::from_folder(&root)?,
         };
-        normalise::add_extras(&mut tree, std::mem::take(&mut placer.extras))?;
+        normalise::add_extras(&mut tree, std::mem::take(&mut installer.extras))?;
         let manifest = finish::manifest::manifest(profile, lock, version, epoch)?;
         finish_tree(&mut tree, profile, &manifest, epoch)?;
-        normalise::settle_times(&mut tree, &placer.times, epoch);
+        normalise::settle_times(&mut tree, &installer.times, epoch);
         Ok(Assembled { tree, manifest, epoch, work })
     }
 }

@@ -45,7 +45,7 @@ pub fn modules_listed(ahead: &dyn Ahead, root: &Path, rules: &Prune) {
 }
 
 /// The packages' files by the names that these give them. What does not fit is
-/// left out: the placer tells of it.
+/// left out: the installer tells of it.
 pub fn guess(packages: &Packages, rules: &Prune) -> Tree {
     let mut tree = Tree::new(Metadata::new(0o755));
     for entry in packages.iter().flat_map(|package| &package.entries) {

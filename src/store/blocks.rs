@@ -3,7 +3,7 @@
 
 use super::pack::{self, Entry, PackWriter};
 use super::{StoreError, failed};
-use crate::format::squashfs::{BlockKeeper, BlockKey, Kept};
+use crate::format::squashfs::{BlockCache, BlockKey, Hit};
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::io;
@@ -128,7 +128,7 @@ impl BlockStore {
     }
 }
 
-impl BlockKeeper for BlockStore {
+impl BlockCache for BlockStore {
     fn has(&self, key: &BlockKey) -> bool {
         self.known.read().unwrap_or_else(PoisonError::into_inner).contains_key(key)
     }
@@ -137,7 +137,7 @@ impl BlockKeeper for BlockStore {
         self.new.contains(key)
     }
 
-    fn get(&self, key: &BlockKey, packed: &mut Vec<u8>) -> Option<Kept> {
+    fn get(&self, key: &BlockKey, packed: &mut Vec<u8>) -> Option<Hit> {
         let (pack, entry) = self.known.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned()?;
         let found = entry.read(&self.packs[pack].file, packed);
         match found {
@@ -178,7 +178,7 @@ mod tests {
         BlockKey([number; 32])
     }
 
-    fn get(store: &BlockStore, number: u8) -> Option<(Kept, Vec<u8>)> {
+    fn get(store: &BlockStore, number: u8) -> Option<(Hit, Vec<u8>)> {
         let mut packed = Vec::new();
         store.get(&key(number), &mut packed).map(|kept| (kept, packed))
     }
@@ -202,8 +202,8 @@ mod tests {
         let cache = tempfile::tempdir().unwrap();
         filled(cache.path());
         let store = BlockStore::open(cache.path()).unwrap();
-        assert_eq!(get(&store, 1), Some((Kept::Packed, b"one".to_vec())));
-        assert_eq!(get(&store, 2), Some((Kept::Plain, vec![])));
+        assert_eq!(get(&store, 1), Some((Hit::Compressed, b"one".to_vec())));
+        assert_eq!(get(&store, 2), Some((Hit::Stored, vec![])));
         assert_eq!(get(&store, 4), None);
     }
 
@@ -215,11 +215,11 @@ mod tests {
         File::options().write(true).open(&path).unwrap().write_all_at(b"x", 1).unwrap();
         let store = BlockStore::open(cache.path()).unwrap();
         assert_eq!(get(&store, 1), None);
-        assert_eq!(get(&store, 3), Some((Kept::Packed, b"three".to_vec())));
+        assert_eq!(get(&store, 3), Some((Hit::Compressed, b"three".to_vec())));
         assert!(!path.exists());
         store.put(&key(1), Some(b"one"));
         assert!(store.finish().is_none());
-        assert_eq!(get(&BlockStore::open(cache.path()).unwrap(), 1), Some((Kept::Packed, b"one".to_vec())));
+        assert_eq!(get(&BlockStore::open(cache.path()).unwrap(), 1), Some((Hit::Compressed, b"one".to_vec())));
     }
 
     #[test]
@@ -266,8 +266,8 @@ mod tests {
         second.put(&key(2), Some(b"two"));
         assert!(first.finish().is_none() && second.finish().is_none());
         let store = BlockStore::open(cache.path()).unwrap();
-        assert_eq!(get(&store, 1), Some((Kept::Packed, b"one".to_vec())));
-        assert_eq!(get(&store, 2), Some((Kept::Packed, b"two".to_vec())));
+        assert_eq!(get(&store, 1), Some((Hit::Compressed, b"one".to_vec())));
+        assert_eq!(get(&store, 2), Some((Hit::Compressed, b"two".to_vec())));
     }
 
     #[test]
@@ -277,7 +277,7 @@ mod tests {
         let store = BlockStore::open(cache.path()).unwrap();
         fs::remove_dir_all(cache.path().join(FOLDER)).unwrap();
         store.put(&key(9), Some(b"nine"));
-        assert_eq!(get(&store, 1), Some((Kept::Packed, b"one".to_vec())));
+        assert_eq!(get(&store, 1), Some((Hit::Compressed, b"one".to_vec())));
         assert!(store.finish().unwrap().to_string().contains("keeping compressed blocks"));
     }
 }

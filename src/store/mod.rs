@@ -11,7 +11,7 @@ mod unpacked;
 mod usage;
 
 pub use blocks::BlockStore;
-pub use unpacked::{Found, Keeping, Unpacked};
+pub use unpacked::{CachingReader, Found, Unpacked};
 pub use usage::{Entry, Pruned, Room, hold, prune, usage};
 
 use std::io;

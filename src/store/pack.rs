@@ -10,7 +10,7 @@
 //! is whole. Nothing is synced: one that a power cut left half is known by its
 //! footer's hash, a block in it by its own.
 
-use crate::format::squashfs::{BlockKey, Kept};
+use crate::format::squashfs::{BlockKey, Hit};
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::FileExt;
@@ -52,16 +52,16 @@ impl Entry {
     }
 
     /// The block, unless it is not what was put there.
-    pub fn read(&self, file: &File, packed: &mut Vec<u8>) -> Option<Kept> {
+    pub fn read(&self, file: &File, packed: &mut Vec<u8>) -> Option<Hit> {
         if self.length == PLAIN {
-            return Some(Kept::Plain);
+            return Some(Hit::Stored);
         }
         packed.resize(self.length as usize, 0);
         let right = file.read_exact_at(packed, self.place).is_ok() && blake3::hash(packed) == self.hash;
         if !right {
             packed.clear();
         }
-        right.then_some(Kept::Packed)
+        right.then_some(Hit::Compressed)
     }
 }
 

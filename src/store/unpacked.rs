@@ -47,10 +47,10 @@ impl Unpacked {
     }
 
     /// Reads what `from` has, and keeps it for the next build, in a file that is `aside` until it is whole.
-    pub fn keep<R: Read>(&self, package: &str, from: R, aside: PathBuf) -> Keeping<R> {
+    pub fn keep<R: Read>(&self, package: &str, from: R, aside: PathBuf) -> CachingReader<R> {
         let to = self.has_room(&aside).then(|| File::create_new(&aside).ok()).flatten();
         let to = to.map(|file| BufWriter::with_capacity(BUFFER, file));
-        Keeping { from, to, ended: false, aside, path: self.path(package) }
+        CachingReader { from, to, ended: false, aside, path: self.path(package) }
     }
 
     /// Whether a file that is `aside` can be renamed to here, on a disk that is not nearly full: what is kept must not be
@@ -81,7 +81,7 @@ pub struct Found {
 
 /// Reads an archive that is kept at the same time. Where that fails, it is not kept, and nothing else.
 #[derive(Debug)]
-pub struct Keeping<R> {
+pub struct CachingReader<R> {
     from: R,
     to: Option<BufWriter<File>>,
     ended: bool,
@@ -89,7 +89,7 @@ pub struct Keeping<R> {
     path: PathBuf,
 }
 
-impl<R: Read> Read for Keeping<R> {
+impl<R: Read> Read for CachingReader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.from.read(buffer)?;
         self.ended = count == 0 && !buffer.is_empty();
@@ -102,7 +102,7 @@ impl<R: Read> Read for Keeping<R> {
     }
 }
 
-impl<R> Keeping<R> {
+impl<R> CachingReader<R> {
     fn give_up(&mut self) {
         self.to = None;
         let _ = fs::remove_file(&self.aside);

@@ -3,7 +3,7 @@
 //! to cargo-fuzz, `tests/fuzz_corpus.rs` to an ordinary test.
 
 use applbuild::differ;
-use applbuild::format::squashfs::{self, Compression, Forgetful, Options};
+use applbuild::format::squashfs::{self, Compression, NoCache, Options};
 use applbuild::format::tar::{self, Limits};
 use applbuild::packages::deb::Deb;
 use applbuild::packages::index::{Index, Source};
@@ -187,7 +187,7 @@ pub fn write_squashfs(tree: &Tree, threads: usize, path: &Path) {
         time: 1_700_000_000,
     };
     let mut file = File::create(path).expect("a temporary file can be made");
-    squashfs::write(tree, &options, &Forgetful, &mut file, &Silent).expect("any such tree can be written");
+    squashfs::write(tree, &options, &NoCache, &mut file, &Silent).expect("any such tree can be written");
 }
 
 /// A tree that the bytes describe, six for each of its nodes: what it is, its name, its folder, how long, of what.

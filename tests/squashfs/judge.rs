@@ -1,6 +1,6 @@
 //! Somebody else's reader: what `unsquashfs` finds in an image, compared with the tree that went in.
 
-use applbuild::format::squashfs::{self, Compression, Forgetful, Options};
+use applbuild::format::squashfs::{self, Compression, NoCache, Options};
 use applbuild::progress::Silent;
 use applbuild::tree::{Kind, Node, NodeId, Tree};
 use std::collections::HashMap;
@@ -38,7 +38,7 @@ pub fn check(tree: &Tree, options: &Options) {
 #[track_caller]
 pub fn write(tree: &Tree, options: &Options, image: &Path) -> squashfs::Summary {
     let mut file = File::create(image).expect("making an image file");
-    let summary = squashfs::write(tree, options, &Forgetful, &mut file, &Silent).expect("writing a squashfs");
+    let summary = squashfs::write(tree, options, &NoCache, &mut file, &Silent).expect("writing a squashfs");
     let size = file.metadata().expect("asking for the image's size").len();
     assert_eq!(size, summary.size);
     assert_eq!(size % 4096, 0);

@@ -1,7 +1,7 @@
 //! Images made with blocks that were kept are, byte for byte, those made without.
 
 use crate::judge::{folder, options};
-use applbuild::format::squashfs::{BlockKeeper, Compression, Forgetful, Options, Summary, work_ahead, write};
+use applbuild::format::squashfs::{BlockCache, Compression, NoCache, Options, Summary, work_ahead, write};
 use applbuild::progress::Silent;
 use applbuild::store::BlockStore;
 use applbuild::tree::{Content, Metadata, Node, Tree, TreePath};
@@ -33,7 +33,7 @@ fn tree() -> Tree {
 }
 
 #[track_caller]
-fn image(tree: &Tree, options: &Options, keeper: &dyn BlockKeeper) -> (Vec<u8>, Summary) {
+fn image(tree: &Tree, options: &Options, keeper: &dyn BlockCache) -> (Vec<u8>, Summary) {
     let mut out = Cursor::new(Vec::new());
     let summary = write(tree, options, keeper, &mut out, &Silent).expect("writing");
     (out.into_inner(), summary)
@@ -59,7 +59,7 @@ fn warm_is_cold_and_compresses_nothing() {
     for compression in [Compression::Zstd { level: 7 }, Compression::Gzip { level: 6 }, Compression::Xz { level: 1 }] {
         for block_size in [1 << 17, 1 << 19] {
             let options = Options { compression, block_size, ..options(2) };
-            let (plain, _) = image(&tree(), &options, &Forgetful);
+            let (plain, _) = image(&tree(), &options, &NoCache);
             let (cold, summary) = build(&tree(), &options, cache.path());
             assert_eq!(summary.reused, 0, "{options:?}");
             let (warm, summary) = build(&tree(), &options, cache.path());
@@ -86,7 +86,7 @@ fn build_after(tree: &Tree, guess: &Tree, options: &Options, cache: &Path, stop:
 fn what_was_compressed_ahead_counts_for_this_image() {
     let cache = folder();
     let options = options(2);
-    let (plain, _) = image(&tree(), &options, &Forgetful);
+    let (plain, _) = image(&tree(), &options, &NoCache);
     let (ahead, summary, made) = build_after(&tree(), &tree(), &options, cache.path(), false);
     assert!(plain == ahead && made > 10);
     assert_eq!(summary.reused, 0, "earlier builds have made none of it");
@@ -100,7 +100,7 @@ fn what_was_compressed_ahead_counts_for_this_image() {
 #[test]
 fn a_wrong_guess_changes_no_byte() {
     let options = options(2);
-    let (plain, _) = image(&tree(), &options, &Forgetful);
+    let (plain, _) = image(&tree(), &options, &NoCache);
     let folder = folder();
     let file = folder.path().join("file");
     fs::write(&file, text(3, 450_000)).expect("writing");
@@ -127,7 +127,7 @@ fn a_file_that_grows_leaves_most_blocks_as_they_were() {
     let mut changed = tree();
     put(&mut changed, "small/3/1032", text(9999, 30_000));
     put(&mut changed, "small/0/new", text(9998, 5_000));
-    let (cold, _) = image(&changed, &options, &Forgetful);
+    let (cold, _) = image(&changed, &options, &NoCache);
     let (warm, summary) = build(&changed, &options, cache.path());
     assert!(cold == warm);
     let made = summary.content - summary.reused - (400_000 / 131_072 * 131_072);
@@ -137,7 +137,7 @@ fn a_file_that_grows_leaves_most_blocks_as_they_were() {
 #[test]
 fn damage_is_made_good() {
     let options = options(2);
-    let (expected, _) = image(&tree(), &options, &Forgetful);
+    let (expected, _) = image(&tree(), &options, &NoCache);
     for damage in [0, 1, 2] {
         let cache = folder();
         build(&tree(), &options, cache.path());
@@ -164,7 +164,7 @@ fn damage_is_made_good() {
 fn two_builds_at_once_and_one_whose_store_goes() {
     let cache = folder();
     let options = options(2);
-    let (expected, _) = image(&tree(), &options, &Forgetful);
+    let (expected, _) = image(&tree(), &options, &NoCache);
     std::thread::scope(|scope| {
         let builds: Vec<_> = (0..3).map(|_| scope.spawn(|| build(&tree(), &options, cache.path()).0)).collect();
         for build in builds {
@@ -175,7 +175,7 @@ fn two_builds_at_once_and_one_whose_store_goes() {
     fs::remove_dir_all(cache.path().join("blocks")).expect("removing");
     let mut more = tree();
     put(&mut more, "more", text(77, 500_000));
-    let (cold, _) = image(&more, &options, &Forgetful);
+    let (cold, _) = image(&more, &options, &NoCache);
     assert!(image(&more, &options, &store).0 == cold);
     assert!(store.finish().is_some(), "it could not be written");
 }

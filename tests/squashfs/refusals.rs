@@ -1,7 +1,7 @@
 //! What squashfs cannot hold, and what goes wrong while writing.
 
 use crate::judge::{folder, options};
-use applbuild::format::squashfs::{Compression, Forgetful, Options, SquashfsError, write};
+use applbuild::format::squashfs::{Compression, NoCache, Options, SquashfsError, write};
 use applbuild::progress::{Progress, Silent, Stage, Unit};
 use applbuild::tree::{Content, Kind, Metadata, Node, Tree, TreePath};
 use std::fs;
@@ -21,7 +21,7 @@ fn refused(change: impl FnOnce(&mut Node)) -> String {
     change(&mut node);
     tree.insert(&path("etc/odd"), node).expect("inserting");
     let mut out = Cursor::new(Vec::new());
-    let error = write(&tree, &options(2), &Forgetful, &mut out, &Silent).expect_err("it should be refused");
+    let error = write(&tree, &options(2), &NoCache, &mut out, &Silent).expect_err("it should be refused");
     assert!(out.get_ref().is_empty(), "something was written before the refusal");
     error.to_string()
 }
@@ -64,10 +64,10 @@ fn more_owners_than_fit() {
         let metadata = Metadata::new(0o644).with_owner(id, 0);
         tree.insert(&path(&format!("{id}")), Node { metadata, kind: Kind::Fifo }).expect("inserting");
     }
-    write(&tree, &options(1), &Forgetful, &mut Cursor::new(Vec::new()), &Silent).expect("65535 fit");
+    write(&tree, &options(1), &NoCache, &mut Cursor::new(Vec::new()), &Silent).expect("65535 fit");
     let metadata = Metadata::new(0o644).with_owner(0, 65_535);
     tree.insert(&path("zz"), Node { metadata, kind: Kind::Fifo }).expect("inserting");
-    let error = write(&tree, &options(1), &Forgetful, &mut Cursor::new(Vec::new()), &Silent).expect_err("65536 do not");
+    let error = write(&tree, &options(1), &NoCache, &mut Cursor::new(Vec::new()), &Silent).expect_err("65536 do not");
     assert!(matches!(&error, SquashfsError::TooManyIds { path } if path.to_string() == "/zz"), "{error}");
 }
 
@@ -75,7 +75,7 @@ fn more_owners_than_fit() {
 fn options_out_of_range() {
     let tree = Tree::new(Metadata::new(0o755));
     let fails = |options: Options| {
-        write(&tree, &options, &Forgetful, &mut Cursor::new(Vec::new()), &Silent)
+        write(&tree, &options, &NoCache, &mut Cursor::new(Vec::new()), &Silent)
             .expect_err("it should be refused")
             .to_string()
     };
@@ -103,8 +103,7 @@ fn host_files_that_changed_size() {
         let mut tree = Tree::new(Metadata::new(0o755));
         let node = Node::file(Metadata::new(0o644), Content::host(host.clone(), length));
         tree.insert(&path("log"), node).expect("inserting");
-        let error =
-            write(&tree, &options(2), &Forgetful, &mut Cursor::new(Vec::new()), &Silent).expect_err("it changed");
+        let error = write(&tree, &options(2), &NoCache, &mut Cursor::new(Vec::new()), &Silent).expect_err("it changed");
         let now = now as u64;
         let right = matches!(
             &error,
@@ -116,7 +115,7 @@ fn host_files_that_changed_size() {
     fs::remove_file(&host).expect("removing");
     let mut tree = Tree::new(Metadata::new(0o755));
     tree.insert(&path("log"), Node::file(Metadata::new(0o644), Content::host(host, 5))).expect("inserting");
-    let error = write(&tree, &options(2), &Forgetful, &mut Cursor::new(Vec::new()), &Silent).expect_err("it is gone");
+    let error = write(&tree, &options(2), &NoCache, &mut Cursor::new(Vec::new()), &Silent).expect_err("it is gone");
     assert!(matches!(error, SquashfsError::Read { .. }), "{error}");
 }
 
@@ -168,7 +167,7 @@ fn large_tree() -> Tree {
 fn a_full_disk_ends_it_at_any_moment() {
     let tree = large_tree();
     for left in [0, 50, 96, 150_000, 1_000_000, 3_000_000] {
-        let error = write(&tree, &options(3), &Forgetful, &mut Full { left }, &Silent).expect_err("the disk is full");
+        let error = write(&tree, &options(3), &NoCache, &mut Full { left }, &Silent).expect_err("the disk is full");
         assert!(
             matches!(&error, SquashfsError::Write(error) if error.kind() == io::ErrorKind::StorageFull),
             "after {left} bytes: {error}"
@@ -206,7 +205,7 @@ fn progress_ends_at_its_total() {
     tree.insert(&path("zeros"), zeros.clone()).expect("inserting");
     tree.insert(&path("zeros-too"), zeros).expect("inserting");
     let counter = Counter::default();
-    let summary = write(&tree, &options(2), &Forgetful, &mut Cursor::new(Vec::new()), &counter).expect("writing");
+    let summary = write(&tree, &options(2), &NoCache, &mut Cursor::new(Vec::new()), &counter).expect("writing");
     assert_eq!(counter.total.load(Ordering::SeqCst), summary.content);
     assert_eq!(counter.done.load(Ordering::SeqCst), summary.content);
     assert_eq!(summary.content, 200 * 100_000 + (2 << 20));

@@ -1,7 +1,7 @@
 //! Compressing what an image will hold before all of it is known.
 
 use super::Options;
-use super::blocks::{BlockKeeper, BlockKey};
+use super::blocks::{BlockCache, BlockKey};
 use super::compressor::{Compressor, Purpose};
 use super::data;
 use super::plan::{Job, Load, Plan};
@@ -15,7 +15,7 @@ use std::sync::{Mutex, PoisonError};
 /// those were. The tree is a guess: a file that is gone or changes
 /// meanwhile is left out, and so is all that fails, for [`super::write`] comes
 /// upon it again, and does not see what was guessed but by the time it takes.
-pub fn work_ahead(tree: &Tree, options: &Options, keeper: &dyn BlockKeeper, stop: &AtomicBool) -> Vec<BlockKey> {
+pub fn work_ahead(tree: &Tree, options: &Options, keeper: &dyn BlockCache, stop: &AtomicBool) -> Vec<BlockKey> {
     let Ok(plan) = Plan::new(tree, options, &Silent) else { return Vec::new() };
     // Whole blocks of a file are what they are wherever it comes to lie;
     // fragment blocks are right only as far as their neighbours are.

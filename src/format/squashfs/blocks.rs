@@ -20,7 +20,7 @@ impl BlockKey {
 
 /// What became of a block when it was compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kept {
+pub enum Hit {
     /// The packed bytes are the smaller ones.
     Packed,
     /// The block is stored as it is.
@@ -29,22 +29,22 @@ pub enum Kept {
 
 /// Keeps compressed blocks from one image to the next. What it gives back
 /// must be what it was given: a keeper that is not sure has none.
-pub trait BlockKeeper: Sync + std::fmt::Debug {
+pub trait BlockCache: Sync + std::fmt::Debug {
     /// Whether there is such a block, as far as can be told without reading it.
     fn has(&self, key: &BlockKey) -> bool;
     /// Whether the block is one that was made ahead, for this very image.
     fn is_new(&self, key: &BlockKey) -> bool;
     /// Fills `packed`, which is empty, where the block is a packed one.
-    fn get(&self, key: &BlockKey, packed: &mut Vec<u8>) -> Option<Kept>;
+    fn get(&self, key: &BlockKey, packed: &mut Vec<u8>) -> Option<Hit>;
     /// `packed` is `None` for a block that is stored as it is.
     fn put(&self, key: &BlockKey, packed: Option<&[u8]>);
 }
 
 /// Keeps nothing.
 #[derive(Debug, Clone, Copy)]
-pub struct Forgetful;
+pub struct NoCache;
 
-impl BlockKeeper for Forgetful {
+impl BlockCache for NoCache {
     fn has(&self, _: &BlockKey) -> bool {
         false
     }
@@ -53,7 +53,7 @@ impl BlockKeeper for Forgetful {
         false
     }
 
-    fn get(&self, _: &BlockKey, _: &mut Vec<u8>) -> Option<Kept> {
+    fn get(&self, _: &BlockKey, _: &mut Vec<u8>) -> Option<Hit> {
         None
     }
 
@@ -127,7 +127,7 @@ mod tests {
         }
     }
 
-    /// Kept blocks stand for what the compressor would make: when these hashes
+    /// Cached blocks stand for what the compressor would make: when these hashes
     /// change and the libraries have not, raise [`RULES`].
     #[test]
     fn the_rules_are_those_of_the_number() {

@@ -1,7 +1,7 @@
 //! Data and fragment blocks: taken from those that were kept, or read and
 //! compressed, by several threads; written by the caller's, in the plan's order.
 
-use super::blocks::{BlockKeeper, Kept};
+use super::blocks::{BlockCache, Hit};
 use super::compressor::{Compressor, Purpose};
 use super::fragment::{FragmentEntry, FragmentPlace};
 use super::plan::{Job, Load, Plan};
@@ -67,7 +67,7 @@ struct Buffer {
 struct Made {
     turn: usize,
     buffer: Buffer,
-    kept: Kept,
+    kept: Hit,
     /// It was kept from an earlier image.
     reused: bool,
 }
@@ -82,7 +82,7 @@ pub(super) fn workers(options: &Options) -> usize {
 pub(super) fn pack(
     tree: &Tree,
     options: &Options,
-    keeper: &dyn BlockKeeper,
+    keeper: &dyn BlockCache,
     start: u64,
     out: &mut impl Write,
     progress: &dyn Progress,
@@ -140,7 +140,7 @@ impl Turns {
 
 struct Maker<'p, 'a> {
     plan: &'p Plan<'a>,
-    keeper: &'p dyn BlockKeeper,
+    keeper: &'p dyn BlockCache,
     compressor: Compressor,
 }
 
@@ -157,7 +157,7 @@ impl Maker<'_, '_> {
     fn make(&mut self, job: &Job, mut buffer: Buffer, turn: usize) -> Result<Made, SquashfsError> {
         buffer.packed.clear();
         let kept = self.keeper.get(&job.key, &mut buffer.packed);
-        if kept != Some(Kept::Packed) {
+        if kept != Some(Hit::Compressed) {
             self.plan.read(job, &mut buffer.plain)?;
         }
         if let Some(kept) = kept {
@@ -165,7 +165,7 @@ impl Maker<'_, '_> {
         }
         let smaller = self.compressor.compress(&buffer.plain, &mut buffer.packed)?;
         self.keeper.put(&job.key, smaller.then_some(&buffer.packed));
-        let kept = if smaller { Kept::Packed } else { Kept::Plain };
+        let kept = if smaller { Hit::Compressed } else { Hit::Stored };
         Ok(Made { turn, buffer, kept, reused: false })
     }
 }
@@ -208,8 +208,8 @@ impl<W: Write> Writer<'_, W> {
 
     fn write(&mut self, job: &Job, block: &Made) -> Result<(), SquashfsError> {
         let (bytes, mark) = match block.kept {
-            Kept::Packed => (&block.buffer.packed, 0),
-            Kept::Plain => (&block.buffer.plain, STORED),
+            Hit::Compressed => (&block.buffer.packed, 0),
+            Hit::Stored => (&block.buffer.plain, STORED),
         };
         self.out.write_all(bytes)?;
         // A block is at most 1 MiB.

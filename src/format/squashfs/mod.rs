@@ -22,7 +22,7 @@ mod table;
 mod xattr;
 
 pub use ahead::work_ahead;
-pub use blocks::{BlockKeeper, BlockKey, Forgetful, Kept};
+pub use blocks::{BlockCache, BlockKey, Hit, NoCache};
 pub use compressor::Compression;
 pub use error::SquashfsError;
 
@@ -74,7 +74,7 @@ pub struct Summary {
 pub fn write(
     tree: &Tree,
     options: &Options,
-    keeper: &dyn BlockKeeper,
+    keeper: &dyn BlockCache,
     out: &mut (impl Write + Seek),
     progress: &dyn Progress,
 ) -> Result<Summary, SquashfsError> {

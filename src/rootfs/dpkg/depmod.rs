@@ -6,7 +6,7 @@ use crate::rootfs::dpkg::base_set;
 use crate::rootfs::dpkg::scripts::{LAST_LINES, run_in};
 use crate::rootfs::error::{AssembleError, io_at};
 use crate::rootfs::unpack::entry::Entry;
-use crate::rootfs::unpack::install::{Placer, Source};
+use crate::rootfs::unpack::install::{Installer, Source};
 use crate::rootfs::unpack::package::Package;
 use crate::rootfs::unpack::reader_pool::Packages;
 use crate::rootfs::work_dir::WorkFolder;
@@ -143,14 +143,14 @@ impl Lists {
 
 /// Puts into `root` the `whole` packages, and of the others what depmod reads.
 fn place(packages: &Packages, whole: &[usize], root: &Path) -> Result<(), AssembleError> {
-    let mut placer = Placer::new(root);
+    let mut installer = Installer::new(root);
     for &index in whole {
-        placer.place(Source::Package(&packages[index]), &packages[index].entries)?;
+        installer.place(Source::Package(&packages[index]), &packages[index].entries)?;
     }
     for (_, package) in packages.iter().enumerate().filter(|(index, _)| !whole.contains(index)) {
         let entries: Vec<Entry> = package.entries.iter().filter(|entry| is_needed(entry)).cloned().collect();
         if NEEDED.iter().any(|path| entries.iter().any(|entry| is_below(entry, path))) {
-            placer.place(Source::Package(package), &entries)?;
+            installer.place(Source::Package(package), &entries)?;
         }
     }
     Ok(())

@@ -104,7 +104,7 @@ pub fn clean(tree: &mut Tree) {
         .map(|(path, _)| path)
         .collect();
     for path in doomed {
-        // Below a folder that went before, or there.
+        // Its directory was removed before it, or it was.
         let _ = tree.remove(&path);
     }
 }

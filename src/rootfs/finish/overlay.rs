@@ -7,7 +7,7 @@ use crate::rootfs::dpkg::scripts::run_in;
 use crate::rootfs::error::{AssembleError, io_at};
 use crate::rootfs::finish::accounts::Names;
 use crate::rootfs::unpack::entry::{Entry, EntryKind};
-use crate::rootfs::unpack::install::{Placer, Source};
+use crate::rootfs::unpack::install::{Installer, Source};
 use crate::rootfs::unpack::stage::{apply, stage_tar};
 use crate::templates;
 use crate::tree::{Fingerprint, Metadata, TreePath};
@@ -39,24 +39,22 @@ pub fn open_set(set: &TarSet) -> Result<File, AssembleError> {
 }
 
 /// Unpacks the sets in their order.
-pub fn unpack_sets(placer: &mut Placer, sets: &[TarSet], staged: &Path) -> Result<(), AssembleError> {
+pub fn unpack_sets(installer: &mut Installer, sets: &[TarSet], staged: &Path) -> Result<(), AssembleError> {
     for (number, set) in sets.iter().enumerate() {
         // Once more, as it may have changed since the build began.
         let file = open_set(set)?;
-        unpack_set(placer, set, file, &staged.join(format!("set-{number}"))).map_err(|error| AssembleError::Set {
-            path: set.path.clone(),
-            origin: set.origin.to_string(),
-            source: Box::new(error),
+        unpack_set(installer, set, file, &staged.join(format!("set-{number}"))).map_err(|error| {
+            AssembleError::Set { path: set.path.clone(), origin: set.origin.to_string(), source: Box::new(error) }
         })?;
     }
     Ok(())
 }
 
-fn unpack_set(placer: &mut Placer, set: &TarSet, file: File, staged: &Path) -> Result<(), AssembleError> {
+fn unpack_set(installer: &mut Installer, set: &TarSet, file: File, staged: &Path) -> Result<(), AssembleError> {
     let shown = set.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let (_, reader) = decompress(file)?;
     let entries = stage_tar(&shown, reader, staged)?;
-    placer.place(Source::Set(&shown), &entries)?;
+    installer.place(Source::Set(&shown), &entries)?;
     Ok(())
 }
 
@@ -68,28 +66,33 @@ fn declares(file: &OverlayFile) -> bool {
 /// Lays over the root what declares the profile's own users, and makes them. The
 /// templates among these files see the version without a build number, which is
 /// not known before the ids of all users are.
-pub fn declare_users(placer: &mut Placer, profile: &Profile, epoch: i64, staged: &Path) -> Result<(), AssembleError> {
-    lay_over(placer, profile, &profile.version, epoch, staged, declares)?;
+pub fn declare_users(
+    installer: &mut Installer,
+    profile: &Profile,
+    epoch: i64,
+    staged: &Path,
+) -> Result<(), AssembleError> {
+    lay_over(installer, profile, &profile.version, epoch, staged, declares)?;
     // Packages call it for themselves; what is left is the profile's own.
-    if placer.root.path().join(SYSUSERS).exists() {
-        run_in(placer.root.path(), epoch, "/usr/bin/systemd-sysusers", &[])?;
+    if installer.root.path().join(SYSUSERS).exists() {
+        run_in(installer.root.path(), epoch, "/usr/bin/systemd-sysusers", &[])?;
     }
     Ok(())
 }
 
 /// Lays the rest of the profile's overlays over the root.
 pub fn apply_overlays(
-    placer: &mut Placer,
+    installer: &mut Installer,
     profile: &Profile,
     version: &str,
     epoch: i64,
     staged: &Path,
 ) -> Result<(), AssembleError> {
-    lay_over(placer, profile, version, epoch, staged, |file| !declares(file))
+    lay_over(installer, profile, version, epoch, staged, |file| !declares(file))
 }
 
 fn lay_over(
-    placer: &mut Placer,
+    installer: &mut Installer,
     profile: &Profile,
     version: &str,
     epoch: i64,
@@ -97,7 +100,7 @@ fn lay_over(
     wanted: impl Fn(&OverlayFile) -> bool,
 ) -> Result<(), AssembleError> {
     let values = profile.template_values(version);
-    let root = placer.root.path().to_owned();
+    let root = installer.root.path().to_owned();
     let (users, groups) = (Names::read(&root.join("etc/passwd")), Names::read(&root.join("etc/group")));
     let files = profile
         .overlays
@@ -107,7 +110,7 @@ fn lay_over(
         .filter(|file| !HOMES.contains(&file.path.as_str()) && wanted(file));
     for (number, file) in files.enumerate() {
         let entry = entry(file, &users, &groups, &values, epoch, &staged.join(format!("overlay-{number}")))?;
-        placer.place(Source::Set("the profile's overlay"), &[entry])?;
+        installer.place(Source::Set("the profile's overlay"), &[entry])?;
     }
     Ok(())
 }

@@ -47,7 +47,7 @@ pub fn prune(tree: &mut Tree, rules: &Prune) -> Result<Vec<TreePath>, AssembleEr
         }
     }
     for path in &doomed {
-        // Below a folder that went before, or there.
+        // Its directory was removed before it, or it was.
         let _ = tree.remove(path);
     }
     if rules.documentation {

@@ -12,9 +12,9 @@ use crate::progress::{Progress, Silent, Stage, Unit};
 use crate::rootfs::error::{AssembleError, io_at};
 use crate::rootfs::root_cache::metadata::{Record, state};
 use crate::rootfs::root_cache::overlay_upper;
-use crate::rootfs::unpack::install::{Extras, Placer};
+use crate::rootfs::unpack::install::{Extras, Installer};
 use crate::rootfs::unpack::package_files::Files;
-use crate::rootfs::unpack::unchanged::Placed;
+use crate::rootfs::unpack::unchanged::UnchangedFiles;
 use crate::rootfs::unpack::{self, Sources};
 use crate::rootfs::work_dir::WorkFolder;
 use crate::sandbox;
@@ -36,7 +36,7 @@ const LOCK: &str = "lock";
 
 /// What is below a build's own changes, and known by its hashes.
 #[derive(Debug)]
-pub struct Below {
+pub struct LowerTree {
     tree: Tree,
     /// Where the changes are.
     upper: PathBuf,
@@ -53,15 +53,15 @@ pub fn are_kept(trees: &Path, lock: &Lock, epoch: i64, with_tools: bool) -> Resu
 
 /// [`unpack::install`], or what it came to in an earlier build.
 pub fn install(
-    placer: &mut Placer,
+    installer: &mut Installer,
     sources: &Sources<'_>,
     work: &WorkFolder,
     progress: &dyn Progress,
-) -> Result<Option<Below>, AssembleError> {
+) -> Result<Option<LowerTree>, AssembleError> {
     let Sources { packages, files, epoch, .. } = *sources;
     let Some(trees) = work.trees().filter(|_| can_lay_over(work)) else {
         files.fetch(progress)?;
-        unpack::install(placer, sources, work, progress)?;
+        unpack::install(installer, sources, work, progress)?;
         return Ok(None);
     };
     let path = trees.join(key(packages, epoch));
@@ -71,7 +71,7 @@ pub fn install(
         if let Some(kept) = entry.check()? {
             progress.advance(packages.len() as u64);
             progress.reused("the configured packages");
-            return take(kept, placer, work).map(Some);
+            return take(kept, installer, work).map(Some);
         }
         entry.remove();
     }
@@ -79,16 +79,16 @@ pub fn install(
     let new = WorkFolder::new(trees)?;
     let root = new.folder(ROOT)?;
     fs::set_permissions(&root, Permissions::from_mode(0o755)).map_err(io_at("setting the mode of", &root))?;
-    let mut made = Placer::new(&root);
+    let mut made = Installer::new(&root);
     // On the same file system, as files are linked from one to the other.
     let beside = WorkFolder::new(trees)?;
     unpack::install(&mut made, sources, &beside, progress)?;
     work.having(beside);
-    let tree = known(&root, &made.placed)?;
+    let tree = known(&root, &made.unchanged)?;
     let record = Record { state: state(&tree)?, extras: std::mem::take(&mut made.extras), times: made.times };
     let entry = keep(new, &path, &record)?;
     let tree = moved(tree, &root, &entry.path.join(ROOT));
-    take(Kept { entry, tree, record }, placer, work).map(Some)
+    take(CachedRoot { entry, tree, record }, installer, work).map(Some)
 }
 
 /// Gives a new root its name.
@@ -145,8 +145,11 @@ fn tools_path(trees: &Path, packages: &[LockedPackage]) -> PathBuf {
 fn keep_tools(trees: &Path, path: &Path, packages: &[LockedPackage], files: &Files) -> Result<File, AssembleError> {
     let new = WorkFolder::new(trees)?;
     let root = unpack::tools(packages, files, &new, ROOT)?;
-    let record =
-        Record { state: state(&known(&root, &Placed::default())?)?, extras: Extras::default(), times: HashMap::new() };
+    let record = Record {
+        state: state(&known(&root, &UnchangedFiles::default())?)?,
+        extras: Extras::default(),
+        times: HashMap::new(),
+    };
     Ok(keep(new, path, &record)?.lock)
 }
 
@@ -176,7 +179,7 @@ struct Entry {
     lock: File,
 }
 
-struct Kept {
+struct CachedRoot {
     entry: Entry,
     tree: Tree,
     record: Record,
@@ -195,18 +198,18 @@ impl Entry {
     }
 
     /// The tree, if it is in every name, byte and mode what was kept.
-    fn check(&self) -> Result<Option<Kept>, AssembleError> {
+    fn check(&self) -> Result<Option<CachedRoot>, AssembleError> {
         let Some(record) = fs::read(self.path.join(RECORD)).ok().and_then(|text| Record::parse(&text)) else {
             return Ok(None);
         };
-        let Ok(tree) = known(&self.path.join(ROOT), &Placed::default()) else { return Ok(None) };
+        let Ok(tree) = known(&self.path.join(ROOT), &UnchangedFiles::default()) else { return Ok(None) };
         if state(&tree).ok() != Some(record.state) {
             return Ok(None);
         }
         // For the pruning of what was used least recently.
         let _ = self.lock.set_modified(SystemTime::now());
         let lock = self.lock.try_clone().map_err(io_at("holding", &self.path))?;
-        Ok(Some(Kept { entry: Self { path: self.path.clone(), lock }, tree, record }))
+        Ok(Some(CachedRoot { entry: Self { path: self.path.clone(), lock }, tree, record }))
     }
 
     /// Takes a damaged entry away; one that another build uses goes by its name only.
@@ -218,14 +221,14 @@ impl Entry {
     }
 }
 
-/// The tree of a folder, each file known by its hashes: those of `placed` as far as they still are what was placed.
-fn known(root: &Path, placed: &Placed) -> Result<Tree, AssembleError> {
+/// The tree of a folder, each file known by its hashes: those of `unchanged` if the file was not changed since it was installed.
+fn known(root: &Path, unchanged: &UnchangedFiles) -> Result<Tree, AssembleError> {
     let mut tree = Tree::from_folder(root)?;
     let nodes: Vec<_> = (0..tree.node_count()).filter_map(|index| tree.nth(index)).collect();
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let found = in_parallel(nodes.len(), threads, |index| match &tree.node(nodes[index]).kind {
         Kind::File(content @ Content::Host { path, .. }) => {
-            match placed.known(&fs::symlink_metadata(path.as_path())?) {
+            match unchanged.known(&fs::symlink_metadata(path.as_path())?) {
                 Some(known) => Ok(Some(known)),
                 None => content.fingerprint().map(Some),
             }
@@ -256,9 +259,9 @@ fn moved(mut tree: Tree, from: &Path, to: &Path) -> Tree {
 }
 
 /// Puts a kept root where the build's root is to be.
-fn take(kept: Kept, placer: &mut Placer, work: &WorkFolder) -> Result<Below, AssembleError> {
-    let Kept { entry, tree, record } = kept;
-    let (lower, at) = (entry.path.join(ROOT), placer.root.path().to_owned());
+fn take(kept: CachedRoot, installer: &mut Installer, work: &WorkFolder) -> Result<LowerTree, AssembleError> {
+    let CachedRoot { entry, tree, record } = kept;
+    let (lower, at) = (entry.path.join(ROOT), installer.root.path().to_owned());
     let (upper, scratch) = (work.folder("changes")?, work.folder("changes-scratch")?);
     // The root itself is the upper folder's.
     let stat = fs::metadata(&lower).map_err(io_at("reading", &lower))?;
@@ -267,12 +270,12 @@ fn take(kept: Kept, placer: &mut Placer, work: &WorkFolder) -> Result<Below, Ass
     sandbox::lay_over(&lower, &upper, &scratch, &at).map_err(io_at("mounting", &at))?;
     work.mounted(at, entry.lock);
     let Record { extras, times, .. } = record;
-    (placer.extras, placer.times) = (extras, times);
-    placer.refresh()?;
-    Ok(Below { tree, upper })
+    (installer.extras, installer.times) = (extras, times);
+    installer.refresh()?;
+    Ok(LowerTree { tree, upper })
 }
 
-impl Below {
+impl LowerTree {
     /// The root with all that was laid over it, as one sees it where it is mounted.
     pub fn with_changes(self) -> Result<Tree, AssembleError> {
         let Self { mut tree, upper } = self;

@@ -8,7 +8,7 @@ use crate::rootfs::unpack::entry::{Entry, EntryKind};
 use crate::rootfs::unpack::package::Package;
 use crate::rootfs::unpack::root_dir::{ResolveError, Root};
 use crate::rootfs::unpack::stage::{apply, set_xattrs};
-use crate::rootfs::unpack::unchanged::Placed;
+use crate::rootfs::unpack::unchanged::UnchangedFiles;
 use crate::tree::{Kind, Metadata, TreePath};
 use nix::sys::stat::Mode;
 use std::collections::{BTreeMap, HashMap};
@@ -28,7 +28,7 @@ pub struct Extras {
     pub xattrs: Vec<(TreePath, Xattrs)>,
 }
 
-/// Whose entries are placed.
+/// Whose entries are installed.
 #[derive(Debug, Clone, Copy)]
 pub enum Source<'a> {
     Package(&'a Package),
@@ -37,13 +37,13 @@ pub enum Source<'a> {
 }
 
 #[derive(Debug)]
-pub struct Placer {
+pub struct Installer {
     pub root: Root,
     pub extras: Extras,
     /// The times that archives give to files, by real path.
     pub times: HashMap<TreePath, i64>,
     /// The files of packages that are known by what they were staged as.
-    pub placed: Placed,
+    pub unchanged: UnchangedFiles,
     diversions: Diversions,
     /// Which package a real path belongs to.
     owners: HashMap<TreePath, Owner>,
@@ -74,13 +74,13 @@ impl Owner {
     }
 }
 
-impl Placer {
+impl Installer {
     pub fn new(root: impl Into<std::path::PathBuf>) -> Self {
         Self {
             root: Root::new(root),
             extras: Extras::default(),
             times: HashMap::new(),
-            placed: Placed::default(),
+            unchanged: UnchangedFiles::default(),
             diversions: Diversions::default(),
             owners: HashMap::new(),
             lost: Vec::new(),
@@ -103,7 +103,7 @@ impl Placer {
     pub fn place(&mut self, source: Source<'_>, entries: &[Entry]) -> Result<Vec<Vec<u8>>, AssembleError> {
         let mut list = Vec::with_capacity(entries.len());
         // Paths as the archive names them → where they went, for hard links.
-        let mut placed: HashMap<TreePath, TreePath> = HashMap::new();
+        let mut installed: HashMap<TreePath, TreePath> = HashMap::new();
         for entry in entries {
             let refuse = |problem: String| AssembleError::Entry {
                 archive: source.shown(),
@@ -128,7 +128,7 @@ impl Placer {
             let Some(()) = self.make_room(source, entry, &listed, &real)? else { continue };
             let link_target = match &entry.kind {
                 EntryKind::HardLink(target) => {
-                    let known = placed.get(target);
+                    let known = installed.get(target);
                     Some(known.ok_or_else(|| refuse(format!("links to {target}, which is not before it")))?)
                 }
                 _ => None,
@@ -139,7 +139,7 @@ impl Placer {
                 let last = self.root.resolve(&named).map_err(|error| refuse(error.to_string()))?;
                 self.times.insert(if wanted == named { real.clone() } else { last }, entry.metadata.mtime);
             }
-            placed.insert(named, real);
+            installed.insert(named, real);
         }
         Ok(list)
     }
@@ -287,7 +287,7 @@ impl Placer {
                     linked => linked?,
                 }
                 self.keep_xattrs(real, &host, metadata);
-                self.placed.add(&fs::symlink_metadata(&host)?, known, metadata.mtime);
+                self.unchanged.add(&fs::symlink_metadata(&host)?, known, metadata.mtime);
             }
             EntryKind::HardLink(_) => {
                 if let Some(target) = link_target {

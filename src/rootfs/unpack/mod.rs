@@ -19,7 +19,7 @@ use crate::rootfs::dpkg::scripts::{self, Surroundings};
 use crate::rootfs::dpkg::triggers;
 use crate::rootfs::error::{AssembleError, io_at};
 use crate::rootfs::speculate::{self, Ahead};
-use crate::rootfs::unpack::install::{Placer, Source};
+use crate::rootfs::unpack::install::{Installer, Source};
 use crate::rootfs::unpack::package::Package;
 use crate::rootfs::unpack::package_files::Files;
 use crate::rootfs::unpack::reader_pool::{Packages, open_all, while_reading};
@@ -57,11 +57,11 @@ pub fn tools(
     let all: Vec<usize> = (0..packages.len()).collect();
     let opened = open_all(packages, files)?;
     let read = while_reading(packages, &opened, files, &staged, &[], |reading| reading.take(&all, &Silent))?;
-    let mut placer = Placer::new(&root);
+    let mut installer = Installer::new(&root);
     let order = base_set::base(&opened);
     let rest = all.into_iter().filter(|index| !order.contains(index));
     for index in order.iter().copied().chain(rest) {
-        placer.place(Source::Package(&read[index]), &read[index].entries)?;
+        installer.place(Source::Package(&read[index]), &read[index].entries)?;
     }
     for name in MOUNT_POINTS {
         let path = root.join(name);
@@ -71,10 +71,10 @@ pub fn tools(
     Ok(root)
 }
 
-/// Unpacks and configures packages in the placer's root. The files stay in `work`, too, where they were
+/// Unpacks and configures packages in the installer's root. The files stay in `work`, too, where they were
 /// unpacked.
 pub fn install(
-    placer: &mut Placer,
+    installer: &mut Installer,
     sources: &Sources<'_>,
     work: &WorkFolder,
     progress: &dyn Progress,
@@ -85,7 +85,7 @@ pub fn install(
     let base = base_set::base(&opened);
     let rest: Vec<usize> = (0..packages.len()).filter(|index| !base.contains(index)).collect();
     let stand_in = stand_in_needed(&opened);
-    let root = placer.root.path().to_owned();
+    let root = installer.root.path().to_owned();
     let listen = |name: &str| {
         progress.item(name);
         progress.advance(1);
@@ -112,13 +112,13 @@ pub fn install(
             let mut configure = || {
                 let read = reading.take(&base, progress)?;
                 progress.stage(Stage::Configure, packages.len() as u64, Unit::Packages);
-                let (surroundings, mut database) = add_base(placer, &root, &read, stand_in, epoch)?;
+                let (surroundings, mut database) = add_base(installer, &root, &read, stand_in, epoch)?;
                 // All that scripts may need of the base works once this is done.
                 scripts::configure(&root, epoch, rest.is_empty(), &listen)?;
                 kept += count_kept(&read);
                 let read = reading.take(&rest, &Silent)?;
                 kept += count_kept(&read);
-                add_rest(placer, &mut database, &surroundings, &read, epoch)?;
+                add_rest(installer, &mut database, &surroundings, &read, epoch)?;
                 if needs_lists(&opened) {
                     lists = joined(making.take())?;
                     lists.put(&root)?;
@@ -137,7 +137,7 @@ pub fn install(
     if kept > 0 {
         progress.reused(&format!("{kept} unpacked packages"));
     }
-    placer.refresh()
+    installer.refresh()
 }
 
 /// What came of the thread that lists modules; nothing where it was asked before.
@@ -165,20 +165,20 @@ fn stand_in_needed(packages: &[Package]) -> bool {
 }
 
 /// Puts packages in their places; the paths of each, for its `.list`.
-fn place(placer: &mut Placer, packages: &Packages) -> Result<Vec<Vec<Vec<u8>>>, AssembleError> {
-    packages.iter().map(|package| placer.place(Source::Package(package), &package.entries)).collect()
+fn place(installer: &mut Installer, packages: &Packages) -> Result<Vec<Vec<Vec<u8>>>, AssembleError> {
+    packages.iter().map(|package| installer.place(Source::Package(package), &package.entries)).collect()
 }
 
 /// The base's packages into the empty root, ready to be configured.
 fn add_base<'r>(
-    placer: &mut Placer,
+    installer: &mut Installer,
     root: &'r Path,
     base: &Packages,
     stand_in: bool,
     epoch: i64,
 ) -> Result<(Surroundings<'r>, Database), AssembleError> {
     // The links of the merged /usr and the skeleton of folders come before the database.
-    let lists = place(placer, base)?;
+    let lists = place(installer, base)?;
     let mut database = Database::create(root)?;
     base.iter().try_for_each(|package| database.add_control(package))?;
     if stand_in {
@@ -188,13 +188,13 @@ fn add_base<'r>(
     surroundings.put_compiler_by()?;
     scripts::preinst(root, base, epoch)?;
     database.add_unpacked(&base.iter().map(Arc::as_ref).zip(lists).collect::<Vec<_>>())?;
-    database.remove_lost(&placer.take_lost())?;
+    database.remove_lost(&installer.take_lost())?;
     Ok((surroundings, database))
 }
 
 /// The other packages, once the base is configured.
 fn add_rest(
-    placer: &mut Placer,
+    installer: &mut Installer,
     database: &mut Database,
     surroundings: &Surroundings<'_>,
     rest: &Packages,
@@ -203,14 +203,14 @@ fn add_rest(
     if rest.is_empty() {
         return Ok(());
     }
-    let root = placer.root.path().to_owned();
+    let root = installer.root.path().to_owned();
     rest.iter().try_for_each(|package| database.add_control(package))?;
     scripts::preinst(&root, rest, epoch)?;
-    placer.refresh()?;
-    let lists = place(placer, rest)?;
+    installer.refresh()?;
+    let lists = place(installer, rest)?;
     surroundings.put_compiler_by()?;
     let paths = lists.iter().flatten().map(Vec::as_slice);
     triggers::activate_paths(&root.join(database::FOLDER).join("triggers"), paths)?;
     database.add_unpacked(&rest.iter().map(Arc::as_ref).zip(lists).collect::<Vec<_>>())?;
-    database.remove_lost(&placer.take_lost())
+    database.remove_lost(&installer.take_lost())
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 /// Files by device and inode.
 #[derive(Debug, Default)]
-pub struct Placed(HashMap<(u64, u64), File>);
+pub struct UnchangedFiles(HashMap<(u64, u64), File>);
 
 #[derive(Debug)]
 struct File {
@@ -19,14 +19,14 @@ struct File {
     changed: (i64, i64),
 }
 
-impl Placed {
+impl UnchangedFiles {
     /// A file with content `known` and the time `modified` has got a name.
     pub fn add(&mut self, stat: &Metadata, known: &Arc<Fingerprint>, modified: i64) {
         let file = File { known: Arc::clone(known), modified, changed: (stat.ctime(), stat.ctime_nsec()) };
         self.0.insert((stat.dev(), stat.ino()), file);
     }
 
-    /// The content of a file, if nobody has touched it since it was placed. Who writes to a file sets both
+    /// The content of a file, if nobody has touched it since it was installed. Who writes to a file sets both
     /// of its times, and the second of them cannot be set back.
     pub fn known(&self, stat: &Metadata) -> Option<Arc<Fingerprint>> {
         let file = self.0.get(&(stat.dev(), stat.ino()))?;
@@ -67,7 +67,7 @@ mod tests {
     fn a_file_is_known_until_somebody_touches_it() {
         let folder = tempfile::tempdir().unwrap();
         let known = Arc::new(Fingerprint::of(&b"content"[..]).unwrap());
-        let mut placed = Placed::default();
+        let mut unchanged = UnchangedFiles::default();
         let place = |name: &str| {
             let path = folder.path().join(name);
             fs::write(&path, "content").unwrap();
@@ -93,13 +93,13 @@ mod tests {
         };
         for name in ["written", "appended", "set back", "replaced"] {
             let path = place(name);
-            placed.add(&stat(&path), &known, MODIFIED);
-            assert_eq!(placed.known(&stat(&path)), Some(Arc::clone(&known)), "{name}");
+            unchanged.add(&stat(&path), &known, MODIFIED);
+            assert_eq!(unchanged.known(&stat(&path)), Some(Arc::clone(&known)), "{name}");
             a_tick();
             touch(name, &path);
-            assert_eq!(placed.known(&stat(&path)), None, "{name}");
+            assert_eq!(unchanged.known(&stat(&path)), None, "{name}");
         }
-        assert_eq!(placed.known(&stat(&place("never placed"))), None);
+        assert_eq!(unchanged.known(&stat(&place("never installed"))), None);
     }
 
     #[test]
@@ -109,13 +109,13 @@ mod tests {
         let [first, second] = ["first", "second"].map(|name| folder.path().join(name));
         fs::write(&first, "content").unwrap();
         fs::File::options().write(true).open(&first).unwrap().set_modified(time()).unwrap();
-        let mut placed = Placed::default();
-        placed.add(&stat(&first), &known, MODIFIED);
+        let mut unchanged = UnchangedFiles::default();
+        unchanged.add(&stat(&first), &known, MODIFIED);
         a_tick();
         fs::hard_link(&first, &second).unwrap();
-        assert_eq!(placed.known(&stat(&first)), None);
+        assert_eq!(unchanged.known(&stat(&first)), None);
         // Unless it is one of ours.
-        placed.add(&stat(&second), &known, MODIFIED);
-        assert_eq!(placed.known(&stat(&first)), Some(known));
+        unchanged.add(&stat(&second), &known, MODIFIED);
+        assert_eq!(unchanged.known(&stat(&first)), Some(known));
     }
 }
