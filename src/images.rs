@@ -135,7 +135,7 @@ pub struct Published {
 
 /// An image that was made before.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Standing {
+pub struct ExistingImage {
     pub path: PathBuf,
     pub manifest: PathBuf,
     pub size: u64,
@@ -249,7 +249,7 @@ impl Images {
 
     /// The image that the same inputs gave before, when it and the records beside
     /// it are there and have the hashes that they had.
-    pub fn standing(&self, slot: &Slot) -> Result<Option<Standing>, ImagesError> {
+    pub fn find_existing(&self, slot: &Slot) -> Result<Option<ExistingImage>, ImagesError> {
         let stem = format!("{}-{}", slot.name, slot.version);
         let Ok(record) = fs::read(self.path(&stem, RECORD)) else { return Ok(None) };
         let Ok(record) = serde_json::from_slice::<Record>(&record) else { return Ok(None) };
@@ -267,9 +267,9 @@ impl Images {
         let mut sha256 = [0; 32];
         let known = hex::decode_to_slice(&record.sha256, &mut sha256).is_ok();
         let Record { size, .. } = record;
-        let standing =
-            Standing { path: self.path(&stem, "iso"), manifest: self.path(&stem, "manifest.json"), size, sha256 };
-        Ok(known.then_some(standing))
+        let existing =
+            ExistingImage { path: self.path(&stem, "iso"), manifest: self.path(&stem, "manifest.json"), size, sha256 };
+        Ok(known.then_some(existing))
     }
 
     /// Puts a build's files in their places.
@@ -485,17 +485,17 @@ mod tests {
         let folder = Folder::new();
         folder.build(1, "a", false).unwrap();
         let slot = |inputs| folder.images.slot(Form::Iso, "host", "1.0", &[inputs; 32], false).unwrap();
-        let standing = folder.images.standing(&slot(1)).unwrap().unwrap();
-        assert_eq!((standing.size, standing.sha256), (1, Sha256::digest("a").into()));
-        assert_eq!(folder.images.standing(&slot(2)).unwrap(), None);
+        let existing = folder.images.find_existing(&slot(1)).unwrap().unwrap();
+        assert_eq!((existing.size, existing.sha256), (1, Sha256::digest("a").into()));
+        assert_eq!(folder.images.find_existing(&slot(2)).unwrap(), None);
         for ending in ["iso", "manifest.json", "spdx.json", "lock", "build.json"] {
             let path = folder.images.path("host-1.0", ending);
             let before = fs::read(&path).unwrap();
             fs::write(&path, [before.as_slice(), b" "].concat()).unwrap();
-            assert_eq!(folder.images.standing(&slot(1)).unwrap(), None, "{ending}");
+            assert_eq!(folder.images.find_existing(&slot(1)).unwrap(), None, "{ending}");
             fs::write(&path, before).unwrap();
         }
-        assert!(folder.images.standing(&slot(1)).unwrap().is_some());
+        assert!(folder.images.find_existing(&slot(1)).unwrap().is_some());
     }
 
     #[test]

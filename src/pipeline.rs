@@ -1,27 +1,27 @@
 //! From profile to medium: the stages, each a type that the next one consumes.
 
-mod ahead;
 mod assemble;
-mod before;
 mod configure;
 mod error;
 mod fetch;
 mod guest;
-mod inputs;
-mod lay_out;
-mod locking;
-mod order;
+mod input_hash;
+mod lockfile;
 mod pack;
+mod publish;
 mod rebuild;
+mod request;
 mod resolve;
+mod speculate;
+mod up_to_date;
 
 pub use assemble::Assembled;
 pub use configure::Configured;
 pub use error::BuildError;
 pub use fetch::Fetched;
-pub use locking::{LockChoice, LockOutcome, Update};
-pub use order::Order;
+pub use lockfile::{LockChoice, LockOutcome, Update};
 pub use pack::Packed;
+pub use request::BuildRequest;
 pub use resolve::Resolved;
 
 use crate::progress::Progress;
@@ -46,13 +46,13 @@ pub struct Built {
     pub lock: LockOutcome,
 }
 
-/// Makes the image that `order` asks for. To be called in the user namespace
+/// Makes the image that `request` asks for. To be called in the user namespace
 /// ([`crate::sandbox::enter_user_namespace`]).
-pub fn build(order: Order, progress: &dyn Progress) -> Result<Built, BuildError> {
-    let _held = store::hold(order.cache.folder());
-    order.check()?;
-    let resolved = order.resolve(progress)?;
-    if let Some(before) = resolved.made_before(progress)? {
+pub fn build(request: BuildRequest, progress: &dyn Progress) -> Result<Built, BuildError> {
+    let _held = store::hold(request.cache.folder());
+    request.check()?;
+    let resolved = request.resolve(progress)?;
+    if let Some(before) = resolved.find_existing(progress)? {
         return Ok(before);
     }
     resolved.fetch(progress)?.configure(progress)?.assemble(progress)?.pack(progress)?.lay_out(progress)
@@ -60,21 +60,21 @@ pub fn build(order: Order, progress: &dyn Progress) -> Result<Built, BuildError>
 
 /// Makes the profile's lock, or brings it up to date, and no image. As the ids of
 /// users are in it, this configures the packages. To be called where [`build`] is.
-pub fn lock(order: Order, progress: &dyn Progress) -> Result<LockOutcome, BuildError> {
-    let _held = store::hold(order.cache.folder());
-    let resolved = order.resolve(progress)?;
+pub fn lock(request: BuildRequest, progress: &dyn Progress) -> Result<LockOutcome, BuildError> {
+    let _held = store::hold(request.cache.folder());
+    let resolved = request.resolve(progress)?;
     if resolved.whole {
         return Ok(LockOutcome::Unchanged);
     }
-    resolved.order.check()?;
+    resolved.request.check()?;
     Ok(resolved.fetch(progress)?.configure(progress)?.outcome().clone())
 }
 
 /// Makes the folder of a guest's image, the same way but for its last stage.
-pub fn build_guest(order: Order, progress: &dyn Progress) -> Result<Built, BuildError> {
-    let _held = store::hold(order.cache.folder());
-    order.check()?;
-    order
+pub fn build_guest(request: BuildRequest, progress: &dyn Progress) -> Result<Built, BuildError> {
+    let _held = store::hold(request.cache.folder());
+    request.check()?;
+    request
         .resolve(progress)?
         .fetch(progress)?
         .configure(progress)?

@@ -7,7 +7,7 @@ use super::progress::{Ended, Reporter};
 use super::sources::{self, Place, Sources};
 use super::{Common, output, timings};
 use applbuild::images::Form;
-use applbuild::pipeline::{BuildError, Built, Order};
+use applbuild::pipeline::{BuildError, BuildRequest, Built};
 use applbuild::profile::{Library, Profile};
 use applbuild::progress::Progress;
 use applbuild::sandbox;
@@ -59,18 +59,18 @@ pub fn run(
     common: &Common,
     arguments: Arguments,
     form: Form,
-    pipeline: impl FnOnce(Order, &dyn Progress) -> Result<Built, BuildError>,
+    pipeline: impl FnOnce(BuildRequest, &dyn Progress) -> Result<Built, BuildError>,
 ) -> Result<Built, Failure> {
     let began = Instant::now();
     let timings = arguments.timings;
     let profile = Library::new(&common.root).load(&arguments.profile)?;
-    let order = order(common, arguments, profile, form)?;
-    let lock = order.lock.path().to_owned();
+    let request = request(common, arguments, profile, form)?;
+    let lock = request.lock.path().to_owned();
     // Before anything begins a thread: bars do.
     sandbox::enter_user_namespace().map_err(Failure::plain)?;
     super::interrupt::watch(common.json)?;
     let reporter = Reporter::new(common.json);
-    let built = pipeline(order, &reporter);
+    let built = pipeline(request, &reporter);
     let stages = reporter.finish();
     let built = built?;
     lock::report(common, &lock, &built.lock);
@@ -82,13 +82,13 @@ pub fn run(
     Ok(built)
 }
 
-fn order(common: &Common, arguments: Arguments, mut profile: Profile, form: Form) -> Result<Order, Failure> {
+fn request(common: &Common, arguments: Arguments, mut profile: Profile, form: Form) -> Result<BuildRequest, Failure> {
     if let Some(level) = arguments.level {
         profile.set_level(level).map_err(|expected| Failure::usage(format!("--level {level}: expected {expected}")))?;
     }
     let lock = arguments.lock.choose(common, &profile);
     let Place { archives, keyring, cache, client, allow_older } = arguments.sources.find(&profile.mirrors)?;
-    Ok(Order {
+    Ok(BuildRequest {
         profile,
         form,
         archives,

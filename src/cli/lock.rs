@@ -5,7 +5,7 @@ use super::{Common, output};
 use applbuild::images::Form;
 use applbuild::packages::Lock;
 use applbuild::packages::lock::{Change, Changes, LockError};
-use applbuild::pipeline::{self, LockChoice, LockOutcome, Order, Update};
+use applbuild::pipeline::{self, BuildRequest, LockChoice, LockOutcome, Update};
 use applbuild::profile::{Library, Profile};
 use applbuild::sandbox;
 use appliance_contract::marker::Role;
@@ -82,7 +82,7 @@ pub fn run(common: &Common, arguments: Arguments) -> Result<(), Failure> {
     };
     let path = own(common, &profile);
     let Place { archives, keyring, cache, client, allow_older } = arguments.sources.find(&profile.mirrors)?;
-    let order = Order {
+    let request = BuildRequest {
         form: if profile.kind == Role::Guest { Form::Folder } else { Form::Iso },
         profile,
         archives,
@@ -101,7 +101,7 @@ pub fn run(common: &Common, arguments: Arguments) -> Result<(), Failure> {
     sandbox::enter_user_namespace().map_err(Failure::plain)?;
     super::interrupt::watch(common.json)?;
     let reporter = Reporter::new(common.json);
-    let outcome = pipeline::lock(order, &reporter);
+    let outcome = pipeline::lock(request, &reporter);
     reporter.finish();
     let outcome = outcome?;
     if outcome == LockOutcome::Unchanged && !common.json {

@@ -25,7 +25,7 @@ impl Images {
     }
 
     /// The image that the same inputs gave before, when it is there and whole.
-    pub fn made_before(&self, slot: &Slot) -> Result<Option<PathBuf>, ImagesError> {
+    pub fn find_existing_folder(&self, slot: &Slot) -> Result<Option<PathBuf>, ImagesError> {
         let path = self.folder_of(slot);
         let Ok(record) = fs::read(path.join(RECORD)) else { return Ok(None) };
         let Ok(record) = serde_json::from_slice::<super::Record>(&record) else { return Ok(None) };
@@ -128,9 +128,9 @@ mod tests {
         let images = Images::open(root.path()).unwrap();
         let placed = build(&images, 1, "a", false).unwrap();
         let slot = images.slot(Form::Folder, "guest", "1.0", &[1; 32], false).unwrap();
-        assert_eq!(images.made_before(&slot).unwrap(), Some(placed.path.clone()));
+        assert_eq!(images.find_existing_folder(&slot).unwrap(), Some(placed.path.clone()));
         fs::write(placed.path.join("vmlinuz"), "x").unwrap();
-        assert_eq!(images.made_before(&slot).unwrap(), None);
+        assert_eq!(images.find_existing_folder(&slot).unwrap(), None);
         assert!(matches!(build(&images, 1, "a", false), Err(ImagesError::Changed { .. })));
         assert!(!build(&images, 1, "a", true).unwrap().was_there);
     }
@@ -141,6 +141,6 @@ mod tests {
         let images = Images::open(root.path()).unwrap();
         build(&images, 1, "a", false).unwrap();
         let slot = images.slot(Form::Folder, "guest", "1.0", &[2; 32], true).unwrap();
-        assert_eq!(images.made_before(&slot).unwrap(), None);
+        assert_eq!(images.find_existing_folder(&slot).unwrap(), None);
     }
 }

@@ -1,6 +1,6 @@
-use super::ahead::Begun;
 use super::configure::ConfiguredGuest;
 use super::guest::GuestImage;
+use super::speculate::SpeculativeThreads;
 use super::{BuildError, Configured, LockOutcome, Resolved, inputs};
 use crate::embedded;
 use crate::images::{Images, Slot};
@@ -20,7 +20,7 @@ pub struct Assembled {
     pub(super) manifest: Manifest,
     pub(super) tree: Tree,
     /// What is made of it already.
-    pub(super) ahead: Begun,
+    pub(super) ahead: SpeculativeThreads,
     /// The lock's packages, its tools among them.
     pub(super) files: Files,
     /// Holds what the tree names.
@@ -37,12 +37,12 @@ pub(super) struct Place {
 
 impl Resolved {
     pub(super) fn place(&self, guests: &[GuestImage]) -> Result<Place, BuildError> {
-        let order = &self.order;
-        let images = Images::open(&order.output)?;
+        let request = &self.request;
+        let images = Images::open(&request.output)?;
         let inputs = inputs::digest(self, guests)?;
-        let profile = &order.profile;
+        let profile = &request.profile;
         // The build number is in the image, so it must be known first.
-        let slot = images.slot(order.form, &profile.name, &profile.version, &inputs, order.replace)?;
+        let slot = images.slot(request.form, &profile.name, &profile.version, &inputs, request.replace)?;
         Ok(Place { images, slot })
     }
 }
@@ -55,10 +55,10 @@ impl Configured {
         });
         let guests = guests.collect::<Result<Vec<_>, BuildError>>()?;
         let Self { resolved, files, root, ahead, outcome, .. } = self;
-        progress.image(&resolved.order.profile.name);
+        progress.image(&resolved.request.profile.name);
         let Place { images, slot } = resolved.place(&guests)?;
         let assemble::Assembled { tree, manifest, work, .. } =
-            root.assemble(&resolved.order.profile, &resolved.lock, &slot.version)?;
+            root.assemble(&resolved.request.profile, &resolved.lock, &slot.version)?;
         Ok(Assembled { resolved, outcome, images, slot, manifest, tree, ahead, files, work, guests })
     }
 }
@@ -68,13 +68,13 @@ impl Assembled {
     pub(super) fn image(&self) -> Image<'_> {
         let Self { resolved, slot, tree, manifest, .. } = self;
         Image {
-            profile: &resolved.order.profile,
+            profile: &resolved.request.profile,
             version: &slot.version,
             lock: &resolved.lock,
             lock_sha256: resolved.lock_sha256,
             source_date: resolved.source_date,
             tree,
-            agent: resolved.order.profile.agent.then_some(embedded::AGENT),
+            agent: resolved.request.profile.agent.then_some(embedded::AGENT),
             manifest,
             initramfs: None,
         }

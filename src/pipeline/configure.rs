@@ -1,8 +1,8 @@
 //! From packages to a root with all of them configured, and the lock whole.
 
-use super::ahead::{Begun, WorkingAhead};
 use super::guest::GuestImage;
-use super::locking::{self, LockChoice};
+use super::lockfile::{self, LockChoice};
+use super::speculate::{Speculation, SpeculativeThreads};
 use super::{BuildError, Fetched, LockOutcome, Resolved};
 use crate::images::Images;
 use crate::packages::Ids;
@@ -17,7 +17,7 @@ pub struct Configured {
     pub(super) resolved: Resolved,
     pub(super) files: Files,
     /// What is made of the root meanwhile. It reads files of the root's work folder, so it is the first to go.
-    pub(super) ahead: Begun,
+    pub(super) ahead: SpeculativeThreads,
     pub(super) root: assemble::Configured,
     pub(super) outcome: LockOutcome,
     pub(super) guests: Vec<ConfiguredGuest>,
@@ -33,7 +33,7 @@ pub(super) enum ConfiguredGuest {
 
 impl Fetched {
     pub fn configure(self, progress: &dyn Progress) -> Result<Configured, BuildError> {
-        let mut others = match &self.resolved.order.lock {
+        let mut others = match &self.resolved.request.lock {
             LockChoice::Exactly(_) => Ids::default(),
             LockChoice::Own { path, .. } => locking::ids_of_others(path),
         };
@@ -46,15 +46,15 @@ impl Fetched {
     fn configure_beside(mut self, others: &mut Ids, progress: &dyn Progress) -> Result<Configured, BuildError> {
         let guests = std::mem::take(&mut self.guests);
         let Self { mut resolved, files, .. } = self;
-        progress.image(&resolved.order.profile.name);
-        let images = Images::open(&resolved.order.output)?;
-        let trees = resolved.order.trees();
+        progress.image(&resolved.request.profile.name);
+        let images = Images::open(&resolved.request.output)?;
+        let trees = resolved.request.trees();
         // One that is kept already is taken without a work folder there.
         WorkFolder::clean(&trees);
         let work = WorkFolder::new(&images.work())?.keeping_trees(trees.clone());
-        let ahead = WorkingAhead::new(&resolved, &files, &trees);
+        let ahead = Speculation::new(&resolved, &files, &trees);
         let request =
-            Request { profile: &resolved.order.profile, lock: &resolved.lock, files: &files, others, ahead: &ahead };
+            Request { profile: &resolved.request.profile, lock: &resolved.lock, files: &files, others, ahead: &ahead };
         let root = assemble::configure(&request, work, progress)?;
         let ahead = ahead.finish();
         resolved.take_ids(&root.ids)?;
@@ -88,12 +88,12 @@ impl Resolved {
         if self.lock.ids == *ids {
             return Ok(());
         }
-        if let LockChoice::Exactly(path) = &self.order.lock {
+        if let LockChoice::Exactly(path) = &self.request.lock {
             let known = &self.lock.ids;
             let users = ids.users.keys().filter(|name| !known.users.contains_key(*name));
             let groups = ids.groups.keys().filter(|name| !known.groups.contains_key(*name));
             let names: BTreeSet<String> = users.chain(groups).cloned().collect();
-            let (path, profile) = (path.clone(), self.order.profile.name.clone());
+            let (path, profile) = (path.clone(), self.request.profile.name.clone());
             return Err(BuildError::NoIds { path, names: names.into_iter().collect(), profile });
         }
         self.lock.ids = ids.clone();
@@ -101,7 +101,7 @@ impl Resolved {
     }
 
     fn write_lock(&self) -> Result<LockOutcome, BuildError> {
-        let LockChoice::Own { path, .. } = &self.order.lock else { return Ok(LockOutcome::Unchanged) };
+        let LockChoice::Own { path, .. } = &self.request.lock else { return Ok(LockOutcome::Unchanged) };
         let outcome = match &self.before {
             Some(before) if *before == self.lock => return Ok(LockOutcome::Unchanged),
             Some(before) => LockOutcome::Changed(Changes::between(before, &self.lock)),

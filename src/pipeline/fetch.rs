@@ -17,19 +17,19 @@ pub struct Fetched {
 impl Resolved {
     pub fn fetch(mut self, progress: &dyn Progress) -> Result<Fetched, BuildError> {
         let guests = std::mem::take(&mut self.guests);
-        let order = &self.order;
-        progress.image(&order.profile.name);
+        let request = &self.request;
+        progress.image(&request.profile.name);
         let packages: Vec<LockedPackage> = self.lock.packages.iter().chain(&self.lock.tools).cloned().collect();
-        let are_here = are_here(&packages, &order.cache);
-        let (archives, cache, client) = (order.archives.clone(), order.cache.clone(), order.client.clone());
+        let are_here = are_here(&packages, &request.cache);
+        let (archives, cache, client) = (request.archives.clone(), request.cache.clone(), request.client.clone());
         let files = Files::later(move |progress| {
             let paths = download(&packages, &archives, &cache, &client, progress)?;
             Ok(packages.iter().map(|package| package.sha256.clone()).zip(paths).collect())
         });
-        let files = files.keeping(Unpacked::new(order.cache.folder()));
-        let with_tools = order.form == Form::Iso;
-        if are_here && assemble::are_kept(&order.trees(), &self.lock, self.source_date, with_tools)? {
-            order.cache.tidy(SystemTime::now());
+        let files = files.keeping(Unpacked::new(request.cache.folder()));
+        let with_tools = request.form == Form::Iso;
+        if are_here && rootfs::are_kept(&request.trees(), &self.lock, self.source_date, with_tools)? {
+            request.cache.tidy(SystemTime::now());
         } else {
             files.fetch(progress)?;
         }

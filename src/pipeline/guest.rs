@@ -29,11 +29,11 @@ impl GuestImage {
 impl Resolved {
     /// The guest's image, if the same inputs gave it before and it is whole.
     pub(super) fn guest_before(&self) -> Result<Option<GuestImage>, BuildError> {
-        if self.order.replace || !self.whole {
+        if self.request.replace || !self.whole {
             return Ok(None);
         }
         let place = self.place(&[])?;
-        place.images.made_before(&place.slot)?.map(GuestImage::read).transpose()
+        place.images.find_existing_folder(&place.slot)?.map(GuestImage::read).transpose()
     }
 }
 
@@ -49,9 +49,9 @@ impl Packed {
     pub fn lay_out_guest(self, progress: &dyn Progress) -> Result<Built, BuildError> {
         let assembled = &self.assembled;
         let resolved = &assembled.resolved;
-        let order = &resolved.order;
+        let request = &resolved.request;
         let Some(root) = &self.root else {
-            return Err(BuildError::PlainGuest { profile: order.profile.name.clone() });
+            return Err(BuildError::PlainGuest { profile: request.profile.name.clone() });
         };
         let folder = assembled.work.path().join("guest");
         let image = self.image();
@@ -59,7 +59,7 @@ impl Packed {
             Input { image, root: &root.file, verity: &root.verity, lock_text: &resolved.lock_text, folder: &folder };
         let Guest { size, sha256, initramfs_size, .. } = guest::lay_out(input, progress)?;
         let finished = FinishedFolder { folder: &folder, size, sha256 };
-        let placed = assembled.images.place_folder(&assembled.slot, &finished, order.replace)?;
+        let placed = assembled.images.place_folder(&assembled.slot, &finished, request.replace)?;
         Ok(Built {
             path: placed.path,
             version: placed.version,

@@ -71,7 +71,7 @@ impl Packed {
 impl Resolved {
     /// How the root is packed.
     pub(super) fn squashfs_options(&self) -> Options {
-        let root = &self.order.profile.root;
+        let root = &self.request.profile.root;
         Options {
             compression: root.compression,
             block_size: root.block_size,
@@ -88,7 +88,7 @@ impl Assembled {
         let ahead = self.ahead.end_blocks();
         let initramfs_ahead = self.ahead.take_initramfs();
         // Without a store it takes longer, and that is all.
-        let open = || BlockStore::open(self.resolved.order.cache.folder());
+        let open = || BlockStore::open(self.resolved.request.cache.folder());
         let store = open().map_err(|error| progress.warn(&error.to_string())).ok().map(|store| store.with_new(ahead));
         let keeper: &dyn BlockCache = match &store {
             Some(store) => store,
@@ -107,11 +107,11 @@ impl Assembled {
                 }
                 made
             });
-            let tools = scope.spawn(|| match self.resolved.order.form {
+            let tools = scope.spawn(|| match self.resolved.request.form {
                 Form::Iso => self.tools(progress).map(Some),
                 Form::Folder => Ok(None),
             });
-            let root = match self.resolved.order.profile.root.format {
+            let root = match self.resolved.request.profile.root.format {
                 RootFormat::Plain => Ok(None),
                 RootFormat::Squashfs => self.squashfs(keeper, progress).map(Some),
             };
@@ -137,7 +137,7 @@ impl Assembled {
     }
 
     fn squashfs(&self, keeper: &dyn BlockCache, progress: &dyn Progress) -> Result<PackedRoot, BuildError> {
-        let (name, offset) = match self.resolved.order.form {
+        let (name, offset) = match self.resolved.request.form {
             // It is packed where it stays.
             Form::Iso => ("medium.part", medium::root_offset(&self.image(), self.guests.len())),
             Form::Folder => (guest_image::ROOT, 0),
@@ -213,7 +213,7 @@ impl Assembled {
     /// Derived, as chance has no place in an image.
     fn verity_identity(&self) -> (Uuid, [u8; 32]) {
         let mut name = self.resolved.lock_sha256.to_vec();
-        name.extend(self.resolved.order.profile.name.as_bytes());
+        name.extend(self.resolved.request.profile.name.as_bytes());
         name.extend(self.slot.version.as_bytes());
         let salt = Sha256::new().chain_update(b"verity salt").chain_update(&name).finalize();
         (Uuid::new_v5(&NAMESPACE, &name), salt.into())

@@ -14,7 +14,7 @@ impl Assembled {
     /// The text, which is the same for the same image.
     pub(super) fn rebuild(&self) -> String {
         let Self { resolved, slot, manifest, .. } = self;
-        let (profile, lock, version) = (&resolved.order.profile, &resolved.lock, &slot.version);
+        let (profile, lock, version) = (&resolved.request.profile, &resolved.lock, &slot.version);
         let name = &profile.name;
         let stem = format!("{name}-{version}");
         let level = match profile.root.compression {

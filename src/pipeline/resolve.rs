@@ -1,7 +1,7 @@
 //! From what a profile asks for to the exact packages.
 
-use super::locking::{self, KeptVersions, LockChoice, Update};
-use super::{BuildError, Order};
+use super::lockfile::{self, KeptVersions, LockChoice, Update};
+use super::{BuildError, BuildRequest};
 use crate::packages::deb::Deb;
 use crate::packages::index::{Index, Source};
 use crate::packages::lock::request_digest;
@@ -27,7 +27,7 @@ const TOOLS: [&str; 7] = [
 /// A profile whose packages are known, each by its SHA-256.
 #[derive(Debug)]
 pub struct Resolved {
-    pub(super) order: Order,
+    pub(super) request: BuildRequest,
     pub(super) lock: Lock,
     /// What the lock's file holds, when it is the profile's own.
     pub(super) before: Option<Lock>,
@@ -42,7 +42,7 @@ pub struct Resolved {
     pub(super) guests: Vec<Resolved>,
 }
 
-impl Order {
+impl BuildRequest {
     /// Takes the lock where it says all, or asks the archives for what it lacks.
     pub fn resolve(self, progress: &dyn Progress) -> Result<Resolved, BuildError> {
         progress.image(&self.profile.name);
@@ -92,7 +92,7 @@ impl Order {
         self.profile.source_date_epoch = Some(source_date);
         let whole = before.as_ref() == Some(&lock);
         let (lock_text, lock_sha256) = Default::default();
-        let mut resolved = Resolved { order: self, lock, before, whole, lock_text, lock_sha256, source_date, guests };
+        let mut resolved = Resolved { request: self, lock, before, whole, lock_text, lock_sha256, source_date, guests };
         resolved.render()?;
         Ok(resolved)
     }
@@ -185,11 +185,11 @@ impl Order {
         })?;
         let mut guests = Vec::new();
         for guest in &self.profile.guests {
-            let order = self.of_guest(guest);
+            let request = self.of_guest(guest);
             let old = old.and_then(|old| locking::of_guest(old, &guest.name));
             guests.push(match old {
-                Some(old) if *update == Update::Needed && order.moved_past(old).is_none() => old.clone(),
-                old => order.ask(old, update, progress)?,
+                Some(old) if *update == Update::Needed && request.moved_past(old).is_none() => old.clone(),
+                old => request.ask(old, update, progress)?,
             });
         }
         Ok(Lock { sets: self.sets(), ids: old.map(|old| old.ids.clone()).unwrap_or_default(), guests, ..found })

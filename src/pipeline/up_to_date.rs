@@ -9,8 +9,8 @@ use std::fs;
 
 impl Resolved {
     /// The image that is there already, read through and found whole.
-    pub(super) fn made_before(&self, progress: &dyn Progress) -> Result<Option<Built>, BuildError> {
-        if self.order.replace || !self.whole {
+    pub(super) fn find_existing(&self, progress: &dyn Progress) -> Result<Option<Built>, BuildError> {
+        if self.request.replace || !self.whole {
             return Ok(None);
         }
         let mut guests = Vec::new();
@@ -19,11 +19,11 @@ impl Resolved {
             guests.push(image);
         }
         let place = self.place(&guests)?;
-        let Some(standing) = place.images.standing(&place.slot)? else { return Ok(None) };
+        let Some(existing) = place.images.find_existing(&place.slot)? else { return Ok(None) };
         // Nothing else cleans up after a build that was killed when its image stood.
         WorkFolder::clean(&place.images.work());
-        WorkFolder::clean(&self.order.trees());
-        let path = standing.manifest;
+        WorkFolder::clean(&self.request.trees());
+        let path = existing.manifest;
         let text =
             fs::read(&path).map_err(|source| BuildError::Io { attempt: "reading", path: path.clone(), source })?;
         let manifest: Manifest =
@@ -31,11 +31,11 @@ impl Resolved {
         let size = |path: &str| manifest.files.iter().find(|file| file.path == path).map(|file| file.size);
         progress.reused("the image");
         Ok(Some(Built {
-            path: standing.path,
+            path: existing.path,
             version: place.slot.version,
             was_there: true,
-            size: standing.size,
-            sha256: standing.sha256,
+            size: existing.size,
+            sha256: existing.sha256,
             packages: self.lock.packages.len(),
             root_size: size(medium::ROOT_IMAGE),
             initramfs_size: size(medium::INITRAMFS),

@@ -15,8 +15,8 @@ pub(super) fn digest(resolved: &Resolved, guests: &[GuestImage]) -> Result<[u8; 
     parts.add(identity::sha256());
     parts.add(&resolved.lock_text);
     parts.add(resolved.source_date.to_le_bytes());
-    profile(&resolved.order.profile, &mut parts);
-    if let Some(folder) = &resolved.order.templates {
+    profile(&resolved.request.profile, &mut parts);
+    if let Some(folder) = &resolved.request.templates {
         let mut files = Vec::new();
         list(folder, &mut files)?;
         files.sort();

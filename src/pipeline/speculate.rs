@@ -21,40 +21,40 @@ use std::thread::{self, JoinHandle};
 /// Puts into the cache what later stages look for there, and make where they do
 /// not find it: what fails here is met again then, and told.
 #[derive(Debug)]
-pub(super) struct WorkingAhead<'a> {
+pub(super) struct Speculation<'a> {
     resolved: &'a Resolved,
     files: &'a Files,
     trees: &'a Path,
-    begun: Mutex<Begun>,
+    begun: Mutex<SpeculativeThreads>,
 }
 
-impl<'a> WorkingAhead<'a> {
+impl<'a> Speculation<'a> {
     pub fn new(resolved: &'a Resolved, files: &'a Files, trees: &'a Path) -> Self {
         Self { resolved, files, trees, begun: Mutex::default() }
     }
 
     /// What goes on until the root is packed.
-    pub fn finish(self) -> Begun {
+    pub fn finish(self) -> SpeculativeThreads {
         self.begun.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn begun(&self) -> MutexGuard<'_, Begun> {
+    fn begun(&self) -> MutexGuard<'_, SpeculativeThreads> {
         self.begun.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn store(&self) -> Option<BlockStore> {
-        BlockStore::open(self.resolved.order.cache.folder()).ok()
+        BlockStore::open(self.resolved.request.cache.folder()).ok()
     }
 }
 
-impl Ahead for WorkingAhead<'_> {
+impl Ahead for Speculation<'_> {
     fn unpacked(&self, mut tree: Tree) {
         priority::set_idle_priority();
-        let order = &self.resolved.order;
-        if order.form == Form::Iso {
+        let request = &self.resolved.request;
+        if request.form == Form::Iso {
             let _ = assemble::tools_ahead(&self.resolved.lock.tools, self.files, self.trees);
         }
-        if order.profile.root.format != RootFormat::Squashfs {
+        if request.profile.root.format != RootFormat::Squashfs {
             return;
         }
         let Some(store) = self.store() else { return };
@@ -72,7 +72,7 @@ impl Ahead for WorkingAhead<'_> {
     }
 
     fn modules_listed(&self, tree: Tree) {
-        let profile = &self.resolved.order.profile;
+        let profile = &self.resolved.request.profile;
         let Some(store) = self.store().filter(|_| profile.agent) else { return };
         let Ok(Kernels { version: Some(version), .. }) = Kernels::find(&tree, &profile.boot) else { return };
         let (drivers, date) = (profile.initramfs.clone(), self.resolved.source_date);
@@ -85,13 +85,13 @@ impl Ahead for WorkingAhead<'_> {
 
 /// What was begun, and goes on until the root is packed.
 #[derive(Debug, Default)]
-pub(super) struct Begun {
+pub(super) struct SpeculativeThreads {
     stop: Arc<AtomicBool>,
     blocks: Option<JoinHandle<Vec<BlockKey>>>,
     initramfs: Option<JoinHandle<()>>,
 }
 
-impl Begun {
+impl SpeculativeThreads {
     /// Ends the blocks, with what is done by now in the store: those that are new there.
     pub fn end_blocks(&mut self) -> Vec<BlockKey> {
         self.stop.store(true, Ordering::Relaxed);
@@ -106,7 +106,7 @@ impl Begun {
     }
 }
 
-impl Drop for Begun {
+impl Drop for SpeculativeThreads {
     fn drop(&mut self) {
         self.end_blocks();
         let _ = self.take_initramfs().map(JoinHandle::join);

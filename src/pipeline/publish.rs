@@ -10,7 +10,7 @@ impl Packed {
     pub fn lay_out(self, progress: &dyn Progress) -> Result<Built, BuildError> {
         let assembled = &self.assembled;
         let resolved = &assembled.resolved;
-        let order = &resolved.order;
+        let request = &resolved.request;
         let iso = assembled.work.path().join("medium.iso");
         let guests: Vec<Guest<'_>> =
             assembled.guests.iter().map(|guest| Guest { folder: &guest.folder, manifest: &guest.manifest }).collect();
@@ -24,7 +24,7 @@ impl Packed {
                 },
                 guests: &guests,
                 loader: &Tools { folder: &tools, work: assembled.work.path() },
-                templates: order.templates.as_deref(),
+                templates: request.templates.as_deref(),
                 output: &iso,
             },
             progress,
@@ -39,7 +39,7 @@ impl Packed {
             lock: resolved.lock_text.as_bytes(),
             rebuild: rebuild.as_bytes(),
         };
-        let placed = assembled.images.place(&assembled.slot, &finished, order.replace)?;
+        let placed = assembled.images.place(&assembled.slot, &finished, request.replace)?;
         Ok(Built {
             path: placed.path,
             version: placed.version,

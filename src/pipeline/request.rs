@@ -1,5 +1,5 @@
 use super::BuildError;
-use super::locking::LockChoice;
+use super::lockfile::LockChoice;
 use crate::images::{Form, Images};
 use crate::packages::{Archives, Cache, Client, Keyring};
 use crate::profile::Profile;
@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 /// What a build is asked for, with all that it needs from outside.
 #[derive(Debug, Clone)]
-pub struct Order {
+pub struct BuildRequest {
     pub profile: Profile,
     /// A medium, or the folder of a guest's image.
     pub form: Form,
@@ -34,7 +34,7 @@ pub struct Order {
     pub replace: bool,
 }
 
-impl Order {
+impl BuildRequest {
     /// Refuses what would else be noticed only after minutes of downloads.
     pub(super) fn check(&self) -> Result<(), BuildError> {
         Images::open(&self.output)?.check()?;
@@ -52,7 +52,7 @@ impl Order {
         self.cache.folder().join(Room::Trees.folder())
     }
 
-    /// The order of a guest image that this one's image holds.
+    /// The request for a guest image that this one's image holds.
     pub(super) fn of_guest(&self, guest: &Profile) -> Self {
         Self { profile: guest.clone(), form: Form::Folder, ..self.clone() }
     }
