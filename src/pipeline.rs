@@ -15,7 +15,7 @@ mod resolve;
 mod speculate;
 mod up_to_date;
 
-pub use assemble::Assembled;
+pub use rootfs::Assembled;
 pub use configure::Configured;
 pub use error::BuildError;
 pub use fetch::Fetched;

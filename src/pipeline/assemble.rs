@@ -1,7 +1,7 @@
 use super::configure::ConfiguredGuest;
 use super::guest::GuestImage;
 use super::speculate::SpeculativeThreads;
-use super::{BuildError, Configured, LockOutcome, Resolved, inputs};
+use super::{BuildError, Configured, LockOutcome, Resolved, input_hash};
 use crate::embedded;
 use crate::images::{Images, Slot};
 use crate::medium::Image;
@@ -39,7 +39,7 @@ impl Resolved {
     pub(super) fn place(&self, guests: &[GuestImage]) -> Result<Place, BuildError> {
         let request = &self.request;
         let images = Images::open(&request.output)?;
-        let inputs = inputs::digest(self, guests)?;
+        let inputs = input_hash::digest(self, guests)?;
         let profile = &request.profile;
         // The build number is in the image, so it must be known first.
         let slot = images.slot(request.form, &profile.name, &profile.version, &inputs, request.replace)?;
@@ -57,7 +57,7 @@ impl Configured {
         let Self { resolved, files, root, ahead, outcome, .. } = self;
         progress.image(&resolved.request.profile.name);
         let Place { images, slot } = resolved.place(&guests)?;
-        let assemble::Assembled { tree, manifest, work, .. } =
+        let rootfs::Assembled { tree, manifest, work, .. } =
             root.assemble(&resolved.request.profile, &resolved.lock, &slot.version)?;
         Ok(Assembled { resolved, outcome, images, slot, manifest, tree, ahead, files, work, guests })
     }

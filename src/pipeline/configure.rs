@@ -18,7 +18,7 @@ pub struct Configured {
     pub(super) files: Files,
     /// What is made of the root meanwhile. It reads files of the root's work folder, so it is the first to go.
     pub(super) ahead: SpeculativeThreads,
-    pub(super) root: assemble::Configured,
+    pub(super) root: rootfs::Configured,
     pub(super) outcome: LockOutcome,
     pub(super) guests: Vec<ConfiguredGuest>,
 }
@@ -35,7 +35,7 @@ impl Fetched {
     pub fn configure(self, progress: &dyn Progress) -> Result<Configured, BuildError> {
         let mut others = match &self.resolved.request.lock {
             LockChoice::Exactly(_) => Ids::default(),
-            LockChoice::Own { path, .. } => locking::ids_of_others(path),
+            LockChoice::Own { path, .. } => lockfile::ids_of_others(path),
         };
         let mut configured = self.configure_beside(&mut others, progress)?;
         configured.outcome = configured.resolved.write_lock()?;
@@ -55,7 +55,7 @@ impl Fetched {
         let ahead = Speculation::new(&resolved, &files, &trees);
         let request =
             Request { profile: &resolved.request.profile, lock: &resolved.lock, files: &files, others, ahead: &ahead };
-        let root = assemble::configure(&request, work, progress)?;
+        let root = rootfs::configure(&request, work, progress)?;
         let ahead = ahead.finish();
         resolved.take_ids(&root.ids)?;
         others.add(&resolved.lock.ids);
@@ -107,7 +107,7 @@ impl Resolved {
             Some(before) => LockOutcome::Changed(Changes::between(before, &self.lock)),
             None => LockOutcome::Made,
         };
-        locking::write(path, &self.lock_text)?;
+        lockfile::write(path, &self.lock_text)?;
         Ok(outcome)
     }
 }

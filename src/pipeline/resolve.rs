@@ -48,7 +48,7 @@ impl BuildRequest {
         progress.image(&self.profile.name);
         progress.stage(Stage::Resolve, 0, Unit::Packages);
         let path = self.lock.path().to_owned();
-        let before = locking::read(&path)?;
+        let before = lockfile::read(&path)?;
         let moved = before.as_ref().and_then(|lock| self.moved_past(lock));
         let lock = match (&self.lock, &before, moved) {
             (LockChoice::Exactly(_), None, _) => {
@@ -73,7 +73,7 @@ impl BuildRequest {
                     progress.warn(&format!("the lock {} {moved}; it is brought up to date", path.display()));
                 }
                 if let (Some(old), Update::Packages(names)) = (old, update) {
-                    locking::check_names(old, names)?;
+                    lockfile::check_names(old, names)?;
                 }
                 self.ask(old.as_ref(), update, progress)?
             }
@@ -86,7 +86,7 @@ impl BuildRequest {
         let source_date = self.profile.source_date_epoch.or(self.source_date_epoch).unwrap_or(lock.date);
         let mut guests = Vec::new();
         for (guest, lock) in self.profile.guests.iter().zip(&lock.guests) {
-            let before = before.as_ref().and_then(|before| locking::of_guest(before, &guest.name)).cloned();
+            let before = before.as_ref().and_then(|before| lockfile::of_guest(before, &guest.name)).cloned();
             guests.push(self.of_guest(guest).locked(lock.clone(), before)?);
         }
         self.profile.source_date_epoch = Some(source_date);
@@ -186,7 +186,7 @@ impl BuildRequest {
         let mut guests = Vec::new();
         for guest in &self.profile.guests {
             let request = self.of_guest(guest);
-            let old = old.and_then(|old| locking::of_guest(old, &guest.name));
+            let old = old.and_then(|old| lockfile::of_guest(old, &guest.name));
             guests.push(match old {
                 Some(old) if *update == Update::Needed && request.moved_past(old).is_none() => old.clone(),
                 old => request.ask(old, update, progress)?,

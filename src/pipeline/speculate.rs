@@ -52,7 +52,7 @@ impl Ahead for Speculation<'_> {
         priority::set_idle_priority();
         let request = &self.resolved.request;
         if request.form == Form::Iso {
-            let _ = assemble::tools_ahead(&self.resolved.lock.tools, self.files, self.trees);
+            let _ = rootfs::tools_ahead(&self.resolved.lock.tools, self.files, self.trees);
         }
         if request.profile.root.format != RootFormat::Squashfs {
             return;
