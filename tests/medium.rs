@@ -9,7 +9,7 @@ use applbuild::format::fat::{Fat, FatOptions};
 use applbuild::format::gpt::{self, Partition};
 use applbuild::format::iso::VolumeUuid;
 use applbuild::format::squashfs::Compression;
-use applbuild::medium::{Guest, Image, Input, Medium, MediumError, Root, guest, lay_out, root_offset};
+use applbuild::output::{Guest, Image, Input, Medium, MediumError, Root, guest, lay_out, root_offset};
 use applbuild::packages::Lock;
 use applbuild::profile::{self, Architecture, Boot, Hypervisor, OnMissing, Profile, Protocol, RootFormat};
 use applbuild::progress::Silent;

@@ -6,7 +6,7 @@ use super::lock::{self, WhichLock};
 use super::progress::{Ended, Reporter};
 use super::sources::{self, Place, Sources};
 use super::{Common, output, timings};
-use applbuild::images::Form;
+use applbuild::output::catalog::Form;
 use applbuild::pipeline::{BuildError, BuildRequest, Built};
 use applbuild::profile::{Library, Profile};
 use applbuild::progress::Progress;

@@ -3,8 +3,8 @@
 use super::failure::Failure;
 use super::sources::Place;
 use super::{Common, diff, memory_disk, other_kernel, output};
-use applbuild::images::Images;
-use applbuild::images::NAMES;
+use applbuild::output::catalog::Images;
+use applbuild::output::catalog::NAMES;
 use applbuild::packages::{Cache, Digest, Lock, LockedPackage, cache, download};
 use applbuild::pipeline::{BuildError, Built};
 use applbuild::progress::Silent;

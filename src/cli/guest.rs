@@ -1,6 +1,6 @@
 use super::failure::Failure;
 use super::{Common, build, output};
-use applbuild::images::Form;
+use applbuild::output::catalog::Form;
 use applbuild::pipeline;
 use applbuild::profile::Library;
 use appliance_contract::guest_image;

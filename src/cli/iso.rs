@@ -1,6 +1,6 @@
 use super::failure::Failure;
 use super::{Common, boot, build, check, interrupt, output};
-use applbuild::images::Form;
+use applbuild::output::catalog::Form;
 use applbuild::pipeline::Built;
 use applbuild::{fleet, pipeline, qemu};
 use std::path::Path;

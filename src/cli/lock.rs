@@ -2,7 +2,7 @@ use super::failure::Failure;
 use super::progress::Reporter;
 use super::sources::{Place, Sources};
 use super::{Common, output};
-use applbuild::images::Form;
+use applbuild::output::catalog::Form;
 use applbuild::packages::Lock;
 use applbuild::packages::lock::{Change, Changes, LockError};
 use applbuild::pipeline::{self, BuildRequest, LockChoice, LockOutcome, Update};

@@ -4,7 +4,7 @@ use super::guest::GuestImage;
 use super::lockfile::{self, LockChoice};
 use super::speculate::{Speculation, SpeculativeThreads};
 use super::{BuildError, Fetched, LockOutcome, Resolved};
-use crate::images::Images;
+use crate::output::catalog::Images;
 use crate::packages::Ids;
 use crate::packages::lock::Changes;
 use crate::progress::Progress;

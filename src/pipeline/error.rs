@@ -1,7 +1,7 @@
 use crate::format::squashfs::SquashfsError;
 use crate::format::verity::VerityError;
-use crate::images::ImagesError;
-use crate::medium::MediumError;
+use crate::output::catalog::ImagesError;
+use crate::output::MediumError;
 use crate::packages::FetchError;
 use crate::packages::deb::DebError;
 use crate::packages::index::IndexError;

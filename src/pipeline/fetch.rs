@@ -1,5 +1,5 @@
 use super::{BuildError, Resolved};
-use crate::images::Form;
+use crate::output::catalog::Form;
 use crate::packages::{LockedPackage, are_here, download};
 use crate::progress::Progress;
 use crate::rootfs::{self, Files};

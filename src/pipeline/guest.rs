@@ -1,8 +1,8 @@
 //! The folder of a guest's image, and the guests that a host's image holds.
 
 use super::{BuildError, Built, Configured, Packed, Resolved};
-use crate::images::FinishedFolder;
-use crate::medium::guest::{self, Guest, Input};
+use crate::output::catalog::FinishedFolder;
+use crate::output::guest::{self, Guest, Input};
 use crate::progress::Progress;
 use appliance_contract::guest_image::MANIFEST;
 use appliance_contract::manifest::Manifest;

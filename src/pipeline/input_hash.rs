@@ -3,7 +3,7 @@
 use super::guest::GuestImage;
 use super::{BuildError, Resolved};
 use crate::identity;
-use crate::medium::manifest_text;
+use crate::output::manifest_text;
 use crate::profile::{OverlayContent, Profile};
 use sha2::{Digest, Sha256};
 use std::fs;

@@ -2,8 +2,8 @@
 
 use super::{BuildError, Built, Packed};
 use crate::boot::grub::Tools;
-use crate::images::Finished;
-use crate::medium::{self, Guest, Input, Root};
+use crate::output::catalog::Finished;
+use crate::output::{self, Guest, Input, Root};
 use crate::progress::Progress;
 
 impl Packed {

@@ -3,7 +3,7 @@
 use super::Assembled;
 use crate::format::squashfs::Compression;
 use crate::identity;
-use crate::images::NAMES;
+use crate::output::catalog::NAMES;
 use crate::packages::Lock;
 use time::OffsetDateTime;
 

@@ -1,6 +1,6 @@
 use super::BuildError;
 use super::lockfile::LockChoice;
-use crate::images::{Form, Images};
+use crate::output::catalog::{Form, Images};
 use crate::packages::{Archives, Cache, Client, Keyring};
 use crate::profile::Profile;
 use crate::rootfs;

@@ -6,7 +6,7 @@ use crate::boot::initramfs::Initramfs;
 use crate::boot::kernel::Kernels;
 use crate::embedded;
 use crate::format::squashfs::{self, BlockKey};
-use crate::images::Form;
+use crate::output::catalog::Form;
 use crate::profile::RootFormat;
 use crate::rootfs::{self, Ahead, Files};
 use crate::store::BlockStore;

@@ -1,6 +1,8 @@
 //! The folder of built images: names that never silently mean other bytes, and
 //! files that appear whole or not at all.
 
+mod folder;
+
 use crate::packages::Digest;
 use appliance_contract::Schema;
 use serde::{Deserialize, Serialize};
@@ -9,7 +11,6 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-mod folder;
 
 pub use folder::FinishedFolder;
 

@@ -1,10 +1,10 @@
 //! A guest's image: a folder of files that a host starts a virtual machine from.
 
-use super::checksums::{self, Hashes};
-use super::identity::Identity;
-use super::image::{Image, manifest_text};
-use super::iso::MediumError;
-use super::sbom;
+use crate::output::records::checksums::{self, Hashes};
+use crate::output::records::identity::Identity;
+use crate::output::image::{Image, manifest_text};
+use crate::output::iso::MediumError;
+use crate::output::records::sbom;
 use crate::boot::kernel::Kernels;
 use crate::format::squashfs::NoCache;
 use crate::progress::{Progress, Stage, Unit};

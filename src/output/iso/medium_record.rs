@@ -46,5 +46,5 @@ pub fn make(volume: &Volume, patches: &[Patch], files: Files, esp: u64) -> Resul
 pub fn superblock(file: &impl FileExt, start: u64, hash_offset: u64) -> io::Result<[u8; 32]> {
     let mut block = [0; medium_record::SUPERBLOCK];
     file.read_exact_at(&mut block, start + hash_offset)?;
-    Ok(super::checksums::of_bytes(&block))
+    Ok(crate::output::records::checksums::of_bytes(&block))
 }

@@ -90,7 +90,7 @@ fn content(folder: &Path) -> Result<Option<String>, ImagesError> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Form;
+    use crate::output::catalog::folder::super::Form;
     use super::*;
 
     fn build(images: &Images, inputs: u8, text: &str, replace: bool) -> Result<Published, ImagesError> {

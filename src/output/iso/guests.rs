@@ -1,7 +1,7 @@
 //! Guest images on the medium of a host: equal files, a kernel that several have, are there once.
 
-use super::iso::{Guest, MediumError};
-use crate::medium::checksums;
+use crate::output::iso::{Guest, MediumError};
+use crate::output::records::checksums;
 use crate::tree::{Content, Metadata, Node, NodeId, Tree, TreePath};
 use appliance_contract::guest_image::{INITRAMFS, KERNEL, MANIFEST, ROOT};
 use appliance_contract::manifest::EmbeddedGuest;

@@ -1,6 +1,6 @@
 //! What a medium is known by: a hash of all that decides what boots from it.
 
-use super::checksums::Hashes;
+use crate::output::records::checksums::Hashes;
 use sha2::{Digest, Sha256};
 
 /// Derived from the lock and from what was made of it, so that two builds of

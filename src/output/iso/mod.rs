@@ -1,12 +1,16 @@
 //! The ISO: every file of a medium, its boot records, written whole or not at all.
 
-use super::checksums::{self, ChecksumError, Hashes};
-use super::guests;
-use super::identity::Identity;
-use super::image::{Image, manifest_text};
-use super::patches::{self, CoreTooShort};
-use super::record;
-use super::sbom::{self, SbomError};
+pub(crate) mod guests;
+pub(crate) mod medium_record;
+pub(crate) mod patches;
+
+use crate::output::records::checksums::{self, ChecksumError, Hashes};
+use crate::output::iso::guests;
+use crate::output::records::identity::Identity;
+use crate::output::image::{Image, manifest_text};
+use crate::output::iso::patches::{self, CoreTooShort};
+use crate::output::iso::medium_record;
+use crate::output::records::sbom::{self, SbomError};
 use crate::boot::entries::{self, Entries, Request};
 use crate::boot::grub::{self, GrubError, Loader};
 use crate::boot::initramfs::InitramfsError;
@@ -305,7 +309,7 @@ impl<'a> Draft<'a> {
     fn superblock(&self) -> Result<[u8; 32], MediumError> {
         let Root::Squashfs { file, offset, verity } = self.input.root else { return Ok([0; 32]) };
         let opened = File::open(file).map_err(failed("opening", file))?;
-        record::superblock(&opened, offset, verity.hash_offset).map_err(failed("reading verity's superblock in", file))
+        medium_record::superblock(&opened, offset, verity.hash_offset).map_err(failed("reading verity's superblock in", file))
     }
 
     /// Adds the root, and all that tells of it and the others.
@@ -458,10 +462,10 @@ impl Contents {
     /// What is changed in the volume, once the core image at `core` knows its place.
     fn patches(&self, volume: &Volume, core: u32) -> Result<Vec<Patch>, MediumError> {
         let (_, checksums) = self.records()?;
-        let files = record::Files { checksums: checksums::of_bytes(&checksums), superblock: self.superblock };
+        let files = medium_record::Files { checksums: checksums::of_bytes(&checksums), superblock: self.superblock };
         let esp = self.options.boot.as_ref().map_or(0, |boot| boot.esp.len() as u64);
         let mut patches = vec![patches::hybrid_start(core)];
-        let record = record::make(volume, &patches, files, esp)?;
+        let record = medium_record::make(volume, &patches, files, esp)?;
         patches.push(patches::record(&record));
         Ok(patches)
     }

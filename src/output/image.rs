@@ -1,6 +1,6 @@
 //! What is known of an image whatever form it is laid out in.
 
-use super::iso::MediumError;
+use crate::output::iso::MediumError;
 use crate::boot::initramfs::{self, Initramfs};
 use crate::boot::kernel::{KernelError, Kernels};
 use crate::format::squashfs::BlockCache;
