@@ -15,7 +15,7 @@ mod resolve;
 mod speculate;
 mod up_to_date;
 
-pub use rootfs::Assembled;
+pub use assemble::Assembled;
 pub use configure::Configured;
 pub use error::BuildError;
 pub use fetch::Fetched;
@@ -24,16 +24,17 @@ pub use pack::Packed;
 pub use request::BuildRequest;
 pub use resolve::Resolved;
 
+use crate::output::catalog::ImageName;
 use crate::progress::Progress;
 use crate::store;
 use std::path::PathBuf;
 
-/// An image in its place.
+/// A published image.
 #[derive(Debug, Clone)]
 pub struct Built {
     pub path: PathBuf,
-    pub version: String,
-    /// It was there already, byte for byte.
+    pub name: ImageName,
+    /// It was there before, with the same bytes.
     pub was_there: bool,
     pub size: u64,
     pub sha256: [u8; 32],
@@ -52,10 +53,10 @@ pub fn build(request: BuildRequest, progress: &dyn Progress) -> Result<Built, Bu
     let _held = store::hold(request.cache.folder());
     request.check()?;
     let resolved = request.resolve(progress)?;
-    if let Some(before) = resolved.find_existing(progress)? {
-        return Ok(before);
+    if let Some(existing) = resolved.find_existing(progress)? {
+        return Ok(existing);
     }
-    resolved.fetch(progress)?.configure(progress)?.assemble(progress)?.pack(progress)?.lay_out(progress)
+    resolved.fetch(progress)?.configure(progress)?.assemble(progress)?.pack(progress)?.publish(progress)
 }
 
 /// Makes the profile's lock, or brings it up to date, and no image. As the ids of
@@ -68,17 +69,4 @@ pub fn lock(request: BuildRequest, progress: &dyn Progress) -> Result<LockOutcom
     }
     resolved.request.check()?;
     Ok(resolved.fetch(progress)?.configure(progress)?.outcome().clone())
-}
-
-/// Makes the folder of a guest's image, the same way but for its last stage.
-pub fn build_guest(request: BuildRequest, progress: &dyn Progress) -> Result<Built, BuildError> {
-    let _held = store::hold(request.cache.folder());
-    request.check()?;
-    request
-        .resolve(progress)?
-        .fetch(progress)?
-        .configure(progress)?
-        .assemble(progress)?
-        .pack(progress)?
-        .lay_out_guest(progress)
 }

@@ -9,7 +9,7 @@ use applbuild::format::fat::{Fat, FatOptions};
 use applbuild::format::gpt::{self, Partition};
 use applbuild::format::iso::VolumeUuid;
 use applbuild::format::squashfs::Compression;
-use applbuild::output::{Guest, Image, Input, Medium, MediumError, Root, guest, lay_out, root_offset};
+use applbuild::output::{Artifact, Guest, GuestDirectory, Image, Input, Iso, Output as _, OutputError, Root};
 use applbuild::packages::Lock;
 use applbuild::profile::{self, Architecture, Boot, Hypervisor, OnMissing, Profile, Protocol, RootFormat};
 use applbuild::progress::Silent;
@@ -154,8 +154,17 @@ fn described<'a>(profile: &'a Profile, lock: &'a Lock, tree: &'a Tree, manifest:
     }
 }
 
+fn guest_input<'a>(image: Image<'a>, file: &'a Path, verity: &'a Verity, path: &'a Path) -> Input<'a> {
+    let root = Root::Squashfs { file, offset: 0, verity };
+    Input { image, root, guests: &[], loader: None, templates: None, lock_text: "lock", path }
+}
+
+fn manifest_of(artifact: &Artifact) -> Manifest {
+    serde_json::from_slice(&artifact.manifest_json).unwrap()
+}
+
 /// The folder of a guest image of [`image`].
-fn guest_folder(folder: &Path, name: &str, root: &[u8]) -> Result<Manifest, MediumError> {
+fn guest_folder(folder: &Path, name: &str, root: &[u8]) -> Result<Manifest, OutputError> {
     let file = folder.join(format!("{name}.squashfs"));
     fs::write(&file, root).unwrap();
     let verity =
@@ -165,23 +174,23 @@ fn guest_folder(folder: &Path, name: &str, root: &[u8]) -> Result<Manifest, Medi
     let (lock, tree) = (lock(), image());
     let recorded = recorded(&profile, &lock);
     let image = described(&profile, &lock, &tree, &recorded);
-    let input = guest::Input { image, root: &file, verity: &verity, lock_text: "lock", folder: &folder.join(name) };
-    guest::lay_out(input, &Silent).map(|guest| guest.manifest)
+    let input = guest_input(image, &file, &verity, &folder.join(name));
+    GuestDirectory.lay_out(&input, &Silent).map(|guest| manifest_of(&guest))
 }
 
 /// The medium of [`image`] in `folder`.
-fn make(folder: &Path, tree: &Tree, format: RootFormat) -> Medium {
+fn make(folder: &Path, tree: &Tree, format: RootFormat) -> Artifact {
     make_with(folder, tree, format, &[])
 }
 
-fn make_with(folder: &Path, tree: &Tree, format: RootFormat, guests: &[Guest<'_>]) -> Medium {
+fn make_with(folder: &Path, tree: &Tree, format: RootFormat, guests: &[Guest<'_>]) -> Artifact {
     let verity =
         Verity { uuid: String::new(), salt: String::new(), root_hash: "ab".repeat(32), hash_offset: 0, data_blocks: 0 };
     let (profile, lock) = (profile(format), lock());
     let plain = format == RootFormat::Plain;
     let recorded = recorded(&profile, &lock);
     let image = described(&profile, &lock, tree, &recorded);
-    let offset = root_offset(&image, guests.len());
+    let offset = Iso.root_location(&image, guests.len()).offset;
     let (root, bytes) = (folder.join("medium.part"), vec![5; 1_000_001]);
     if !plain {
         fs::File::create_new(&root).unwrap().write_all_at(&bytes, offset).unwrap();
@@ -190,11 +199,12 @@ fn make_with(folder: &Path, tree: &Tree, format: RootFormat, guests: &[Guest<'_>
         image,
         root: if plain { Root::Plain } else { Root::Squashfs { file: &root, offset, verity: &verity } },
         guests,
-        loader: &Shapes,
+        loader: Some(&Shapes),
         templates: None,
-        output: &folder.join("host.iso"),
+        lock_text: "",
+        path: &folder.join("host.iso"),
     };
-    lay_out(input, &Silent).unwrap()
+    Iso.lay_out(&input, &Silent).unwrap()
 }
 
 fn judge(program: &str, arguments: &[&str], folder: &Path) -> Output {
@@ -230,7 +240,7 @@ fn xorriso_finds_all_that_boots() {
     let found = judge("sgdisk", &["--verify", "host.iso"], folder.path());
     assert!(text(&found).contains("No problems found"), "{}", text(&found));
     let blkid = judge("blkid", &["-p", "-o", "value", "-s", "UUID", "host.iso"], folder.path());
-    assert_eq!(text(&blkid).trim(), medium.uuid.to_string());
+    assert_eq!(text(&blkid).trim(), manifest_of(&medium).medium_uuid.unwrap());
 }
 
 #[test]
@@ -242,7 +252,7 @@ fn what_is_extracted_agrees_with_the_checksums_and_the_manifest() {
     let found = judge("sha256sum", &["--check", "--strict", "appliance/SHA256SUMS"], &out);
     assert!(found.status.success(), "{}", text(&found));
     let manifest: Manifest = serde_json::from_slice(&fs::read(out.join("appliance/manifest.json")).unwrap()).unwrap();
-    assert_eq!(manifest, medium.manifest);
+    assert_eq!(manifest, manifest_of(&medium));
     assert_eq!(fs::read(out.join("appliance/manifest.json")).unwrap(), medium.manifest_json);
     let listed = manifest.files.iter().map(|file| file.path.as_str()).collect::<Vec<_>>();
     for path in ["/.disk/info", "/boot/xen.gz", "/appliance/sbom.spdx.json"] {
@@ -281,8 +291,8 @@ fn two_runs_give_the_same_bytes_and_other_input_another_uuid() {
     let first = make(folders[0].path(), &image(), RootFormat::Squashfs);
     let second = make(folders[1].path(), &image(), RootFormat::Squashfs);
     let third = make(folders[2].path(), &other, RootFormat::Squashfs);
-    assert_eq!((first.sha256, first.uuid), (second.sha256, second.uuid));
-    assert_ne!(first.uuid, third.uuid);
+    assert_eq!((first.sha256, manifest_of(&first).medium_uuid), (second.sha256, manifest_of(&second).medium_uuid));
+    assert_ne!(manifest_of(&first).medium_uuid, manifest_of(&third).medium_uuid);
     assert_eq!(fs::metadata(&first.path).unwrap().len(), first.size);
 }
 
@@ -321,7 +331,7 @@ fn a_plain_root_keeps_modes_owners_links_and_devices() {
     let device = Node { metadata: Metadata::new(0o600), kind: Kind::CharacterDevice { major: 5, minor: 1 } };
     tree.insert(&path("/dev/console"), device).unwrap();
     let medium = make(folder.path(), &tree, RootFormat::Plain);
-    let entry = &medium.manifest.boot_entries[0];
+    let entry = &manifest_of(&medium).boot_entries[0];
     assert_eq!((entry.id.as_str(), medium.initramfs_size), ("system", None));
     let listed = xorriso(folder.path(), &["-indev", "host.iso", "-find", "/", "-exec", "lsdl", "--"]);
     let line =
@@ -352,11 +362,12 @@ fn nothing_stands_under_the_name_of_a_medium_that_failed() {
         image: described(&profile, &lock, &tree, &recorded),
         root: Root::Squashfs { file: &folder.path().join("gone"), offset: 0, verity: &verity },
         guests: &[],
-        loader: &Shapes,
+        loader: Some(&Shapes),
         templates: None,
-        output: &folder.path().join("host.iso"),
+        lock_text: "",
+        path: &folder.path().join("host.iso"),
     };
-    let error = lay_out(input, &Silent).unwrap_err();
+    let error = Iso.lay_out(&input, &Silent).unwrap_err();
     assert!(error.to_string().contains("gone"), "{error}");
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }
@@ -392,8 +403,8 @@ fn a_guest_whose_making_failed_leaves_an_error_and_the_agent_is_asked_for() {
     let recorded = recorded(&profile, &lock);
     let image = described(&profile, &lock, &tree, &recorded);
     let (root, place) = (folder.path().join("guest.squashfs"), folder.path().join("other"));
-    let input = guest::Input { image, root: &root, verity: &verity, lock_text: "", folder: &place };
-    assert!(matches!(guest::lay_out(input, &Silent), Err(MediumError::NoAgent { .. })));
+    let input = guest_input(image, &root, &verity, &place);
+    assert!(matches!(GuestDirectory.lay_out(&input, &Silent), Err(OutputError::NoAgent { .. })));
 }
 
 #[test]
@@ -404,10 +415,12 @@ fn guests_lie_on_the_medium_and_equal_files_once() {
         manifests.push((folder.path().join(name), guest_folder(folder.path(), name, &[byte; 200_000]).unwrap()));
     }
     let alone = make(folder.path(), &image(), RootFormat::Squashfs).size;
-    let guests: Vec<Guest<'_>> = manifests.iter().map(|(folder, manifest)| Guest { folder, manifest }).collect();
+    let guests: Vec<Guest<'_>> =
+        manifests.iter().map(|(folder, manifest)| Guest { directory: folder, manifest }).collect();
     let medium = make_with(folder.path(), &image(), RootFormat::Squashfs, &guests);
+    let manifest = manifest_of(&medium);
     let listed: Vec<(&str, &str)> =
-        medium.manifest.guests.iter().map(|guest| (guest.name.as_str(), guest.path.as_str())).collect();
+        manifest.guests.iter().map(|guest| (guest.name.as_str(), guest.path.as_str())).collect();
     assert_eq!(listed, [("guest", "/appliance/guests/guest"), ("guest-web", "/appliance/guests/guest-web")]);
     xorriso(folder.path(), &["-osirrox", "on", "-indev", "host.iso", "-extract", "/appliance/guests", "out"]);
     for (place, manifest) in &manifests {
@@ -427,7 +440,7 @@ fn a_guests_file_that_changed_is_not_laid_onto_a_medium() {
     let manifest = guest_folder(folder.path(), "guest", b"root").unwrap();
     let place = folder.path().join("guest");
     fs::write(place.join("vmlinuz"), "other").unwrap();
-    let guests = [Guest { folder: &place, manifest: &manifest }];
+    let guests = [Guest { directory: &place, manifest: &manifest }];
     let (profile, lock, tree) = (profile(RootFormat::Squashfs), lock(), image());
     let verity =
         Verity { uuid: String::new(), salt: String::new(), root_hash: "ab".repeat(32), hash_offset: 0, data_blocks: 0 };
@@ -436,11 +449,12 @@ fn a_guests_file_that_changed_is_not_laid_onto_a_medium() {
         image: described(&profile, &lock, &tree, &recorded),
         root: Root::Squashfs { file: &folder.path().join("guest.squashfs"), offset: 0, verity: &verity },
         guests: &guests,
-        loader: &Shapes,
+        loader: Some(&Shapes),
         templates: None,
-        output: &folder.path().join("host.iso"),
+        lock_text: "",
+        path: &folder.path().join("host.iso"),
     };
-    assert!(matches!(lay_out(input, &Silent), Err(MediumError::GuestFile { .. })));
+    assert!(matches!(Iso.lay_out(&input, &Silent), Err(OutputError::GuestFile { .. })));
 }
 
 fn record_of(iso: &[u8]) -> MediumRecord {

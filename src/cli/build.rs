@@ -1,15 +1,14 @@
 //! What the commands that build images have in common.
 
-use super::check::First;
+use super::check::{self, First};
 use super::failure::Failure;
 use super::lock::{self, WhichLock};
 use super::progress::{Ended, Reporter};
 use super::sources::{self, Place, Sources};
 use super::{Common, output, timings};
-use applbuild::output::catalog::Form;
-use applbuild::pipeline::{BuildError, BuildRequest, Built};
+use applbuild::output::Output;
+use applbuild::pipeline::{self, BuildRequest, Built};
 use applbuild::profile::{Library, Profile};
-use applbuild::progress::Progress;
 use applbuild::sandbox;
 use indicatif::HumanBytes;
 use serde_json::json;
@@ -39,13 +38,17 @@ pub struct Arguments {
     /// Tell where the time went: a table, and a page NAME-VERSION.timings.html beside the image
     #[arg(long)]
     timings: bool,
+    /// Build it twice, with everything varied that must not matter, and compare; exit code 4 if the two differ
+    #[arg(long, alias = "check")]
+    reproduce: bool,
 }
 
 impl Arguments {
     /// What a second build has to know of this one.
-    pub fn first(&self, common: &Common) -> Result<First, Failure> {
+    fn first(&self, common: &Common, kind: &'static dyn Output) -> Result<First, Failure> {
         let profile = Library::new(&common.root).load(&self.profile)?;
         Ok(First {
+            kind,
             profile: self.profile.clone(),
             has_sets: !profile.sets.is_empty(),
             place: self.sources.clone().find(&profile.mirrors)?,
@@ -54,23 +57,19 @@ impl Arguments {
     }
 }
 
-/// Builds what the arguments say, by `pipeline`, and says what came out.
-pub fn run(
-    common: &Common,
-    arguments: Arguments,
-    form: Form,
-    pipeline: impl FnOnce(BuildRequest, &dyn Progress) -> Result<Built, BuildError>,
-) -> Result<Built, Failure> {
+/// Builds an output of this kind and reports the result.
+pub fn run(common: &Common, arguments: Arguments, kind: &'static dyn Output) -> Result<Built, Failure> {
     let began = Instant::now();
     let timings = arguments.timings;
+    let first = arguments.reproduce.then(|| arguments.first(common, kind)).transpose()?;
     let profile = Library::new(&common.root).load(&arguments.profile)?;
-    let request = request(common, arguments, profile, form)?;
+    let request = request(common, arguments, profile, kind)?;
     let lock = request.lock.path().to_owned();
     // Before anything begins a thread: bars do.
     sandbox::enter_user_namespace().map_err(Failure::plain)?;
     super::interrupt::watch(common.json)?;
     let reporter = Reporter::new(common.json);
-    let built = pipeline(request, &reporter);
+    let built = pipeline::build(request, &reporter);
     let stages = reporter.finish();
     let built = built?;
     lock::report(common, &lock, &built.lock);
@@ -79,10 +78,18 @@ pub fn run(
     if timings {
         timings::tell(&built, &stages, time, common.json)?;
     }
+    if let Some(first) = first {
+        check::run(common, &first, &built)?;
+    }
     Ok(built)
 }
 
-fn request(common: &Common, arguments: Arguments, mut profile: Profile, form: Form) -> Result<BuildRequest, Failure> {
+fn request(
+    common: &Common,
+    arguments: Arguments,
+    mut profile: Profile,
+    kind: &'static dyn Output,
+) -> Result<BuildRequest, Failure> {
     if let Some(level) = arguments.level {
         profile.set_level(level).map_err(|expected| Failure::usage(format!("--level {level}: expected {expected}")))?;
     }
@@ -90,7 +97,7 @@ fn request(common: &Common, arguments: Arguments, mut profile: Profile, form: Fo
     let Place { archives, keyring, cache, client, allow_older } = arguments.sources.find(&profile.mirrors)?;
     Ok(BuildRequest {
         profile,
-        form,
+        kind,
         archives,
         keyring,
         cache,
@@ -112,7 +119,7 @@ fn report(common: &Common, built: &Built, stages: &[Ended], reused: &[String], t
             .map(|ended| json!({"stage": ended.stage.name(), "seconds": ended.time.as_secs_f64()}))
             .collect();
         let fields = json!({
-            "image": built.path, "version": built.version, "size": built.size, "sha256": hex::encode(built.sha256),
+            "image": built.path, "version": built.name.version, "size": built.size, "sha256": hex::encode(built.sha256),
             "was-there": built.was_there, "packages": built.packages, "root-size": built.root_size,
             "initramfs-size": built.initramfs_size, "content": built.content, "reused-content": built.reused, "reused": reused,
             "seconds": time.as_secs_f64(), "stages": stages,

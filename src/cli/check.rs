@@ -1,10 +1,10 @@
-//! `iso --check`: the same image once more, with all that must not matter changed.
+//! `--reproduce`: builds the same image again, with everything varied that must not matter, and compares the two.
 
 use super::failure::Failure;
 use super::sources::Place;
 use super::{Common, diff, memory_disk, other_kernel, output};
-use applbuild::output::catalog::Images;
-use applbuild::output::catalog::NAMES;
+use applbuild::output::Output;
+use applbuild::output::catalog::{Catalog, NAMES};
 use applbuild::packages::{Cache, Digest, Lock, LockedPackage, cache, download};
 use applbuild::pipeline::{BuildError, Built};
 use applbuild::progress::Silent;
@@ -25,6 +25,7 @@ const VARIED: &str = "home, working folder and its length, umask, time zone, loc
 /// What the first build was asked for.
 #[derive(Debug)]
 pub struct First {
+    pub kind: &'static dyn Output,
     pub profile: String,
     /// It takes files from elsewhere, which are not copied.
     pub has_sets: bool,
@@ -37,7 +38,7 @@ pub fn run(common: &Common, first: &First, built: &Built) -> Result<(), Failure>
     let images = built.path.parent().unwrap_or(Path::new("."));
     let failed = |error| Failure::writing(images, error);
     // As a build's: the next build removes it where this process is killed.
-    let work = Images::open(images).map_err(Failure::plain)?.work();
+    let work = Catalog::open(images).map_err(Failure::plain)?.work();
     let folder = WorkFolder::new(&work).map_err(Failure::plain)?;
     let place = folder.path().join("a folder with a longer name").join("ünd anöther");
     fs::create_dir_all(&place).map_err(failed)?;
@@ -62,10 +63,8 @@ pub fn run(common: &Common, first: &First, built: &Built) -> Result<(), Failure>
         made = make();
     }
     made?;
-    for ending in ["iso", "manifest.json", "spdx.json", "lock", "rebuild"] {
-        let one = beside(built, ending);
-        let other = second.output.join(one.file_name().unwrap_or_default());
-        diff::compare(common, &one, &other)?;
+    for file in built.name.reproducible_files(images).map_err(failed)? {
+        diff::compare(common, &images.join(&file), &second.output.join(&file))?;
     }
     let mut varied = VARIED.to_owned();
     for (done, what) in [(in_memory, "the file system"), (other_kernel, "the kernel's release")] {
@@ -82,7 +81,7 @@ pub fn run(common: &Common, first: &First, built: &Built) -> Result<(), Failure>
 }
 
 fn lock_of(built: &Built) -> io::Result<Lock> {
-    Lock::parse(&fs::read_to_string(beside(built, "lock"))?).map_err(io::Error::other)
+    Lock::parse(&fs::read_to_string(lock_path(built))?).map_err(io::Error::other)
 }
 
 /// All packages of a lock, its tools and guests among them.
@@ -97,13 +96,8 @@ fn room(built: &Built) -> io::Result<u64> {
     Ok(8 * fetched + 4 * built.size)
 }
 
-fn beside(built: &Built, ending: &str) -> PathBuf {
-    built.path.with_file_name(format!("{}.{ending}", stem(&built.path)))
-}
-
-/// The image's file name without `.iso`.
-fn stem(path: &Path) -> String {
-    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+fn lock_path(built: &Built) -> PathBuf {
+    built.name.record_path(&built.path, "lock")
 }
 
 struct Second {
@@ -139,13 +133,13 @@ impl Second {
     /// Whether another kernel answered.
     fn build(&self, first: &First, built: &Built) -> Result<bool, Failure> {
         let lock = self.root.join("lock");
-        let given = beside(built, "lock");
+        let given = lock_path(built);
         fs::copy(&given, &lock).map_err(|error| Failure::reading(&given, error))?;
         let absolute = |path: &Path| std::path::absolute(path).map_err(|error| Failure::reading(path, error));
         // Whatever name this program's file has by now.
         let mut command = other_kernel::command(&format!("/proc/{}/exe", std::process::id()));
         command.current_dir(&self.root).stdin(Stdio::null()).stdout(Stdio::null());
-        command.args(["iso", "--profile", &first.profile, "--offline", "--replace", "--lock", "lock"]);
+        command.args([first.kind.command(), "--profile", &first.profile, "--offline", "--replace", "--lock", "lock"]);
         if !first.has_sets {
             command.args(["--root", "."]);
         }

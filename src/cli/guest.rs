@@ -1,7 +1,6 @@
 use super::failure::Failure;
 use super::{Common, build, output};
-use applbuild::output::catalog::Form;
-use applbuild::pipeline;
+use applbuild::output::GuestDirectory;
 use applbuild::profile::Library;
 use appliance_contract::guest_image;
 use appliance_contract::marker::Role;
@@ -26,7 +25,7 @@ pub fn run(common: &Common, arguments: Arguments) -> Result<(), Failure> {
              applbuild iso --profile {name}"
         )));
     }
-    let built = build::run(common, arguments.build, Form::Folder, pipeline::build_guest)?;
+    let built = build::run(common, arguments.build, &GuestDirectory)?;
     if !common.json {
         let (path, store) = (built.path.display(), guest_image::STORE);
         output::text(format_args!("next: rsync -a {path} NODE:{store}/\n"));

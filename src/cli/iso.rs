@@ -1,8 +1,8 @@
 use super::failure::Failure;
-use super::{Common, boot, build, check, interrupt, output};
-use applbuild::output::catalog::Form;
+use super::{Common, boot, build, interrupt, output};
+use applbuild::output::Iso;
 use applbuild::pipeline::Built;
-use applbuild::{fleet, pipeline, qemu};
+use applbuild::{fleet, qemu};
 use std::path::Path;
 
 #[derive(Debug, clap::Args)]
@@ -12,17 +12,10 @@ pub struct Arguments {
     /// Boot the image in QEMU, where that is installed, with the config of a new fleet's node1 and root logged in
     #[arg(long, conflicts_with = "json")]
     boot: bool,
-    /// Build it twice, with all varied that must not matter, and compare; exit code 4 where the two differ
-    #[arg(long)]
-    check: bool,
 }
 
 pub fn run(common: &Common, arguments: Arguments) -> Result<(), Failure> {
-    let first = arguments.check.then(|| arguments.build.first(common)).transpose()?;
-    let built = build::run(common, arguments.build, Form::Iso, pipeline::build)?;
-    if let Some(first) = first {
-        check::run(common, &first, &built)?;
-    }
+    let built = build::run(common, arguments.build, &Iso)?;
     if !common.json {
         output::text(next(&built));
     }

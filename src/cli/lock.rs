@@ -2,13 +2,12 @@ use super::failure::Failure;
 use super::progress::Reporter;
 use super::sources::{Place, Sources};
 use super::{Common, output};
-use applbuild::output::catalog::Form;
+use applbuild::output::default_kind;
 use applbuild::packages::Lock;
 use applbuild::packages::lock::{Change, Changes, LockError};
 use applbuild::pipeline::{self, BuildRequest, LockChoice, LockOutcome, Update};
 use applbuild::profile::{Library, Profile};
 use applbuild::sandbox;
-use appliance_contract::marker::Role;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -83,7 +82,7 @@ pub fn run(common: &Common, arguments: Arguments) -> Result<(), Failure> {
     let path = own(common, &profile);
     let Place { archives, keyring, cache, client, allow_older } = arguments.sources.find(&profile.mirrors)?;
     let request = BuildRequest {
-        form: if profile.kind == Role::Guest { Form::Folder } else { Form::Iso },
+        kind: default_kind(profile.kind),
         profile,
         archives,
         keyring,

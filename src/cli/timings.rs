@@ -11,7 +11,7 @@ use std::time::Duration;
 /// Prints the table, and writes the page beside the image; it is no part of the image and in none of its checksums.
 pub fn tell(built: &Built, stages: &[Ended], all: Duration, json: bool) -> Result<(), Failure> {
     let path = page_path(built);
-    std::fs::write(&path, page(&built.version, stages, all)).map_err(|error| Failure::writing(&path, error))?;
+    std::fs::write(&path, page(&built.name.version, stages, all)).map_err(|error| Failure::writing(&path, error))?;
     if json {
         output::event("timings", serde_json::json!({"page": path}));
     } else {
@@ -21,14 +21,8 @@ pub fn tell(built: &Built, stages: &[Ended], all: Duration, json: bool) -> Resul
     Ok(())
 }
 
-/// The image's name with another ending; a guest's image is a folder, and the page stands beside it.
 fn page_path(built: &Built) -> PathBuf {
-    let mut path = built.path.clone().into_os_string();
-    if built.path.extension().is_some_and(|ending| ending == "iso") {
-        path = built.path.with_extension("").into_os_string();
-    }
-    path.push(".timings.html");
-    path.into()
+    built.path.with_file_name(format!("{}.timings.html", built.name.stem()))
 }
 
 fn share(part: Duration, all: Duration) -> f64 {

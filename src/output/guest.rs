@@ -1,10 +1,10 @@
-//! A guest's image: a folder of files that a host starts a virtual machine from.
+//! The output `guest`: a directory with root image, kernel and initramfs, which a host starts a virtual machine from.
 
-use crate::output::records::checksums::{self, Hashes};
-use crate::output::records::identity::Identity;
-use crate::output::image::{Image, manifest_text};
-use crate::output::iso::MediumError;
-use crate::output::records::sbom;
+use super::image::{Image, manifest_text};
+use super::records::checksums::{self, Hashes};
+use super::records::identity::Identity;
+use super::records::sbom;
+use super::{Artifact, Input, Output, OutputError, Root, RootLocation, Shape, failed};
 use crate::boot::kernel::Kernels;
 use crate::format::squashfs::NoCache;
 use crate::progress::{Progress, Stage, Unit};
@@ -18,89 +18,89 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-/// All that a guest's image is made of.
+/// A guest's image: a directory of files that a host starts a virtual machine from.
 #[derive(Debug)]
-pub struct Input<'a> {
-    pub image: Image<'a>,
-    /// The squashfs with its hash tree.
-    pub root: &'a Path,
-    pub verity: &'a Verity,
-    pub lock_text: &'a str,
-    /// The folder to make; what is in it is whole once this returns.
-    pub folder: &'a Path,
-}
+pub struct GuestDirectory;
 
-/// A written folder.
-#[derive(Debug, Clone)]
-pub struct Guest {
-    pub manifest: Manifest,
-    /// Bytes of all its files.
-    pub size: u64,
-    /// Of its checksums, and so of all that is in it.
-    pub sha256: [u8; 32],
-    pub initramfs_size: u64,
-}
+impl Output for GuestDirectory {
+    fn command(&self) -> &'static str {
+        "guest"
+    }
 
-/// Makes the folder. The root image is linked into it, so both have to be on one file system.
-pub fn lay_out(input: Input<'_>, progress: &dyn Progress) -> Result<Guest, MediumError> {
-    progress.stage(Stage::LayOut, 0, Unit::Bytes);
-    let Input { image, root, verity, lock_text, folder } = input;
-    let name = &image.profile.name;
-    let Some(agent) = image.agent else { return Err(MediumError::NoAgent { name: name.clone() }) };
-    let kernels = Kernels::find(image.tree, &image.profile.boot)?;
-    let initramfs = image.initramfs(&kernels, agent, &NoCache, progress)?;
-    let initramfs_size = initramfs.bytes.len() as u64;
+    fn shape(&self) -> Shape {
+        Shape::Directory
+    }
 
-    let length = fs::metadata(root).map_err(failed("reading", root))?.len();
-    let mut files = Tree::new(Metadata::new(0o755));
-    let mut put = |name: &str, content: Content| -> Result<(), MediumError> {
-        files.insert(&TreePath::parse(name)?, Node::file(Metadata::new(0o644), content))?;
-        Ok(())
-    };
-    put(KERNEL, kernels.kernel.content.clone())?;
-    put(INITRAMFS, initramfs.bytes.into())?;
-    put(ROOT, Content::host(root.to_owned(), length))?;
-    put(LOCK, lock_text.as_bytes().to_vec().into())?;
-    progress.item("checksums");
-    let mut hashes = Hashes::new();
-    checksums::add_tree(&mut hashes, &files)?;
-    let mut identity = Identity::new(name, image.version, &image.lock_sha256);
-    identity.files(&hashes);
-    let identity = identity.finish();
-    let subject = sbom::Subject { name, version: image.version, identity: &identity, created: image.source_date };
-    let sbom = sbom::render(&subject, image.lock)?;
-    hashes.insert(TreePath::parse(SBOM)?, checksums::of_bytes(&sbom));
-    files.insert(&TreePath::parse(SBOM)?, Node::file(Metadata::new(0o644), sbom.into()))?;
+    /// The host loads the kernel.
+    fn needs_boot_loader(&self) -> bool {
+        false
+    }
 
-    let manifest = Manifest {
-        root: Some(RootImage { path: ROOT.into(), format: "squashfs".into(), verity: Some(verity.clone()) }),
-        guest: Some(GuestBoot {
-            kernel: KERNEL.into(),
-            initramfs: INITRAMFS.into(),
-            kernel_arguments: kernel_arguments(&image, verity)?,
-        }),
-        files: relative(checksums::files(&files, &hashes)),
-        ..image.manifest.clone()
-    };
-    let text = manifest_text(&manifest);
-    hashes.insert(TreePath::parse(MANIFEST)?, checksums::of_bytes(&text));
-    files.insert(&TreePath::parse(MANIFEST)?, Node::file(Metadata::new(0o644), text.into()))?;
-    let sums = checksums::render(&hashes);
-    let sha256 = checksums::of_bytes(&sums);
-    files.insert(&TreePath::parse(CHECKSUMS)?, Node::file(Metadata::new(0o644), sums.into()))?;
-    let size = write(&files, folder)?;
-    Ok(Guest { manifest, size, sha256, initramfs_size })
-}
+    fn root_location(&self, _: &Image<'_>, _: usize) -> RootLocation {
+        RootLocation { file: ROOT, offset: 0 }
+    }
 
-fn failed<'p>(action: &'static str, path: &'p Path) -> impl FnOnce(io::Error) -> MediumError + use<'p> {
-    move |source| MediumError::File { action, path: path.to_owned(), source }
+    /// The root image is linked into the directory, so both have to be on one file system.
+    fn lay_out(&self, input: &Input<'_>, progress: &dyn Progress) -> Result<Artifact, OutputError> {
+        progress.stage(Stage::LayOut, 0, Unit::Bytes);
+        let Input { image, root, lock_text, path, .. } = input;
+        let name = &image.profile.name;
+        let Root::Squashfs { file: root, verity, .. } = *root else {
+            return Err(OutputError::PlainGuest { profile: name.clone() });
+        };
+        let Some(agent) = image.agent else { return Err(OutputError::NoAgent { name: name.clone() }) };
+        let kernels = Kernels::find(image.tree, &image.profile.boot)?;
+        let initramfs = image.initramfs(&kernels, agent, &NoCache, progress)?;
+        let initramfs_size = initramfs.bytes.len() as u64;
+
+        let length = fs::metadata(root).map_err(failed("reading", root))?.len();
+        let mut files = Tree::new(Metadata::new(0o755));
+        let mut put = |name: &str, content: Content| -> Result<(), OutputError> {
+            files.insert(&TreePath::parse(name)?, Node::file(Metadata::new(0o644), content))?;
+            Ok(())
+        };
+        put(KERNEL, kernels.kernel.content.clone())?;
+        put(INITRAMFS, initramfs.bytes.into())?;
+        put(ROOT, Content::host(root.to_owned(), length))?;
+        put(LOCK, lock_text.as_bytes().to_vec().into())?;
+        progress.item("checksums");
+        let mut hashes = Hashes::new();
+        checksums::add_tree(&mut hashes, &files)?;
+        let mut identity = Identity::new(name, image.version, &image.lock_sha256);
+        identity.files(&hashes);
+        let identity = identity.finish();
+        let subject = sbom::Subject { name, version: image.version, identity: &identity, created: image.source_date };
+        let sbom = sbom::render(&subject, image.lock)?;
+        hashes.insert(TreePath::parse(SBOM)?, checksums::of_bytes(&sbom));
+        files.insert(&TreePath::parse(SBOM)?, Node::file(Metadata::new(0o644), sbom.clone().into()))?;
+
+        let manifest = Manifest {
+            root: Some(RootImage { path: ROOT.into(), format: "squashfs".into(), verity: Some(verity.clone()) }),
+            guest: Some(GuestBoot {
+                kernel: KERNEL.into(),
+                initramfs: INITRAMFS.into(),
+                kernel_arguments: kernel_arguments(image, verity)?,
+            }),
+            files: relative(checksums::files(&files, &hashes)),
+            ..image.manifest.clone()
+        };
+        let manifest_json = manifest_text(&manifest);
+        hashes.insert(TreePath::parse(MANIFEST)?, checksums::of_bytes(&manifest_json));
+        files.insert(&TreePath::parse(MANIFEST)?, Node::file(Metadata::new(0o644), manifest_json.clone().into()))?;
+        let sums = checksums::render(&hashes);
+        let sha256 = checksums::of_bytes(&sums);
+        files.insert(&TreePath::parse(CHECKSUMS)?, Node::file(Metadata::new(0o644), sums.into()))?;
+        let size = write(&files, path)?;
+        let path = path.to_path_buf();
+        Ok(Artifact { path, size, sha256, manifest_json, sbom, initramfs_size: Some(initramfs_size) })
+    }
 }
 
 /// What the kernel is told, with a word in the place of the root's device.
-fn kernel_arguments(image: &Image<'_>, verity: &Verity) -> Result<String, MediumError> {
+fn kernel_arguments(image: &Image<'_>, verity: &Verity) -> Result<String, OutputError> {
     let mut hash = [0; 32];
     hex::decode_to_slice(&verity.root_hash, &mut hash)
-        .map_err(|_| MediumError::RootHash { found: verity.root_hash.clone() })?;
+        .map_err(|_| OutputError::RootHash { found: verity.root_hash.clone() })?;
     let boot = &image.profile.boot;
     let arguments = KernelArgs {
         root: RootSource::Device { name: DEVICE.to_owned() },
@@ -127,7 +127,7 @@ fn relative(files: Vec<appliance_contract::manifest::File>) -> Vec<appliance_con
 }
 
 /// Writes the files, synced; returns their bytes.
-fn write(files: &Tree, folder: &Path) -> Result<u64, MediumError> {
+fn write(files: &Tree, folder: &Path) -> Result<u64, OutputError> {
     fs::create_dir(folder).map_err(failed("making the folder", folder))?;
     let mode = |path: &Path, mode| fs::set_permissions(path, Permissions::from_mode(mode));
     mode(folder, 0o755).map_err(failed("setting the mode of", folder))?;

@@ -1,6 +1,6 @@
 //! What is known of an image whatever form it is laid out in.
 
-use crate::output::iso::MediumError;
+use super::OutputError;
 use crate::boot::initramfs::{self, Initramfs};
 use crate::boot::kernel::{KernelError, Kernels};
 use crate::format::squashfs::BlockCache;
@@ -37,7 +37,7 @@ impl Image<'_> {
         agent: &[u8],
         keeper: &dyn BlockCache,
         progress: &dyn Progress,
-    ) -> Result<Initramfs, MediumError> {
+    ) -> Result<Initramfs, OutputError> {
         if let Some(made) = self.initramfs {
             return Ok(made.clone());
         }

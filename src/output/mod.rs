@@ -1,10 +1,154 @@
-//! What boots: the ISO with all that lies on it, and the folder of a guest's image.
+//! Outputs: what a build makes of a configured root. A kind of output is one file behind the trait [`Output`].
 
 pub mod catalog;
-pub mod guest;
+mod error;
+mod guest;
 mod image;
-pub mod iso;
+mod iso;
 pub mod records;
 
+pub use error::OutputError;
+pub use guest::GuestDirectory;
 pub use image::{Image, manifest_text};
-pub use iso::{Guest, Input, Medium, MediumError, Root, lay_out, root_offset};
+pub use iso::Iso;
+
+use crate::boot::grub::Loader;
+use crate::profile::{Profile, RootFormat};
+use crate::progress::Progress;
+use appliance_contract::manifest::{Manifest, Verity};
+use appliance_contract::marker::Role;
+use std::fmt::Debug;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// A kind of output. The pipeline asks nothing else about the kind that it builds.
+pub trait Output: Debug + Sync {
+    /// The command that builds it: `applbuild COMMAND --profile NAME`.
+    fn command(&self) -> &'static str;
+
+    /// What an image of this kind is in the directory of images.
+    fn shape(&self) -> Shape;
+
+    /// Whether it needs GRUB, and so the packages in the lock's `[tools]`.
+    fn needs_boot_loader(&self) -> bool;
+
+    /// Whether it holds the initramfs with the agent.
+    fn needs_initramfs(&self) -> bool {
+        true
+    }
+
+    /// Whether it holds the root as a squashfs image with a verity tree. Otherwise the output is made of the tree itself.
+    fn packs_root(&self, profile: &Profile) -> bool {
+        match profile.root.format {
+            RootFormat::Squashfs => true,
+            RootFormat::Plain => false,
+        }
+    }
+
+    /// Where the root image is written, if the kind packs it. `guests` is the number of guest images in the output.
+    fn root_location(&self, image: &Image<'_>, guests: usize) -> RootLocation;
+
+    /// Writes the output to `input.path`. Returns once all of it is on disk.
+    fn lay_out(&self, input: &Input<'_>, progress: &dyn Progress) -> Result<Artifact, OutputError>;
+}
+
+/// The kind that a profile of this role is locked for and built as by default.
+pub fn default_kind(role: Role) -> &'static dyn Output {
+    match role {
+        Role::Host => &Iso,
+        Role::Guest => &GuestDirectory,
+    }
+}
+
+/// What an image is in the directory of images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// A file `NAME-VERSION` + `suffix`, with its records beside it.
+    File {
+        suffix: &'static str,
+        /// Records are named `NAME-VERSION` + this + `.RECORD`, which keeps those of two kinds apart.
+        records: &'static str,
+    },
+    /// A directory `NAME-VERSION` that holds its records.
+    Directory,
+}
+
+impl Shape {
+    /// What follows `NAME-VERSION` in the name of an image.
+    pub fn suffix(self) -> &'static str {
+        match self {
+            Self::File { suffix, .. } => suffix,
+            Self::Directory => "",
+        }
+    }
+}
+
+/// Where the root image is written before the output is laid out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RootLocation {
+    /// The file's name in the build's work directory.
+    pub file: &'static str,
+    /// The offset of the root image in this file, in bytes.
+    pub offset: u64,
+}
+
+/// Everything that an output is made of.
+#[derive(Debug)]
+pub struct Input<'a> {
+    pub image: Image<'a>,
+    pub root: Root<'a>,
+    /// Guest images to include.
+    pub guests: &'a [Guest<'a>],
+    /// GRUB from the lock's tools; `None` for a kind that does not need it.
+    pub loader: Option<&'a dyn Loader>,
+    /// The user's own templates.
+    pub templates: Option<&'a Path>,
+    /// The lock, as it is written to its file.
+    pub lock_text: &'a str,
+    /// The file or directory to make.
+    pub path: &'a Path,
+}
+
+/// A guest image in its directory.
+#[derive(Debug, Clone, Copy)]
+pub struct Guest<'a> {
+    pub directory: &'a Path,
+    /// The manifest in this directory.
+    pub manifest: &'a Manifest,
+}
+
+/// The form of the root file system.
+#[derive(Debug, Clone, Copy)]
+pub enum Root<'a> {
+    /// A squashfs image with its verity tree, as [`Output::root_location`] says.
+    Squashfs {
+        /// An ISO takes this file over: it becomes the ISO, and is removed if that fails.
+        file: &'a Path,
+        /// The root image with its verity tree begins here and ends where the file ends.
+        offset: u64,
+        verity: &'a Verity,
+    },
+    /// The tree itself.
+    Plain,
+}
+
+/// A finished output.
+#[derive(Debug, Clone)]
+pub struct Artifact {
+    /// The file or directory that was made.
+    pub path: PathBuf,
+    /// Bytes of the file, or of all files in the directory.
+    pub size: u64,
+    /// SHA-256 of the file, or of the `SHA256SUMS` in the directory, which lists all of its files.
+    pub sha256: [u8; 32],
+    /// The manifest and the bill of materials, as they are in the output.
+    pub manifest_json: Vec<u8>,
+    pub sbom: Vec<u8>,
+    /// Bytes of the initramfs, if there is one.
+    pub initramfs_size: Option<u64>,
+}
+
+/// Adds the operation and the path to an I/O error.
+fn failed<'p>(action: &'static str, path: &'p Path) -> impl FnOnce(io::Error) -> OutputError + use<'p> {
+    move |source| OutputError::File { action, path: path.to_owned(), source }
+}

@@ -3,8 +3,8 @@ use super::guest::GuestImage;
 use super::speculate::SpeculativeThreads;
 use super::{BuildError, Configured, LockOutcome, Resolved, input_hash};
 use crate::embedded;
-use crate::output::catalog::{Images, Slot};
 use crate::output::Image;
+use crate::output::catalog::{Catalog, ImageName};
 use crate::progress::Progress;
 use crate::rootfs::{self, Files, WorkFolder};
 use crate::tree::Tree;
@@ -15,8 +15,8 @@ use appliance_contract::manifest::Manifest;
 pub struct Assembled {
     pub(super) resolved: Resolved,
     pub(super) outcome: LockOutcome,
-    pub(super) images: Images,
-    pub(super) slot: Slot,
+    pub(super) catalog: Catalog,
+    pub(super) name: ImageName,
     pub(super) manifest: Manifest,
     pub(super) tree: Tree,
     /// What is made of it already.
@@ -31,19 +31,19 @@ pub struct Assembled {
 /// The name that an image will have, and where.
 #[derive(Debug)]
 pub(super) struct Place {
-    pub images: Images,
-    pub slot: Slot,
+    pub catalog: Catalog,
+    pub name: ImageName,
 }
 
 impl Resolved {
     pub(super) fn place(&self, guests: &[GuestImage]) -> Result<Place, BuildError> {
         let request = &self.request;
-        let images = Images::open(&request.output)?;
+        let catalog = Catalog::open(&request.output)?;
         let inputs = input_hash::digest(self, guests)?;
         let profile = &request.profile;
         // The build number is in the image, so it must be known first.
-        let slot = images.slot(request.form, &profile.name, &profile.version, &inputs, request.replace)?;
-        Ok(Place { images, slot })
+        let name = catalog.name(request.kind.shape(), &profile.name, &profile.version, &inputs, request.replace)?;
+        Ok(Place { catalog, name })
     }
 }
 
@@ -56,20 +56,20 @@ impl Configured {
         let guests = guests.collect::<Result<Vec<_>, BuildError>>()?;
         let Self { resolved, files, root, ahead, outcome, .. } = self;
         progress.image(&resolved.request.profile.name);
-        let Place { images, slot } = resolved.place(&guests)?;
+        let Place { catalog, name } = resolved.place(&guests)?;
         let rootfs::Assembled { tree, manifest, work, .. } =
-            root.assemble(&resolved.request.profile, &resolved.lock, &slot.version)?;
-        Ok(Assembled { resolved, outcome, images, slot, manifest, tree, ahead, files, work, guests })
+            root.assemble(&resolved.request.profile, &resolved.lock, &name.version)?;
+        Ok(Assembled { resolved, outcome, catalog, name, manifest, tree, ahead, files, work, guests })
     }
 }
 
 impl Assembled {
     /// What is laid out.
     pub(super) fn image(&self) -> Image<'_> {
-        let Self { resolved, slot, tree, manifest, .. } = self;
+        let Self { resolved, name, tree, manifest, .. } = self;
         Image {
             profile: &resolved.request.profile,
-            version: &slot.version,
+            version: &name.version,
             lock: &resolved.lock,
             lock_sha256: resolved.lock_sha256,
             source_date: resolved.source_date,

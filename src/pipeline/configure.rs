@@ -4,7 +4,7 @@ use super::guest::GuestImage;
 use super::lockfile::{self, LockChoice};
 use super::speculate::{Speculation, SpeculativeThreads};
 use super::{BuildError, Fetched, LockOutcome, Resolved};
-use crate::output::catalog::Images;
+use crate::output::catalog::Catalog;
 use crate::packages::Ids;
 use crate::packages::lock::Changes;
 use crate::progress::Progress;
@@ -47,11 +47,11 @@ impl Fetched {
         let guests = std::mem::take(&mut self.guests);
         let Self { mut resolved, files, .. } = self;
         progress.image(&resolved.request.profile.name);
-        let images = Images::open(&resolved.request.output)?;
+        let catalog = Catalog::open(&resolved.request.output)?;
         let trees = resolved.request.trees();
         // One that is kept already is taken without a work folder there.
         WorkFolder::clean(&trees);
-        let work = WorkFolder::new(&images.work())?.keeping_trees(trees.clone());
+        let work = WorkFolder::new(&catalog.work())?.keeping_trees(trees.clone());
         let ahead = Speculation::new(&resolved, &files, &trees);
         let request =
             Request { profile: &resolved.request.profile, lock: &resolved.lock, files: &files, others, ahead: &ahead };
@@ -74,7 +74,7 @@ impl Fetched {
     /// Configures nothing where the same inputs gave the guest's image before, and
     /// it is whole: each image of a host would else cost those of all its guests.
     fn configure_guest(self, others: &mut Ids, progress: &dyn Progress) -> Result<ConfiguredGuest, BuildError> {
-        if let Some(image) = self.resolved.guest_before()? {
+        if let Some(image) = self.resolved.existing_guest()? {
             others.add(&self.resolved.lock.ids);
             return Ok(ConfiguredGuest::Made(Box::new(image)));
         }

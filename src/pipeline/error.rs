@@ -1,7 +1,7 @@
 use crate::format::squashfs::SquashfsError;
 use crate::format::verity::VerityError;
-use crate::output::catalog::ImagesError;
-use crate::output::MediumError;
+use crate::output::OutputError;
+use crate::output::catalog::CatalogError;
 use crate::packages::FetchError;
 use crate::packages::deb::DebError;
 use crate::packages::index::IndexError;
@@ -33,9 +33,9 @@ pub enum BuildError {
     #[error(transparent)]
     Template(#[from] TemplateError),
     #[error(transparent)]
-    Medium(#[from] MediumError),
+    Output(#[from] OutputError),
     #[error(transparent)]
-    Images(#[from] ImagesError),
+    Catalog(#[from] CatalogError),
     #[error("reading the lock {}", path.display())]
     Lock { path: PathBuf, source: LockError },
     #[error("the lock {} {moved}; {mend}", path.display())]
@@ -54,10 +54,6 @@ pub enum BuildError {
     Gone { names: Vec<String>, source: Box<FetchError> },
     #[error("reading the package {name} that the lock keeps: {source}")]
     Kept { name: String, source: Box<DebError> },
-    #[error(
-        "the guest image of the profile {profile} would be a plain tree, which no host starts; set root.format = \"squashfs\""
-    )]
-    PlainGuest { profile: String },
     #[error("reading {}", path.display())]
     Manifest { path: PathBuf, source: serde_json::Error },
     #[error("writing the lock")]

@@ -1,5 +1,4 @@
 use super::{BuildError, Resolved};
-use crate::output::catalog::Form;
 use crate::packages::{LockedPackage, are_here, download};
 use crate::progress::Progress;
 use crate::rootfs::{self, Files};
@@ -27,7 +26,7 @@ impl Resolved {
             Ok(packages.iter().map(|package| package.sha256.clone()).zip(paths).collect())
         });
         let files = files.keeping(Unpacked::new(request.cache.folder()));
-        let with_tools = request.form == Form::Iso;
+        let with_tools = request.kind.needs_boot_loader();
         if are_here && rootfs::are_kept(&request.trees(), &self.lock, self.source_date, with_tools)? {
             request.cache.tidy(SystemTime::now());
         } else {

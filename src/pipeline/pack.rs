@@ -1,19 +1,16 @@
 //! From the tree to the root file system.
 
-use super::{Assembled, BuildError, Resolved};
+use super::{Assembled, BuildError, BuildRequest, Resolved};
 use crate::boot::initramfs::Initramfs;
 use crate::boot::kernel::Kernels;
 use crate::format::squashfs::{self, BlockCache, NoCache, Options};
 use crate::format::verity::{self, Hashed, VerityOptions};
-use crate::output::catalog::Form;
-use crate::output::{self, Image, MediumError};
-use crate::profile::RootFormat;
+use crate::output::{Image, OutputError, RootLocation};
 use crate::progress::Progress;
 use crate::rootfs;
 use crate::store::BlockStore;
 use crate::tree::{Kind, Node, Tree, TreeError, TreePath};
 use crate::util::writeback;
-use appliance_contract::guest_image;
 use appliance_contract::manifest::Verity;
 use appliance_contract::medium::IN_IMAGE_PRUNED;
 use sha2::{Digest, Sha256};
@@ -38,8 +35,8 @@ pub struct Packed {
     pub(super) root: Option<PackedRoot>,
     /// `None` for a system without the agent.
     initramfs: Option<Initramfs>,
-    /// The lock's tools, unpacked, for a medium.
-    tools: Option<PathBuf>,
+    /// The lock's tools, unpacked, for a kind that needs them.
+    pub(super) tools: Option<PathBuf>,
 }
 
 #[derive(Debug)]
@@ -57,11 +54,6 @@ pub(super) struct PackedRoot {
 }
 
 impl Packed {
-    /// The folder of the lock's tools.
-    pub(super) fn tools(&self, progress: &dyn Progress) -> Result<PathBuf, BuildError> {
-        self.tools.clone().map_or_else(|| self.assembled.tools(progress), Ok)
-    }
-
     /// What is laid out.
     pub(super) fn image(&self) -> Image<'_> {
         Image { initramfs: self.initramfs.as_ref(), ..self.assembled.image() }
@@ -107,14 +99,9 @@ impl Assembled {
                 }
                 made
             });
-            let tools = scope.spawn(|| match self.resolved.request.form {
-                Form::Iso => self.tools(progress).map(Some),
-                Form::Folder => Ok(None),
-            });
-            let root = match self.resolved.request.profile.root.format {
-                RootFormat::Plain => Ok(None),
-                RootFormat::Squashfs => self.squashfs(keeper, progress).map(Some),
-            };
+            let BuildRequest { profile, kind, .. } = &self.resolved.request;
+            let tools = scope.spawn(|| kind.needs_boot_loader().then(|| self.tools(progress)).transpose());
+            let root = kind.packs_root(profile).then(|| self.squashfs(keeper, progress)).transpose();
             let initramfs = initramfs.join().unwrap_or_else(|panic| resume_unwind(panic));
             (root, initramfs, tools.join().unwrap_or_else(|panic| resume_unwind(panic)))
         });
@@ -131,18 +118,14 @@ impl Assembled {
 
     fn initramfs(&self, keeper: &dyn BlockCache, progress: &dyn Progress) -> Result<Option<Initramfs>, BuildError> {
         let image = self.image();
-        let Some(agent) = image.agent else { return Ok(None) };
-        let kernels = Kernels::find(image.tree, &image.profile.boot).map_err(MediumError::from)?;
+        let Some(agent) = image.agent.filter(|_| self.resolved.request.kind.needs_initramfs()) else { return Ok(None) };
+        let kernels = Kernels::find(image.tree, &image.profile.boot).map_err(OutputError::from)?;
         Ok(Some(image.initramfs(&kernels, agent, keeper, progress)?))
     }
 
     fn squashfs(&self, keeper: &dyn BlockCache, progress: &dyn Progress) -> Result<PackedRoot, BuildError> {
-        let (name, offset) = match self.resolved.request.form {
-            // It is packed where it stays.
-            Form::Iso => ("medium.part", medium::root_offset(&self.image(), self.guests.len())),
-            Form::Folder => (guest_image::ROOT, 0),
-        };
-        let path = self.work.path().join(name);
+        let RootLocation { file, offset } = self.resolved.request.kind.root_location(&self.image(), self.guests.len());
+        let path = self.work.path().join(file);
         let failed = |attempt| {
             let path = path.clone();
             move |source: io::Error| BuildError::Io { attempt, path, source }
@@ -214,7 +197,7 @@ impl Assembled {
     fn verity_identity(&self) -> (Uuid, [u8; 32]) {
         let mut name = self.resolved.lock_sha256.to_vec();
         name.extend(self.resolved.request.profile.name.as_bytes());
-        name.extend(self.slot.version.as_bytes());
+        name.extend(self.name.version.as_bytes());
         let salt = Sha256::new().chain_update(b"verity salt").chain_update(&name).finalize();
         (Uuid::new_v5(&NAMESPACE, &name), salt.into())
     }

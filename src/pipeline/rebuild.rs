@@ -13,10 +13,11 @@ const INDENT: &str = "             ";
 impl Assembled {
     /// The text, which is the same for the same image.
     pub(super) fn rebuild(&self) -> String {
-        let Self { resolved, slot, manifest, .. } = self;
-        let (profile, lock, version) = (&resolved.request.profile, &resolved.lock, &slot.version);
+        let Self { resolved, name: image, manifest, .. } = self;
+        let (profile, lock, version) = (&resolved.request.profile, &resolved.lock, &image.version);
         let name = &profile.name;
-        let stem = format!("{name}-{version}");
+        let (command, file) = (resolved.request.kind.command(), image.file());
+        let (lock_file, build_file) = (image.record_file("lock"), image.record_file("build.json"));
         let level = match profile.root.compression {
             Compression::Zstd { level } => level.to_string(),
             Compression::Xz { level } | Compression::Gzip { level } => level.to_string(),
@@ -30,19 +31,19 @@ impl Assembled {
             false => format!(
                 "The build number is part of the image, so give the name in a new folder of images first:\n\n  \
                  mkdir -p images && echo {} >>images/{NAMES}\n\n",
-                slot.line()
+                image.line()
             ),
         };
         let mut text = format!(
-            "How to get the bytes of {stem}.iso again\n\n  \
-             {date}applbuild iso --profile {name} --level {level} --lock {stem}.lock\n\n{number}\
-             Without mirrors, from a folder that `applbuild archive export DIR --lock {stem}.lock` made:\n\n  \
+            "How to get the bytes of {file} again\n\n  \
+             {date}applbuild {command} --profile {name} --level {level} --lock {lock_file}\n\n{number}\
+             Without mirrors, from a folder that `applbuild archive export DIR --lock {lock_file}` made:\n\n  \
              applbuild archive import DIR\n  \
-             {date}applbuild iso --profile {name} --level {level} --lock {stem}.lock --offline\n\n\
+             {date}applbuild {command} --profile {name} --level {level} --lock {lock_file} --offline\n\n\
              What it takes:\n  \
              lock       SHA-256 {}\n  \
              applbuild  of which `applbuild --version` says\n{}  \
-             profile    {name} with its files, and the templates, as they were: inputs-sha256 in {stem}.build.json\n\n\
+             profile    {name} with its files, and the templates, as they were: inputs-sha256 in {build_file}\n\n\
              The archives were at:\n",
             hex::encode(resolved.lock_sha256),
             identity::described(&manifest.applbuild)

@@ -1,6 +1,7 @@
 use super::BuildError;
 use super::lockfile::LockChoice;
-use crate::output::catalog::{Form, Images};
+use crate::output::catalog::Catalog;
+use crate::output::{GuestDirectory, Output};
 use crate::packages::{Archives, Cache, Client, Keyring};
 use crate::profile::Profile;
 use crate::rootfs;
@@ -13,8 +14,8 @@ use std::sync::Arc;
 #[derive(Debug, Clone)]
 pub struct BuildRequest {
     pub profile: Profile,
-    /// A medium, or the folder of a guest's image.
-    pub form: Form,
+    /// What is made of the profile.
+    pub kind: &'static dyn Output,
     pub archives: Archives,
     pub keyring: Keyring,
     pub cache: Cache,
@@ -37,7 +38,7 @@ pub struct BuildRequest {
 impl BuildRequest {
     /// Refuses what would else be noticed only after minutes of downloads.
     pub(super) fn check(&self) -> Result<(), BuildError> {
-        Images::open(&self.output)?.check()?;
+        Catalog::open(&self.output)?.check()?;
         if let Some(folder) = &self.templates {
             templates::check(folder)?;
         }
@@ -54,6 +55,6 @@ impl BuildRequest {
 
     /// The request for a guest image that this one's image holds.
     pub(super) fn of_guest(&self, guest: &Profile) -> Self {
-        Self { profile: guest.clone(), form: Form::Folder, ..self.clone() }
+        Self { profile: guest.clone(), kind: &GuestDirectory, ..self.clone() }
     }
 }

@@ -1,13 +1,11 @@
 //! Later stages begin while packages are still being configured: scripts keep
 //! one core busy, and compressing is what a build waits for most.
 
-use super::Resolved;
+use super::{BuildRequest, Resolved};
 use crate::boot::initramfs::Initramfs;
 use crate::boot::kernel::Kernels;
 use crate::embedded;
 use crate::format::squashfs::{self, BlockKey};
-use crate::output::catalog::Form;
-use crate::profile::RootFormat;
 use crate::rootfs::{self, Ahead, Files};
 use crate::store::BlockStore;
 use crate::tree::{Tree, TreePath};
@@ -51,10 +49,10 @@ impl Ahead for Speculation<'_> {
     fn unpacked(&self, mut tree: Tree) {
         priority::set_idle_priority();
         let request = &self.resolved.request;
-        if request.form == Form::Iso {
+        if request.kind.needs_boot_loader() {
             let _ = rootfs::tools_ahead(&self.resolved.lock.tools, self.files, self.trees);
         }
-        if request.profile.root.format != RootFormat::Squashfs {
+        if !request.kind.packs_root(&request.profile) {
             return;
         }
         let Some(store) = self.store() else { return };
@@ -72,8 +70,8 @@ impl Ahead for Speculation<'_> {
     }
 
     fn modules_listed(&self, tree: Tree) {
-        let profile = &self.resolved.request.profile;
-        let Some(store) = self.store().filter(|_| profile.agent) else { return };
+        let BuildRequest { profile, kind, .. } = &self.resolved.request;
+        let Some(store) = self.store().filter(|_| profile.agent && kind.needs_initramfs()) else { return };
         let Ok(Kernels { version: Some(version), .. }) = Kernels::find(&tree, &profile.boot) else { return };
         let (drivers, date) = (profile.initramfs.clone(), self.resolved.source_date);
         self.begun().initramfs = Some(thread::spawn(move || {

@@ -1,27 +1,37 @@
-//! Nothing to do: the same inputs gave the image before.
+//! Finds the image that an earlier build made from the same inputs, so that nothing is built.
 
+use super::guest::GuestImage;
 use super::{BuildError, Built, LockOutcome, Resolved};
+use crate::output::catalog::{Catalog, ExistingImage, ImageName};
 use crate::progress::Progress;
 use crate::rootfs::WorkFolder;
 use appliance_contract::manifest::Manifest;
-use appliance_contract::medium;
+use appliance_contract::{guest_image, medium};
 use std::fs;
 
 impl Resolved {
-    /// The image that is there already, read through and found whole.
-    pub(super) fn find_existing(&self, progress: &dyn Progress) -> Result<Option<Built>, BuildError> {
+    /// The existing image, verified by its checksums, with the name that it has.
+    pub(super) fn find_existing_image(
+        &self,
+        guests: &[GuestImage],
+    ) -> Result<Option<(ImageName, ExistingImage)>, BuildError> {
         if self.request.replace || !self.whole {
             return Ok(None);
         }
+        let place = self.place(guests)?;
+        Ok(place.catalog.find_existing(&place.name)?.map(|existing| (place.name, existing)))
+    }
+
+    /// The result of a build that has nothing to do.
+    pub(super) fn find_existing(&self, progress: &dyn Progress) -> Result<Option<Built>, BuildError> {
         let mut guests = Vec::new();
         for guest in &self.guests {
-            let Some(image) = guest.guest_before()? else { return Ok(None) };
+            let Some(image) = guest.existing_guest()? else { return Ok(None) };
             guests.push(image);
         }
-        let place = self.place(&guests)?;
-        let Some(existing) = place.images.find_existing(&place.slot)? else { return Ok(None) };
+        let Some((name, existing)) = self.find_existing_image(&guests)? else { return Ok(None) };
         // Nothing else cleans up after a build that was killed when its image stood.
-        WorkFolder::clean(&place.images.work());
+        WorkFolder::clean(&Catalog::open(&self.request.output)?.work());
         WorkFolder::clean(&self.request.trees());
         let path = existing.manifest;
         let text =
@@ -32,13 +42,13 @@ impl Resolved {
         progress.reused("the image");
         Ok(Some(Built {
             path: existing.path,
-            version: place.slot.version,
+            name,
             was_there: true,
             size: existing.size,
             sha256: existing.sha256,
             packages: self.lock.packages.len(),
-            root_size: size(medium::ROOT_IMAGE),
-            initramfs_size: size(medium::INITRAMFS),
+            root_size: manifest.root.as_ref().and_then(|root| size(&root.path)),
+            initramfs_size: [medium::INITRAMFS, guest_image::INITRAMFS].into_iter().find_map(size),
             content: 0,
             reused: 0,
             lock: LockOutcome::Unchanged,

@@ -18,13 +18,13 @@ impl BlockKey {
     }
 }
 
-/// What became of a block when it was compressed.
+/// A cached block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hit {
-    /// The packed bytes are the smaller ones.
-    Packed,
-    /// The block is stored as it is.
-    Plain,
+    /// Compressed, which made it smaller.
+    Compressed,
+    /// Stored as it is: compressing it gained nothing.
+    Stored,
 }
 
 /// Keeps compressed blocks from one image to the next. What it gives back

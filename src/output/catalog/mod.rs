@@ -1,8 +1,10 @@
-//! The folder of built images: names that never silently mean other bytes, and
-//! files that appear whole or not at all.
+//! The directory of built images: its names, records and checksums. An image name is never reused for different
+//! contents, and everything is written atomically.
 
-mod folder;
+mod directory;
+mod file;
 
+use super::{Artifact, Shape};
 use crate::packages::Digest;
 use appliance_contract::Schema;
 use serde::{Deserialize, Serialize};
@@ -11,24 +13,28 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-
-pub use folder::FinishedFolder;
-
 pub const CHECKSUMS: &str = "SHA256SUMS";
-/// An image's record, after its name or in its folder.
+/// The record of an image, beside a file or in a directory.
 const RECORD: &str = "build.json";
-/// Which name was given to which inputs, for ever: a line `FILE INPUTS-SHA256` for
-/// each image, which outlasts the image. Hidden, so that `rm *` leaves it.
+/// The record that tells a person how to build the same bytes again.
+const REBUILD: &str = "rebuild";
+const MANIFEST: &str = "manifest.json";
+const SBOM: &str = "spdx.json";
+const LOCK_TEXT: &str = "lock";
+/// Records of an image that is a file.
+pub const RECORDS: [&str; 5] = [MANIFEST, SBOM, LOCK_TEXT, REBUILD, RECORD];
+/// The ledger of names: a line `NAME INPUTS-SHA256` for each image. The line stays when the image is removed. The file is
+/// hidden, so that `rm *` leaves it.
 pub const NAMES: &str = ".names";
-/// Held while files of the folder change.
+/// Locked while files in the directory change.
 const LOCK: &str = ".lock";
-/// How files are named while they are written.
+/// Prefix of temporary files.
 const NEW: &str = ".new-";
-/// Holds the folders of running builds.
+/// Holds the work directories of running builds.
 const WORK: &str = ".work";
 
 #[derive(Debug, thiserror::Error)]
-pub enum ImagesError {
+pub enum CatalogError {
     #[error("{attempt} {}", path.display())]
     Io { attempt: &'static str, path: PathBuf, source: io::Error },
     #[error(
@@ -38,11 +44,11 @@ pub enum ImagesError {
     Changed { path: PathBuf, found: String, expected: String },
 }
 
-fn failed<'p>(attempt: &'static str, path: &'p Path) -> impl FnOnce(io::Error) -> ImagesError + use<'p> {
-    move |source| ImagesError::Io { attempt, path: path.to_owned(), source }
+fn failed<'p>(attempt: &'static str, path: &'p Path) -> impl FnOnce(io::Error) -> CatalogError + use<'p> {
+    move |source| CatalogError::Io { attempt, path: path.to_owned(), source }
 }
 
-/// What an image was made from, kept beside it.
+/// The inputs and the content of an image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 struct Record {
@@ -54,47 +60,67 @@ struct Record {
     sha256: String,
 }
 
-/// What an image is in the folder of images.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Form {
-    /// NAME-VERSION.iso, with its records beside it.
-    Iso,
-    /// A folder NAME-VERSION, with its records in it.
-    Folder,
-}
-
-impl Form {
-    /// What the form adds to an image's name.
-    fn ending(self) -> &'static str {
-        match self {
-            Self::Iso => ".iso",
-            Self::Folder => "",
-        }
-    }
-}
-
-/// The name that a build's image gets.
+/// The name of an image, chosen before it is built.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Slot {
-    form: Form,
+pub struct ImageName {
+    shape: Shape,
     name: String,
     /// The profile's version, with the build number when it is not the first: `2026.11.1-2`.
     pub version: String,
     inputs_sha256: String,
 }
 
-impl Slot {
-    /// The image's name in its folder.
-    fn file(&self) -> String {
-        format!("{}-{}{}", self.name, self.version, self.form.ending())
+impl ImageName {
+    /// The name of its file or directory.
+    pub fn file(&self) -> String {
+        format!("{}-{}{}", self.name, self.version, self.shape.suffix())
     }
 
-    /// Its line in [`NAMES`], without the line's end.
+    /// The name of one of its records: beside a file, or in a directory.
+    pub fn record_file(&self, record: &str) -> String {
+        match self.shape {
+            Shape::File { .. } => format!("{}.{record}", self.stem()),
+            Shape::Directory => record.to_owned(),
+        }
+    }
+
+    /// The path of one of its records. `image` is the path of its file or directory.
+    pub fn record_path(&self, image: &Path, record: &str) -> PathBuf {
+        match self.shape {
+            Shape::File { .. } => image.with_file_name(self.record_file(record)),
+            Shape::Directory => image.join(record),
+        }
+    }
+
+    /// The image and its records, relative to the directory of images; all but the record of its inputs, in which a
+    /// rebuild may differ.
+    pub fn reproducible_files(&self, images: &Path) -> io::Result<Vec<PathBuf>> {
+        let mut files: Vec<PathBuf> = match self.shape {
+            Shape::File { .. } => {
+                RECORDS.map(|record| self.record_file(record).into()).into_iter().chain([self.file().into()]).collect()
+            }
+            Shape::Directory => fs::read_dir(images.join(self.file()))?
+                .map(|entry| Ok(Path::new(&self.file()).join(entry?.file_name())))
+                .collect::<io::Result<_>>()?,
+        };
+        files.retain(|file| !file.to_string_lossy().ends_with(RECORD));
+        files.sort();
+        Ok(files)
+    }
+
+    /// What its name is before the suffix, for files beside it that belong to no image.
+    pub fn stem(&self) -> String {
+        match self.shape {
+            Shape::File { records, .. } => format!("{}-{}{records}", self.name, self.version),
+            Shape::Directory => self.file(),
+        }
+    }
+
+    /// Its line in [`NAMES`], without the newline.
     pub fn line(&self) -> String {
         format!("{} {}", self.file(), self.inputs_sha256)
     }
 
-    /// The record's text.
     fn record(&self, size: u64, sha256: &str) -> Vec<u8> {
         let record = Record {
             schema: Schema::CURRENT,
@@ -111,67 +137,99 @@ impl Slot {
     }
 }
 
-/// The finished files of a build.
-#[derive(Debug)]
-pub struct Finished<'a> {
-    /// Below [`Images::work`], so that a rename puts it in its place.
-    pub iso: &'a Path,
-    pub size: u64,
-    pub sha256: [u8; 32],
-    pub manifest: &'a [u8],
-    pub sbom: &'a [u8],
-    pub lock: &'a [u8],
-    /// How to get the same bytes again, for a person.
-    pub rebuild: &'a [u8],
+/// Records that the artifact does not carry.
+#[derive(Debug, Clone, Copy)]
+pub struct Texts<'a> {
+    pub lock: &'a str,
+    /// How to build the same bytes again.
+    pub rebuild: &'a str,
 }
 
-/// The image in its place.
+/// An image in the directory of images.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Published {
     pub path: PathBuf,
     pub version: String,
-    /// It was there already, byte for byte.
+    /// It was there before, with the same bytes.
     pub was_there: bool,
 }
 
-/// An image that was made before.
+/// An image that an earlier build made from the same inputs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExistingImage {
     pub path: PathBuf,
+    /// The path of its manifest.
     pub manifest: PathBuf,
     pub size: u64,
     pub sha256: [u8; 32],
 }
 
 #[derive(Debug, Clone)]
-pub struct Images {
-    folder: PathBuf,
+pub struct Catalog {
+    directory: PathBuf,
 }
 
-impl Images {
-    pub fn open(folder: &Path) -> Result<Self, ImagesError> {
-        fs::create_dir_all(folder).map_err(failed("making the folder", folder))?;
-        Ok(Self { folder: folder.to_owned() })
+impl Catalog {
+    /// Opens the directory of images; makes it if it is missing.
+    pub fn open(directory: &Path) -> Result<Self, CatalogError> {
+        fs::create_dir_all(directory).map_err(failed("making the folder", directory))?;
+        Ok(Self { directory: directory.to_owned() })
     }
 
-    /// Refuses a folder that cannot be written to, before a build has done all else.
-    pub fn check(&self) -> Result<(), ImagesError> {
-        for folder in [self.folder.clone(), self.work()] {
-            if folder.exists() {
-                tempfile::tempfile_in(&folder).map_err(failed("writing to the folder", &folder))?;
+    /// Refuses a directory that cannot be written to, before a build has done all else.
+    pub fn check(&self) -> Result<(), CatalogError> {
+        for directory in [self.directory.clone(), self.work()] {
+            if directory.exists() {
+                tempfile::tempfile_in(&directory).map_err(failed("writing to the folder", &directory))?;
             }
         }
         Ok(())
     }
 
-    /// Where builds work: on the images' own file system, so that a rename puts an image in its place.
+    /// Where builds work: on the file system of the images, so that a rename publishes an image.
     pub fn work(&self) -> PathBuf {
-        self.folder.join(WORK)
+        self.directory.join(WORK)
     }
 
-    /// The right to change the folder.
-    fn hold(&self) -> Result<File, ImagesError> {
-        let path = self.folder.join(LOCK);
+    /// Publishes a finished output under its name. An image of this name with other bytes is an error, unless `replace`.
+    pub fn publish(
+        &self,
+        name: &ImageName,
+        artifact: &Artifact,
+        texts: Texts<'_>,
+        replace: bool,
+    ) -> Result<Published, CatalogError> {
+        let _lock = self.lock()?;
+        match name.shape {
+            Shape::File { .. } => self.publish_file(name, artifact, texts, replace),
+            Shape::Directory => self.publish_directory(name, artifact, texts, replace),
+        }
+    }
+
+    /// The image that an earlier build made from the same inputs, if it and its records are still as they were.
+    pub fn find_existing(&self, name: &ImageName) -> Result<Option<ExistingImage>, CatalogError> {
+        let Ok(record) = fs::read(self.record_path(name, RECORD)) else { return Ok(None) };
+        let Ok(record) = serde_json::from_slice::<Record>(&record) else { return Ok(None) };
+        let mut sha256 = [0; 32];
+        if record.inputs_sha256 != name.inputs_sha256 || hex::decode_to_slice(&record.sha256, &mut sha256).is_err() {
+            return Ok(None);
+        }
+        let intact = match name.shape {
+            Shape::File { .. } => self.is_intact_file(name)?,
+            Shape::Directory => directory::content(&self.path(name))?.is_some_and(|sum| sum == record.sha256),
+        };
+        let existing = ExistingImage {
+            path: self.path(name),
+            manifest: self.record_path(name, MANIFEST),
+            size: record.size,
+            sha256,
+        };
+        Ok(intact.then_some(existing))
+    }
+
+    /// Locks the directory for a change.
+    fn lock(&self) -> Result<File, CatalogError> {
+        let path = self.directory.join(LOCK);
         let file = File::create(&path).map_err(failed("making", &path))?;
         file.lock().map_err(failed("locking", &path))?;
         for path in self.paths()? {
@@ -183,19 +241,23 @@ impl Images {
         Ok(file)
     }
 
-    fn paths(&self) -> Result<Vec<PathBuf>, ImagesError> {
+    fn paths(&self) -> Result<Vec<PathBuf>, CatalogError> {
         let listing =
-            || -> io::Result<Vec<PathBuf>> { fs::read_dir(&self.folder)?.map(|entry| Ok(entry?.path())).collect() };
-        listing().map_err(failed("listing", &self.folder))
+            || -> io::Result<Vec<PathBuf>> { fs::read_dir(&self.directory)?.map(|entry| Ok(entry?.path())).collect() };
+        listing().map_err(failed("listing", &self.directory))
     }
 
-    fn path(&self, stem: &str, ending: &str) -> PathBuf {
-        self.folder.join(format!("{stem}.{ending}"))
+    fn path(&self, name: &ImageName) -> PathBuf {
+        self.directory.join(name.file())
     }
 
-    /// Every name that was given, with the SHA-256 of what the image was made from.
-    fn names(&self) -> Result<BTreeMap<String, String>, ImagesError> {
-        let path = self.folder.join(NAMES);
+    fn record_path(&self, name: &ImageName, record: &str) -> PathBuf {
+        name.record_path(&self.path(name), record)
+    }
+
+    /// Every name that was given, with the SHA-256 over the image's inputs.
+    fn names(&self) -> Result<BTreeMap<String, String>, CatalogError> {
+        let path = self.directory.join(NAMES);
         let text = match fs::read(&path) {
             Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
@@ -204,38 +266,39 @@ impl Images {
         Ok(text.lines().filter_map(|line| line.split_once(' ')).map(|(a, b)| (a.to_owned(), b.to_owned())).collect())
     }
 
-    /// Notes that the slot's name is given. To be called before the image is in its
-    /// place, while the folder is held.
-    fn give_name(&self, slot: &Slot) -> Result<(), ImagesError> {
+    /// Enters the name into the ledger. To be called before the image is published, while the directory is locked.
+    fn record_name(&self, name: &ImageName) -> Result<(), CatalogError> {
         let mut names = self.names()?;
-        if names.insert(slot.file(), slot.inputs_sha256.clone()).as_ref() == Some(&slot.inputs_sha256) {
+        if names.insert(name.file(), name.inputs_sha256.clone()).as_ref() == Some(&name.inputs_sha256) {
             return Ok(());
         }
         let lines: String = names.iter().map(|(file, inputs)| format!("{file} {inputs}\n")).collect();
-        write(&self.folder.join(NAMES), lines.as_bytes())
+        write(&self.directory.join(NAMES), lines.as_bytes())
     }
 
-    /// The name for an image of `name` and `version` that is made from these
-    /// inputs: one that was given to the same inputs before, else the next that
-    /// none ever had, whether or not its image is still there; with `replace` the
-    /// first in any case.
-    pub fn slot(
+    /// The name for an image of `name` and `version` that is made from these inputs: the one that the same inputs had
+    /// before, else the next build number that was never given, whether or not its image still exists. With `replace` it
+    /// is the first in any case.
+    pub fn name(
         &self,
-        form: Form,
+        shape: Shape,
         name: &str,
         version: &str,
         inputs: &[u8; 32],
         replace: bool,
-    ) -> Result<Slot, ImagesError> {
+    ) -> Result<ImageName, CatalogError> {
         let inputs_sha256 = hex::encode(inputs);
         let prefix = format!("{name}-{version}");
-        let number = |file: &str| build_number(file.strip_suffix(form.ending())?, &prefix);
+        let number = |file: &str| build_number(file.strip_suffix(shape.suffix())?, &prefix);
         let given = self.names()?;
         let mut newest = given.keys().filter_map(|file| number(file)).max().unwrap_or(0);
         for path in self.paths()? {
-            // One that came from elsewhere has no line among the names.
-            let of_form = form == Form::Iso || path.is_dir();
-            let file = path.file_name().and_then(|file| file.to_str()).filter(|_| of_form);
+            // An image that came from elsewhere is not in the ledger.
+            let of_shape = match shape {
+                Shape::File { .. } => true,
+                Shape::Directory => path.is_dir(),
+            };
+            let file = path.file_name().and_then(|file| file.to_str()).filter(|_| of_shape);
             newest = newest.max(file.and_then(number).unwrap_or(0));
         }
         let same = given.iter().filter(|(_, inputs)| **inputs == inputs_sha256);
@@ -245,85 +308,7 @@ impl Images {
             None => newest + 1,
         };
         let version = if number == 1 { version.to_owned() } else { format!("{version}-{number}") };
-        Ok(Slot { form, name: name.to_owned(), version, inputs_sha256 })
-    }
-
-    /// The image that the same inputs gave before, when it and the records beside
-    /// it are there and have the hashes that they had.
-    pub fn find_existing(&self, slot: &Slot) -> Result<Option<ExistingImage>, ImagesError> {
-        let stem = format!("{}-{}", slot.name, slot.version);
-        let Ok(record) = fs::read(self.path(&stem, RECORD)) else { return Ok(None) };
-        let Ok(record) = serde_json::from_slice::<Record>(&record) else { return Ok(None) };
-        if record.inputs_sha256 != slot.inputs_sha256 {
-            return Ok(None);
-        }
-        let Ok(sums) = fs::read_to_string(self.folder.join(CHECKSUMS)) else { return Ok(None) };
-        for ending in [RECORD, "manifest.json", "spdx.json", "lock", "rebuild", "iso"] {
-            let name = format!("{stem}.{ending}");
-            let sum = sums.lines().find_map(|line| line.strip_suffix(&name)?.strip_suffix("  "));
-            if sum.is_none() || hash(&self.folder.join(&name))?.as_deref() != sum {
-                return Ok(None);
-            }
-        }
-        let mut sha256 = [0; 32];
-        let known = hex::decode_to_slice(&record.sha256, &mut sha256).is_ok();
-        let Record { size, .. } = record;
-        let existing =
-            ExistingImage { path: self.path(&stem, "iso"), manifest: self.path(&stem, "manifest.json"), size, sha256 };
-        Ok(known.then_some(existing))
-    }
-
-    /// Puts a build's files in their places.
-    pub fn place(&self, slot: &Slot, finished: &Finished<'_>, replace: bool) -> Result<Published, ImagesError> {
-        let _held = self.hold()?;
-        let stem = format!("{}-{}", slot.name, slot.version);
-        let path = self.path(&stem, "iso");
-        let sha256 = hex::encode(finished.sha256);
-        let before = hash(&path)?;
-        let was_there = before.as_ref() == Some(&sha256);
-        if let Some(found) = before.filter(|_| !was_there && !replace) {
-            return Err(ImagesError::Changed { path, found, expected: sha256 });
-        }
-        let record = slot.record(finished.size, &sha256);
-        let beside = [
-            ("manifest.json", finished.manifest),
-            ("spdx.json", finished.sbom),
-            ("lock", finished.lock),
-            ("rebuild", finished.rebuild),
-            (RECORD, &record),
-        ];
-        self.give_name(slot)?;
-        let mut sums = BTreeMap::new();
-        for (ending, bytes) in beside {
-            write(&self.path(&stem, ending), bytes)?;
-            sums.insert(format!("{stem}.{ending}"), Digest::of(bytes).to_string());
-        }
-        if !was_there {
-            fs::rename(finished.iso, &path).map_err(failed("renaming the image to", &path))?;
-        }
-        sums.insert(format!("{stem}.iso"), sha256);
-        self.write_checksums(sums)?;
-        sync(&self.folder)?;
-        Ok(Published { path, version: slot.version.clone(), was_there })
-    }
-
-    /// `SHA256SUMS` of all images: the lines of files that are gone go, too.
-    fn write_checksums(&self, new: BTreeMap<String, String>) -> Result<(), ImagesError> {
-        let path = self.folder.join(CHECKSUMS);
-        // What a stranger wrote into it must not end a build that is done.
-        let text = match fs::read(&path) {
-            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-            Err(source) => return Err(failed("reading", &path)(source)),
-        };
-        let old = text.lines().filter_map(|line| line.split_once("  "));
-        let mut sums: BTreeMap<String, String> = old
-            .filter(|(_, name)| !name.contains('/') && self.folder.join(name).exists())
-            .map(|(sum, name)| (name.to_owned(), sum.to_owned()))
-            .collect();
-        sums.extend(new);
-        let lines: String = sums.iter().map(|(name, sum)| format!("{sum}  {name}\n")).collect();
-        write(&path, lines.as_bytes())
+        Ok(ImageName { shape, name: name.to_owned(), version, inputs_sha256 })
     }
 }
 
@@ -336,7 +321,7 @@ fn build_number(stem: &str, prefix: &str) -> Option<u64> {
 }
 
 /// SHA-256 of a file; `None` when there is none.
-fn hash(path: &Path) -> Result<Option<String>, ImagesError> {
+fn hash(path: &Path) -> Result<Option<String>, CatalogError> {
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -346,8 +331,8 @@ fn hash(path: &Path) -> Result<Option<String>, ImagesError> {
     Ok(Some(digest.to_string()))
 }
 
-/// Beside, synced, renamed.
-fn write(path: &Path, bytes: &[u8]) -> Result<(), ImagesError> {
+/// Writes a file atomically, with a temporary name that [`Catalog::lock`] cleans up.
+fn write(path: &Path, bytes: &[u8]) -> Result<(), CatalogError> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let put = || -> io::Result<()> {
         let mut file = tempfile::Builder::new().prefix(NEW).tempfile_in(folder)?;
@@ -362,7 +347,7 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), ImagesError> {
     put().map_err(failed("writing", path))
 }
 
-fn sync(folder: &Path) -> Result<(), ImagesError> {
+fn sync(folder: &Path) -> Result<(), CatalogError> {
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed("syncing", folder))
 }
 
@@ -371,33 +356,32 @@ mod tests {
     use super::*;
     use sha2::{Digest as _, Sha256};
 
+    const FILE: Shape = Shape::File { suffix: ".iso", records: "" };
+
+    pub(super) fn artifact(path: &Path, size: u64, sha256: [u8; 32]) -> Artifact {
+        let (manifest_json, sbom) = (b"{}".to_vec(), b"{}".to_vec());
+        Artifact { path: path.to_owned(), size, sha256, manifest_json, sbom, initramfs_size: None }
+    }
+
     struct Folder {
-        images: Images,
+        images: Catalog,
         _root: tempfile::TempDir,
     }
 
     impl Folder {
         fn new() -> Self {
             let folder = tempfile::tempdir().unwrap();
-            let images = Images::open(&folder.path().join("images")).unwrap();
+            let images = Catalog::open(&folder.path().join("images")).unwrap();
             Self { images, _root: folder }
         }
 
-        fn build(&self, inputs: u8, content: &str, replace: bool) -> Result<Published, ImagesError> {
+        fn build(&self, inputs: u8, content: &str, replace: bool) -> Result<Published, CatalogError> {
             fs::create_dir_all(self.images.work()).unwrap();
-            let slot = self.images.slot(Form::Iso, "host", "1.0", &[inputs; 32], replace)?;
+            let slot = self.images.name(FILE, "host", "1.0", &[inputs; 32], replace)?;
             let iso = self.images.work().join("iso");
             fs::write(&iso, content).unwrap();
-            let finished = Finished {
-                iso: &iso,
-                size: content.len() as u64,
-                sha256: Sha256::digest(content).into(),
-                manifest: b"{}",
-                sbom: b"{}",
-                lock: b"",
-                rebuild: b"",
-            };
-            self.images.place(&slot, &finished, replace)
+            let artifact = artifact(&iso, content.len() as u64, Sha256::digest(content).into());
+            self.images.publish(&slot, &artifact, Texts { lock: "", rebuild: "" }, replace)
         }
 
         fn names(&self) -> Vec<String> {
@@ -413,7 +397,7 @@ mod tests {
         }
 
         fn read(&self, name: &str) -> String {
-            fs::read_to_string(self.images.folder.join(name)).unwrap()
+            fs::read_to_string(self.images.directory.join(name)).unwrap()
         }
     }
 
@@ -444,7 +428,7 @@ mod tests {
     #[test]
     fn what_a_killed_build_was_writing_goes() {
         let folder = Folder::new();
-        fs::write(folder.images.folder.join(".new-abc"), "half").unwrap();
+        fs::write(folder.images.directory.join(".new-abc"), "half").unwrap();
         folder.build(1, "a", false).unwrap();
         assert!(!folder.names().contains(&".new-abc".to_owned()));
     }
@@ -455,7 +439,7 @@ mod tests {
         folder.build(1, "a", false).unwrap();
         folder.build(2, "b", false).unwrap();
         for name in folder.names().iter().filter(|name| !name.starts_with('.')) {
-            fs::remove_file(folder.images.folder.join(name)).unwrap();
+            fs::remove_file(folder.images.directory.join(name)).unwrap();
         }
         // Someone may have burnt the first two.
         assert_eq!(folder.build(3, "c", false).unwrap().version, "1.0-3");
@@ -468,7 +452,7 @@ mod tests {
     #[test]
     fn an_image_from_elsewhere_is_never_overwritten_unless_told() {
         let folder = Folder::new();
-        fs::write(folder.images.folder.join("host-1.0.iso"), "from elsewhere").unwrap();
+        fs::write(folder.images.directory.join("host-1.0.iso"), "from elsewhere").unwrap();
         assert_eq!(folder.build(1, "a", false).unwrap().version, "1.0-2");
         assert_eq!(folder.build(3, "c", true).unwrap().version, "1.0");
         assert_eq!(folder.read("host-1.0.iso"), "c");
@@ -477,7 +461,7 @@ mod tests {
     #[test]
     fn names_that_cannot_be_read_end_no_build() {
         let folder = Folder::new();
-        fs::write(folder.images.folder.join(NAMES), b"\xff\xfe\n\nhost-1.0.iso\nhost-1.0-7.iso x\n").unwrap();
+        fs::write(folder.images.directory.join(NAMES), b"\xff\xfe\n\nhost-1.0.iso\nhost-1.0-7.iso x\n").unwrap();
         assert_eq!(folder.build(1, "a", false).unwrap().version, "1.0-8");
     }
 
@@ -485,12 +469,12 @@ mod tests {
     fn an_image_stands_as_long_as_it_and_its_records_are_what_they_were() {
         let folder = Folder::new();
         folder.build(1, "a", false).unwrap();
-        let slot = |inputs| folder.images.slot(Form::Iso, "host", "1.0", &[inputs; 32], false).unwrap();
+        let slot = |inputs| folder.images.name(FILE, "host", "1.0", &[inputs; 32], false).unwrap();
         let existing = folder.images.find_existing(&slot(1)).unwrap().unwrap();
         assert_eq!((existing.size, existing.sha256), (1, Sha256::digest("a").into()));
         assert_eq!(folder.images.find_existing(&slot(2)).unwrap(), None);
-        for ending in ["iso", "manifest.json", "spdx.json", "lock", "build.json"] {
-            let path = folder.images.path("host-1.0", ending);
+        for ending in ["iso", "manifest.json", "spdx.json", "lock", "rebuild", "build.json"] {
+            let path = folder.images.directory.join(format!("host-1.0.{ending}"));
             let before = fs::read(&path).unwrap();
             fs::write(&path, [before.as_slice(), b" "].concat()).unwrap();
             assert_eq!(folder.images.find_existing(&slot(1)).unwrap(), None, "{ending}");
@@ -503,9 +487,9 @@ mod tests {
     fn a_damaged_image_is_reported() {
         let folder = Folder::new();
         folder.build(1, "a", false).unwrap();
-        fs::write(folder.images.folder.join("host-1.0.iso"), "x").unwrap();
+        fs::write(folder.images.directory.join("host-1.0.iso"), "x").unwrap();
         let error = folder.build(1, "a", false).unwrap_err();
-        assert!(matches!(error, ImagesError::Changed { .. }), "{error}");
+        assert!(matches!(error, CatalogError::Changed { .. }), "{error}");
         assert_eq!(folder.read("host-1.0.iso"), "x");
         assert!(!folder.build(1, "a", true).unwrap().was_there);
     }
@@ -524,25 +508,25 @@ mod tests {
     fn other_names_that_begin_alike_count_for_nothing() {
         let folder = Folder::new();
         for name in ["host-1.0.1.iso", "host-1.0-x.iso", "host-1.0-1.iso", "ghost-1.0-7.iso", "host-1.0-7.isox"] {
-            fs::write(folder.images.folder.join(name), "").unwrap();
+            fs::write(folder.images.directory.join(name), "").unwrap();
         }
-        assert_eq!(folder.images.slot(Form::Iso, "host", "1.0", &[0; 32], false).unwrap().version, "1.0");
+        assert_eq!(folder.images.name(FILE, "host", "1.0", &[0; 32], false).unwrap().version, "1.0");
     }
 
     #[test]
     fn lines_of_files_that_are_gone_go() {
         let folder = Folder::new();
         folder.build(1, "a", false).unwrap();
-        fs::remove_file(folder.images.folder.join("host-1.0.iso")).unwrap();
+        fs::remove_file(folder.images.directory.join("host-1.0.iso")).unwrap();
         folder.build(2, "b", false).unwrap();
         let strange = b"x  ../images/host-1.0.iso\n\xff\xfe\nnonsense\n";
-        let before = fs::read(folder.images.folder.join(CHECKSUMS)).unwrap();
-        fs::write(folder.images.folder.join(CHECKSUMS), [&strange[..], &before].concat()).unwrap();
+        let before = fs::read(folder.images.directory.join(CHECKSUMS)).unwrap();
+        fs::write(folder.images.directory.join(CHECKSUMS), [&strange[..], &before].concat()).unwrap();
         folder.build(2, "b", false).unwrap();
         let sums = folder.read(CHECKSUMS);
         assert!(!sums.contains("host-1.0.iso") && sums.contains("host-1.0-2.iso"), "{sums}");
         assert!(
-            sums.lines().all(|line| folder.images.folder.join(line.split_once("  ").unwrap().1).exists()),
+            sums.lines().all(|line| folder.images.directory.join(line.split_once("  ").unwrap().1).exists()),
             "{sums}"
         );
     }

@@ -1,7 +1,7 @@
 //! Guest images on the medium of a host: equal files, a kernel that several have, are there once.
 
-use crate::output::iso::{Guest, MediumError};
 use crate::output::records::checksums;
+use crate::output::{Guest, OutputError};
 use crate::tree::{Content, Metadata, Node, NodeId, Tree, TreePath};
 use appliance_contract::guest_image::{INITRAMFS, KERNEL, MANIFEST, ROOT};
 use appliance_contract::manifest::EmbeddedGuest;
@@ -10,15 +10,15 @@ use std::collections::BTreeMap;
 use std::fs;
 
 /// Puts the guests' files into the medium's tree; returns what its manifest says of them.
-pub(super) fn put(tree: &mut Tree, guests: &[Guest<'_>], mtime: i64) -> Result<Vec<EmbeddedGuest>, MediumError> {
+pub(super) fn put(tree: &mut Tree, guests: &[Guest<'_>], mtime: i64) -> Result<Vec<EmbeddedGuest>, OutputError> {
     let mut there: BTreeMap<[u8; 32], NodeId> = BTreeMap::new();
     let mut list = Vec::new();
     for guest in guests {
         let path = format!("{}/{}", medium::GUESTS, guest.manifest.name);
         let mut manifest_sha256 = String::new();
         for name in [ROOT, KERNEL, INITRAMFS, MANIFEST] {
-            let file = guest.folder.join(name);
-            let failed = |source| MediumError::File { action: "reading", path: file.clone(), source };
+            let file = guest.directory.join(name);
+            let failed = |source| OutputError::File { action: "reading", path: file.clone(), source };
             let hash = fs::File::open(&file).and_then(checksums::of_reader).map_err(failed)?;
             let length = fs::metadata(&file).map_err(failed)?.len();
             let place = TreePath::parse(format!("{path}/{name}"))?;
@@ -47,12 +47,12 @@ pub(super) fn put(tree: &mut Tree, guests: &[Guest<'_>], mtime: i64) -> Result<V
 }
 
 /// What goes onto the medium is what the guest's manifest tells of.
-fn check(guest: &Guest<'_>, name: &str, found: &[u8; 32]) -> Result<(), MediumError> {
+fn check(guest: &Guest<'_>, name: &str, found: &[u8; 32]) -> Result<(), OutputError> {
     let expected = guest.manifest.files.iter().find(|file| file.path == name).map(|file| file.sha256.as_str());
     let found = hex::encode(found);
     if expected == Some(found.as_str()) {
         return Ok(());
     }
     let expected = expected.unwrap_or("no such file").to_owned();
-    Err(MediumError::GuestFile { path: guest.folder.join(name), found, expected })
+    Err(OutputError::GuestFile { path: guest.directory.join(name), found, expected })
 }

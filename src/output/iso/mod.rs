@@ -1,180 +1,94 @@
-//! The ISO: every file of a medium, its boot records, written whole or not at all.
+//! The output `iso`: a hybrid ISO 9660 image that boots from CD, USB stick and disk, under BIOS and UEFI. It is written
+//! atomically.
 
 pub(crate) mod guests;
 pub(crate) mod medium_record;
 pub(crate) mod patches;
 
-use crate::output::records::checksums::{self, ChecksumError, Hashes};
-use crate::output::iso::guests;
-use crate::output::records::identity::Identity;
-use crate::output::image::{Image, manifest_text};
-use crate::output::iso::patches::{self, CoreTooShort};
-use crate::output::iso::medium_record;
-use crate::output::records::sbom::{self, SbomError};
+use super::image::{Image, manifest_text};
+use super::records::checksums::{self, ChecksumError, Hashes};
+use super::records::identity::Identity;
+use super::records::sbom;
+use super::{Artifact, Input, Output, OutputError, Root, RootLocation, Shape, failed};
 use crate::boot::entries::{self, Entries, Request};
-use crate::boot::grub::{self, GrubError, Loader};
-use crate::boot::initramfs::InitramfsError;
-use crate::boot::kernel::{KernelError, Kernels};
-use crate::boot::microcode::{self, MicrocodeError};
-use crate::format::iso::{BLOCK, Boot, IsoError, Layout, Options, Patch, Present, Volume, VolumeUuid};
+use crate::boot::grub::{self, Loader};
+use crate::boot::kernel::Kernels;
+use crate::boot::microcode;
+use crate::format::iso::{BLOCK, Boot, Layout, Options, Patch, Present, Volume, VolumeUuid};
 use crate::format::squashfs::NoCache;
 use crate::progress::{Progress, Stage, Unit};
-use crate::templates::TemplateError;
-use crate::tree::{Content, Metadata, Node, PathError, Tree, TreeError, TreePath};
+use crate::tree::{Content, Metadata, Node, Tree, TreePath};
 use crate::util::writeback;
 use appliance_contract::kernel_args::RootSource;
-use appliance_contract::manifest::{EmbeddedGuest, Manifest, RootImage, Verity};
+use appliance_contract::manifest::{EmbeddedGuest, Manifest, RootImage};
 use appliance_contract::medium;
 use std::fs::{self, File, Permissions};
-use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::panic::resume_unwind;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::mpsc;
 use std::thread;
 use tempfile::{NamedTempFile, TempPath};
 
-/// All that a medium is made of.
+/// The ISO image of a host: it boots from CD, stick and disk.
 #[derive(Debug)]
-pub struct Input<'a> {
-    pub image: Image<'a>,
-    pub root: Root<'a>,
-    /// The guest images that the medium holds.
-    pub guests: &'a [Guest<'a>],
-    /// GRUB from the lock's tools, unpacked.
-    pub loader: &'a dyn Loader,
-    /// The user's own templates.
-    pub templates: Option<&'a Path>,
-    /// The file to make.
-    pub output: &'a Path,
-}
-
-/// A guest's image, in its folder.
-#[derive(Debug, Clone, Copy)]
-pub struct Guest<'a> {
-    pub folder: &'a Path,
-    /// As it lies in the folder.
-    pub manifest: &'a Manifest,
-}
-
-/// The root file system's form on the medium.
-#[derive(Debug, Clone, Copy)]
-pub enum Root<'a> {
-    Squashfs {
-        /// It becomes the medium, and is gone where that fails.
-        file: &'a Path,
-        /// [`root_offset`]: from there to the file's end lies the root with its hash tree.
-        offset: u64,
-        verity: &'a Verity,
-    },
-    /// The tree itself, beside the boot files.
-    Plain,
-}
-
-/// A written medium.
-#[derive(Debug, Clone)]
-pub struct Medium {
-    pub path: PathBuf,
-    pub size: u64,
-    pub sha256: [u8; 32],
-    pub uuid: VolumeUuid,
-    pub manifest: Manifest,
-    /// As they lie on the medium, to be kept beside it.
-    pub manifest_json: Vec<u8>,
-    pub sbom: Vec<u8>,
-    /// Bytes of the initramfs, where there is one.
-    pub initramfs_size: Option<u64>,
-}
-
-#[derive(Debug, thiserror::Error)]
-pub enum MediumError {
-    #[error(transparent)]
-    Kernel(#[from] KernelError),
-    #[error(transparent)]
-    Initramfs(#[from] InitramfsError),
-    #[error(transparent)]
-    Microcode(#[from] MicrocodeError),
-    #[error(transparent)]
-    Grub(#[from] GrubError),
-    #[error(transparent)]
-    Template(#[from] TemplateError),
-    #[error(transparent)]
-    Checksum(#[from] ChecksumError),
-    #[error(transparent)]
-    Sbom(#[from] SbomError),
-    #[error(transparent)]
-    Iso(#[from] IsoError),
-    #[error("writing {path}: {source}", path = path.display())]
-    Write { path: PathBuf, source: Box<IsoError> },
-    #[error(transparent)]
-    Core(#[from] CoreTooShort),
-    #[error("laying out the medium: {0}")]
-    Tree(#[from] TreeError),
-    #[error("laying out the medium: {0}")]
-    Path(#[from] PathError),
-    #[error("laying out the medium: {path} is not in it in one run")]
-    Scattered { path: String },
-    #[error("laying out the medium: verity's root hash is {found:?}, expected 64 hexadecimal digits")]
-    RootHash { found: String },
-    #[error(
-        "the volume label {label:?} is {length} characters long, expected 1 to 32; set volume-label in the profile"
-    )]
-    Label { label: String, length: usize },
-    #[error("the profile {name} leaves the agent out, without which no guest finds its root; leave agent = false out")]
-    NoAgent { name: String },
-    #[error("laying {path} onto the medium: found SHA-256 {found}, its manifest expects {expected}", path = path.display())]
-    GuestFile { path: PathBuf, found: String, expected: String },
-    #[error("{action} {path}: {source}", path = path.display())]
-    File { action: &'static str, path: PathBuf, source: io::Error },
-}
-
-fn failed<'p>(action: &'static str, path: &'p Path) -> impl FnOnce(io::Error) -> MediumError + use<'p> {
-    move |source| MediumError::File { action, path: path.to_owned(), source }
-}
+pub struct Iso;
 
 /// The root begins at a multiple of it: a loop device is not to read pages, or verity's blocks, by halves.
 const ALIGNMENT: u64 = 64 << 10;
 
-/// Where the root begins in what becomes a medium of `image`, known before the
-/// root is packed and all else is: behind the descriptors and folders, which
-/// took 84 kB where they were measured, and the records of all files, among
-/// them the manifest, which tells here what it tells in the image and more.
-pub fn root_offset(image: &Image<'_>, guests: usize) -> u64 {
-    const OWN: u64 = 256 << 10;
-    const OF_A_GUEST: u64 = 16 << 10;
-    let manifest = manifest_text(image.manifest).len() as u64;
-    (manifest + OWN + OF_A_GUEST * guests as u64).next_multiple_of(ALIGNMENT)
-}
-
-/// Makes the medium: nothing stands under its name before all of it is on disk.
-pub fn lay_out(input: Input<'_>, progress: &dyn Progress) -> Result<Medium, MediumError> {
-    progress.stage(Stage::LayOut, 0, Unit::Bytes);
-    let label = &input.image.profile.volume_label;
-    if label.is_empty() || label.chars().count() > 32 {
-        return Err(MediumError::Label { label: label.clone(), length: label.chars().count() });
+impl Output for Iso {
+    fn command(&self) -> &'static str {
+        "iso"
     }
-    let file = input.file()?;
-    let (written, synced) = writeback::with_background_sync(file.as_file(), || {
-        Draft::new(&input, progress)?.finish()?.write(&file, progress)
-    });
-    let written = written?;
-    synced.map_err(failed("syncing", file.path()))?;
-    written.finish(file, input.output, progress)
-}
 
-impl Input<'_> {
-    /// What becomes the medium.
-    fn file(&self) -> Result<NamedTempFile, MediumError> {
-        if let Root::Squashfs { file, .. } = self.root {
-            let opened = File::options().read(true).write(true).open(file).map_err(failed("opening", file))?;
-            let path = TempPath::try_from_path(file).map_err(failed("finding", file))?;
-            return Ok(NamedTempFile::from_parts(opened, path));
+    fn shape(&self) -> Shape {
+        Shape::File { suffix: ".iso", records: "" }
+    }
+
+    fn needs_boot_loader(&self) -> bool {
+        true
+    }
+
+    /// The root is packed where it stays, so its offset is chosen before the rest of the medium is known. Before it lie
+    /// the descriptors and directories (84 kB where they were measured) and the records, among them the manifest, which
+    /// says there what it says in the image and more.
+    fn root_location(&self, image: &Image<'_>, guests: usize) -> RootLocation {
+        const OWN: u64 = 256 << 10;
+        const OF_A_GUEST: u64 = 16 << 10;
+        let manifest = manifest_text(image.manifest).len() as u64;
+        let offset = (manifest + OWN + OF_A_GUEST * guests as u64).next_multiple_of(ALIGNMENT);
+        RootLocation { file: "medium.part", offset }
+    }
+
+    /// The file gets its name once all of it is on disk.
+    fn lay_out(&self, input: &Input<'_>, progress: &dyn Progress) -> Result<Artifact, OutputError> {
+        progress.stage(Stage::LayOut, 0, Unit::Bytes);
+        let label = &input.image.profile.volume_label;
+        if label.is_empty() || label.chars().count() > 32 {
+            return Err(OutputError::Label { label: label.clone(), length: label.chars().count() });
         }
-        let folder = parent(self.output);
-        let mut builder = tempfile::Builder::new();
-        let made = builder.prefix(".medium-").suffix(".part").tempfile_in(folder);
-        made.map_err(failed("making a file in", folder))
+        let file = open(input)?;
+        let (written, synced) = writeback::with_background_sync(file.as_file(), || {
+            Draft::new(input, progress)?.finish()?.write(&file, progress)
+        });
+        let written = written?;
+        synced.map_err(failed("syncing", file.path()))?;
+        written.finish(file, input.path, progress)
     }
+}
+
+/// The file that becomes the medium.
+fn open(input: &Input<'_>) -> Result<NamedTempFile, OutputError> {
+    if let Root::Squashfs { file, .. } = input.root {
+        let opened = File::options().read(true).write(true).open(file).map_err(failed("opening", file))?;
+        let path = TempPath::try_from_path(file).map_err(failed("finding", file))?;
+        return Ok(NamedTempFile::from_parts(opened, path));
+    }
+    let directory = parent(input.path);
+    let mut builder = tempfile::Builder::new();
+    let made = builder.prefix(".medium-").suffix(".part").tempfile_in(directory);
+    made.map_err(failed("making a file in", directory))
 }
 
 fn parent(path: &Path) -> &Path {
@@ -187,6 +101,7 @@ fn parent(path: &Path) -> &Path {
 /// The medium's files before its identity is known.
 struct Draft<'a> {
     input: &'a Input<'a>,
+    loader: &'a dyn Loader,
     progress: &'a dyn Progress,
     kernels: Kernels,
     tree: Tree,
@@ -226,7 +141,8 @@ struct Written {
 }
 
 impl<'a> Draft<'a> {
-    fn new(input: &'a Input<'a>, progress: &'a dyn Progress) -> Result<Self, MediumError> {
+    fn new(input: &'a Input<'a>, progress: &'a dyn Progress) -> Result<Self, OutputError> {
+        let loader = input.loader.ok_or(OutputError::NoBootLoader)?;
         let kernels = Kernels::find(input.image.tree, &input.image.profile.boot)?;
         let mtime = input.image.source_date;
         let plain = matches!(input.root, Root::Plain);
@@ -234,6 +150,7 @@ impl<'a> Draft<'a> {
         let kernel_path = if plain { kernels.kernel.path.to_string() } else { medium::KERNEL.to_owned() };
         let mut draft = Self {
             input,
+            loader,
             progress,
             kernels,
             tree,
@@ -252,19 +169,19 @@ impl<'a> Draft<'a> {
             draft.add_initramfs(agent)?;
         }
         draft.guests = guests::put(&mut draft.tree, input.guests, mtime)?;
-        for (path, content) in input.loader.efi_modules()? {
+        for (path, content) in loader.efi_modules()? {
             draft.put(&path, content)?;
         }
         Ok(draft)
     }
 
-    fn put(&mut self, path: &str, content: Content) -> Result<(), MediumError> {
+    fn put(&mut self, path: &str, content: Content) -> Result<(), OutputError> {
         let metadata = Metadata::new(0o644).with_mtime(self.input.image.source_date);
         self.tree.insert(&TreePath::parse(path)?, Node::file(metadata, content))?;
         Ok(())
     }
 
-    fn add_initramfs(&mut self, agent: &[u8]) -> Result<(), MediumError> {
+    fn add_initramfs(&mut self, agent: &[u8]) -> Result<(), OutputError> {
         let image = &self.input.image;
         let initramfs = image.initramfs(&self.kernels, agent, &NoCache, self.progress)?;
         self.initramfs_size = Some(initramfs.bytes.len() as u64);
@@ -291,29 +208,30 @@ impl<'a> Draft<'a> {
     }
 
     /// The verity hash, where the agent opens the root.
-    fn root_hash(&self) -> Result<Option<[u8; 32]>, MediumError> {
+    fn root_hash(&self) -> Result<Option<[u8; 32]>, OutputError> {
         let Root::Squashfs { verity, .. } = self.input.root else { return Ok(None) };
         let mut hash = [0; 32];
         hex::decode_to_slice(&verity.root_hash, &mut hash)
-            .map_err(|_| MediumError::RootHash { found: verity.root_hash.clone() })?;
+            .map_err(|_| OutputError::RootHash { found: verity.root_hash.clone() })?;
         Ok(self.input.image.agent.map(|_| hash))
     }
 
     /// The packed root.
-    fn root(&self) -> Result<Option<Content>, MediumError> {
+    fn root(&self) -> Result<Option<Content>, OutputError> {
         let Root::Squashfs { file, offset, .. } = self.input.root else { return Ok(None) };
         let end = fs::metadata(file).map_err(failed("reading", file))?.len();
         Ok(Some(Content::part(file.to_owned(), offset, end.saturating_sub(offset))))
     }
 
-    fn superblock(&self) -> Result<[u8; 32], MediumError> {
+    fn superblock(&self) -> Result<[u8; 32], OutputError> {
         let Root::Squashfs { file, offset, verity } = self.input.root else { return Ok([0; 32]) };
         let opened = File::open(file).map_err(failed("opening", file))?;
-        medium_record::superblock(&opened, offset, verity.hash_offset).map_err(failed("reading verity's superblock in", file))
+        medium_record::superblock(&opened, offset, verity.hash_offset)
+            .map_err(failed("reading verity's superblock in", file))
     }
 
     /// Adds the root, and all that tells of it and the others.
-    fn finish(mut self) -> Result<Contents, MediumError> {
+    fn finish(mut self) -> Result<Contents, OutputError> {
         self.progress.item("checksums");
         let root = self.root()?;
         // It is most of all bytes, and hashing one file is one core's work: what can be without that hash is made
@@ -342,7 +260,7 @@ impl<'a> Draft<'a> {
             uuid,
             // A plain root's names are for systems that read Rock Ridge.
             joliet: matches!(self.input.root, Root::Squashfs { .. }),
-            boot: Some(Boot { bios: TreePath::parse(grub::CORE)?, mbr: self.input.loader.boot_hybrid()?, esp }),
+            boot: Some(Boot { bios: TreePath::parse(grub::CORE)?, mbr: self.loader.boot_hybrid()?, esp }),
             present: match self.input.root {
                 Root::Squashfs { offset, .. } => Some(Present { path: TreePath::parse(medium::ROOT_IMAGE)?, offset }),
                 Root::Plain => None,
@@ -364,7 +282,7 @@ impl<'a> Draft<'a> {
 
     /// Settles the medium's identity, and adds what names it. A packed root counts by its verity hash, which is
     /// there before the checksum.
-    fn name(&mut self) -> Result<Named, MediumError> {
+    fn name(&mut self) -> Result<Named, OutputError> {
         let Image { profile, version, lock_sha256, .. } = self.input.image;
         let mut hashes = Hashes::new();
         checksums::add_tree(&mut hashes, &self.tree)?;
@@ -388,7 +306,7 @@ impl<'a> Draft<'a> {
         let info = format!("{} {version} {} {uuid}\n", profile.name, profile.architecture.debian());
         self.put("/.disk/info", info.into_bytes().into())?;
         self.progress.item("boot loader");
-        let loader = self.input.loader;
+        let loader = self.loader;
         let (core, esp) = thread::scope(|scope| {
             let esp = scope.spawn(|| loader.esp(uuid, boot.secure_boot));
             (loader.core_image(uuid), esp.join().unwrap_or_else(|panic| resume_unwind(panic)))
@@ -418,14 +336,14 @@ impl<'a> Draft<'a> {
 
 impl Contents {
     /// The manifest and the checksums, which tell of all other files, the manifest's own among the latter.
-    fn records(&self) -> Result<(Vec<u8>, Vec<u8>), MediumError> {
+    fn records(&self) -> Result<(Vec<u8>, Vec<u8>), OutputError> {
         let manifest = manifest_text(&self.manifest);
         let mut hashes = self.hashes.clone();
         hashes.insert(TreePath::parse(medium::MANIFEST)?, checksums::of_bytes(&manifest));
         Ok((manifest, checksums::render(&hashes)))
     }
 
-    fn put_records(&mut self) -> Result<(), MediumError> {
+    fn put_records(&mut self) -> Result<(), OutputError> {
         let (manifest, checksums) = self.records()?;
         let metadata = Metadata::new(0o644).with_mtime(self.options.created);
         for (path, bytes) in [(medium::MANIFEST, manifest), (medium::CHECKSUMS, checksums)] {
@@ -436,9 +354,9 @@ impl Contents {
 
     /// Tells the core image where it lies. That changes neither its length
     /// nor those of the records that hold its hash, and so moves nothing.
-    fn settle(&mut self, volume: &mut Volume) -> Result<u32, MediumError> {
+    fn settle(&mut self, volume: &mut Volume) -> Result<u32, OutputError> {
         let path = TreePath::parse(grub::CORE)?;
-        let scattered = || MediumError::Scattered { path: grub::CORE.to_owned() };
+        let scattered = || OutputError::Scattered { path: grub::CORE.to_owned() };
         let (offset, _) = volume.plan()?.place(&path).ok_or_else(scattered)?;
         let block = u32::try_from(offset / BLOCK).map_err(|_| scattered())?;
         let content = match self.tree.get(&path).map(|node| &node.kind) {
@@ -460,7 +378,7 @@ impl Contents {
     }
 
     /// What is changed in the volume, once the core image at `core` knows its place.
-    fn patches(&self, volume: &Volume, core: u32) -> Result<Vec<Patch>, MediumError> {
+    fn patches(&self, volume: &Volume, core: u32) -> Result<Vec<Patch>, OutputError> {
         let (_, checksums) = self.records()?;
         let files = medium_record::Files { checksums: checksums::of_bytes(&checksums), superblock: self.superblock };
         let esp = self.options.boot.as_ref().map_or(0, |boot| boot.esp.len() as u64);
@@ -470,7 +388,7 @@ impl Contents {
         Ok(patches)
     }
 
-    fn write(mut self, file: &NamedTempFile, progress: &dyn Progress) -> Result<Written, MediumError> {
+    fn write(mut self, file: &NamedTempFile, progress: &dyn Progress) -> Result<Written, OutputError> {
         let mut volume = Volume::new(&self.tree, &self.options)?;
         let core = self.settle(&mut volume)?;
         let patches = self.patches(&volume, core)?;
@@ -488,12 +406,12 @@ impl Contents {
             (write(), hashing.join().unwrap_or_else(|panic| resume_unwind(panic)))
         });
         let layout: Layout =
-            layout.map_err(|source| MediumError::Write { path: file.path().to_owned(), source: Box::new(source) })?;
+            layout.map_err(|source| OutputError::Write { path: file.path().to_owned(), source: Box::new(source) })?;
         let sha256 = sha256.map_err(failed("reading back", file.path()))?;
         if let Some(Present { path, offset }) = &self.options.present
             && layout.place(path).is_none_or(|(found, _)| found != *offset)
         {
-            return Err(MediumError::Scattered { path: path.to_string() });
+            return Err(OutputError::Scattered { path: path.to_string() });
         }
         // Whatever the umask says: an image holds no secret.
         let mode = Permissions::from_mode(0o644);
@@ -504,19 +422,17 @@ impl Contents {
 
 impl Written {
     /// Waits for the disk, and gives the medium its name.
-    fn finish(self, file: NamedTempFile, output: &Path, progress: &dyn Progress) -> Result<Medium, MediumError> {
+    fn finish(self, file: NamedTempFile, output: &Path, progress: &dyn Progress) -> Result<Artifact, OutputError> {
         progress.stage(Stage::Sync, 0, Unit::Bytes);
         file.as_file().sync_all().map_err(failed("syncing", file.path()))?;
         file.persist(output).map_err(|error| failed("renaming to", output)(error.error))?;
         let folder = parent(output);
         File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed("syncing", folder))?;
         let (manifest_json, _) = self.contents.records()?;
-        Ok(Medium {
+        Ok(Artifact {
             path: output.to_owned(),
             size: self.size,
             sha256: self.sha256,
-            uuid: self.contents.options.uuid,
-            manifest: self.contents.manifest,
             manifest_json,
             sbom: self.contents.sbom,
             initramfs_size: self.contents.initramfs_size,

@@ -11,7 +11,6 @@ use crate::packages::{Digest, Lock, LockedPackage};
 use crate::progress::{Progress, Silent, Stage, Unit};
 use crate::rootfs::error::{AssembleError, io_at};
 use crate::rootfs::root_cache::metadata::{Record, state};
-use crate::rootfs::root_cache::overlay_upper;
 use crate::rootfs::unpack::install::{Extras, Installer};
 use crate::rootfs::unpack::package_files::Files;
 use crate::rootfs::unpack::unchanged::UnchangedFiles;
