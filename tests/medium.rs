@@ -174,7 +174,8 @@ fn guest_folder(folder: &Path, name: &str, root: &[u8]) -> Result<Manifest, Outp
     let (lock, tree) = (lock(), image());
     let recorded = recorded(&profile, &lock);
     let image = described(&profile, &lock, &tree, &recorded);
-    let input = guest_input(image, &file, &verity, &folder.join(name));
+    let path = folder.join(name);
+    let input = guest_input(image, &file, &verity, &path);
     GuestDirectory.lay_out(&input, &Silent).map(|guest| manifest_of(&guest))
 }
 

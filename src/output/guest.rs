@@ -36,6 +36,10 @@ impl Output for GuestDirectory {
         false
     }
 
+    fn includes_guests(&self) -> bool {
+        false
+    }
+
     fn root_location(&self, _: &Image<'_>, _: usize) -> RootLocation {
         RootLocation { file: ROOT, offset: 0 }
     }

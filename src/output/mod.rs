@@ -32,6 +32,9 @@ pub trait Output: Debug + Sync {
     /// Whether it needs GRUB, and so the packages in the lock's `[tools]`.
     fn needs_boot_loader(&self) -> bool;
 
+    /// Whether it includes the guest images that a host's profile names.
+    fn includes_guests(&self) -> bool;
+
     /// Whether it holds the initramfs with the agent.
     fn needs_initramfs(&self) -> bool {
         true

@@ -91,6 +91,10 @@ impl BuildRequest {
         }
         self.profile.source_date_epoch = Some(source_date);
         let whole = before.as_ref() == Some(&lock);
+        // A lock that is not whole needs the guests all the same: the ids of their users are in it.
+        if whole && !self.kind.includes_guests() {
+            guests.clear();
+        }
         let (lock_text, lock_sha256) = Default::default();
         let mut resolved = Resolved { request: self, lock, before, whole, lock_text, lock_sha256, source_date, guests };
         resolved.render()?;

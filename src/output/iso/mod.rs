@@ -50,6 +50,10 @@ impl Output for Iso {
         true
     }
 
+    fn includes_guests(&self) -> bool {
+        true
+    }
+
     /// The root is packed where it stays, so its offset is chosen before the rest of the medium is known. Before it lie
     /// the descriptors and directories (84 kB where they were measured) and the records, among them the manifest, which
     /// says there what it says in the image and more.

@@ -96,12 +96,12 @@ pub fn install(
         let lists = || -> Result<Lists, AssembleError> {
             let Some(read) = reading.all(packages.len()) else { return Ok(Lists::default()) };
             let lists = Lists::make(&read, &opened, &base, work, epoch)?;
-            lists.root().into_iter().for_each(|root| ahead::modules_listed(ahead, root, prune));
+            lists.root().into_iter().for_each(|root| speculate::modules_listed(ahead, root, prune));
             Ok(lists)
         };
         let guess = || {
             if let Some(read) = reading.all(packages.len()) {
-                ahead.unpacked(ahead::guess(&read, prune));
+                ahead.unpacked(speculate::guess(&read, prune));
             }
         };
         thread::scope(|scope| {
