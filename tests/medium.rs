@@ -9,7 +9,7 @@ use applbuild::format::fat::{Fat, FatOptions};
 use applbuild::format::gpt::{self, Partition};
 use applbuild::format::iso::VolumeUuid;
 use applbuild::format::squashfs::Compression;
-use applbuild::output::{Artifact, Guest, GuestDirectory, Image, Input, Iso, Output as _, OutputError, Root};
+use applbuild::output::{Artifact, Guest, GuestDirectory, Image, Input, Iso, Output as _, OutputError, Root, Tar};
 use applbuild::packages::Lock;
 use applbuild::profile::{self, Architecture, Boot, Hypervisor, OnMissing, Profile, Protocol, RootFormat};
 use applbuild::progress::Silent;
@@ -22,8 +22,9 @@ use appliance_contract::manifest::{Manifest, Verity};
 use appliance_contract::marker::Role;
 use appliance_contract::medium_record::{self, MediumRecord, Part};
 use appliance_contract::{Schema, initramfs::ModuleIndex};
+use sha2::{Digest as _, Sha256};
 use std::fs;
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::Path;
 use std::process::Output;
 
@@ -593,4 +594,101 @@ fn sgdisk_finds_the_guids_that_were_given() {
     ] {
         assert!(found.contains(line), "{line}\n{found}");
     }
+}
+
+/// What an archive may hold: every kind of node, long and strange names, attributes, a hard link.
+fn archived_tree() -> Tree {
+    let mut tree = Tree::new(Metadata::new(0o755).with_mtime(DATE));
+    let mut add = |path: &str, metadata: Metadata, kind: Kind| {
+        tree.insert(&TreePath::parse(path).unwrap(), Node { metadata, kind }).unwrap()
+    };
+    let plain = |mode| Metadata::new(mode).with_mtime(DATE).with_owner(7, 3_000_000);
+    add("/etc/shadow", plain(0o640), Kind::File(b"secret".to_vec().into()));
+    add("/usr/bin/su", plain(0o4755), Kind::File(vec![3; 100_000].into()));
+    add("/usr/bin/empty", plain(0o755), Kind::File(Vec::new().into()));
+    add(&format!("/long/{}/name", "x".repeat(150)), plain(0o600), Kind::File(b"long".to_vec().into()));
+    add("/long/to", plain(0o777), Kind::Symlink(format!("{}/name", "y".repeat(200)).into()));
+    add("/stränge \\ name", plain(0o644), Kind::File(b"name".to_vec().into()));
+    add("/dev/null", plain(0o666), Kind::CharacterDevice { major: 1, minor: 3 });
+    add("/dev/vda", plain(0o660), Kind::BlockDevice { major: 254, minor: 0 });
+    add("/run/pipe", plain(0o600), Kind::Fifo);
+    add("/run/socket", plain(0o600), Kind::Socket);
+    let mut attributed = plain(0o644);
+    attributed.xattrs.insert(b"user.mime".to_vec(), b"text\0\n=".to_vec());
+    let id = add("/usr/share/text", attributed, Kind::File(b"text".to_vec().into()));
+    tree.link(&TreePath::parse("/usr/share/again").unwrap(), id).unwrap();
+    tree
+}
+
+fn archive(path: &Path, tree: &Tree) -> Result<Artifact, OutputError> {
+    let (profile, lock) = (profile(RootFormat::Squashfs), lock());
+    let recorded = recorded(&profile, &lock);
+    let image = described(&profile, &lock, tree, &recorded);
+    Tar.lay_out(
+        &Input { image, root: Root::Plain, guests: &[], loader: None, templates: None, lock_text: "", path },
+        &Silent,
+    )
+}
+
+#[test]
+fn tar_lists_and_extracts_what_was_archived() {
+    // Not in a file system without extended attributes.
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let made = archive(&folder.path().join("root.tar.zst"), &archived_tree()).unwrap();
+    let listed = text(&judge(
+        "tar",
+        &["--list", "--verbose", "--numeric-owner", "--utc", "--quoting-style=literal", "-f", "root.tar.zst"],
+        folder.path(),
+    ));
+    let name = "x".repeat(150);
+    let target = "y".repeat(200);
+    for line in [
+        "drwxr-xr-x 0/0               0 2026-09-21 14:13 ./".to_owned(),
+        "-rw-r----- 7/3000000         6 2026-09-21 14:13 ./etc/shadow".to_owned(),
+        "-rwsr-xr-x 7/3000000    100000 2026-09-21 14:13 ./usr/bin/su".to_owned(),
+        "-rwxr-xr-x 7/3000000         0 2026-09-21 14:13 ./usr/bin/empty".to_owned(),
+        format!("-rw------- 7/3000000         4 2026-09-21 14:13 ./long/{name}/name"),
+        format!("lrwxrwxrwx 7/3000000         0 2026-09-21 14:13 ./long/to -> {target}/name"),
+        "crw-rw-rw- 7/3000000       1,3 2026-09-21 14:13 ./dev/null".to_owned(),
+        "brw-rw---- 7/3000000     254,0 2026-09-21 14:13 ./dev/vda".to_owned(),
+        "prw------- 7/3000000         0 2026-09-21 14:13 ./run/pipe".to_owned(),
+        "-rw-r--r-- 7/3000000         4 2026-09-21 14:13 ./stränge \\ name".to_owned(),
+        "hrw-r--r-- 7/3000000         0 2026-09-21 14:13 ./usr/share/text link to ./usr/share/again".to_owned(),
+    ] {
+        assert!(listed.contains(&format!("{line}\n")), "{line}\n{listed}");
+    }
+    assert!(!listed.contains("socket"), "{listed}");
+
+    fs::create_dir(folder.path().join("out")).unwrap();
+    let extract = ["-x", "-f", "root.tar.zst", "-C", "out", "--no-same-owner", "--exclude=./dev/*", "--xattrs"];
+    let found = judge("tar", &[&extract[..], &["--xattrs-include=*"]].concat(), folder.path());
+    assert!(found.status.success(), "{}", text(&found));
+    let out = folder.path().join("out");
+    assert_eq!(fs::read(out.join("usr/bin/su")).unwrap(), vec![3; 100_000]);
+    assert_eq!(fs::read(out.join("stränge \\ name")).unwrap(), b"name");
+    assert_eq!(fs::read_link(out.join("long/to")).unwrap(), Path::new(&format!("{target}/name")));
+    let inodes = ["text", "again"].map(|name| fs::metadata(out.join("usr/share").join(name)).unwrap().ino());
+    assert_eq!(inodes[0], inodes[1]);
+    assert_eq!(xattr::get(out.join("usr/share/text"), "user.mime").unwrap().unwrap(), b"text\0\n=");
+
+    let bytes = fs::read(&made.path).unwrap();
+    assert_eq!((made.size, made.sha256), (bytes.len() as u64, Sha256::digest(&bytes).into()));
+    let manifest = manifest_of(&made);
+    assert_eq!((manifest.files[0].path.as_str(), manifest.files[0].size), ("host-2026.11.1.tar.zst", made.size));
+    let again = archive(&folder.path().join("again.tar.zst"), &archived_tree()).unwrap();
+    assert_eq!(again.sha256, made.sha256);
+}
+
+#[test]
+fn a_file_that_became_shorter_ends_the_archive_with_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, mut tree) = (folder.path().join("file"), Tree::new(Metadata::new(0o755)));
+    fs::write(&file, "short").unwrap();
+    let content = Content::host(file, 6);
+    tree.insert(&TreePath::parse("/file").unwrap(), Node::file(Metadata::new(0o644), content)).unwrap();
+    let error = archive(&folder.path().join("root.tar.zst"), &tree).unwrap_err().to_string();
+    assert!(error.contains("root.tar.zst: 1 bytes are missing"), "{error}");
+    // One that exists is not overwritten.
+    fs::write(folder.path().join("there"), "").unwrap();
+    assert!(archive(&folder.path().join("there"), &tree).unwrap_err().to_string().starts_with("making "));
 }

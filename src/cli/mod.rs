@@ -23,6 +23,7 @@ mod profile;
 mod progress;
 mod schema;
 mod sources;
+mod tar;
 mod test;
 mod timings;
 
@@ -78,6 +79,8 @@ enum Command {
     Iso(iso::Arguments),
     /// Build the image of a guest: a folder that a host starts virtual machines from
     Guest(guest::Arguments),
+    /// Build the root file system as an archive (.tar.zst), for containers and tar
+    Tar(tar::Arguments),
     /// Make or update a profile's lock: the exact packages of its images
     Lock(lock::Arguments),
     /// Keep the packages of locks in a folder, for the years when mirrors have moved on
@@ -137,6 +140,7 @@ fn dispatch(common: &Common, command: Command) -> Result<(), Failure> {
     match command {
         Command::Iso(arguments) => iso::run(common, arguments),
         Command::Guest(arguments) => guest::run(common, arguments),
+        Command::Tar(arguments) => tar::run(common, arguments),
         Command::Lock(arguments) => lock::run(common, arguments),
         Command::Archive(command) => archive::run(common, command),
         Command::Diff(arguments) => diff::run(common, &arguments),

@@ -6,11 +6,13 @@ mod guest;
 mod image;
 mod iso;
 pub mod records;
+mod tar;
 
 pub use error::OutputError;
 pub use guest::GuestDirectory;
 pub use image::{Image, manifest_text};
 pub use iso::Iso;
+pub use tar::Tar;
 
 use crate::boot::grub::Loader;
 use crate::profile::{Profile, RootFormat};

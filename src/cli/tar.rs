@@ -1,0 +1,27 @@
+//! `applbuild tar`: the root file system as an archive.
+
+use super::failure::Failure;
+use super::{Common, build, output};
+use applbuild::output::Tar;
+
+const DETAILS: &str = "\
+The archive holds the root file system as an image has it: owners, modes, extended attributes,
+hard links and devices. Its manifest, bill of materials, lock and checksums lie beside it.
+  podman import FILE NAME
+  tar --extract --file FILE --xattrs --xattrs-include='*' --numeric-owner --directory DIR";
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = DETAILS)]
+pub struct Arguments {
+    #[command(flatten)]
+    build: build::Arguments,
+}
+
+pub fn run(common: &Common, arguments: Arguments) -> Result<(), Failure> {
+    let name = arguments.build.profile.clone();
+    let built = build::run(common, arguments.build, &Tar)?;
+    if !common.json {
+        output::text(format_args!("next: podman import {} {name}\n", built.path.display()));
+    }
+    Ok(())
+}
