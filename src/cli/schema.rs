@@ -1,15 +1,22 @@
+//! `applbuild schema`: JSON Schemas, examples and reference pages of the files that people write.
+
 use super::failure::Failure;
 use super::output;
+use applbuild::profile;
 use appliance_contract::json_schema;
+use serde_json::Value;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// Which file
     #[arg(value_enum)]
     file: File,
-    /// Print an example that tells of every key, instead of the schema
-    #[arg(long)]
+    /// Print an example that explains every key, instead of the schema
+    #[arg(long, conflicts_with = "reference")]
     example: bool,
+    /// Print the reference page, as Markdown, instead of the schema
+    #[arg(long)]
+    reference: bool,
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
@@ -18,17 +25,69 @@ enum File {
     Guest,
     /// appliance.toml: the marker of a config partition
     Marker,
+    /// profiles/NAME.toml: a profile
+    Profile,
 }
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let schema = match arguments.file {
-        File::Guest => json_schema::guest(),
-        File::Marker => json_schema::marker(),
-    };
-    if arguments.example {
-        output::text(json_schema::example(&schema));
+    let file = arguments.file;
+    if arguments.reference {
+        output::text(file.reference());
+    } else if arguments.example {
+        output::text(file.example());
     } else {
-        output::text(format_args!("{schema:#}\n"));
+        output::text(format_args!("{:#}\n", file.schema()));
     }
     Ok(())
+}
+
+impl File {
+    fn schema(self) -> Value {
+        match self {
+            Self::Guest => json_schema::guest(),
+            Self::Marker => json_schema::marker(),
+            Self::Profile => profile::schema(),
+        }
+    }
+
+    fn example(self) -> String {
+        match self {
+            Self::Guest | Self::Marker => json_schema::example(&self.schema()),
+            Self::Profile => profile::example(),
+        }
+    }
+
+    fn reference(self) -> String {
+        let (file, word, chapter) = match self {
+            Self::Profile => return profile::reference(),
+            Self::Guest => ("guest.toml", "guest", "guests.md"),
+            Self::Marker => ("appliance.toml", "marker", "config.md"),
+        };
+        format!(
+            "# Reference of {file}\n\nEvery key of `{file}`, as an example. This page is made from the program's own types: \
+             `applbuild schema {word} --reference`\nprints it. [{chapter}]({chapter}) explains the file.\n\n\
+             ```toml\n{}\n```\n",
+            self.example().trim_end()
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    #[test]
+    fn the_reference_pages_are_current() {
+        let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
+        let pages = [
+            (File::Profile, "profile", "profile-reference.md"),
+            (File::Guest, "guest", "guest-reference.md"),
+            (File::Marker, "marker", "marker-reference.md"),
+        ];
+        for (file, word, page) in pages {
+            let found = std::fs::read_to_string(docs.join(page)).unwrap_or_default();
+            assert!(found == file.reference(), "run: applbuild schema {word} --reference >docs/{page}");
+        }
+    }
 }

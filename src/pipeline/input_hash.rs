@@ -84,3 +84,32 @@ fn list(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), BuildError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::profile::keys::KEYS;
+    use crate::profile::tests::with_example;
+
+    /// Keys whose example cannot differ from the default: there is one architecture.
+    const CONSTANT: [&str; 1] = ["architecture"];
+
+    fn digest_of(with: &Profile) -> [u8; 32] {
+        let mut parts = Parts(Sha256::new());
+        profile(with, &mut parts);
+        with.guests.iter().for_each(|guest| profile(guest, &mut parts));
+        parts.0.finalize().into()
+    }
+
+    #[test]
+    fn each_key_of_a_profile_counts() {
+        let plain = digest_of(&with_example("").unwrap());
+        for key in KEYS {
+            let with = with_example(key.example).unwrap_or_else(|error| panic!("{}: {error:?}", key.name));
+            let (table, name) = key.split();
+            assert!(key.example.contains(name), "{}: its example does not set it", key.name);
+            assert!(table.is_none_or(|table| key.example.contains(table)), "{}", key.name);
+            assert_eq!(digest_of(&with) != plain, !CONSTANT.contains(&key.name), "{}\n{}", key.name, with.show());
+        }
+    }
+}

@@ -2,6 +2,7 @@
 //! first, is laid over what the ones before it said.
 
 use super::error::{ProfileError, did_you_mean};
+use super::keys::KEYS;
 use super::overlay;
 use super::section::{Item, Located, Section, choice, item_section, string, wrong_type};
 use super::values;
@@ -11,6 +12,7 @@ use super::{
 };
 use crate::format::squashfs::Compression;
 use appliance_contract::marker::Role;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::Hash;
 use std::path::Path;
@@ -30,18 +32,18 @@ pub(super) const ON_MISSING: [(&str, OnMissing); 3] =
     [("shell", OnMissing::Shell), ("wait", OnMissing::Wait), ("reboot", OnMissing::Reboot)];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Algorithm {
+pub(super) enum Algorithm {
     Gzip,
     Xz,
     Zstd,
 }
 
-const ALGORITHMS: [(&str, Algorithm); 3] =
+pub(super) const ALGORITHMS: [(&str, Algorithm); 3] =
     [("zstd", Algorithm::Zstd), ("xz", Algorithm::Xz), ("gzip", Algorithm::Gzip)];
 
 /// A suite as written; without components of its own it has the profile's.
 #[derive(Debug)]
-struct DraftSuite {
+pub(super) struct DraftSuite {
     archive: String,
     name: String,
     components: Option<Vec<String>>,
@@ -49,50 +51,50 @@ struct DraftSuite {
 
 #[derive(Debug, Default)]
 pub(super) struct Draft {
-    kind: Option<Located<Role>>,
-    version: Option<Located<String>>,
-    architecture: Option<Located<Architecture>>,
-    volume_label: Option<Located<String>>,
-    source_date_epoch: Option<Located<i64>>,
-    agent: Option<Located<bool>>,
-    recommends: Option<Located<bool>>,
-    mirrors: BTreeMap<String, String>,
-    components: Vec<String>,
-    suites: Vec<DraftSuite>,
-    packages: Vec<PackageRequest>,
-    overlays: Vec<Overlay>,
-    sets: Vec<TarSet>,
-    hypervisors: Option<Vec<Located<Hypervisor>>>,
-    kernel: Option<Located<String>>,
-    protocol: Option<Located<Protocol>>,
-    kernel_arguments: Vec<String>,
-    xen_arguments: Vec<String>,
-    consoles: Option<Vec<Located<String>>>,
-    on_missing: Option<Located<OnMissing>>,
-    menu_timeout: Option<Located<i64>>,
-    secure_boot: Option<Located<bool>>,
-    services: Services,
-    root_format: Option<Located<RootFormat>>,
-    algorithm: Option<Located<Algorithm>>,
-    level: Option<Located<i64>>,
-    block_size: Option<Located<u32>>,
-    documentation: Option<Located<bool>>,
-    keep_locales: Option<Vec<Located<String>>>,
-    prune_paths: Vec<String>,
-    initramfs: Initramfs,
-    variables: BTreeMap<String, String>,
-    pub guests: Option<Vec<Located<String>>>,
+    pub(super) kind: Option<Located<Role>>,
+    pub(super) version: Option<Located<String>>,
+    pub(super) architecture: Option<Located<Architecture>>,
+    pub(super) volume_label: Option<Located<String>>,
+    pub(super) source_date_epoch: Option<Located<i64>>,
+    pub(super) agent: Option<Located<bool>>,
+    pub(super) recommends: Option<Located<bool>>,
+    pub(super) mirrors: BTreeMap<String, String>,
+    pub(super) components: Vec<String>,
+    pub(super) suites: Vec<DraftSuite>,
+    pub(super) packages: Vec<PackageRequest>,
+    pub(super) overlays: Vec<Overlay>,
+    pub(super) sets: Vec<TarSet>,
+    pub(super) hypervisors: Option<Vec<Located<Hypervisor>>>,
+    pub(super) kernel: Option<Located<String>>,
+    pub(super) protocol: Option<Located<Protocol>>,
+    pub(super) kernel_arguments: Vec<String>,
+    pub(super) xen_arguments: Vec<String>,
+    pub(super) consoles: Option<Vec<Located<String>>>,
+    pub(super) on_missing: Option<Located<OnMissing>>,
+    pub(super) menu_timeout: Option<Located<i64>>,
+    pub(super) secure_boot: Option<Located<bool>>,
+    pub(super) services: Services,
+    pub(super) root_format: Option<Located<RootFormat>>,
+    pub(super) algorithm: Option<Located<Algorithm>>,
+    pub(super) level: Option<Located<i64>>,
+    pub(super) block_size: Option<Located<u32>>,
+    pub(super) documentation: Option<Located<bool>>,
+    pub(super) keep_locales: Option<Vec<Located<String>>>,
+    pub(super) prune_paths: Vec<String>,
+    pub(super) initramfs: Initramfs,
+    pub(super) variables: BTreeMap<String, String>,
+    pub(super) guests: Option<Vec<Located<String>>>,
 }
 
 /// A scalar of a later file replaces the one before it.
-fn set<T>(slot: &mut Option<T>, value: Option<T>) {
+pub(super) fn set<T>(slot: &mut Option<T>, value: Option<T>) {
     if value.is_some() {
         *slot = value;
     }
 }
 
 /// Lists grow; what is there already is not there twice.
-fn append<T: Clone + Eq + Hash>(list: &mut Vec<T>, more: Option<Vec<Located<T>>>) {
+pub(super) fn append<T: Clone + Eq + Hash>(list: &mut Vec<T>, more: Option<Vec<Located<T>>>) {
     let mut there: HashSet<T> = list.iter().cloned().collect();
     let more = more.into_iter().flatten().map(|item| item.value);
     list.extend(more.filter(|value| there.insert(value.clone())));
@@ -106,58 +108,27 @@ impl Draft {
         folder: &overlay::Folder<'_>,
         base: &Path,
     ) -> Result<(), ProfileError> {
-        set(&mut self.kind, file.choice("kind", &KINDS)?);
-        set(&mut self.version, file.parsed("version", values::version)?);
-        set(&mut self.architecture, file.choice("architecture", &ARCHITECTURES)?);
-        set(&mut self.volume_label, file.parsed("volume-label", values::volume_label)?);
-        set(&mut self.source_date_epoch, file.integer("source-date-epoch", 0, i64::from(u32::MAX))?);
-        set(&mut self.agent, file.boolean("agent")?);
-        set(&mut self.recommends, file.boolean("recommends")?);
-        append(&mut self.components, file.list("components", values::word)?);
-        self.suites(&mut file)?;
-        self.packages(&mut file)?;
-        self.sets(&mut file, base)?;
-        for (archive, item) in file.entries("mirrors")? {
-            let name = format!("mirrors.{}", archive.value);
-            let text = string(item, &name)?;
-            let url = values::url(&text.value).map_err(|expected| {
-                text.refuse(format!("{name}: found {:?}", text.value), format!("expected {expected}"), None)
-            })?;
-            self.mirrors.insert(archive.value, url);
+        let mut tables: BTreeMap<&str, Section<'_>> = BTreeMap::new();
+        for key in KEYS {
+            let Some(read) = key.read else { continue };
+            match key.split() {
+                (None, name) => read(self, &mut file, name, base)?,
+                (Some(table), name) => {
+                    let section = match tables.entry(table) {
+                        Entry::Occupied(known) => known.into_mut(),
+                        Entry::Vacant(new) => new.insert(file.section(table)?),
+                    };
+                    read(self, section, name, base)?;
+                }
+            }
         }
-        for (name, item) in file.entries("variables")? {
-            let key = values::variable(&name.value)
-                .map_err(|expected| name.refuse("a variable's name", format!("expected {expected}"), None))?;
-            self.variables.insert(key, string(item, &format!("variables.{}", name.value))?.value);
-        }
-        set(&mut self.guests, file.list("guests", values::name)?);
-        self.boot(file.section("boot")?)?;
-        let mut services = file.section("services")?;
-        append(&mut self.services.enable, services.list("enable", values::unit)?);
-        append(&mut self.services.disable, services.list("disable", values::unit)?);
-        append(&mut self.services.mask, services.list("mask", values::unit)?);
-        services.finish()?;
-        let mut root = file.section("root")?;
-        set(&mut self.root_format, root.choice("format", &FORMATS)?);
-        set(&mut self.algorithm, root.choice("compression", &ALGORITHMS)?);
-        set(&mut self.level, root.integer("level", 1, 22)?);
-        set(&mut self.block_size, root.size("block-size")?);
-        root.finish()?;
-        let mut prune = file.section("prune")?;
-        set(&mut self.documentation, prune.boolean("documentation")?);
-        set(&mut self.keep_locales, prune.list("keep-locales", values::locale)?);
-        append(&mut self.prune_paths, prune.list("paths", values::pattern)?);
-        prune.finish()?;
-        let mut initramfs = file.section("initramfs")?;
-        append(&mut self.initramfs.include, initramfs.list("include", values::module)?);
-        append(&mut self.initramfs.exclude, initramfs.list("exclude", values::module)?);
-        initramfs.finish()?;
+        tables.into_values().try_for_each(Section::finish)?;
         let files = file.section("files")?;
         self.overlays.extend(overlay::read(files, folder)?);
         file.finish()
     }
 
-    fn suites(&mut self, file: &mut Section<'_>) -> Result<(), ProfileError> {
+    pub(super) fn suites(&mut self, file: &mut Section<'_>) -> Result<(), ProfileError> {
         for item in file.items("suites")?.into_iter().flatten() {
             let suite = match &item.value {
                 DeValue::String(text) => {
@@ -183,7 +154,7 @@ impl Draft {
         Ok(())
     }
 
-    fn packages(&mut self, file: &mut Section<'_>) -> Result<(), ProfileError> {
+    pub(super) fn packages(&mut self, file: &mut Section<'_>) -> Result<(), ProfileError> {
         let removed = file.strings("remove-packages")?.unwrap_or_default();
         let known: HashSet<&str> = self.packages.iter().map(|package| package.name.as_str()).collect();
         if let Some(name) = removed.iter().find(|name| !known.contains(name.value.as_str())) {
@@ -213,7 +184,7 @@ impl Draft {
         Ok(())
     }
 
-    fn sets(&mut self, file: &mut Section<'_>, base: &Path) -> Result<(), ProfileError> {
+    pub(super) fn sets(&mut self, file: &mut Section<'_>, base: &Path) -> Result<(), ProfileError> {
         for item in file.items("sets")?.into_iter().flatten() {
             let place = item.place.clone();
             let mut set = item_section(item, "sets")?;
@@ -236,21 +207,34 @@ impl Draft {
         Ok(())
     }
 
-    fn boot(&mut self, mut boot: Section<'_>) -> Result<(), ProfileError> {
-        if let Some(texts) = boot.strings("hypervisors")? {
+    pub(super) fn hypervisors(&mut self, boot: &mut Section<'_>, key: &'static str) -> Result<(), ProfileError> {
+        if let Some(texts) = boot.strings(key)? {
             let listed: Result<Vec<_>, _> =
                 texts.into_iter().map(|text| choice(text, "boot.hypervisors", &HYPERVISORS)).collect();
             self.hypervisors = Some(listed?);
         }
-        set(&mut self.kernel, boot.parsed("kernel", values::path)?);
-        set(&mut self.protocol, boot.choice("protocol", &PROTOCOLS)?);
-        append(&mut self.kernel_arguments, boot.list("kernel-arguments", values::kernel_argument)?);
-        append(&mut self.xen_arguments, boot.list("xen-arguments", values::xen_argument)?);
-        set(&mut self.consoles, boot.list("consoles", values::console)?);
-        set(&mut self.on_missing, boot.choice("on-missing", &ON_MISSING)?);
-        set(&mut self.menu_timeout, boot.integer("menu-timeout", 0, 3600)?);
-        set(&mut self.secure_boot, boot.boolean("secure-boot")?);
-        boot.finish()
+        Ok(())
+    }
+
+    pub(super) fn mirrors(&mut self, file: &mut Section<'_>) -> Result<(), ProfileError> {
+        for (archive, item) in file.entries("mirrors")? {
+            let name = format!("mirrors.{}", archive.value);
+            let text = string(item, &name)?;
+            let url = values::url(&text.value).map_err(|expected| {
+                text.refuse(format!("{name}: found {:?}", text.value), format!("expected {expected}"), None)
+            })?;
+            self.mirrors.insert(archive.value, url);
+        }
+        Ok(())
+    }
+
+    pub(super) fn variables(&mut self, file: &mut Section<'_>) -> Result<(), ProfileError> {
+        for (name, item) in file.entries("variables")? {
+            let key = values::variable(&name.value)
+                .map_err(|expected| name.refuse("a variable's name", format!("expected {expected}"), None))?;
+            self.variables.insert(key, string(item, &format!("variables.{}", name.value))?.value);
+        }
+        Ok(())
     }
 
     pub fn is_guest(&self) -> bool {

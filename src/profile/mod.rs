@@ -2,16 +2,19 @@
 
 mod draft;
 mod error;
+pub mod keys;
 mod library;
 mod overlay;
+mod reference;
 mod section;
 mod show;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod values;
 
 pub use error::{InFile, ProfileError, nearest};
 pub use library::{Home, Library};
+pub use reference::{example, reference, schema};
 
 use crate::templates::{self, Fault, TemplateError};
 use appliance_contract::marker::Role;

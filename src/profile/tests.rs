@@ -446,3 +446,52 @@ proptest! {
         }
     }
 }
+
+/// [`BASE`] with the keys of `example` in it, beside profiles that examples name.
+pub(crate) fn with_example(example: &str) -> Result<Profile, ProfileError> {
+    let mut text: toml_edit::DocumentMut = BASE.parse().unwrap();
+    let more: toml_edit::DocumentMut = example.parse().unwrap_or_else(|error| panic!("{example}: {error}"));
+    for (key, item) in more.iter() {
+        text[key] = item.clone();
+    }
+    let guest = BASE.replace("host", "guest");
+    let files = [
+        ("t.toml", text.to_string()),
+        ("other.toml", BASE.replace("[\"systemd\"]", "[\"systemd\", \"git\"]")),
+        ("virtual.toml", guest),
+        ("storage.toml", format!("{BASE}name = \"storage\"\n")),
+        ("overlay/etc/motd", "hello".to_owned()),
+        ("t/etc/hosts", "hosts".to_owned()),
+    ];
+    let root = root(&files.each_ref().map(|(name, text)| (*name, text.as_str())));
+    let name = if more.contains_key("name") { "storage" } else { "t" };
+    Library::new(root.path()).load(name)
+}
+
+#[test]
+fn the_table_has_each_key_once_and_its_defaults_are_true() {
+    let names: std::collections::BTreeSet<&str> = keys::KEYS.iter().map(|key| key.name).collect();
+    assert_eq!(names.len(), keys::KEYS.len());
+    let shown: toml_edit::DocumentMut = load(BASE).unwrap().show().parse().unwrap();
+    for key in keys::KEYS {
+        let Ok(default) = key.default.parse::<toml_edit::Value>() else { continue };
+        let (table, name) = key.split();
+        let found = table.map_or_else(|| shown.get(name), |table| shown.get(table).and_then(|found| found.get(name)));
+        let Some(found) = found.and_then(|found| found.as_value()) else { continue };
+        assert_eq!(found.to_string().trim(), default.to_string().trim(), "{}", key.name);
+    }
+}
+
+#[test]
+fn the_schema_has_the_keys_that_are_read() {
+    let schema = schema();
+    for key in keys::KEYS {
+        let place = key.name.replace('.', "/properties/");
+        assert!(schema.pointer(&format!("/properties/{place}/description")).is_some(), "{}", key.name);
+    }
+    // A key that no reader asks for is unknown, and one that is read is in the table.
+    for key in ["nme", "boot.menu", "files.mode"] {
+        let error = in_file(with_example(&format!("{key} = 1")).unwrap_err());
+        assert!(error.to_string().contains("unknown key"), "{error}");
+    }
+}
