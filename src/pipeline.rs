@@ -26,7 +26,9 @@ pub use resolve::Resolved;
 
 use crate::output::catalog::ImageName;
 use crate::progress::Progress;
+use crate::sandbox::Exit;
 use crate::store;
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// A published image.
@@ -57,6 +59,26 @@ pub fn build(request: BuildRequest, progress: &dyn Progress) -> Result<Built, Bu
         return Ok(existing);
     }
     resolved.fetch(progress)?.configure(progress)?.assemble(progress)?.pack(progress)?.publish(progress)
+}
+
+/// Runs a program in the configured root of the profile, on the terminal; a shell where none is named. `begin` is called
+/// once the root is there. To be called where [`build`] is.
+pub fn shell(
+    request: BuildRequest,
+    program: &[OsString],
+    progress: &dyn Progress,
+    begin: impl FnOnce(),
+) -> Result<Exit, BuildError> {
+    let _held = store::hold(request.cache.folder());
+    request.check()?;
+    let configured = request.resolve(progress)?.fetch(progress)?.configure(progress)?;
+    begin();
+    let shell = if configured.root.has("bin/bash") { "/bin/bash" } else { "/bin/sh" };
+    let exit = match program.split_first() {
+        Some((program, arguments)) => configured.root.run_attached(program, arguments)?,
+        None => configured.root.run_attached(shell.as_ref(), &[])?,
+    };
+    Ok(exit)
 }
 
 /// Makes the profile's lock, or brings it up to date, and no image. As the ids of

@@ -8,7 +8,7 @@ use super::sources::{self, Place, Sources};
 use super::{Common, output, timings};
 use applbuild::output::Output;
 use applbuild::pipeline::{self, BuildRequest, Built};
-use applbuild::profile::{Library, Profile};
+use applbuild::profile::Library;
 use applbuild::sandbox;
 use indicatif::HumanBytes;
 use serde_json::json;
@@ -16,19 +16,26 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+/// What is built, of what.
 #[derive(Debug, clap::Args)]
-#[group(id = "build")]
-pub struct Arguments {
+pub struct Target {
     /// The profile to build
     #[arg(long, value_name = "NAME")]
     pub profile: String,
     #[command(flatten)]
     sources: Sources,
-    /// Where the image goes [default: images/ in the root folder]
-    #[arg(long, value_name = "DIR")]
+    /// Directory of images [default: images/ in the root folder]
+    #[arg(short, long, value_name = "DIR")]
     output: Option<PathBuf>,
     #[command(flatten)]
     lock: WhichLock,
+}
+
+#[derive(Debug, clap::Args)]
+#[group(id = "build")]
+pub struct Arguments {
+    #[command(flatten)]
+    pub target: Target,
     /// Overwrite an image of the same version
     #[arg(long)]
     replace: bool,
@@ -46,12 +53,12 @@ pub struct Arguments {
 impl Arguments {
     /// What a second build has to know of this one.
     fn first(&self, common: &Common, kind: &'static dyn Output) -> Result<First, Failure> {
-        let profile = Library::new(&common.root).load(&self.profile)?;
+        let profile = Library::new(&common.root).load(&self.target.profile)?;
         Ok(First {
             kind,
-            profile: self.profile.clone(),
+            profile: self.target.profile.clone(),
             has_sets: !profile.sets.is_empty(),
-            place: self.sources.clone().find(&profile.mirrors)?,
+            place: self.target.sources.clone().find(&profile.mirrors)?,
             level: self.level,
         })
     }
@@ -62,8 +69,12 @@ pub fn run(common: &Common, arguments: Arguments, kind: &'static dyn Output) -> 
     let began = Instant::now();
     let timings = arguments.timings;
     let first = arguments.reproduce.then(|| arguments.first(common, kind)).transpose()?;
-    let profile = Library::new(&common.root).load(&arguments.profile)?;
-    let request = request(common, arguments, profile, kind)?;
+    let mut request = request(common, arguments.target, kind)?;
+    request.replace = arguments.replace;
+    if let Some(level) = arguments.level {
+        let wrong = |expected| Failure::usage(format!("--level {level}: expected {expected}"));
+        request.profile.set_level(level).map_err(wrong)?;
+    }
     let lock = request.lock.path().to_owned();
     // Before anything begins a thread: bars do.
     sandbox::enter_user_namespace().map_err(Failure::plain)?;
@@ -84,17 +95,11 @@ pub fn run(common: &Common, arguments: Arguments, kind: &'static dyn Output) -> 
     Ok(built)
 }
 
-fn request(
-    common: &Common,
-    arguments: Arguments,
-    mut profile: Profile,
-    kind: &'static dyn Output,
-) -> Result<BuildRequest, Failure> {
-    if let Some(level) = arguments.level {
-        profile.set_level(level).map_err(|expected| Failure::usage(format!("--level {level}: expected {expected}")))?;
-    }
-    let lock = arguments.lock.choose(common, &profile);
-    let Place { archives, keyring, cache, client, allow_older } = arguments.sources.find(&profile.mirrors)?;
+/// The request for an output of this kind.
+pub fn request(common: &Common, target: Target, kind: &'static dyn Output) -> Result<BuildRequest, Failure> {
+    let profile = Library::new(&common.root).load(&target.profile)?;
+    let lock = target.lock.choose(common, &profile);
+    let Place { archives, keyring, cache, client, allow_older } = target.sources.find(&profile.mirrors)?;
     Ok(BuildRequest {
         profile,
         kind,
@@ -107,8 +112,8 @@ fn request(
         now: sources::now(),
         source_date_epoch: super::source_date_epoch()?,
         templates: Some(common.root.join("templates")).filter(|folder| folder.is_dir()),
-        output: arguments.output.unwrap_or_else(|| common.root.join("images")),
-        replace: arguments.replace,
+        output: target.output.unwrap_or_else(|| common.root.join("images")),
+        replace: false,
     })
 }
 

@@ -25,6 +25,8 @@ pub enum Failure {
     Failed(Report),
     /// Two files that should be the same are not.
     Differ(Report),
+    /// The program that was run for the user ended with this exit code, and said why itself.
+    Ended(u8),
     /// A signal asked for the end.
     Interrupted,
 }
@@ -76,7 +78,7 @@ impl Failure {
     fn report(&self) -> Option<&Report> {
         match self {
             Self::Usage(report) | Self::Input(report) | Self::Failed(report) | Self::Differ(report) => Some(report),
-            Self::Interrupted => None,
+            Self::Ended(_) | Self::Interrupted => None,
         }
     }
 
@@ -86,11 +88,15 @@ impl Failure {
             Self::Usage(_) => ExitCode::from(2),
             Self::Input(_) => ExitCode::from(3),
             Self::Differ(_) => ExitCode::from(4),
+            Self::Ended(code) => ExitCode::from(*code),
             Self::Interrupted => ExitCode::from(super::interrupt::INTERRUPTED),
         }
     }
 
     pub fn print(&self, as_json: bool) {
+        if let Self::Ended(_) = self {
+            return;
+        }
         if as_json {
             super::output::event("error", self.as_json());
         } else if let Some(report) = self.report() {

@@ -18,7 +18,7 @@ pub struct Arguments {
 }
 
 pub fn run(common: &Common, arguments: Arguments) -> Result<(), Failure> {
-    let name = &arguments.build.profile;
+    let name = &arguments.build.target.profile;
     if Library::new(&common.root).load(name)?.kind != Role::Guest {
         return Err(Failure::usage(format!(
             "--profile {name}: it is the profile of a host, expected one of kind = \"guest\"; a host's is built by: \

@@ -22,6 +22,7 @@ mod output;
 mod profile;
 mod progress;
 mod schema;
+mod shell;
 mod sources;
 mod tar;
 mod test;
@@ -81,6 +82,8 @@ enum Command {
     Guest(guest::Arguments),
     /// Build the root file system as an archive (.tar.zst), for containers and tar
     Tar(tar::Arguments),
+    /// Open a shell in the configured root of a profile, or run one command there
+    Shell(shell::Arguments),
     /// Make or update a profile's lock: the exact packages of its images
     Lock(lock::Arguments),
     /// Keep the packages of locks in a folder, for the years when mirrors have moved on
@@ -141,6 +144,7 @@ fn dispatch(common: &Common, command: Command) -> Result<(), Failure> {
         Command::Iso(arguments) => iso::run(common, arguments),
         Command::Guest(arguments) => guest::run(common, arguments),
         Command::Tar(arguments) => tar::run(common, arguments),
+        Command::Shell(arguments) => shell::run(common, arguments),
         Command::Lock(arguments) => lock::run(common, arguments),
         Command::Archive(command) => archive::run(common, command),
         Command::Diff(arguments) => diff::run(common, &arguments),

@@ -18,7 +18,7 @@ pub struct Arguments {
 }
 
 pub fn run(common: &Common, arguments: Arguments) -> Result<(), Failure> {
-    let name = arguments.build.profile.clone();
+    let name = arguments.build.target.profile.clone();
     let built = build::run(common, arguments.build, &Tar)?;
     if !common.json {
         output::text(format_args!("next: podman import {} {name}\n", built.path.display()));

@@ -21,6 +21,7 @@ use crate::embedded;
 use crate::packages::{Ids, Lock};
 use crate::profile::Profile;
 use crate::progress::Progress;
+use crate::sandbox::{self, Command, Exit};
 use crate::templates;
 use crate::tree::Tree;
 use appliance_contract::manifest::Manifest;
@@ -28,6 +29,7 @@ use appliance_contract::marker::Role;
 use appliance_contract::medium;
 use finish::{accounts, ids, normalise, overlay, prune, services, tree_edit};
 use root_cache::LowerTree;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use unpack::Sources;
@@ -94,6 +96,22 @@ pub fn configure(
 }
 
 impl Configured {
+    /// Runs a program in the root, on this process's terminal, without network. What it changes is gone with the build's
+    /// work directory.
+    pub fn run_attached(&self, program: &OsStr, arguments: &[OsString]) -> Result<Exit, AssembleError> {
+        let mut command = Command::new(self.installer.root.path(), program).source_date_epoch(self.epoch);
+        command.arguments = arguments.to_vec();
+        if let Some(terminal) = std::env::var_os("TERM") {
+            command = command.variable("TERM", terminal);
+        }
+        Ok(sandbox::run_attached(&command)?)
+    }
+
+    /// Whether the root has this file.
+    pub fn has(&self, path: &str) -> bool {
+        self.installer.root.path().join(path).exists()
+    }
+
     /// Lays the profile's own over the root and makes it an image. `lock` is the one
     /// that the root was configured from, with [`Configured::ids`]; `version` has the build number.
     pub fn assemble(self, profile: &Profile, lock: &Lock, version: &str) -> Result<Assembled, AssembleError> {

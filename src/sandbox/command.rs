@@ -15,6 +15,8 @@ pub struct Command {
     pub environment: Vec<(OsString, OsString)>,
     pub binds: Vec<Bind>,
     pub stdin: Vec<u8>,
+    /// The descriptor that becomes standard input in the place of `stdin`; set by [`super::run_attached`].
+    pub(super) attached: Option<i32>,
     /// `SOURCE_DATE_EPOCH`, seconds since 1970.
     pub source_date_epoch: i64,
 }
@@ -37,6 +39,7 @@ impl Command {
             environment: Vec::new(),
             binds: Vec::new(),
             stdin: Vec::new(),
+            attached: None,
             source_date_epoch: 0,
         }
     }

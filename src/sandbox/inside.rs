@@ -11,7 +11,8 @@ use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
 use nix::sys::stat::{Mode, umask};
 use nix::sys::wait::{WaitStatus, wait};
-use nix::unistd::{Pid, setgroups, sethostname, setsid};
+use nix::unistd::{Pid, close, setgroups, sethostname, setsid};
+use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -56,11 +57,15 @@ pub fn init() -> ExitCode {
 }
 
 fn execute(command: &Command) -> Result<Exit, String> {
+    // Before the machine's /proc is gone.
+    let attached = command.attached.map(attached).transpose()?;
     mounts::enter(command)?;
     sethostname("localhost").map_err(told("setting the host name"))?;
     setgroups(&[]).map_err(told("dropping supplementary groups"))?;
-    // Away from the terminal, so that nothing inside can ask or be asked.
-    setsid().map_err(told("leaving the terminal"))?;
+    if attached.is_none() {
+        // Away from the terminal, so that nothing inside can ask or be asked.
+        setsid().map_err(told("leaving the terminal"))?;
+    }
     umask(Mode::from_bits_truncate(0o022));
     no_sync::apply()?;
     let program = command.program.to_string_lossy();
@@ -72,7 +77,7 @@ fn execute(command: &Command) -> Result<Exit, String> {
         .env("HOME", "/root")
         .env("SOURCE_DATE_EPOCH", command.source_date_epoch.to_string())
         .envs(command.environment.iter().map(|(name, value)| (name, value)))
-        .stdin(Stdio::piped())
+        .stdin(attached.map_or_else(Stdio::piped, Stdio::from))
         .spawn()
         .map_err(|error| format!("starting {program}: {error}"))?;
     // Fits: the kernel's own numbers are at most 2^22 (proc_sys_kernel(5), pid_max).
@@ -90,6 +95,15 @@ fn execute(command: &Command) -> Result<Exit, String> {
             Err(errno) => return Err(format!("waiting for {program}: {errno}")),
         }
     }
+}
+
+/// Opens the descriptor that [`super::run_attached`] left open, which goes no further.
+fn attached(descriptor: i32) -> Result<File, String> {
+    let path = format!("/proc/self/fd/{descriptor}");
+    let opened = File::options().read(true).write(true).open(&path).or_else(|_| File::open(&path));
+    let file = opened.map_err(told("opening standard input"))?;
+    close(descriptor).map_err(told("closing a descriptor"))?;
+    Ok(file)
 }
 
 /// Runs `work` with the socket to the build, and tells the build how it went.

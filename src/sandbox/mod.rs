@@ -23,7 +23,7 @@ pub use command::{Bind, Command, Exit, Output};
 pub use error::SandboxError;
 pub use outer::{enter_user_namespace, name_host};
 pub use overlay::{lay_over, memory_at, take_off};
-pub use run::{run, run_with};
+pub use run::{run, run_attached, run_with};
 
 use std::process::ExitCode;
 

@@ -6,12 +6,13 @@ use super::outer;
 use super::protocol::{self, Report};
 use super::tail::Tail;
 use crate::util::self_exe;
+use nix::unistd::dup;
 use std::io::{self, Read};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::Stdio;
-use std::sync::Mutex;
+use std::process::{Child, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 const STDOUT_LIMIT: usize = 1 << 20;
@@ -26,19 +27,7 @@ pub fn run(command: &Command) -> Result<Output, SandboxError> {
 
 /// [`run`], with each piece of output handed to `listen` as it comes.
 pub fn run_with(command: &Command, listen: &(dyn Fn(&[u8]) + Sync)) -> Result<Output, SandboxError> {
-    if !outer::entered() {
-        return Err(SandboxError::NotEntered);
-    }
-    let failed = |attempt| move |source| SandboxError::Start { attempt, source };
-    let (control, theirs) = UnixStream::pair().map_err(failed("making a socket"))?;
-    let mut child = self_exe::command()
-        .arg0(protocol::SPAWN)
-        .env_clear()
-        .stdin(Stdio::from(OwnedFd::from(theirs)))
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(failed("re-executing /proc/self/exe"))?;
+    let (mut child, control) = spawn(Stdio::piped)?;
     // Both were asked for above.
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let log = Mutex::new(Tail::new(LOG_LIMIT));
@@ -54,19 +43,57 @@ pub fn run_with(command: &Command, listen: &(dyn Fn(&[u8]) + Sync)) -> Result<Ou
         let _ = (errors.join(), output.join());
         report
     });
+    let exit = ended(command, &mut child, report)?;
+    let log = log.into_inner().unwrap_or_else(PoisonError::into_inner).finish();
+    Ok(Output { exit, stdout: kept.finish(), log })
+}
+
+/// [`run`] with the standard input and both outputs of this process: a shell on the terminal, for example. It stays in the
+/// terminal's session, so that a shell in it has job control.
+pub fn run_attached(command: &Command) -> Result<Exit, SandboxError> {
+    // The helpers' own standard input is the socket. A descriptor that is open across exec goes through to the last.
+    let stdin = dup(io::stdin()).map_err(|errno| failed("duplicating standard input")(errno.into()))?;
+    let command = Command { attached: Some(stdin.as_raw_fd()), ..command.clone() };
+    let (mut child, control) = spawn(Stdio::inherit)?;
+    let report = converse(&control, &command);
+    if report.is_err() {
+        let _ = child.kill();
+    }
+    ended(&command, &mut child, report)
+}
+
+fn failed(attempt: &'static str) -> impl Fn(io::Error) -> SandboxError {
+    move |source| SandboxError::Start { attempt, source }
+}
+
+/// Starts the process that makes the namespaces, with the socket that it listens to.
+fn spawn(output: fn() -> Stdio) -> Result<(Child, UnixStream), SandboxError> {
+    if !outer::entered() {
+        return Err(SandboxError::NotEntered);
+    }
+    let (control, theirs) = UnixStream::pair().map_err(failed("making a socket"))?;
+    let child = self_exe::command()
+        .arg0(protocol::SPAWN)
+        .env_clear()
+        .stdin(Stdio::from(OwnedFd::from(theirs)))
+        .stdout(output())
+        .stderr(output())
+        .spawn()
+        .map_err(failed("re-executing /proc/self/exe"))?;
+    Ok((child, control))
+}
+
+/// How the program ended, by what the sandbox reported.
+fn ended(command: &Command, child: &mut Child, report: io::Result<Option<Report>>) -> Result<Exit, SandboxError> {
     let status = child.wait().map_err(failed("waiting for the sandbox"))?;
-    let lost = || SandboxError::Lost {
-        program: command.program.to_string_lossy().into_owned(),
-        root: command.root.clone(),
-        exit: status.code().map_or_else(|| Exit::Signal(status.signal().unwrap_or(0)), Exit::Code),
-    };
     match report.map_err(failed("talking to the sandbox"))? {
-        Some(Report::Ended(exit)) => {
-            let log = log.into_inner().map_err(|_| lost())?.finish();
-            Ok(Output { exit, stdout: kept.finish(), log })
-        }
+        Some(Report::Ended(exit)) => Ok(exit),
         Some(Report::Failed(message)) => Err(SandboxError::SetUp { root: command.root.clone(), message }),
-        Some(Report::Ready) | None => Err(lost()),
+        Some(Report::Ready) | None => Err(SandboxError::Lost {
+            program: command.program.to_string_lossy().into_owned(),
+            root: command.root.clone(),
+            exit: status.code().map_or_else(|| Exit::Signal(status.signal().unwrap_or(0)), Exit::Code),
+        }),
     }
 }
 
