@@ -4,6 +4,7 @@ use super::drivers::{LOAD, REQUIRED, STANDARD, STORAGE};
 use crate::profile;
 use crate::tree::{Content, Fingerprint, Kind, Tree, TreePath};
 use appliance_contract::initramfs::{MODULES, Module, ModuleIndex};
+use appliance_contract::nearest::nearest;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 
@@ -205,8 +206,7 @@ impl KernelModules {
             return Ok(found);
         }
         let wanted = canonical(name);
-        let distance = |known: &&String| strsim::damerau_levenshtein(&wanted, known);
-        let nearest = self.paths.keys().min_by_key(distance).filter(|known| distance(known) <= 3).cloned();
+        let nearest = nearest(&wanted, &self.paths.keys().map(String::as_str).collect::<Vec<_>>()).map(str::to_owned);
         Err(ModulesError::Unknown { key, name: name.to_owned(), version: version.to_owned(), nearest })
     }
 

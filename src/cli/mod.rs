@@ -11,6 +11,7 @@ mod config;
 mod diff;
 mod failure;
 mod guest;
+mod help;
 mod init;
 mod interrupt;
 mod iso;
@@ -52,7 +53,8 @@ Exit codes:
     version = identity::short(),
     long_version = identity::long(),
     after_help = EXIT_CODES,
-    arg_required_else_help = true
+    arg_required_else_help = true,
+    disable_help_subcommand = true
 )]
 pub struct Cli {
     #[command(flatten)]
@@ -111,6 +113,8 @@ enum Command {
     Completions(completions::Arguments),
     /// Write the manual pages into a folder
     Man(man::Arguments),
+    /// Print the help of a command, or a chapter of the documentation
+    Help(help::Arguments),
 }
 
 /// Runs what the command line asks for.
@@ -157,6 +161,7 @@ fn dispatch(common: &Common, command: Command) -> Result<(), Failure> {
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Completions(arguments) => completions::run(&arguments),
         Command::Man(arguments) => man::run(&arguments),
+        Command::Help(arguments) => help::run(&arguments),
     }
 }
 

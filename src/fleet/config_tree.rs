@@ -214,9 +214,8 @@ pub(super) fn marker_text(folder: &Path, node: &NodeName, role: Role) -> Result<
 fn nearest(nodes: &Path, name: &str) -> String {
     let names = std::fs::read_dir(nodes).into_iter().flatten().flatten();
     let names: Vec<String> = names.filter_map(|entry| entry.file_name().into_string().ok()).collect();
-    let closest = names.iter().map(|other| (strsim::damerau_levenshtein(name, other), other)).min();
-    match closest {
-        Some((distance, other)) if distance <= 3 => format!("; did you mean {other:?}?"),
+    match appliance_contract::nearest::nearest(name, &names.iter().map(String::as_str).collect::<Vec<_>>()) {
+        Some(other) => format!("; did you mean {other:?}?"),
         _ if names.is_empty() => "; it holds none yet".to_owned(),
         _ => String::new(),
     }

@@ -300,12 +300,8 @@ fn below(base: &Url, path: &str, suite: &str) -> Result<Url, FetchError> {
 
 /// The nearest of the known names, if one is near enough to be meant.
 pub(super) fn nearest(name: &str, known: Vec<String>) -> Option<String> {
-    known
-        .into_iter()
-        .map(|other| (strsim::damerau_levenshtein(name, &other), other))
-        .min_by_key(|(distance, _)| *distance)
-        .filter(|(distance, other)| *distance > 0 && *distance <= other.len().div_ceil(3))
-        .map(|(_, other)| other)
+    let others: Vec<&str> = known.iter().map(String::as_str).filter(|other| *other != name).collect();
+    appliance_contract::nearest::nearest(name, &others).map(str::to_owned)
 }
 
 #[derive(Debug, Clone, Copy)]

@@ -5,6 +5,7 @@ use crate::packages::index::Index;
 use crate::packages::lock::{Changes, Ids};
 use crate::packages::{Lock, LockedPackage};
 use crate::util::atomic_file;
+use appliance_contract::nearest::nearest;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{self, Write};
@@ -105,7 +106,8 @@ pub(super) fn check_names(lock: &Lock, names: &[String]) -> Result<(), BuildErro
     match names.iter().find(|name| !known.contains(name.as_str())) {
         None => Ok(()),
         Some(name) => {
-            let nearest = crate::profile::nearest(name, known).map(str::to_owned);
+            let known: Vec<&str> = known.into_iter().collect();
+            let nearest = nearest(name, &known).map(str::to_owned);
             Err(BuildError::NotLocked { name: name.clone(), nearest })
         }
     }

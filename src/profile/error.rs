@@ -1,3 +1,4 @@
+use appliance_contract::nearest::nearest;
 use miette::{Diagnostic, NamedSource, SourceSpan};
 use std::ops::Range;
 use std::path::PathBuf;
@@ -89,18 +90,7 @@ impl Place {
     }
 }
 
-/// The name of `known` that a person who typed `typed` may have meant.
-pub fn nearest<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    // A third of the letters wrong is still a slip; two of a short word are, too.
-    let bound = (typed.chars().count() / 3).max(2);
-    known
-        .into_iter()
-        .map(|name| (strsim::damerau_levenshtein(typed, name), name))
-        .filter(|(distance, name)| *distance <= bound && *distance < name.chars().count())
-        .min()
-        .map(|(_, name)| name)
-}
-
 pub(super) fn did_you_mean<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
-    nearest(typed, known).map(|name| format!("did you mean {name:?}?"))
+    let known: Vec<&str> = known.into_iter().collect();
+    nearest(typed, &known).map(|name| format!("did you mean {name:?}?"))
 }

@@ -1,7 +1,7 @@
 //! Where profiles are found: in the user's `profiles/`, then in the binary.
 
 use super::draft::Draft;
-use super::error::{Place, ProfileError, Source, nearest};
+use super::error::{Place, ProfileError, Source, did_you_mean};
 use super::overlay::Folder;
 use super::section::{Located, Section, string, wrong_type};
 use super::{Profile, values};
@@ -108,8 +108,7 @@ impl Library {
             Some(text) => Ok((Source::new(format!("profiles/{file}"), text), Home::Embedded)),
             None => {
                 let known: Vec<String> = self.names()?.into_keys().collect();
-                let help =
-                    nearest(name, known.iter().map(String::as_str)).map(|near| format!("did you mean {near:?}?"));
+                let help = did_you_mean(name, known.iter().map(String::as_str));
                 Err(ProfileError::Unknown { name: name.to_owned(), known, help })
             }
         }

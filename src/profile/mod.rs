@@ -12,7 +12,7 @@ mod show;
 pub(crate) mod tests;
 mod values;
 
-pub use error::{InFile, ProfileError, nearest};
+pub use error::{InFile, ProfileError};
 pub use library::{Home, Library};
 pub use reference::{example, reference, schema};
 

@@ -2,6 +2,7 @@
 
 use super::runner::{self, Outcome, RunError, Setting};
 use super::scenario::{Scenario, ScenarioError};
+use appliance_contract::nearest::nearest;
 use include_dir::{Dir, include_dir};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -56,9 +57,8 @@ impl Suite {
         }
         names.sort();
         if let Some(name) = chosen.iter().find(|name| !names.contains(name)) {
-            let nearest = names.iter().map(|known| (strsim::damerau_levenshtein(name, known), known)).min();
-            let hint = nearest.filter(|(distance, _)| *distance <= 3);
-            let hint = hint.map(|(_, known)| format!(", did you mean {known:?}?")).unwrap_or_default();
+            let nearest = nearest(name, &names.iter().map(String::as_str).collect::<Vec<_>>());
+            let hint = nearest.map(|near| format!("; did you mean {near:?}?")).unwrap_or_default();
             return Err(SuiteError::Unknown { name: name.clone(), hint, known: names.join(", ") });
         }
         names.retain(|name| chosen.is_empty() || chosen.contains(name));

@@ -34,8 +34,8 @@ pub enum AssembleError {
     Program { program: String, exit: Exit, log: String },
     #[error("reading dpkg's database in the image: {file}: {problem}")]
     Database { file: String, problem: String },
-    #[error("service {unit} is not in the image{nearest}")]
-    UnknownUnit { unit: String, nearest: String },
+    #[error("service {unit} is not in the image{hint}")]
+    UnknownUnit { unit: String, hint: String },
     #[error("the profile's services need systemctl in the image: add the package systemd, or drop services.{key}")]
     NoSystemctl { key: &'static str },
     #[error("overlay file {path}: {problem}")]

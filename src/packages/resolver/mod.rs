@@ -18,6 +18,7 @@ pub use order::{Unpack, unpack_order};
 use super::dependency::{self, DependencyError};
 use super::index::{Index, Priority, Record, RecordId};
 use crate::profile::{Origin, PackageRequest};
+use appliance_contract::nearest::nearest;
 use explain::Because;
 use sat::{ClauseId, Literal, Outcome, Problem, Solver, Variable};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -72,7 +73,7 @@ pub struct Resolution<'a> {
 
 #[derive(Debug, thiserror::Error)]
 pub enum ResolveError {
-    #[error("{origin} asks for {name}, which {suites} {have} not{}", nearest.as_ref().map(|name| format!("; the nearest name is {name}")).unwrap_or_default())]
+    #[error("{origin} asks for {name}, which {suites} {have} not{}", nearest.as_ref().map(|name| format!("; did you mean {name}?")).unwrap_or_default())]
     Unknown { origin: Origin, name: String, suites: String, have: &'static str, nearest: Option<String> },
     #[error("{origin} asks for {name} in version {version}, found {}", found.join(", "))]
     UnknownVersion { origin: Origin, name: String, version: String, found: Vec<String> },
@@ -260,7 +261,8 @@ impl<'a> Search<'a> {
                     name: request.name.clone(),
                     suites: suites.join(" and "),
                     have: if suites.len() == 1 { "has" } else { "have" },
-                    nearest: nearest(&request.name, self.universe.index.names()),
+                    nearest: nearest(&request.name, &self.universe.index.names().collect::<Vec<_>>())
+                        .map(str::to_owned),
                 })
             }
             [only] => Ok(*only),
@@ -390,14 +392,6 @@ fn read<'a>(
         field,
         source: Box::new(source),
     })
-}
-
-/// The name most like `name`, when one is like it at all.
-fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<String> {
-    let likeness = |other: &str| strsim::jaro_winkler(name, other);
-    let near = names.map(|other| (likeness(other), other)).filter(|(likeness, _)| *likeness > 0.8);
-    // By name where the likeness is one, as the names come in no order.
-    near.max_by(|a, b| a.0.total_cmp(&b.0).then_with(|| b.1.cmp(a.1))).map(|(_, other)| other.to_owned())
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use crate::profile::Services;
 use crate::rootfs::dpkg::scripts::run_in;
 use crate::rootfs::error::AssembleError;
+use appliance_contract::nearest::nearest;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
@@ -53,13 +54,9 @@ fn unit(name: &str, known: &BTreeSet<String>) -> Result<String, AssembleError> {
     if known.contains(&full) || template.is_some_and(|template| known.contains(&template)) {
         return Ok(full);
     }
-    let nearest = known
-        .iter()
-        .map(|candidate| (strsim::damerau_levenshtein(candidate, &full), candidate))
-        .min()
-        .filter(|(distance, _)| *distance <= 1 + full.len() / 4)
-        .map_or_else(String::new, |(_, candidate)| format!("; the nearest is {candidate}"));
-    Err(AssembleError::UnknownUnit { unit: full, nearest })
+    let nearest = nearest(&full, &known.iter().map(String::as_str).collect::<Vec<_>>());
+    let hint = nearest.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+    Err(AssembleError::UnknownUnit { unit: full, hint })
 }
 
 #[cfg(test)]
@@ -73,8 +70,8 @@ mod tests {
         assert_eq!(unit("ssh", &known).unwrap(), "ssh.service");
         assert_eq!(unit("getty@ttyS0.service", &known).unwrap(), "getty@ttyS0.service");
         let error = unit("apt-dayli.timer", &known).unwrap_err();
-        assert!(error.to_string().ends_with("the nearest is apt-daily.timer"), "{error}");
+        assert!(error.to_string().ends_with("did you mean apt-daily.timer?"), "{error}");
         let error = unit("something-else-entirely", &known).unwrap_err();
-        assert!(matches!(error, AssembleError::UnknownUnit { nearest, .. } if nearest.is_empty()));
+        assert!(matches!(error, AssembleError::UnknownUnit { hint, .. } if hint.is_empty()));
     }
 }
