@@ -141,7 +141,7 @@ mod tests {
                 }
             }
         }
-        assert!(checked > 50, "{checked}");
+        assert!(checked > 30, "{checked}");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use nix::sys::stat::{Mode, umask};
 use nix::sys::wait::{WaitStatus, wait};
 use nix::unistd::{Pid, close, setgroups, sethostname, setsid};
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
@@ -100,8 +100,12 @@ fn execute(command: &Command) -> Result<Exit, String> {
 /// Opens the descriptor that [`super::run_attached`] left open, which goes no further.
 fn attached(descriptor: i32) -> Result<File, String> {
     let path = format!("/proc/self/fd/{descriptor}");
-    let opened = File::options().read(true).write(true).open(&path).or_else(|_| File::open(&path));
-    let file = opened.map_err(told("opening standard input"))?;
+    let opening = told("opening standard input");
+    let mut file = File::open(&path).map_err(&opening)?;
+    if file.is_terminal() {
+        // Some programs write to the terminal that they read. A pipe that is open for writing would never end.
+        file = File::options().read(true).write(true).open(&path).map_err(&opening)?;
+    }
     close(descriptor).map_err(told("closing a descriptor"))?;
     Ok(file)
 }
