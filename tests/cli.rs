@@ -1,6 +1,7 @@
 //! The binary as a user meets it: help, suggestions, exit codes.
 
 use assert_cmd::Command;
+use predicates::prelude::PredicateBooleanExt as _;
 use predicates::str::{contains, is_match, starts_with};
 use sha2::{Digest, Sha256};
 use std::fs;
@@ -34,13 +35,25 @@ fn help_names_every_command_and_the_exit_codes() {
 }
 
 #[test]
+fn help_prints_commands_and_chapters_and_proposes_names() {
+    let root = root(&[]);
+    let help = |words: &[&str]| applbuild(&root).arg("help").args(words).assert();
+    help(&[]).success().stdout(contains("Chapters").and(contains("booting")));
+    help(&["config", "image"]).success().stdout(contains("Usage: applbuild config image"));
+    help(&["config.md"]).success().stdout(starts_with("# "));
+    help(&["booting"]).success().stdout(starts_with("# "));
+    help(&["botting"]).code(2).stderr(contains("did you mean booting?"));
+    help(&["nothing", "like", "it"]).code(2).stderr(contains("The chapters are: getting-started"));
+}
+
+#[test]
 fn the_version_is_what_others_make_of_the_source() {
     let root = root(&[]);
     let print = |argument| {
         let output = applbuild(&root).arg(argument).assert().success().get_output().stdout.clone();
         String::from_utf8(output).unwrap()
     };
-    // As README.md has it.
+    // As docs/reproducibility.md has it.
     let script = "find Cargo.lock Cargo.toml build.rs src templates -type f ! -path '*/.*' ! -name '*~' |
         LC_ALL=C sort | xargs sha256sum | sha256sum";
     let output =

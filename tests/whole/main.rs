@@ -13,6 +13,7 @@ mod mirror;
 mod place;
 #[path = "../inside/sets.rs"]
 mod sets;
+mod shell;
 mod tar_sets;
 #[allow(dead_code, reason = "unit tests use the rest")]
 #[path = "../../src/packages/test_keys.rs"]
