@@ -56,8 +56,7 @@ fn the_version_is_what_others_make_of_the_source() {
     // As docs/reproducibility.md has it.
     let script = "find Cargo.lock Cargo.toml build.rs src templates -type f ! -path '*/.*' ! -name '*~' |
         LC_ALL=C sort | xargs sha256sum | sha256sum";
-    let output =
-        std::process::Command::new("sh").args(["-c", script]).current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
+    let output = std::process::Command::new("sh").args(["-c", script]).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     let source = text.split(' ').next().unwrap();
     let version = env!("CARGO_PKG_VERSION");

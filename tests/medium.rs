@@ -633,7 +633,8 @@ fn archive(path: &Path, tree: &Tree) -> Result<Artifact, OutputError> {
 #[test]
 fn tar_lists_and_extracts_what_was_archived() {
     // Not in a file system without extended attributes.
-    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let target = std::env::var_os("CARGO_TARGET_TMPDIR").unwrap_or_else(|| env!("CARGO_TARGET_TMPDIR").into());
+    let folder = tempfile::tempdir_in(target).unwrap();
     let made = archive(&folder.path().join("root.tar.zst"), &archived_tree()).unwrap();
     let listed = text(&judge(
         "tar",
