@@ -366,7 +366,10 @@ impl BlockDevice for Unsynced<'_> {
         let end = start + buffer.len() as u64;
         // hadris-iso writes each file by itself, from a block's start, and all in ascending order.
         let before = self.left_out.partition_point(|range| range.end <= start);
-        if !self.left_out.get(before).is_some_and(|range| range.contains(&start)) {
+        if let Some(left_out) = self.left_out.get(before).filter(|range| range.contains(&start)) {
+            // The rest of its last block exists only once a later block is written.
+            (self.written)(end.min(left_out.end));
+        } else {
             if self.patches.iter().any(|patch| patch.touches(start, end)) {
                 let mut patched = buffer.to_vec();
                 self.patches.iter().for_each(|patch| patch.apply(start, &mut patched));
@@ -374,8 +377,8 @@ impl BlockDevice for Unsynced<'_> {
             } else {
                 self.device.write_blocks(first, buffer)?;
             }
+            (self.written)(end);
         }
-        (self.written)(end);
         Ok(())
     }
 
@@ -524,7 +527,13 @@ mod tests {
             let volume = Volume::new(&sample(), &Options { present, ..options() }).unwrap();
             let file = tempfile::tempfile().unwrap();
             file.write_all_at(&[2; 5000], offset).unwrap();
-            let layout = volume.write(&file).unwrap();
+            let mut told = 0;
+            let layout = volume.write_patched(&file, &[], &mut |end| {
+                assert!(end <= file.metadata().unwrap().len(), "told of {end}, which is not written");
+                told = end;
+            });
+            let layout = layout.unwrap();
+            assert_eq!(told, layout.size());
             assert_eq!(layout.place(&path), Some((offset, 5000)));
             let mut bytes = vec![0; layout.size() as usize];
             file.read_exact_at(&mut bytes, 0).unwrap();
