@@ -21,8 +21,6 @@ mod var_disk;
 mod volume;
 
 #[cfg(test)]
-mod flow_tests;
-#[cfg(test)]
 pub(crate) mod tests;
 
 pub use blocks::describe_all as describe_blocks;

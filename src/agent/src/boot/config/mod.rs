@@ -261,5 +261,4 @@ pub fn watcher() -> impl FnMut(&mut Boot<'_>) {
 }
 
 #[cfg(test)]
-#[path = "config_tests.rs"]
 mod tests;

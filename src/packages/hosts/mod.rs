@@ -211,5 +211,4 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 #[cfg(test)]
-#[path = "hosts_tests.rs"]
 mod tests;

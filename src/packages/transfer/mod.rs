@@ -184,5 +184,4 @@ impl Client {
 }
 
 #[cfg(test)]
-#[path = "transfer_tests.rs"]
 mod tests;

@@ -1,6 +1,8 @@
 //! A made-up machine: trees in a temporary folder, a clock that only sleeping
 //! moves (and asking it, where a test wants that), and a kernel that writes down what it is asked.
 
+mod flow;
+
 use super::Boot;
 use crate::console::Console;
 use crate::machine::{Ended, Machine, Mount, Places, ProcessId, Shell};

@@ -1,7 +1,7 @@
 //! The whole flow on a made-up machine: the order of the steps, and what failures lead to.
 
-use super::boot;
-use super::tests::{World, put};
+use super::{World, put};
+use crate::boot::boot;
 use crate::machine::Shell;
 use appliance_contract::boot_record::BootRecord;
 use appliance_contract::kernel_args::{Action, OnMissing, RootSource};

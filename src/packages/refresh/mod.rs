@@ -338,5 +338,4 @@ fn unpack(file: File, form: Form, plain: FileEntry) -> Result<Vec<u8>, IndexErro
 }
 
 #[cfg(test)]
-#[path = "refresh_tests.rs"]
 mod tests;

@@ -230,5 +230,4 @@ fn label(text: &str) -> Result<[u8; 11], FatError> {
 }
 
 #[cfg(test)]
-#[path = "fat/tests.rs"]
 mod tests;

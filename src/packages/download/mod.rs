@@ -192,5 +192,4 @@ impl Sink for Told<'_> {
 }
 
 #[cfg(test)]
-#[path = "download_tests.rs"]
 mod tests;

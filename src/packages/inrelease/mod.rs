@@ -223,5 +223,4 @@ fn check(signature: &Signature, key: &TrustedKey, text: &str, now: i64) -> Resul
 }
 
 #[cfg(test)]
-#[path = "inrelease_tests.rs"]
 mod tests;

@@ -283,5 +283,4 @@ fn quoted(text: &str) -> String {
 }
 
 #[cfg(test)]
-#[path = "entries_tests.rs"]
 mod tests;

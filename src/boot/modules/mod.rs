@@ -303,5 +303,4 @@ pub fn read_module(tree: &Tree, version: &str, below: &str, known: &Fingerprint)
 }
 
 #[cfg(test)]
-#[path = "modules_tests.rs"]
 mod tests;

@@ -155,5 +155,4 @@ fn cover_unit(boot: &Boot<'_>) -> Result<(), BootError> {
 }
 
 #[cfg(test)]
-#[path = "var_tests.rs"]
 mod tests;

@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn the_libraries_are_those_of_the_lock() {
-        let lock: toml::Table = include_str!("../Cargo.lock").parse().unwrap();
+        let lock: toml::Table = include_str!("../../Cargo.lock").parse().unwrap();
         let packages = lock["package"].as_array().unwrap();
         for name in ["liblzma-sys", "zlib-rs"] {
             let package = packages.iter().find(|package| package["name"].as_str() == Some(name)).unwrap();
