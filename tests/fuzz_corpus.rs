@@ -106,7 +106,7 @@ fn the_seeds_are_taken() {
         assert!(one.is_some(), "{name}");
     }
     let iso = fs::read("tests/fuzz/corpus/iso/rock-ridge").unwrap();
-    appliance_agent::iso::Volume::open(&iso).unwrap().find("/deep/er/a-long-name-of-rock-ridge.txt").unwrap();
+    appliance_agent::formats::iso::Volume::open(&iso).unwrap().find("/deep/er/a-long-name-of-rock-ridge.txt").unwrap();
 }
 
 /// unsquashfs finds in an image of a seed's tree what went in.

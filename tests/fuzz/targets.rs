@@ -12,7 +12,7 @@ use applbuild::packages::{Keyring, Lock, inrelease};
 use applbuild::profile::Library;
 use applbuild::progress::Silent;
 use applbuild::tree::{Kind, Metadata, Node, Tree, TreePath};
-use appliance_agent::iso::Volume;
+use appliance_agent::formats::iso::Volume;
 use appliance_contract::guest::GuestConfig;
 use appliance_contract::kernel_args::KernelArgs;
 use appliance_contract::marker::Marker;

@@ -1,6 +1,6 @@
 //! Which kernel modules this machine wants, in the order in which to load them.
 
-use crate::fnmatch::fnmatch;
+use crate::formats::fnmatch::fnmatch;
 use appliance_contract::initramfs::ModuleIndex;
 use std::collections::{BTreeSet, HashMap};
 

@@ -3,8 +3,8 @@
 #[path = "../../../tests/judges/mod.rs"]
 mod judges;
 
-use appliance_agent::gpt;
-use appliance_agent::iso::Volume;
+use appliance_agent::formats::gpt;
+use appliance_agent::formats::iso::Volume;
 use appliance_agent::probe::{Contents, FileSystem, FileSystemKind, Member, probe};
 use judges::judge;
 use std::collections::BTreeMap;
@@ -329,7 +329,7 @@ fn listing(folder: &Path, prefix: &str, found: &mut BTreeMap<String, String>) {
 
 #[test]
 fn xorriso_reads_the_disk_that_serves_a_config() {
-    use appliance_agent::iso_writer::{Folder, Node, write};
+    use appliance_agent::formats::iso_writer::{Folder, Node, write};
     let file = |mode, text: &str| Node::File { mode, bytes: text.as_bytes().to_vec() };
     let folder = |entries: Vec<(String, Node)>| Folder {
         mode: 0o755,

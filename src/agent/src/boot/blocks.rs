@@ -2,7 +2,7 @@
 
 use super::devices::is_virtual;
 use crate::folder;
-use crate::gpt;
+use crate::formats::gpt;
 use crate::machine::Places;
 use crate::natural;
 use crate::probe::{Contents, FileSystem, probe};

@@ -3,10 +3,10 @@
 use super::blocks::{self, Block, Survey};
 use super::lookout::Watch;
 use super::{Boot, BootError, devices, volume};
-use crate::iso;
+use crate::formats::iso;
+use crate::formats::verity::{self, Superblock, VerityError};
 use crate::machine::{Machine, Mount, MountFlags};
 use crate::probe::FileSystemKind;
-use crate::verity::{self, Superblock, VerityError};
 use appliance_contract::boot_record::{self, Image};
 use appliance_contract::kernel_args::{KernelArgs, RootSource};
 use appliance_contract::manifest::Manifest;

@@ -57,7 +57,7 @@ pub fn letters(index: usize) -> String {
 pub fn interface(guest: &str, card: usize) -> String {
     use sha2::{Digest, Sha256};
     let hash = Sha256::digest(guest.as_bytes());
-    format!("g{}.{card}", crate::verity::hex(&hash[..5]))
+    format!("g{}.{card}", crate::formats::verity::hex(&hash[..5]))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! partition as `/config/local`, what all nodes share as `/config/global`, and
 //! the marker. It is made in memory at each start.
 
-use crate::iso_writer::{self, Folder, Node, WriteError};
+use crate::formats::iso_writer::{self, Folder, Node, WriteError};
 use appliance_contract::Schema;
 use appliance_contract::marker::{self, Marker, NodeName, Role};
 use std::collections::BTreeMap;
@@ -135,7 +135,7 @@ impl Reader {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::iso::Volume;
+    use crate::formats::iso::Volume;
     use std::os::unix::fs::symlink;
     use tempfile::TempDir;
 

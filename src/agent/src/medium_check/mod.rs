@@ -6,9 +6,9 @@ mod tables;
 #[cfg(test)]
 mod tests;
 
-use crate::iso::{FileRange, Volume};
+use crate::formats::iso::{FileRange, Volume};
+use crate::formats::verity::hex;
 use crate::read_at::{ReadAt, array_at};
-use crate::verity::hex;
 use appliance_contract::medium;
 use appliance_contract::medium_record::{self, MediumRecord, Part};
 use std::ops::Range;

@@ -1,6 +1,6 @@
 use super::*;
-use crate::gpt;
-use crate::iso_writer::{self, Folder, Node};
+use crate::formats::gpt;
+use crate::formats::iso_writer::{self, Folder, Node};
 use appliance_contract::medium_record::{OFFSET, PartSum, SIZE, SUPERBLOCK};
 use proptest::prelude::*;
 use sha2::{Digest, Sha256};

@@ -1,6 +1,6 @@
 use super::*;
 use crate::boot::tests::{World, put};
-use crate::gpt;
+use crate::formats::gpt;
 use crate::probe::FileSystemKind;
 use appliance_contract::gpt_types;
 use appliance_contract::marker::Marker;

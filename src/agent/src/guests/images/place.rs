@@ -1,8 +1,8 @@
 //! Where an image's files are: in a folder of the store, or on the medium that
 //! booted, which is read without mounting it.
 
+use crate::formats::iso::{FileRange, IsoError, Volume};
 use crate::guests::world::World;
-use crate::iso::{FileRange, IsoError, Volume};
 use crate::read_at::ReadAt;
 use std::fmt;
 use std::fs::{self, File};

@@ -4,9 +4,9 @@
 
 use super::place::Bytes;
 use super::{Image, Place};
+use crate::formats::verity::{BLOCK, Superblock, VerityError, hex};
 use crate::guests::world::World;
 use crate::read_at::{ReadAt, array_at};
-use crate::verity::{BLOCK, Superblock, VerityError, hex};
 use appliance_contract::manifest::{GuestBoot, Manifest, RootImage, Verity};
 use appliance_contract::marker::Role;
 use sha2::{Digest, Sha256};

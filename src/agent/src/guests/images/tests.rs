@@ -1,7 +1,7 @@
 use super::*;
+use crate::formats::iso_writer::{self, Folder, Node as Entry};
+use crate::formats::verity::hex;
 use crate::guests::tests::Node;
-use crate::iso_writer::{self, Folder, Node as Entry};
-use crate::verity::hex;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 

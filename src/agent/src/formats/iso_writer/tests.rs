@@ -1,5 +1,5 @@
 use super::*;
-use crate::iso::Volume;
+use crate::formats::iso::Volume;
 use crate::probe::{Contents, FileSystemKind, probe};
 use proptest::prelude::*;
 

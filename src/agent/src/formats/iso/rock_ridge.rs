@@ -1,7 +1,7 @@
 //! What the system use fields say (SUSP 1.12, RRIP 1.12): long names and relocated directories.
 
 use super::{IsoError, damaged};
-use crate::iso::SECTOR;
+use crate::formats::iso::SECTOR;
 use crate::read_at::{ReadAt, le32};
 
 /// Continuation areas that one record may chain; one holds several long names.
