@@ -2,9 +2,9 @@
 
 use crate::boot::{self, Boot, Kernel};
 use crate::console::Console;
-use crate::linux::{self, Linux};
-use crate::machine::{Machine, Places};
 use crate::shell;
+use crate::system::linux::{self, Linux};
+use crate::system::machine::{Machine, Places};
 use appliance_contract::initramfs::{self, ModuleIndex};
 use appliance_contract::kernel_args::{KernelArgs, OnMissing, RootSource};
 use std::fs;

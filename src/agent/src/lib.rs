@@ -2,28 +2,20 @@
 //! command, and the choices they make, without I/O of their own so that they can
 //! be tested. Two, so that what boots stays below 2 MB.
 
-pub mod attributes;
 pub mod boot;
 pub mod candidates;
 pub mod commands;
 pub mod console;
 pub mod etc_plan;
-pub mod folder;
 pub mod formats;
-pub mod fstab;
 pub mod generator;
 pub mod guest_files;
 pub mod guests;
 pub mod init;
-pub mod linux;
-pub mod machine;
 pub mod medium_check;
 pub mod modules;
-pub mod natural;
 pub mod probe;
-pub mod read_at;
 pub mod shell;
-pub mod sys;
-pub mod time_span;
+pub mod system;
 pub mod timeline;
 pub mod uplink;

@@ -4,7 +4,7 @@ use super::Boot;
 use super::blocks::{self, Block};
 use super::root::{self, Attached};
 use crate::medium_check::{self, Findings, Known, VerifiedRoot};
-use crate::read_at::ReadAt;
+use crate::system::read_at::ReadAt;
 use appliance_contract::kernel_args::RootSource;
 use std::fs::File;
 use std::io;

@@ -4,8 +4,8 @@
 //! an event that was missed nor the order of arrival decides anything.
 
 use super::Boot;
-use crate::folder::names;
 use crate::modules::{LoadPlan, Modules, concerns_storage};
+use crate::system::files::names;
 use appliance_contract::initramfs::ModuleIndex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -4,8 +4,8 @@
 
 use super::config::Config;
 use super::{Boot, BootError, failed, identity, var};
-use crate::attributes;
 use crate::etc_plan::{self, Places};
+use crate::system::attributes;
 use appliance_contract::boot_record::Etc;
 use std::fs;
 use std::path::Path;

@@ -3,7 +3,7 @@
 //! A marker file stands there while the copy is unfinished; a boot that was
 //! interrupted finds it, clears what was copied, and begins again.
 
-use crate::attributes;
+use crate::system::attributes;
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io;

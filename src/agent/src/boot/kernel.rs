@@ -2,7 +2,7 @@
 
 use super::BootError;
 use super::failed;
-use crate::machine::{Machine, Mount, MountFlags, Places};
+use crate::system::machine::{Machine, Mount, MountFlags, Places};
 use appliance_contract::kernel_args::{KernelArgs, KernelArgsError, OnMissing};
 use std::fs;
 use std::path::Path;

@@ -31,8 +31,8 @@ pub use kernel::{Kernel, mount_all};
 pub use root::{RootError, damage};
 
 use crate::console::Console;
-use crate::machine::{Machine, Places, Shell};
 use crate::modules::Modules;
+use crate::system::machine::{Machine, Places, Shell};
 use crate::timeline::Timeline;
 use appliance_contract::Schema;
 use appliance_contract::boot_record::{BootRecord, Refused};

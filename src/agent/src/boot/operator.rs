@@ -5,7 +5,7 @@
 //! at this point. `wait` and `reboot` never give a shell.
 
 use super::Boot;
-use crate::machine::{Places, ProcessId, Shell};
+use crate::system::machine::{Places, ProcessId, Shell};
 use appliance_contract::kernel_args::OnMissing;
 use std::fs;
 use std::path::PathBuf;

@@ -2,8 +2,8 @@
 //! of them and decides; opens nothing itself.
 
 use crate::guests::served::LABEL;
-use crate::natural;
 use crate::probe::{Contents, FileSystem, FileSystemKind};
+use crate::system::device_order;
 pub use appliance_contract::boot_record::Refused as Refusal;
 use appliance_contract::gpt_types;
 use appliance_contract::kernel_args::ConfigChoice;
@@ -129,7 +129,7 @@ pub fn order(a: &Candidate, b: &Candidate) -> Ordering {
         };
         (medium, candidate.disk.is_none())
     };
-    rank(a).cmp(&rank(b)).then_with(|| natural::compare(&a.name, &b.name))
+    rank(a).cmp(&rank(b)).then_with(|| device_order::compare(&a.name, &b.name))
 }
 
 /// Whether `candidates[index]` may be opened to look for a marker; the reason when not.

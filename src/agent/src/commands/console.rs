@@ -1,7 +1,7 @@
 //! `appliance guest console NAME`: a guest's console on this terminal.
 
 use crate::guests::record::place;
-use crate::guests::world::World;
+use crate::system::world::World;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::termios::{self, SetArg, Termios};
 use std::io::{self, IsTerminal, Read, Stdin, Write};

@@ -15,8 +15,7 @@ mod status_text;
 mod text_diff;
 mod uplink;
 
-use crate::guests;
-use crate::guests::programs::Programs;
+use crate::system::programs::Programs;
 use crate::uplink::run::UplinkError;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -65,8 +64,8 @@ impl std::fmt::Debug for World<'_> {
 }
 
 impl World<'_> {
-    fn guests(&self) -> guests::world::World<'_> {
-        guests::world::World { root: self.root, programs: self.programs, clock: self.clock }
+    fn guests(&self) -> crate::system::world::World<'_> {
+        crate::system::world::World { root: self.root, programs: self.programs, clock: self.clock }
     }
 
     fn at(&self, absolute: &str) -> PathBuf {

@@ -5,8 +5,8 @@
 //! block. Nothing in it is trusted: the root hash comes from the kernel command
 //! line, and every number is checked against the device.
 
-use crate::read_at::{ReadAt, array_at, le16, le32, le64};
-use crate::sys::Target;
+use crate::system::read_at::{ReadAt, array_at, le16, le32, le64};
+use crate::system::sys::Target;
 use std::io;
 use std::path::Path;
 

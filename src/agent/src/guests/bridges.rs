@@ -1,7 +1,7 @@
 //! Waits for bridges that the host is still making. systemd-networkd reports that it is ready before it has made its
 //! devices, and a guest that is refused for a missing bridge is not started again.
 
-use super::world::World;
+use crate::system::world::World;
 use appliance_contract::guest::GuestConfig;
 use std::io;
 use std::time::{Duration, Instant};

@@ -4,7 +4,7 @@
 use super::disks;
 use super::host_use;
 use super::record::{DiskRecord, Hypervisor, Record, is_supervised};
-use super::world::World;
+use crate::system::world::World;
 use appliance_contract::guest::{Accel, Access, GuestConfig};
 use std::path::PathBuf;
 

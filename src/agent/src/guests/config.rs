@@ -1,7 +1,7 @@
 //! The guests that the host's config lists.
 
-use super::world::World;
 use crate::guest_files::{self, Guest, Judged};
+use crate::system::world::World;
 use appliance_contract::guest;
 use std::io;
 use std::path::PathBuf;

@@ -5,7 +5,7 @@
 //! mapped device or an array lies on others, a loop device on a file. Two disks
 //! meet where they share bytes on any of these levels.
 
-use super::world::World;
+use crate::system::world::World;
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;

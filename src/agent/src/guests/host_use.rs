@@ -2,8 +2,8 @@
 
 use super::disks::{Disk, at_path, of_device, parse_number};
 use super::images::boot_record;
-use super::world::World;
-use crate::folder;
+use crate::system::files;
+use crate::system::world::World;
 use std::fs;
 use std::path::Path;
 
@@ -77,7 +77,7 @@ fn swap(world: &World<'_>, uses: &mut Vec<Use>) {
 /// Mapped devices, arrays and loop devices: whatever they lie on is taken.
 fn stacked(world: &World<'_>, uses: &mut Vec<Use>) {
     let of_kinds = |name: &String| ["dm-", "md", "loop", "bcache", "drbd"].iter().any(|kind| name.starts_with(kind));
-    for name in folder::names(&world.at("/sys/class/block")).into_iter().filter(of_kinds) {
+    for name in files::names(&world.at("/sys/class/block")).into_iter().filter(of_kinds) {
         let number = world.line(format!("/sys/class/block/{name}/dev"));
         let Some((major, minor)) = number.as_deref().and_then(parse_number) else { continue };
         let disk = of_device(world, major, minor);

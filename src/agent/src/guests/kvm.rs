@@ -2,7 +2,7 @@
 
 use super::plan::PlanCard;
 use super::vm::{End, never_wait};
-use super::world::World;
+use crate::system::world::World;
 use serde_json::Value;
 use std::io::{self, Write};
 use std::os::unix::net::UnixStream;

@@ -2,14 +2,14 @@
 
 use super::kvm::{self, Monitor, Network};
 use super::plan::Plan;
-use super::programs::Start;
 use super::qemu_arguments::{self, Accel, ControlCharacter, Machine, Qemu};
 use super::record::place;
 use super::templates::{self, TemplateError};
 use super::vm::{Kind, Vm, last_words, never_wait, start};
-use super::world::World;
 use super::xen;
 use super::xl_config::{self, Type};
+use crate::system::programs::Start;
+use crate::system::world::World;
 use nix::sys::termios;
 use std::fs::{self, File, OpenOptions};
 use std::io;

@@ -14,7 +14,6 @@ pub mod notify;
 pub mod overview;
 pub mod plan;
 pub mod prepare;
-pub mod programs;
 pub mod qemu_arguments;
 pub mod ready_port;
 pub mod record;
@@ -26,7 +25,6 @@ pub mod templates;
 pub mod version;
 pub mod vm;
 pub mod volumes;
-pub mod world;
 pub mod xen;
 pub mod xl_config;
 

@@ -1,7 +1,7 @@
 //! A guest that is ready when it answers on a TCP port.
 
 use super::plan::PlanCard;
-use super::world::World;
+use crate::system::world::World;
 use std::cell::{Cell, RefCell};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6, TcpStream};
 use std::time::{Duration, Instant};

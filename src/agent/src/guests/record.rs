@@ -5,8 +5,8 @@
 
 use super::disks::{Base, Disk, Extent};
 use super::state::replace;
-use super::world::World;
-use crate::folder;
+use crate::system::files;
+use crate::system::world::World;
 use appliance_contract::Schema;
 use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
@@ -226,7 +226,7 @@ pub fn is_supervised(world: &World<'_>, guest: &str) -> bool {
 
 /// The records of all guests that were started since the boot, by name.
 pub fn all(world: &World<'_>) -> Vec<Record> {
-    folder::names(&world.at(FOLDER)).iter().filter_map(|name| Record::load(world, name)).collect()
+    files::names(&world.at(FOLDER)).iter().filter_map(|name| Record::load(world, name)).collect()
 }
 
 #[cfg(test)]

@@ -3,8 +3,8 @@
 //!
 //! Kept in `/var/lib/appliance/guests/NAME.json`, written beside and renamed.
 
-use super::world::World;
-use crate::folder;
+use crate::system::files;
+use crate::system::world::World;
 use appliance_contract::Schema;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
@@ -56,7 +56,7 @@ impl State {
     /// Of a guest that nothing was ever chosen for: the default.
     pub fn load(world: &World<'_>, guest: &str) -> Result<Self, StateError> {
         let path = path(world, guest);
-        match folder::read_file(&path) {
+        match files::read_file(&path) {
             Ok(bytes) => serde_json::from_slice(&bytes).map_err(|source| StateError::Invalid { path, source }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
             Err(source) => Err(StateError::Io { doing: "reading", path, source }),

@@ -5,7 +5,7 @@
 use super::console_lines::{self, Lines};
 use super::ready_port::ReadyPort;
 use super::vm::{End, Kind, Vm, never_wait, read_now};
-use super::world::World;
+use crate::system::world::World;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};

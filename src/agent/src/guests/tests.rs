@@ -1,7 +1,7 @@
 //! A made-up node for the tests of this part.
 
-use super::programs::{Output, Programs, Start};
-use super::world::World;
+use crate::system::programs::{Output, Programs, Start};
+use crate::system::world::World;
 use std::cell::RefCell;
 use std::fs;
 use std::io;

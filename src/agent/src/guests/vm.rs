@@ -2,9 +2,9 @@
 //! asked to end.
 
 use super::kvm::Monitor;
-use super::programs::Start;
-use super::world::World;
 use super::xen::{self, Reason};
+use crate::system::programs::Start;
+use crate::system::world::World;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use std::fs::File;
 use std::io::{self, Read};

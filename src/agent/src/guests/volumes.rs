@@ -5,8 +5,8 @@
 //! else is ever formatted. A file is made beside and renamed.
 
 use super::images::boot_record;
-use super::world::World;
 use crate::probe::{Contents, probe};
+use crate::system::world::World;
 use appliance_contract::guest::{Access, Content, Disk, GuestConfig};
 use std::fs::{self, File};
 use std::io;
@@ -178,7 +178,7 @@ impl Maker<'_> {
         }
     }
 
-    fn try_run(&self, program: &str, arguments: &[&str]) -> Result<super::programs::Output, VolumeError> {
+    fn try_run(&self, program: &str, arguments: &[&str]) -> Result<crate::system::programs::Output, VolumeError> {
         self.world.programs.run(program, arguments).map_err(|error| VolumeError::Program {
             disk: self.disk.name.to_string(),
             doing: format!("running {program}"),

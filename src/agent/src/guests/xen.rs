@@ -1,7 +1,7 @@
 //! Domains, through xl.
 
-use super::programs::Output;
-use super::world::World;
+use crate::system::programs::Output;
+use crate::system::world::World;
 use std::io;
 
 /// xl waits for ever where xenstored does not answer.

@@ -1,6 +1,6 @@
 //! The list of checksums, as `sha256sum` writes it.
 
-use crate::read_at::ReadAt;
+use crate::system::read_at::ReadAt;
 use std::ops::Range;
 
 /// A list larger than this is no list.

@@ -8,7 +8,7 @@ mod tests;
 
 use crate::formats::iso::{FileRange, Volume};
 use crate::formats::verity::hex;
-use crate::read_at::{ReadAt, array_at};
+use crate::system::read_at::{ReadAt, array_at};
 use appliance_contract::medium;
 use appliance_contract::medium_record::{self, MediumRecord, Part};
 use std::ops::Range;

@@ -2,7 +2,7 @@
 
 use super::Findings;
 use crate::formats::gpt;
-use crate::read_at::{ReadAt, array_at, le16, le32};
+use crate::system::read_at::{ReadAt, array_at, le16, le32};
 use appliance_contract::gpt_types;
 use appliance_contract::medium_record::{MediumRecord, Part};
 

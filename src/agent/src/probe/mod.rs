@@ -22,7 +22,7 @@ mod view;
 mod xfs;
 mod zfs;
 
-use crate::read_at::ReadAt;
+use crate::system::read_at::ReadAt;
 use std::fmt;
 use std::io;
 use view::View;

@@ -2,7 +2,7 @@
 
 use super::view::View;
 use crate::formats::gpt;
-use crate::read_at::le32;
+use crate::system::read_at::le32;
 use std::io;
 
 const ENTRIES: usize = 446;

@@ -1,4 +1,4 @@
-use crate::read_at::{ReadAt, array_at};
+use crate::system::read_at::{ReadAt, array_at};
 use std::io;
 
 /// Where btrfs's superblock ends (64 KiB + 4 KiB): the last of those at a fixed place near the start.

@@ -1,6 +1,6 @@
 //! What wakes the choice. The messages' contents do not matter: each is a reason to look again.
 
-use crate::sys;
+use crate::system::sys;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use std::fs::File;

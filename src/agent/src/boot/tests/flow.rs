@@ -2,7 +2,7 @@
 
 use super::{World, put};
 use crate::boot::boot;
-use crate::machine::Shell;
+use crate::system::machine::Shell;
 use appliance_contract::boot_record::BootRecord;
 use appliance_contract::kernel_args::{Action, OnMissing, RootSource};
 use std::fs;

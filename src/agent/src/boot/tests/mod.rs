@@ -5,8 +5,8 @@ mod flow;
 
 use super::Boot;
 use crate::console::Console;
-use crate::machine::{Ended, Machine, Mount, Places, ProcessId, Shell};
-use crate::sys::Target;
+use crate::system::machine::{Ended, Machine, Mount, Places, ProcessId, Shell};
+use crate::system::sys::Target;
 use appliance_contract::initramfs::{Module, ModuleIndex};
 use appliance_contract::kernel_args::KernelArgs;
 use std::cell::{Cell, RefCell};

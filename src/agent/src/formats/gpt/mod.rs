@@ -1,6 +1,6 @@
 //! Partitions of a GUID partition table (UEFI 2.10, 5.3), with the backup when the first is damaged.
 
-use crate::read_at::{ReadAt, array_at, le16, le32, le64};
+use crate::system::read_at::{ReadAt, array_at, le16, le32, le64};
 use crc::{CRC_32_ISO_HDLC, Crc, NoTable};
 use std::io;
 

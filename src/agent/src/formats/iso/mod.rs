@@ -7,7 +7,7 @@ mod rock_ridge;
 mod tests;
 
 use crate::probe;
-use crate::read_at::{ReadAt, array_at, le16, le32};
+use crate::system::read_at::{ReadAt, array_at, le16, le32};
 use directory::Record;
 use std::io;
 

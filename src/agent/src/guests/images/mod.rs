@@ -5,8 +5,8 @@ mod place;
 mod sound;
 
 use super::version;
-use super::world::World;
-use crate::folder;
+use crate::system::files;
+use crate::system::world::World;
 use appliance_contract::boot_record::BootRecord;
 use appliance_contract::guest_image;
 use appliance_contract::manifest::Manifest;
@@ -74,7 +74,7 @@ pub fn boot_record(world: &World<'_>) -> Option<BootRecord> {
 }
 
 fn in_store(world: &World<'_>, name: &str, found: &mut Found) {
-    for folder in folder::names(&world.at(guest_image::STORE)) {
+    for folder in files::names(&world.at(guest_image::STORE)) {
         // `guest-web-1` may be version `web-1` of `guest`: the manifest tells.
         if !folder.strip_prefix(name).is_some_and(|rest| rest.starts_with('-')) {
             continue;

@@ -2,8 +2,8 @@
 //! booted, which is read without mounting it.
 
 use crate::formats::iso::{FileRange, IsoError, Volume};
-use crate::guests::world::World;
-use crate::read_at::ReadAt;
+use crate::system::read_at::ReadAt;
+use crate::system::world::World;
 use std::fmt;
 use std::fs::{self, File};
 use std::io;

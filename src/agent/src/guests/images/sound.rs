@@ -5,8 +5,8 @@
 use super::place::Bytes;
 use super::{Image, Place};
 use crate::formats::verity::{BLOCK, Superblock, VerityError, hex};
-use crate::guests::world::World;
-use crate::read_at::{ReadAt, array_at};
+use crate::system::read_at::{ReadAt, array_at};
+use crate::system::world::World;
 use appliance_contract::manifest::{GuestBoot, Manifest, RootImage, Verity};
 use appliance_contract::marker::Role;
 use sha2::{Digest, Sha256};

@@ -204,7 +204,7 @@ fn a_manifest_cannot_name_files_outside_its_folder() {
         assert!(error.contains(&said), "{error}");
     }
     assert_eq!(std::fs::read(node.at("/etc/precious")).unwrap(), b"precious");
-    assert!(crate::folder::names(&node.at("/run/stage")).is_empty());
+    assert!(crate::system::files::names(&node.at("/run/stage")).is_empty());
 }
 
 #[test]

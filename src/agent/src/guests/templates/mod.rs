@@ -3,8 +3,8 @@
 
 mod language;
 
-use super::world::World;
-use crate::folder;
+use crate::system::files;
+use crate::system::world::World;
 use serde_json::Value;
 use std::io;
 
@@ -26,7 +26,7 @@ pub fn render(world: &World<'_>, name: &str, values: &Value) -> Result<String, T
     for folder in FOLDERS {
         let path = format!("{folder}/{name}");
         let text = |bytes| String::from_utf8(bytes).map_err(|_| io::Error::other("it is no text in UTF-8"));
-        match folder::read_file(&world.at(&path)).and_then(text) {
+        match files::read_file(&world.at(&path)).and_then(text) {
             Ok(source) => {
                 return render_text(&source, values).map_err(|problem| TemplateError::Render { path, problem });
             }

@@ -2,7 +2,7 @@
 
 use super::cards::{self, BRIDGE, Look};
 use super::choice::{Action, Choice};
-use crate::guests::world::World;
+use crate::system::world::World;
 use std::fs;
 use std::io::{self, Write};
 use std::path::PathBuf;

@@ -1,7 +1,7 @@
 //! The real machine: what [`Machine`] asks, done by the Linux kernel.
 
-use crate::machine::{Ended, Machine, Mount, MountFlags, Places, ProcessId, Shell};
-use crate::sys::{self, Program, Target};
+use super::machine::{Ended, Machine, Mount, MountFlags, Places, ProcessId, Shell};
+use super::sys::{self, Program, Target};
 use nix::fcntl::OFlag;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::reboot::RebootMode;

@@ -1,7 +1,7 @@
 //! The machine as the boot flow sees it: what it may ask of the kernel, and
 //! where its trees are. Tests give it a made-up one.
 
-use crate::sys::Target;
+use super::sys::Target;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};

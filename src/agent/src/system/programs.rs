@@ -73,7 +73,7 @@ fn command(program: &str) -> Command {
     // Messages are read by us and shown to people: one language for both.
     command.env("PATH", PATH).env("LC_ALL", "C").env_remove("NOTIFY_SOCKET");
     // We read signals from a descriptor; xl needs its own SIGCHLD for its scripts.
-    crate::sys::unblock_signals(&mut command);
+    super::sys::unblock_signals(&mut command);
     command
 }
 

@@ -1,0 +1,14 @@
+//! The machine that the agent runs on: system calls, devices, other programs,
+//! small files, and the texts that describe mounts.
+
+pub mod attributes;
+pub mod device_order;
+pub mod files;
+pub mod fstab;
+pub mod linux;
+pub mod machine;
+pub mod programs;
+pub mod read_at;
+pub mod sys;
+pub mod time_span;
+pub mod world;
