@@ -1,8 +1,8 @@
 //! PID 1: sets up the world, boots, and becomes systemd.
 
+use crate::boot::console::Console;
+use crate::boot::shell;
 use crate::boot::{self, Boot, Kernel};
-use crate::console::Console;
-use crate::shell;
 use crate::system::linux::{self, Linux};
 use crate::system::machine::{Machine, Places};
 use appliance_contract::initramfs::{self, ModuleIndex};

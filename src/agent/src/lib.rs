@@ -5,7 +5,6 @@
 pub mod boot;
 pub mod candidates;
 pub mod commands;
-pub mod console;
 pub mod etc_plan;
 pub mod formats;
 pub mod generator;
@@ -13,9 +12,6 @@ pub mod guest_files;
 pub mod guests;
 pub mod init;
 pub mod medium_check;
-pub mod modules;
 pub mod probe;
-pub mod shell;
 pub mod system;
-pub mod timeline;
 pub mod uplink;

@@ -4,7 +4,7 @@
 //! an event that was missed nor the order of arrival decides anything.
 
 use super::Boot;
-use crate::modules::{LoadPlan, Modules, concerns_storage};
+use super::modules::{LoadPlan, Modules, concerns_storage};
 use crate::system::files::names;
 use appliance_contract::initramfs::ModuleIndex;
 use std::collections::{BTreeMap, BTreeSet};

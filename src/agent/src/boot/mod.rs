@@ -7,6 +7,7 @@
 mod blocks;
 mod check;
 mod config;
+pub mod console;
 mod devices;
 mod etc;
 mod fill;
@@ -14,8 +15,11 @@ mod handover;
 mod identity;
 mod kernel;
 mod lookout;
+pub mod modules;
 mod operator;
 mod root;
+pub mod shell;
+pub mod timeline;
 mod var;
 mod var_disk;
 mod volume;
@@ -30,17 +34,17 @@ pub use handover::empty_initramfs;
 pub use kernel::{Kernel, mount_all};
 pub use root::{RootError, damage};
 
-use crate::console::Console;
-use crate::modules::Modules;
 use crate::system::machine::{Machine, Places, Shell};
-use crate::timeline::Timeline;
 use appliance_contract::Schema;
 use appliance_contract::boot_record::{BootRecord, Refused};
 use appliance_contract::initramfs::ModuleIndex;
 use appliance_contract::kernel_args::{Action, KernelArgs};
 use blocks::Survey;
+use console::Console;
+use modules::Modules;
 use std::io;
 use std::path::{Path, PathBuf};
+use timeline::Timeline;
 
 /// The boot's world and what it has gathered so far.
 #[derive(Debug)]

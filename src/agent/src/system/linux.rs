@@ -171,7 +171,7 @@ impl Machine for Linux {
             },
             Shell::BuiltIn => Program {
                 path: "/proc/self/exe".into(),
-                name: crate::shell::PROGRAM.into(),
+                name: crate::boot::shell::PROGRAM.into(),
                 arguments: Vec::new(),
                 root: None,
             },

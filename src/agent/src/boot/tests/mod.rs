@@ -4,7 +4,7 @@
 mod flow;
 
 use super::Boot;
-use crate::console::Console;
+use super::console::Console;
 use crate::system::machine::{Ended, Machine, Mount, Places, ProcessId, Shell};
 use crate::system::sys::Target;
 use appliance_contract::initramfs::{Module, ModuleIndex};

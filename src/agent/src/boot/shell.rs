@@ -1,7 +1,7 @@
 //! The agent's own shell, for when there is no root image to take one from.
 
+use super::console::printable;
 use crate::boot::{Boot, describe_blocks, look_for_config};
-use crate::console::printable;
 use std::fs;
 use std::io::{self, BufRead, Write};
 
