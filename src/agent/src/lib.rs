@@ -3,7 +3,6 @@
 //! be tested. Two, so that what boots stays below 2 MB.
 
 pub mod boot;
-pub mod candidates;
 pub mod commands;
 pub mod etc_plan;
 pub mod formats;

@@ -3,11 +3,11 @@
 use super::blocks::{Block, Look, Survey};
 use super::lookout::{Lookout, Watch};
 use super::{Boot, BootError, devices, failed};
-use crate::candidates::{Candidate, Decision, MarkerState, decide, may_open};
 use crate::probe::FileSystemKind;
 use appliance_contract::boot_record;
 use appliance_contract::kernel_args::ConfigChoice;
 use appliance_contract::marker::{self, Marker};
+use choose::{Candidate, Decision, MarkerState, decide, may_open};
 use std::fs;
 use std::io::{self, Read};
 use std::path::Path;
@@ -259,6 +259,8 @@ pub fn watcher() -> impl FnMut(&mut Boot<'_>) {
         }
     }
 }
+
+pub mod choose;
 
 #[cfg(test)]
 mod tests;
