@@ -7,7 +7,6 @@ pub mod commands;
 pub mod etc_plan;
 pub mod formats;
 pub mod generator;
-pub mod guest_files;
 pub mod guests;
 pub mod init;
 pub mod medium_check;

@@ -3,8 +3,8 @@
 use super::guest_text::{self, MEMORY_ONLY};
 use super::{CommandError, DIFFERS, FINE, World, console, usage};
 use crate::generator::{self, REFUSED};
-use crate::guest_files::Guest;
-use crate::guests::config::{self, ConfigError};
+use crate::guests::definitions::Guest;
+use crate::guests::definitions::lookup::{self, ConfigError};
 use crate::guests::images;
 use crate::guests::launch::LaunchError;
 use crate::guests::notify::Notify;
@@ -97,7 +97,7 @@ fn write_json(value: &impl serde::Serialize, out: &mut dyn Write) -> Result<(), 
 
 /// A guest that the config lists and that was taken or refused.
 fn known(world: &World<'_>, name: &str) -> Result<Result<Guest, String>, CommandError> {
-    match config::load(&world.guests(), name) {
+    match lookup::load(&world.guests(), name) {
         Ok(guest) => Ok(Ok(guest)),
         Err(ConfigError::Refused(reason)) => Ok(Err(reason)),
         Err(error) => Err(of(name, error)),

@@ -9,7 +9,7 @@ mod tests;
 
 pub use units::{Booted, Content, UnitFile, plan, unit};
 
-use crate::guest_files;
+use crate::guests::definitions;
 use appliance_contract::boot_record::BootRecord;
 use appliance_contract::marker::Role;
 use appliance_contract::{guest, medium};
@@ -65,10 +65,10 @@ fn find(root: &Path) -> Result<Vec<UnitFile>, GeneratorError> {
         return Ok(Vec::new());
     }
     let path = at(guest::DIRECTORY);
-    let folders = guest_files::read(&path).map_err(|error| GeneratorError::Guests { path, error })?;
+    let folders = definitions::read(&path).map_err(|error| GeneratorError::Guests { path, error })?;
     // A node's guests other than dom0 see "xen" there, too, but are no hosts.
     let xen = fs::read_to_string(at("/sys/hypervisor/type")).is_ok_and(|text| text.trim() == "xen");
-    Ok(plan(&guest_files::judge(&folders), if xen { Booted::Xen } else { Booted::Linux }))
+    Ok(plan(&definitions::judge(&folders), if xen { Booted::Xen } else { Booted::Linux }))
 }
 
 fn write(folder: &Path, file: &UnitFile) -> Result<(), GeneratorError> {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::guest_files::{Folder, judge};
+use crate::guests::definitions::{Folder, judge};
 use proptest::prelude::*;
 
 const RECORD: &str = r#"{"schema": 1, "role": "ROLE", "image": {"name": "host", "version": "1"},

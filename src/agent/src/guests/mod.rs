@@ -3,8 +3,8 @@
 
 pub mod bridges;
 pub mod checks;
-pub mod config;
 pub mod console_lines;
+pub mod definitions;
 pub mod disks;
 pub mod host_use;
 pub mod images;

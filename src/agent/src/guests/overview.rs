@@ -2,11 +2,11 @@
 //! record, systemd, and the node's memory of its versions.
 
 use super::checks::{self, CheckError};
-use super::config;
+use super::definitions::lookup;
+use super::definitions::{Guest, Judged};
 use super::record::{Failure, Hypervisor, Phase, Record, is_supervised};
 use super::state::{State, StateError};
 use crate::generator::{self, REFUSED};
-use crate::guest_files::{Guest, Judged};
 use crate::system::world::World;
 use appliance_contract::guest::{Mode, Seconds};
 use serde::Serialize;
@@ -75,7 +75,7 @@ impl Unit {
 
 /// All guests that the config lists, in order.
 pub fn all(world: &World<'_>) -> io::Result<Vec<Overview>> {
-    let all = config::all(world)?;
+    let all = lookup::all(world)?;
     let names: Vec<String> = all.iter().map(|one| generator::unit(&one.folder)).collect();
     let units = units(world, &names);
     Ok(all.iter().zip(names).map(|(one, unit)| overview(world, one, unit, &units)).collect())

@@ -1,7 +1,8 @@
 //! `appliance guest run NAME`: the main process of a guest's unit.
 
 use super::bridges;
-use super::config::{self, ConfigError};
+use super::definitions::Guest;
+use super::definitions::lookup::{self, ConfigError};
 use super::kvm;
 use super::launch::{self, KvmWish, LaunchError};
 use super::notify::Notify;
@@ -12,7 +13,6 @@ use super::record::{self, Failure, Hypervisor, Phase, Record, place};
 use super::state::{State, StateError};
 use super::supervise::{Bounds, Listener, Outcome, Signals, Supervisor};
 use super::vm::{End, Kind, Vm};
-use crate::guest_files::Guest;
 use crate::system::machine::Machine;
 use crate::system::world::World;
 use crate::uplink::events::Links;
@@ -55,7 +55,7 @@ impl std::fmt::Debug for Setting<'_> {
 
 /// Supervises `name` to its end. The error is the one line that the unit fails with.
 pub fn run(setting: &Setting<'_>, name: &str, out: &mut dyn Write) -> Result<(), RunError> {
-    let guest = config::load(setting.world, name)?;
+    let guest = lookup::load(setting.world, name)?;
     let Some(_lock) = record::supervise(setting.world, name)? else {
         return Err(RunError::Supervised(name.to_owned()));
     };
@@ -261,7 +261,7 @@ impl Turn<'_> {
 }
 
 fn kvm_wish(world: &World<'_>, config: &GuestConfig, name: &str) -> KvmWish {
-    let position = config::names(world).iter().position(|other| other == name).unwrap_or_default();
+    let position = lookup::names(world).iter().position(|other| other == name).unwrap_or_default();
     KvmWish {
         machine: match config.machine {
             Board::Q35 => qemu_arguments::Machine::Q35,

@@ -9,6 +9,8 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
 
+pub mod lookup;
+
 #[cfg(test)]
 mod tests;
 
