@@ -5,7 +5,7 @@ use super::{CommandError, DIFFERS, FINE, World, console, usage};
 use crate::generator::{self, REFUSED};
 use crate::guests::definitions::Guest;
 use crate::guests::definitions::lookup::{self, ConfigError};
-use crate::guests::images;
+use crate::guests::image;
 use crate::guests::launch::LaunchError;
 use crate::guests::notify::Notify;
 use crate::guests::overview::{self, Overview, Versions};
@@ -133,7 +133,7 @@ fn show(world: &World<'_>, name: &str, json: bool, out: &mut dyn Write) -> Resul
 }
 
 fn in_memory(world: &World<'_>) -> bool {
-    images::boot_record(&world.guests()).is_some_and(|record| record.var == "image")
+    image::boot_record(&world.guests()).is_some_and(|record| record.var == "image")
 }
 
 /// Changes the state and starts the guest anew if it runs.
@@ -168,8 +168,8 @@ fn upgrade(world: &World<'_>, name: &str, version: Option<&str>, out: &mut dyn W
             format!("its guest.toml says image = \"{image}\": change it there, version {pinned} is all it takes");
         return Err(of(name, reason));
     }
-    let wish = images::Wish { name: image.name(), version, passed_over: &[], stage: None };
-    let (sound, broken) = images::choose(&world.guests(), wish).map_err(|error| of(name, error))?;
+    let wish = image::Wish { name: image.name(), version, passed_over: &[], stage: None };
+    let (sound, broken) = image::choose(&world.guests(), wish).map_err(|error| of(name, error))?;
     for broken in broken {
         writeln!(out, "passed over {}: {}", broken.place, broken.reason)?;
     }
@@ -196,8 +196,8 @@ fn rollback(world: &World<'_>, name: &str, out: &mut dyn Write) -> Result<u8, Co
              upgrade chooses any";
         let version = state.rollback(now).ok_or_else(|| of(name, none))?;
         let wish =
-            images::Wish { name: guest.config.image.name(), version: Some(&version), passed_over: &[], stage: None };
-        images::choose(&world.guests(), wish).map_err(|error| of(name, error))?;
+            image::Wish { name: guest.config.image.name(), version: Some(&version), passed_over: &[], stage: None };
+        image::choose(&world.guests(), wish).map_err(|error| of(name, error))?;
         Ok(format!("version {version} of image {} is chosen", guest.config.image.name()))
     })
 }

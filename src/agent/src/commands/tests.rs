@@ -254,7 +254,7 @@ fn a_refused_guest_fails_in_one_line() {
 
 mod guests {
     use super::*;
-    use crate::guests::images::tests::{medium, store};
+    use crate::guests::image::tests::{medium, store};
     use crate::guests::record::supervise;
     use crate::guests::tests::Node;
 

@@ -1,7 +1,7 @@
 //! What the host itself does with its disks: none of it is given to a guest.
 
 use super::disks::{Disk, at_path, of_device, parse_number};
-use super::images::boot_record;
+use super::image::boot_record;
 use crate::system::files;
 use crate::system::world::World;
 use std::fs;

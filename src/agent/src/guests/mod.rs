@@ -7,7 +7,7 @@ pub mod console_lines;
 pub mod definitions;
 pub mod disks;
 pub mod host_use;
-pub mod images;
+pub mod image;
 pub mod kvm;
 pub mod launch;
 pub mod notify;

@@ -181,7 +181,7 @@ pub struct Versions {
 
 pub fn versions(world: &World<'_>, guest: &Guest) -> Result<Versions, StateError> {
     let state = State::load(world, guest.name.as_str())?;
-    let found = super::images::find(world, guest.config.image.name());
+    let found = super::image::find(world, guest.config.image.name());
     Ok(Versions {
         chosen: state.chosen,
         good: state.good,

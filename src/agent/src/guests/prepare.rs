@@ -3,7 +3,7 @@
 use super::checks::{self, CheckError};
 use super::definitions::Guest;
 use super::definitions::lookup;
-use super::images::{self, ChoiceError, Sound, Stage, Wish};
+use super::image::{self, ChoiceError, Sound, Stage, Wish};
 use super::plan::{Model, Plan, PlanCard, PlanDisk, interface};
 use super::record::{self, Hypervisor, Phase, Record, place};
 use super::served::{self, ServedError};
@@ -81,7 +81,7 @@ pub fn prepare(
 /// The addresses of its cards, as given or derived.
 fn addresses(world: &World<'_>, guest: &Guest) -> Result<Vec<String>, PrepareError> {
     let node =
-        images::boot_record(world).and_then(|record| record.config).map_or("node".to_owned(), |config| config.node);
+        image::boot_record(world).and_then(|record| record.config).map_or("node".to_owned(), |config| config.node);
     let node = node.parse().map_err(|error| PrepareError::Node(format!("{error}")))?;
     let cards = guest.config.networks.iter().enumerate();
     Ok(cards
@@ -126,12 +126,12 @@ fn choose(
     let wish = Wish { name: image.name(), version: image.version(), passed_over: &state.failed, stage: Some(stage) };
     let chosen = state.chosen.as_deref().filter(|_| image.version().is_none());
     let (sound, broken) = match chosen {
-        None => images::choose(world, wish)?,
-        Some(version) => match images::choose(world, Wish { version: Some(version), ..wish }) {
+        None => image::choose(world, wish)?,
+        Some(version) => match image::choose(world, Wish { version: Some(version), ..wish }) {
             Ok(found) => found,
             Err(error) => {
                 record.notes.push(format!("the chosen version is not to be had, the newest is taken: {error}"));
-                images::choose(world, wish)?
+                image::choose(world, wish)?
             }
         },
     };
@@ -210,7 +210,7 @@ fn disk(name: &str, path: PathBuf, read_only: bool, is_device: bool) -> PlanDisk
 fn serve(world: &World<'_>, guest: &Guest, record: &mut Record) -> Result<PathBuf, PrepareError> {
     let name = guest.name.as_str();
     let node = name.parse().map_err(|error| PrepareError::Node(format!("{error}")))?;
-    let generation = images::boot_record(world).and_then(|record| record.config?.generation);
+    let generation = image::boot_record(world).and_then(|record| record.config?.generation);
     let global = world.at(format!("{}/global", medium::CONFIG_MOUNT));
     let served = served::make(node, generation, &lookup::folder(world, name), &global)?;
     record.notes.extend(served.left_out.into_iter().map(|line| format!("left out of the served config: {line}")));

@@ -381,7 +381,7 @@ impl Listener for Ear<'_> {
 mod tests {
     use super::*;
     use crate::boot::tests::World as MadeUpMachine;
-    use crate::guests::images::tests::store;
+    use crate::guests::image::tests::store;
     use crate::guests::tests::Node;
 
     /// Runs the guest `web` under Xen where every domain fails at its start.

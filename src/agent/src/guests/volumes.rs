@@ -4,7 +4,7 @@
 //! start that was interrupted between the two is taken up again and nothing
 //! else is ever formatted. A file is made beside and renamed.
 
-use super::images::boot_record;
+use super::image::boot_record;
 use crate::probe::{Contents, probe};
 use crate::system::world::World;
 use appliance_contract::guest::{Access, Content, Disk, GuestConfig};
@@ -206,7 +206,7 @@ impl Maker<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::guests::images::tests::RECORD;
+    use crate::guests::image::tests::RECORD;
     use crate::guests::tests::Node;
 
     fn config(source: &str, rest: &str) -> GuestConfig {
