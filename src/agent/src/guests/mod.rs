@@ -22,7 +22,6 @@ pub mod served;
 pub mod state;
 pub mod supervise;
 pub mod templates;
-pub mod version;
 pub mod vm;
 pub mod volumes;
 pub mod xen;

@@ -1,20 +1,20 @@
 //! Guest images: those on the medium that booted and those in the node's
 //! store, which are sound, and which one a guest gets.
 
-mod place;
-mod sound;
+mod locate;
+mod verify;
+pub mod version;
 
-use super::version;
 use crate::system::files;
 use crate::system::world::World;
 use appliance_contract::boot_record::BootRecord;
 use appliance_contract::guest_image;
 use appliance_contract::manifest::Manifest;
 use appliance_contract::medium;
-pub use place::{Bytes, Place};
-pub use sound::{ImageError, Sound, Stage, check};
+pub use locate::{Bytes, Place};
 use std::fs;
 use std::path::Path;
+pub use verify::{ImageError, Sound, Stage, check};
 
 /// A guest image that was found; nothing of it but its manifest has been read.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 //! SHA-256, the root by the top of its hash tree. The rest of the root is
 //! verified block by block as the guest reads it.
 
-use super::place::Bytes;
+use super::locate::Bytes;
 use super::{Image, Place};
 use crate::formats::verity::{BLOCK, Superblock, VerityError, hex};
 use crate::system::read_at::{ReadAt, array_at};
