@@ -1,6 +1,6 @@
 //! What QEMU needs of the host beside its arguments, and its monitor (QMP).
 
-use super::plan::PlanCard;
+use super::start::plan::PlanCard;
 use super::vm::{End, never_wait};
 use crate::system::world::World;
 use serde_json::Value;
@@ -115,7 +115,7 @@ fn event(line: &[u8]) -> Option<End> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::guests::plan::Model;
+    use crate::guests::start::plan::Model;
     use crate::guests::tests::Node;
     use std::io::Read;
 

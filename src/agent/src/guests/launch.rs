@@ -1,9 +1,9 @@
 //! Starts what a [`Plan`] says, under Xen or KVM.
 
 use super::kvm::{self, Monitor, Network};
-use super::plan::Plan;
 use super::qemu_arguments::{self, Accel, ControlCharacter, Machine, Qemu};
 use super::record::place;
+use super::start::plan::Plan;
 use super::templates::{self, TemplateError};
 use super::vm::{Kind, Vm, last_words, never_wait, start};
 use super::xen;

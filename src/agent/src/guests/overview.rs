@@ -1,10 +1,10 @@
 //! What there is to say of every guest now: from the config, its supervisor's
 //! record, systemd, and the node's memory of its versions.
 
-use super::checks::{self, CheckError};
 use super::definitions::lookup;
 use super::definitions::{Guest, Judged};
 use super::record::{Failure, Hypervisor, Phase, Record, is_supervised};
+use super::start::checks::{self, CheckError};
 use super::state::{State, StateError};
 use crate::generator::{self, REFUSED};
 use crate::system::world::World;

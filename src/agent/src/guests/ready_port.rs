@@ -1,6 +1,6 @@
 //! A guest that is ready when it answers on a TCP port.
 
-use super::plan::PlanCard;
+use super::start::plan::PlanCard;
 use crate::system::world::World;
 use std::cell::{Cell, RefCell};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6, TcpStream};
@@ -103,7 +103,7 @@ fn link_local(mac: &str) -> Option<Ipv6Addr> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::guests::plan::Model;
+    use crate::guests::start::plan::Model;
     use crate::guests::tests::Node;
     use std::net::TcpListener;
 

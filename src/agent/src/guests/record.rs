@@ -3,7 +3,7 @@
 //! checks of other guests read. Whether somebody supervises it now is said by a
 //! lock that ends with its holder, however that ends.
 
-use super::disks::{Base, Disk, Extent};
+use super::start::disks::{Base, Disk, Extent};
 use super::state::replace;
 use crate::system::files;
 use crate::system::world::World;
@@ -232,7 +232,7 @@ pub fn all(world: &World<'_>) -> Vec<Record> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::guests::disks::at_path;
+    use crate::guests::start::disks::at_path;
     use crate::guests::tests::Node;
     use std::path::Path;
 

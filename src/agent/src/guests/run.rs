@@ -1,15 +1,15 @@
 //! `appliance guest run NAME`: the main process of a guest's unit.
 
-use super::bridges;
 use super::definitions::Guest;
 use super::definitions::lookup::{self, ConfigError};
 use super::kvm;
 use super::launch::{self, KvmWish, LaunchError};
 use super::notify::Notify;
-use super::prepare::{PrepareError, Prepared, prepare};
 use super::qemu_arguments;
 use super::ready_port::ReadyPort;
 use super::record::{self, Failure, Hypervisor, Phase, Record, place};
+use super::start::bridges;
+use super::start::prepare::{PrepareError, Prepared, prepare};
 use super::state::{State, StateError};
 use super::supervise::{Bounds, Listener, Outcome, Signals, Supervisor};
 use super::vm::{End, Kind, Vm};

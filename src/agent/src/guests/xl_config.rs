@@ -1,6 +1,6 @@
 //! What `xl create` is given: pure rendering.
 
-use super::plan::{Plan, letters};
+use super::start::plan::{Plan, letters};
 use serde_json::{Value, json};
 
 pub const TEMPLATE: &str = "xl.cfg.hbs";
@@ -72,7 +72,7 @@ pub fn values(plan: &Plan, kind: Type) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::guests::plan::{Model, PlanCard, PlanDisk};
+    use crate::guests::start::plan::{Model, PlanCard, PlanDisk};
     use crate::guests::templates::render_text;
 
     const SOURCE: &str = include_str!("../../../../templates/xl.cfg.hbs");

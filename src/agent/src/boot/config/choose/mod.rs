@@ -1,7 +1,7 @@
 //! Which of the devices found is the config partition: looks at what is known
 //! of them and decides; opens nothing itself.
 
-use crate::guests::served::LABEL;
+use crate::guests::start::config_disk::LABEL;
 use crate::probe::{Contents, FileSystem, FileSystemKind};
 use crate::system::device_order;
 pub use appliance_contract::boot_record::Refused as Refusal;

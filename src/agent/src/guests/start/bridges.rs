@@ -31,8 +31,8 @@ pub fn appear(
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::Node;
     use super::*;
+    use crate::guests::tests::Node;
 
     fn config() -> GuestConfig {
         let text = "schema = 1\nimage = \"web\"\nmemory = \"64M\"\n[[network]]\nbridge = \"br0\"\n[[network]]\nbridge = \"br1\"\n";

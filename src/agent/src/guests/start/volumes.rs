@@ -4,7 +4,7 @@
 //! start that was interrupted between the two is taken up again and nothing
 //! else is ever formatted. A file is made beside and renamed.
 
-use super::image::boot_record;
+use crate::guests::image::boot_record;
 use crate::probe::{Contents, probe};
 use crate::system::world::World;
 use appliance_contract::guest::{Access, Content, Disk, GuestConfig};

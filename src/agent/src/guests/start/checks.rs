@@ -3,7 +3,7 @@
 
 use super::disks;
 use super::host_use;
-use super::record::{DiskRecord, Hypervisor, Record, is_supervised};
+use crate::guests::record::{DiskRecord, Hypervisor, Record, is_supervised};
 use crate::system::world::World;
 use appliance_contract::guest::{Accel, Access, GuestConfig};
 use std::path::PathBuf;
@@ -220,7 +220,7 @@ pub fn disks(world: &World<'_>, config: &GuestConfig, others: &[Record]) -> Resu
 /// The other guests whose disks and addresses are in use: those that somebody
 /// supervises, and domains that have outlived their supervisor.
 pub fn running_others(world: &World<'_>, guest: &str, hypervisor: Hypervisor) -> Vec<Record> {
-    let mut others = super::record::all(world);
+    let mut others = crate::guests::record::all(world);
     others.retain(|other| {
         other.guest != guest
             && other.has_its_own()
@@ -231,7 +231,7 @@ pub fn running_others(world: &World<'_>, guest: &str, hypervisor: Hypervisor) ->
 
 fn outlived(world: &World<'_>, guest: &str, hypervisor: Hypervisor) -> bool {
     // QEMU cannot: it is in the unit's control group.
-    hypervisor == Hypervisor::Xen && super::xen::domain(world, guest).is_ok_and(|domain| domain.is_some())
+    hypervisor == Hypervisor::Xen && crate::guests::xen::domain(world, guest).is_ok_and(|domain| domain.is_some())
 }
 
 #[cfg(test)]

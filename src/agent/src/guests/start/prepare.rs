@@ -1,14 +1,14 @@
 //! All that comes before a guest's start: checks, disks, image, config.
 
 use super::checks::{self, CheckError};
-use super::definitions::Guest;
-use super::definitions::lookup;
-use super::image::{self, ChoiceError, Sound, Stage, Wish};
+use super::config_disk::{self, ServedError};
 use super::plan::{Model, Plan, PlanCard, PlanDisk, interface};
-use super::record::{self, Hypervisor, Phase, Record, place};
-use super::served::{self, ServedError};
-use super::state::{State, StateError};
 use super::volumes::{self, VolumeError};
+use crate::guests::definitions::Guest;
+use crate::guests::definitions::lookup;
+use crate::guests::image::{self, ChoiceError, Sound, Stage, Wish};
+use crate::guests::record::{self, Hypervisor, Phase, Record, place};
+use crate::guests::state::{State, StateError};
 use crate::system::machine::Machine;
 use crate::system::world::World;
 use appliance_contract::guest::{CardModel, MacAddress};
@@ -212,7 +212,7 @@ fn serve(world: &World<'_>, guest: &Guest, record: &mut Record) -> Result<PathBu
     let node = name.parse().map_err(|error| PrepareError::Node(format!("{error}")))?;
     let generation = image::boot_record(world).and_then(|record| record.config?.generation);
     let global = world.at(format!("{}/global", medium::CONFIG_MOUNT));
-    let served = served::make(node, generation, &lookup::folder(world, name), &global)?;
+    let served = config_disk::make(node, generation, &lookup::folder(world, name), &global)?;
     record.notes.extend(served.left_out.into_iter().map(|line| format!("left out of the served config: {line}")));
     fs::write(place(world, name, "config.iso"), served.image).map_err(failed("writing the served config"))?;
     Ok(place_of(name, "config.iso"))
