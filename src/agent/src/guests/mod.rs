@@ -3,22 +3,16 @@
 
 pub mod console_lines;
 pub mod definitions;
+pub mod hypervisor;
 pub mod image;
-pub mod kvm;
-pub mod launch;
 pub mod notify;
 pub mod overview;
-pub mod qemu_arguments;
 pub mod ready_port;
 pub mod record;
 pub mod run;
 pub mod start;
 pub mod state;
 pub mod supervise;
-pub mod templates;
-pub mod vm;
-pub mod xen;
-pub mod xl_config;
 
 #[cfg(test)]
 pub(crate) mod tests;

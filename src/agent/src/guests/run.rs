@@ -2,17 +2,17 @@
 
 use super::definitions::Guest;
 use super::definitions::lookup::{self, ConfigError};
-use super::kvm;
-use super::launch::{self, KvmWish, LaunchError};
+use super::hypervisor::kvm;
+use super::hypervisor::launch::{self, KvmWish, LaunchError};
+use super::hypervisor::qemu_arguments;
+use super::hypervisor::vm::{End, Kind, Vm};
 use super::notify::Notify;
-use super::qemu_arguments;
 use super::ready_port::ReadyPort;
 use super::record::{self, Failure, Hypervisor, Phase, Record, place};
 use super::start::bridges;
 use super::start::prepare::{PrepareError, Prepared, prepare};
 use super::state::{State, StateError};
 use super::supervise::{Bounds, Listener, Outcome, Signals, Supervisor};
-use super::vm::{End, Kind, Vm};
 use crate::system::machine::Machine;
 use crate::system::world::World;
 use crate::uplink::events::Links;
@@ -212,7 +212,7 @@ impl Turn<'_> {
         let _ = vm.child.kill();
         let _ = vm.child.wait();
         if matches!(vm.kind, Kind::Xen { .. })
-            && let Err(error) = super::xen::destroy(self.setting.world, self.guest.name.as_str())
+            && let Err(error) = super::hypervisor::xen::destroy(self.setting.world, self.guest.name.as_str())
         {
             say(self.out, &format!("making sure that its domain is gone: {error}"));
         }

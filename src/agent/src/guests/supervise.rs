@@ -3,8 +3,8 @@
 //! forced, to end.
 
 use super::console_lines::{self, Lines};
+use super::hypervisor::vm::{End, Kind, Vm, never_wait, read_now};
 use super::ready_port::ReadyPort;
-use super::vm::{End, Kind, Vm, never_wait, read_now};
 use crate::system::world::World;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
@@ -330,7 +330,7 @@ impl Watch<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::guests::kvm::Monitor;
+    use crate::guests::hypervisor::kvm::Monitor;
     use crate::guests::tests::Node;
     use std::fs::File;
     use std::net::TcpListener;

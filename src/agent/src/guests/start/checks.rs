@@ -231,7 +231,8 @@ pub fn running_others(world: &World<'_>, guest: &str, hypervisor: Hypervisor) ->
 
 fn outlived(world: &World<'_>, guest: &str, hypervisor: Hypervisor) -> bool {
     // QEMU cannot: it is in the unit's control group.
-    hypervisor == Hypervisor::Xen && crate::guests::xen::domain(world, guest).is_ok_and(|domain| domain.is_some())
+    hypervisor == Hypervisor::Xen
+        && crate::guests::hypervisor::xen::domain(world, guest).is_ok_and(|domain| domain.is_some())
 }
 
 #[cfg(test)]

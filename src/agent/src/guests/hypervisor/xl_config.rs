@@ -1,6 +1,6 @@
 //! What `xl create` is given: pure rendering.
 
-use super::start::plan::{Plan, letters};
+use crate::guests::start::plan::{Plan, letters};
 use serde_json::{Value, json};
 
 pub const TEMPLATE: &str = "xl.cfg.hbs";
@@ -72,10 +72,10 @@ pub fn values(plan: &Plan, kind: Type) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::guests::hypervisor::templates::render_text;
     use crate::guests::start::plan::{Model, PlanCard, PlanDisk};
-    use crate::guests::templates::render_text;
 
-    const SOURCE: &str = include_str!("../../../../templates/xl.cfg.hbs");
+    const SOURCE: &str = include_str!("../../../../../templates/xl.cfg.hbs");
 
     #[test]
     fn a_domain_is_rendered_with_whatever_values() {

@@ -1,6 +1,6 @@
 //! What QEMU is given: pure rendering.
 
-use super::start::plan::{Model, Plan};
+use crate::guests::start::plan::{Model, Plan};
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -96,10 +96,10 @@ pub fn arguments(rendered: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::guests::hypervisor::templates::render_text;
     use crate::guests::start::plan::{PlanCard, PlanDisk};
-    use crate::guests::templates::render_text;
 
-    const SOURCE: &str = include_str!("../../../../templates/qemu-args.hbs");
+    const SOURCE: &str = include_str!("../../../../../templates/qemu-args.hbs");
 
     fn plan() -> Plan {
         Plan {

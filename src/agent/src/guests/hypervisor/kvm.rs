@@ -1,7 +1,7 @@
 //! What QEMU needs of the host beside its arguments, and its monitor (QMP).
 
-use super::start::plan::PlanCard;
 use super::vm::{End, never_wait};
+use crate::guests::start::plan::PlanCard;
 use crate::system::world::World;
 use serde_json::Value;
 use std::io::{self, Write};

@@ -2,12 +2,12 @@
 
 use super::kvm::{self, Monitor, Network};
 use super::qemu_arguments::{self, Accel, ControlCharacter, Machine, Qemu};
-use super::record::place;
-use super::start::plan::Plan;
 use super::templates::{self, TemplateError};
 use super::vm::{Kind, Vm, last_words, never_wait, start};
 use super::xen;
 use super::xl_config::{self, Type};
+use crate::guests::record::place;
+use crate::guests::start::plan::Plan;
 use crate::system::programs::Start;
 use crate::system::world::World;
 use nix::sys::termios;
