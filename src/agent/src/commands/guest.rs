@@ -11,7 +11,7 @@ use crate::guests::notify::Notify;
 use crate::guests::overview::{self, Overview, Versions};
 use crate::guests::run::{self as supervisor, RunError, Setting};
 use crate::guests::state::State;
-use crate::guests::supervise::Signals;
+use crate::guests::watch::Signals;
 use crate::system::linux::Linux;
 use crate::system::machine::Places;
 use std::ffi::OsStr;

@@ -12,7 +12,7 @@ pub mod record;
 pub mod run;
 pub mod start;
 pub mod state;
-pub mod supervise;
+pub mod watch;
 
 #[cfg(test)]
 pub(crate) mod tests;

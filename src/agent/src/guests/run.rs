@@ -12,7 +12,7 @@ use super::record::{self, Failure, Hypervisor, Phase, Record, place};
 use super::start::bridges;
 use super::start::prepare::{PrepareError, Prepared, prepare};
 use super::state::{State, StateError};
-use super::supervise::{Bounds, Listener, Outcome, Signals, Supervisor};
+use super::watch::{Bounds, Listener, Outcome, Signals, Supervisor};
 use crate::system::machine::Machine;
 use crate::system::world::World;
 use crate::uplink::events::Links;
