@@ -1,18 +1,18 @@
 //! `appliance guest run NAME`: the main process of a guest's unit.
 
-use super::definitions::Guest;
-use super::definitions::lookup::{self, ConfigError};
-use super::hypervisor::kvm;
-use super::hypervisor::launch::{self, KvmWish, LaunchError};
-use super::hypervisor::qemu_arguments;
-use super::hypervisor::vm::{End, Kind, Vm};
 use super::notify::Notify;
-use super::ready_port::ReadyPort;
-use super::record::{self, Failure, Hypervisor, Phase, Record, place};
-use super::start::bridges;
-use super::start::prepare::{PrepareError, Prepared, prepare};
-use super::state::{State, StateError};
+use super::ready::ReadyPort;
 use super::watch::{Bounds, Listener, Outcome, Signals, Supervisor};
+use crate::guests::definitions::Guest;
+use crate::guests::definitions::lookup::{self, ConfigError};
+use crate::guests::hypervisor::kvm;
+use crate::guests::hypervisor::launch::{self, KvmWish, LaunchError};
+use crate::guests::hypervisor::qemu_arguments;
+use crate::guests::hypervisor::vm::{End, Kind, Vm};
+use crate::guests::record::{self, Failure, Hypervisor, Phase, Record, place};
+use crate::guests::start::bridges;
+use crate::guests::start::prepare::{PrepareError, Prepared, prepare};
+use crate::guests::state::{State, StateError};
 use crate::system::machine::Machine;
 use crate::system::world::World;
 use crate::uplink::events::Links;
@@ -212,7 +212,7 @@ impl Turn<'_> {
         let _ = vm.child.kill();
         let _ = vm.child.wait();
         if matches!(vm.kind, Kind::Xen { .. })
-            && let Err(error) = super::hypervisor::xen::destroy(self.setting.world, self.guest.name.as_str())
+            && let Err(error) = crate::guests::hypervisor::xen::destroy(self.setting.world, self.guest.name.as_str())
         {
             say(self.out, &format!("making sure that its domain is gone: {error}"));
         }

@@ -2,9 +2,9 @@
 //! whoever opens it, systemd hears that it is ready, and it is asked, then
 //! forced, to end.
 
-use super::console_lines::{self, Lines};
-use super::hypervisor::vm::{End, Kind, Vm, never_wait, read_now};
-use super::ready_port::ReadyPort;
+use super::console::{self, Lines};
+use super::ready::ReadyPort;
+use crate::guests::hypervisor::vm::{End, Kind, Vm, never_wait, read_now};
 use crate::system::world::World;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
@@ -301,7 +301,7 @@ impl Watch<'_> {
         self.clients.retain(|mut client| bytes.is_empty() || client.write_all(bytes).is_ok());
         for line in self.lines.take(bytes) {
             listener.console(&line);
-            if let (true, false, Some(state)) = (self.heeds_console, self.ready, console_lines::ready_state(&line)) {
+            if let (true, false, Some(state)) = (self.heeds_console, self.ready, console::ready_state(&line)) {
                 self.ready = true;
                 listener.ready(state);
             }
