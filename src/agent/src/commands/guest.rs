@@ -151,7 +151,7 @@ fn change(
     if in_memory(world) {
         writeln!(out, "{MEMORY_ONLY}")?;
     }
-    if crate::guests::record::is_supervised(&guests, name) {
+    if crate::guests::status::is_supervised(&guests, name) {
         systemctl(world, name, "restart")?;
         writeln!(out, "guest {name} is starting from it; appliance guest show {name} tells what comes of it")?;
     } else {

@@ -255,7 +255,7 @@ fn a_refused_guest_fails_in_one_line() {
 mod guests {
     use super::*;
     use crate::guests::image::tests::{medium, store};
-    use crate::guests::record::supervise;
+    use crate::guests::status::supervise;
     use crate::guests::tests::Node;
 
     fn command(node: &Node, arguments: &str) -> (u8, String, String) {

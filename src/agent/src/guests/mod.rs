@@ -5,9 +5,9 @@ pub mod definitions;
 pub mod hypervisor;
 pub mod image;
 pub mod overview;
-pub mod record;
 pub mod start;
 pub mod state;
+pub mod status;
 pub mod supervise;
 
 #[cfg(test)]

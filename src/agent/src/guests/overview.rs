@@ -3,9 +3,9 @@
 
 use super::definitions::lookup;
 use super::definitions::{Guest, Judged};
-use super::record::{Failure, Hypervisor, Phase, Record, is_supervised};
 use super::start::checks::{self, CheckError};
 use super::state::{State, StateError};
+use super::status::{Failure, Hypervisor, Phase, Record, is_supervised};
 use crate::generator::{self, REFUSED};
 use crate::system::world::World;
 use appliance_contract::guest::{Mode, Seconds};
@@ -197,7 +197,7 @@ pub fn versions(world: &World<'_>, guest: &Guest) -> Result<Versions, StateError
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::guests::record::supervise;
+    use crate::guests::status::supervise;
     use crate::guests::tests::Node;
 
     const UNITS: &str = "Result=success\nNRestarts=2\nId=appliance-guest@web.service\nActiveState=active\n\n\

@@ -3,7 +3,7 @@
 
 use super::disks;
 use super::host_use;
-use crate::guests::record::{DiskRecord, Hypervisor, Record, is_supervised};
+use crate::guests::status::{DiskRecord, Hypervisor, Record, is_supervised};
 use crate::system::world::World;
 use appliance_contract::guest::{Accel, Access, GuestConfig};
 use std::path::PathBuf;
@@ -220,7 +220,7 @@ pub fn disks(world: &World<'_>, config: &GuestConfig, others: &[Record]) -> Resu
 /// The other guests whose disks and addresses are in use: those that somebody
 /// supervises, and domains that have outlived their supervisor.
 pub fn running_others(world: &World<'_>, guest: &str, hypervisor: Hypervisor) -> Vec<Record> {
-    let mut others = crate::guests::record::all(world);
+    let mut others = crate::guests::status::all(world);
     others.retain(|other| {
         other.guest != guest
             && other.has_its_own()
@@ -238,7 +238,7 @@ fn outlived(world: &World<'_>, guest: &str, hypervisor: Hypervisor) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::guests::record::{Phase, supervise};
+    use crate::guests::status::{Phase, supervise};
     use crate::guests::tests::Node;
 
     fn config(rest: &str) -> GuestConfig {

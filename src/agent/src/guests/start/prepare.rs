@@ -7,8 +7,8 @@ use super::volumes::{self, VolumeError};
 use crate::guests::definitions::Guest;
 use crate::guests::definitions::lookup;
 use crate::guests::image::{self, ChoiceError, Sound, Stage, Wish};
-use crate::guests::record::{self, Hypervisor, Phase, Record, place};
 use crate::guests::state::{State, StateError};
+use crate::guests::status::{self, Hypervisor, Phase, Record, place};
 use crate::system::machine::Machine;
 use crate::system::world::World;
 use appliance_contract::guest::{CardModel, MacAddress};
@@ -97,7 +97,7 @@ fn reserve(
     macs: &[String],
     record: &mut Record,
 ) -> Result<(), PrepareError> {
-    let _alone = record::check_alone(world).map_err(failed("waiting for other guests' checks"))?;
+    let _alone = status::check_alone(world).map_err(failed("waiting for other guests' checks"))?;
     let others = checks::running_others(world, guest.name.as_str(), hypervisor);
     // What others have been promised and not taken yet.
     let promised = others.iter().filter(|other| other.phase == Phase::Starting).filter_map(|other| other.memory_mib);
@@ -141,7 +141,7 @@ fn choose(
 }
 
 fn place_of(guest: &str, file: &str) -> PathBuf {
-    Path::new(record::FOLDER).join(guest).join(file)
+    Path::new(status::FOLDER).join(guest).join(file)
 }
 
 #[allow(clippy::too_many_arguments, reason = "each is a different thing, and there is one caller")]

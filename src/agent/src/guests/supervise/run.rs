@@ -9,10 +9,10 @@ use crate::guests::hypervisor::kvm;
 use crate::guests::hypervisor::launch::{self, KvmWish, LaunchError};
 use crate::guests::hypervisor::qemu_arguments;
 use crate::guests::hypervisor::vm::{End, Kind, Vm};
-use crate::guests::record::{self, Failure, Hypervisor, Phase, Record, place};
 use crate::guests::start::bridges;
 use crate::guests::start::prepare::{PrepareError, Prepared, prepare};
 use crate::guests::state::{State, StateError};
+use crate::guests::status::{self, Failure, Hypervisor, Phase, Record, place};
 use crate::system::machine::Machine;
 use crate::system::world::World;
 use crate::uplink::events::Links;
@@ -56,7 +56,7 @@ impl std::fmt::Debug for Setting<'_> {
 /// Supervises `name` to its end. The error is the one line that the unit fails with.
 pub fn run(setting: &Setting<'_>, name: &str, out: &mut dyn Write) -> Result<(), RunError> {
     let guest = lookup::load(setting.world, name)?;
-    let Some(_lock) = record::supervise(setting.world, name)? else {
+    let Some(_lock) = status::supervise(setting.world, name)? else {
         return Err(RunError::Supervised(name.to_owned()));
     };
     if bridges::missing(setting.world, &guest.config) {
@@ -162,7 +162,7 @@ impl Turn<'_> {
         };
         // What was staged is in the guest's memory by now.
         for file in [&prepared.plan.kernel, &prepared.plan.initramfs] {
-            if file.starts_with(world.at(record::FOLDER)) {
+            if file.starts_with(world.at(status::FOLDER)) {
                 let _ = fs::remove_file(file);
             }
         }
@@ -173,7 +173,7 @@ impl Turn<'_> {
             Kind::Kvm { .. } => record.pid = Some(vm.child.id()),
         }
         let socket = place(world, &name, "console");
-        record.console = Some(Path::new(record::FOLDER).join(&name).join("console"));
+        record.console = Some(Path::new(status::FOLDER).join(&name).join("console"));
         let mut ear = Ear {
             world,
             notify: self.setting.notify,
