@@ -68,7 +68,7 @@ fn find(root: &Path) -> Result<Vec<UnitFile>, GeneratorError> {
     let folders = definitions::read(&path).map_err(|error| GeneratorError::Guests { path, error })?;
     // A node's guests other than dom0 see "xen" there, too, but are no hosts.
     let xen = fs::read_to_string(at("/sys/hypervisor/type")).is_ok_and(|text| text.trim() == "xen");
-    Ok(plan(&definitions::judge(&folders), if xen { Booted::Xen } else { Booted::Linux }))
+    Ok(plan(&definitions::check_all(&folders), if xen { Booted::Xen } else { Booted::Linux }))
 }
 
 fn write(folder: &Path, file: &UnitFile) -> Result<(), GeneratorError> {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::guests::definitions::{Folder, judge};
+use crate::guests::definitions::{Folder, check_all};
 use proptest::prelude::*;
 
 const RECORD: &str = r#"{"schema": 1, "role": "ROLE", "image": {"name": "host", "version": "1"},
@@ -15,7 +15,7 @@ fn planned(booted: Booted, guests: &[(&str, &str)]) -> Vec<UnitFile> {
             text: Ok(format!("schema = 1\nimage = \"guest-web\"\nmemory = \"256M\"\n{rest}")),
         })
         .collect();
-    plan(&judge(&folders), booted)
+    plan(&check_all(&folders), booted)
 }
 
 /// All files as one text.
@@ -177,8 +177,8 @@ proptest! {
     fn no_input_breaks_out_of_its_unit(name in "[^/\0]{1,80}", text in "\\PC*|(?s).*", key in "[a-z-]{1,12}", value in "(?s).{0,40}") {
         let quoted = format!("schema = 1\nimage = \"a\"\nmemory = \"64M\"\n{key} = {value:?}\n");
         for text in [text, quoted] {
-            let judged = judge(&[Folder { name: name.clone().into(), text: Ok(text) }]);
-            for file in plan(&judged, Booted::Linux) {
+            let checked = check_all(&[Folder { name: name.clone().into(), text: Ok(text) }]);
+            for file in plan(&checked, Booted::Linux) {
                 prop_assert!(file.path.split('/').all(|part| !matches!(part, "" | "." | "..") && part.len() < 256));
                 prop_assert!(file.path.split('/').count() == 2 && file.path.is_ascii());
                 let Content::Text(text) = file.content else { continue };

@@ -2,7 +2,7 @@
 //! for all; a drop-in each says the rest.
 
 use super::escape;
-use crate::guests::definitions::{Guest, Judged};
+use crate::guests::definitions::{Guest, Checked};
 use appliance_contract::guest::{Accel, GuestConfig, Hypervisor, ManagedBy, Mode};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -43,9 +43,9 @@ pub fn unit(folder: &OsStr) -> String {
 }
 
 /// The units of all guests, in the order given.
-pub fn plan(judged: &[Judged], booted: Booted) -> Vec<UnitFile> {
+pub fn plan(checked: &[Checked], booted: Booted) -> Vec<UnitFile> {
     let mut files = Vec::new();
-    for one in judged {
+    for one in checked {
         let unit = unit(&one.folder);
         let (text, started) = match &one.outcome {
             Ok(guest) => {

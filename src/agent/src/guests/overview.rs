@@ -2,7 +2,7 @@
 //! record, systemd, and the node's memory of its versions.
 
 use super::definitions::lookup;
-use super::definitions::{Guest, Judged};
+use super::definitions::{Guest, Checked};
 use super::start::checks::{self, CheckError};
 use super::state::{State, StateError};
 use super::status::{Failure, Hypervisor, Phase, Record, is_supervised};
@@ -81,7 +81,7 @@ pub fn all(world: &World<'_>) -> io::Result<Vec<Overview>> {
     Ok(all.iter().zip(names).map(|(one, unit)| overview(world, one, unit, &units)).collect())
 }
 
-fn overview(world: &World<'_>, one: &Judged, name: String, units: &BTreeMap<String, Unit>) -> Overview {
+fn overview(world: &World<'_>, one: &Checked, name: String, units: &BTreeMap<String, Unit>) -> Overview {
     let guest = one.folder.to_string_lossy().into_owned();
     let unit = units.get(&name);
     let record = Record::load(world, &guest);

@@ -1,6 +1,6 @@
 //! The guests that the host's config lists.
 
-use crate::guests::definitions::{self, Guest, Judged};
+use crate::guests::definitions::{self, Guest, Checked};
 use crate::system::world::World;
 use appliance_contract::guest;
 use std::io;
@@ -23,8 +23,8 @@ fn known(guests: &[String]) -> String {
 }
 
 /// All that the config says of guests, in the order of their names.
-pub fn all(world: &World<'_>) -> io::Result<Vec<Judged>> {
-    Ok(definitions::judge(&definitions::read(&world.at(guest::DIRECTORY))?))
+pub fn all(world: &World<'_>) -> io::Result<Vec<Checked>> {
+    Ok(definitions::check_all(&definitions::read(&world.at(guest::DIRECTORY))?))
 }
 
 /// The names of all folders that describe a guest, in order.

@@ -1,4 +1,4 @@
-//! What the config says of guests: every `domUs/NAME/guest.toml`, read and judged.
+//! What the config says of guests: every `domUs/NAME/guest.toml`, read and checked.
 //! A file that is wrong costs its own guest, and no other.
 
 use appliance_contract::guest::{self, GuestConfig, GuestName};
@@ -24,7 +24,7 @@ pub struct Folder {
 
 /// What came of a folder: a guest, or why there is none, in one line.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Judged {
+pub struct Checked {
     pub folder: OsString,
     pub outcome: Result<Guest, String>,
 }
@@ -69,31 +69,31 @@ fn read_file(path: &Path) -> Result<String, String> {
     String::from_utf8(bytes).map_err(|error| failed(io::Error::other(error)))
 }
 
-/// Judges them all, each by itself and against the others.
-pub fn judge(folders: &[Folder]) -> Vec<Judged> {
+/// Checks them all, each by itself and against the others.
+pub fn check_all(folders: &[Folder]) -> Vec<Checked> {
     // Host names know no case; by the form that is compared, the folders that have it.
     let mut by_name: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for name in folders.iter().filter_map(|folder| folder.name.to_str()) {
         by_name.entry(name.to_ascii_lowercase()).or_default().push(name);
     }
-    let mut judged: Vec<Judged> = folders
+    let mut checked: Vec<Checked> = folders
         .iter()
-        .map(|folder| Judged { folder: folder.name.clone(), outcome: judge_alone(folder, &by_name) })
+        .map(|folder| Checked { folder: folder.name.clone(), outcome: check_one(folder, &by_name) })
         .collect();
     let circles: Vec<Option<String>> = {
-        let guests = in_knots(judged.iter().filter_map(|one| one.outcome.as_ref().ok()));
-        let knotted = |one: &Judged| circle(guests.get(&one.outcome.as_ref().ok()?.name)?, &guests);
-        judged.iter().map(knotted).collect()
+        let guests = in_knots(checked.iter().filter_map(|one| one.outcome.as_ref().ok()));
+        let knotted = |one: &Checked| circle(guests.get(&one.outcome.as_ref().ok()?.name)?, &guests);
+        checked.iter().map(knotted).collect()
     };
-    for (one, circle) in judged.iter_mut().zip(circles) {
+    for (one, circle) in checked.iter_mut().zip(circles) {
         if let Some(reason) = circle {
             one.outcome = Err(reason);
         }
     }
-    judged
+    checked
 }
 
-fn judge_alone(folder: &Folder, by_name: &BTreeMap<String, Vec<&str>>) -> Result<Guest, String> {
+fn check_one(folder: &Folder, by_name: &BTreeMap<String, Vec<&str>>) -> Result<Guest, String> {
     let shown = folder.name.to_string_lossy();
     let bad_name = |error: String| format!("the folder's name {error}; give it a host name");
     let name: GuestName = shown.parse().map_err(|error: guest::GuestNameError| bad_name(error.to_string()))?;

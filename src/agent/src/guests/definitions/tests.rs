@@ -8,8 +8,8 @@ fn folder(name: &str, rest: &str) -> Folder {
 }
 
 fn reasons(folders: &[Folder]) -> Vec<(String, Option<String>)> {
-    let line = |one: Judged| (one.folder.to_string_lossy().into_owned(), one.outcome.err());
-    judge(folders).into_iter().map(line).collect()
+    let line = |one: Checked| (one.folder.to_string_lossy().into_owned(), one.outcome.err());
+    check_all(folders).into_iter().map(line).collect()
 }
 
 #[test]
@@ -38,8 +38,8 @@ fn one_that_is_wrong_costs_no_other() {
 
 #[test]
 fn after_names_folders_as_they_are_written() {
-    let judged = judge(&[folder("DB", ""), folder("web", "after = [\"db\"]\n")]);
-    let web = judged[1].outcome.as_ref().unwrap();
+    let checked = check_all(&[folder("DB", ""), folder("web", "after = [\"db\"]\n")]);
+    let web = checked[1].outcome.as_ref().unwrap();
     assert_eq!(web.config.after.first().unwrap().as_str(), "DB");
 }
 
@@ -71,7 +71,7 @@ fn circles_are_named_and_cost_only_those_in_them() {
 
 #[test]
 fn only_what_may_be_in_a_circle_is_searched_for_one() {
-    let guests = judge(&[
+    let guests = check_all(&[
         folder("before", "after = [\"a\"]\n"),
         folder("a", "after = [\"b\"]\n"),
         folder("b", "after = [\"after\"]\n"),
