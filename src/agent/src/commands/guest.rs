@@ -168,8 +168,8 @@ fn upgrade(world: &World<'_>, name: &str, version: Option<&str>, out: &mut dyn W
             format!("its guest.toml says image = \"{image}\": change it there, version {pinned} is all it takes");
         return Err(of(name, reason));
     }
-    let wish = image::Wish { name: image.name(), version, passed_over: &[], stage: None };
-    let (sound, broken) = image::choose(&world.guests(), wish).map_err(|error| of(name, error))?;
+    let request = image::ImageRequest { name: image.name(), version, passed_over: &[], stage: None };
+    let (sound, broken) = image::choose(&world.guests(), request).map_err(|error| of(name, error))?;
     for broken in broken {
         writeln!(out, "passed over {}: {}", broken.place, broken.reason)?;
     }
@@ -195,9 +195,9 @@ fn rollback(world: &World<'_>, name: &str, out: &mut dyn Write) -> Result<u8, Co
         let none = "there is no version to go back to: only one has ever been ready on this node; appliance guest \
              upgrade chooses any";
         let version = state.rollback(now).ok_or_else(|| of(name, none))?;
-        let wish =
-            image::Wish { name: guest.config.image.name(), version: Some(&version), passed_over: &[], stage: None };
-        image::choose(&world.guests(), wish).map_err(|error| of(name, error))?;
+        let request =
+            image::ImageRequest { name: guest.config.image.name(), version: Some(&version), passed_over: &[], stage: None };
+        image::choose(&world.guests(), request).map_err(|error| of(name, error))?;
         Ok(format!("version {version} of image {} is chosen", guest.config.image.name()))
     })
 }

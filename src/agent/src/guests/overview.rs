@@ -188,7 +188,7 @@ pub fn versions(world: &World<'_>, guest: &Guest) -> Result<Versions, StateError
         before: state.before,
         failed: state.failed,
         available: found.images.iter().map(|image| (image.version().to_owned(), image.place.to_string())).collect(),
-        broken: found.broken.into_iter().map(|broken| (broken.place, broken.reason)).collect(),
+        broken: found.rejected.into_iter().map(|broken| (broken.place, broken.reason)).collect(),
         story: state.story,
         ready_timeout: guest.config.ready_timeout,
     })

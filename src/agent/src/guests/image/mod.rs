@@ -14,7 +14,7 @@ use appliance_contract::medium;
 pub use locate::{Bytes, Place};
 use std::fs;
 use std::path::Path;
-pub use verify::{ImageError, Sound, Stage, check};
+pub use verify::{ImageError, VerifiedImage, Stage, verify};
 
 /// A guest image that was found; nothing of it but its manifest has been read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,7 +31,7 @@ impl Image {
 
 /// Why something that looked like the image is none.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Broken {
+pub struct Rejected {
     pub place: String,
     pub reason: String,
 }
@@ -40,7 +40,7 @@ pub struct Broken {
 pub struct Found {
     /// The newest first; of equal versions the medium's.
     pub images: Vec<Image>,
-    pub broken: Vec<Broken>,
+    pub rejected: Vec<Rejected>,
 }
 
 /// Every image called `name`.
@@ -64,7 +64,7 @@ fn on_medium(world: &World<'_>, name: &str, found: &mut Found) {
     match place.holds(world, guest_image::MANIFEST) {
         Ok(true) => add(world, name, place, found),
         Ok(false) => {}
-        Err(error) => found.broken.push(Broken { place: place.to_string(), reason: error.to_string() }),
+        Err(error) => found.rejected.push(Rejected { place: place.to_string(), reason: error.to_string() }),
     }
 }
 
@@ -85,19 +85,19 @@ fn in_store(world: &World<'_>, name: &str, found: &mut Found) {
 }
 
 fn add(world: &World<'_>, name: &str, place: Place, found: &mut Found) {
-    let broken = |reason: String| Broken { place: place.to_string(), reason };
+    let rejected = |reason: String| Rejected { place: place.to_string(), reason };
     match manifest(world, &place) {
         Ok(manifest) if manifest.name != name => {
             if place.is_called(name, &manifest.version) || matches!(place, Place::Medium { .. }) {
-                found.broken.push(broken(format!("its manifest is of {}, expected {name}", manifest.name)));
+                found.rejected.push(rejected(format!("its manifest is of {}, expected {name}", manifest.name)));
             }
         }
         Ok(manifest) if !place.is_called(name, &manifest.version) => {
             let expected = format!("a folder called {name}-{}", manifest.version);
-            found.broken.push(broken(format!("its manifest is of version {}, expected {expected}", manifest.version)));
+            found.rejected.push(rejected(format!("its manifest is of version {}, expected {expected}", manifest.version)));
         }
         Ok(manifest) => found.images.push(Image { place, manifest }),
-        Err(reason) => found.broken.push(broken(reason)),
+        Err(reason) => found.rejected.push(rejected(reason)),
     }
 }
 
@@ -114,7 +114,7 @@ fn manifest(world: &World<'_>, place: &Place) -> Result<Manifest, String> {
 
 /// What a guest is to be started from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Wish<'a> {
+pub struct ImageRequest<'a> {
     pub name: &'a str,
     /// This version and no other.
     pub version: Option<&'a str>,
@@ -127,38 +127,38 @@ pub struct Wish<'a> {
 pub enum ChoiceError {
     #[error(
         "no image {name}{}{}; put it into {store}/{name}-VERSION or boot a medium that holds it",
-        version_text(.version), broken_text(.broken), store = guest_image::STORE
+        version_text(.version), rejected_text(.rejected), store = guest_image::STORE
     )]
-    None { name: String, version: Option<String>, broken: Vec<Broken> },
+    None { name: String, version: Option<String>, rejected: Vec<Rejected> },
 }
 
 fn version_text(version: &Option<String>) -> String {
     version.as_ref().map(|version| format!(" of version {version}")).unwrap_or_default()
 }
 
-fn broken_text(broken: &[Broken]) -> String {
-    if broken.is_empty() {
+fn rejected_text(rejected: &[Rejected]) -> String {
+    if rejected.is_empty() {
         return " is on the medium or in the store".to_owned();
     }
-    let each: Vec<String> = broken.iter().map(|broken| format!("{}: {}", broken.place, broken.reason)).collect();
+    let each: Vec<String> = rejected.iter().map(|rejected| format!("{}: {}", rejected.place, rejected.reason)).collect();
     format!(" is sound: {}", each.join("; "))
 }
 
-/// The newest sound image that fits the wish, and all that was passed over on the way.
-pub fn choose(world: &World<'_>, wish: Wish<'_>) -> Result<(Sound, Vec<Broken>), ChoiceError> {
-    let Found { images, mut broken } = find(world, wish.name);
-    let fits = |image: &Image| match wish.version {
+/// The newest sound image that fits the request, and all that was passed over on the way.
+pub fn choose(world: &World<'_>, request: ImageRequest<'_>) -> Result<(VerifiedImage, Vec<Rejected>), ChoiceError> {
+    let Found { images, mut rejected } = find(world, request.name);
+    let fits = |image: &Image| match request.version {
         Some(version) => image.version() == version,
-        None => !wish.passed_over.iter().any(|passed| passed == image.version()),
+        None => !request.passed_over.iter().any(|passed| passed == image.version()),
     };
     for image in images.into_iter().filter(fits) {
         let place = image.place.to_string();
-        match check(world, image, wish.stage) {
-            Ok(sound) => return Ok((sound, broken)),
-            Err(error) => broken.push(Broken { place, reason: error.to_string() }),
+        match verify(world, image, request.stage) {
+            Ok(sound) => return Ok((sound, rejected)),
+            Err(error) => rejected.push(Rejected { place, reason: error.to_string() }),
         }
     }
-    Err(ChoiceError::None { name: wish.name.to_owned(), version: wish.version.map(str::to_owned), broken })
+    Err(ChoiceError::None { name: request.name.to_owned(), version: request.version.map(str::to_owned), rejected })
 }
 
 #[cfg(test)]

@@ -79,15 +79,15 @@ pub const RECORD: &str = r#"{"schema": 1, "role": "host", "image": {"name": "hos
     "refused": [], "etc": {"files": 0, "bytes": 0, "dropped": [], "global_links": []}, "var": "image",
     "machine_id": "", "warnings": [], "steps": []}"#;
 
-fn newest(node: &Node) -> Result<(String, Vec<Broken>), String> {
+fn newest(node: &Node) -> Result<(String, Vec<Rejected>), String> {
     chosen(node, None, &[])
 }
 
-fn chosen(node: &Node, version: Option<&str>, passed: &[&str]) -> Result<(String, Vec<Broken>), String> {
+fn chosen(node: &Node, version: Option<&str>, passed: &[&str]) -> Result<(String, Vec<Rejected>), String> {
     let passed: Vec<String> = passed.iter().map(|&version| version.to_owned()).collect();
-    let wish = Wish { name: "web", version, passed_over: &passed, stage: None };
-    match choose(&node.world(), wish) {
-        Ok((sound, broken)) => Ok((sound.manifest.version, broken)),
+    let request = ImageRequest { name: "web", version, passed_over: &passed, stage: None };
+    match choose(&node.world(), request) {
+        Ok((sound, rejected)) => Ok((sound.manifest.version, rejected)),
         Err(error) => Err(error.to_string()),
     }
 }
@@ -131,10 +131,10 @@ fn a_broken_newer_image_is_named_and_passed_over() {
         let mut bytes = std::fs::read(&path).unwrap();
         bytes[at] ^= 1;
         std::fs::write(&path, bytes).unwrap();
-        let (version, broken) = newest(&node).unwrap();
-        assert_eq!((version.as_str(), broken.len()), ("1", 1), "{file}");
-        assert_eq!(broken[0].place, "/var/lib/appliance/images/web-2");
-        assert!(broken[0].reason.contains(said), "{}", broken[0].reason);
+        let (version, rejected) = newest(&node).unwrap();
+        assert_eq!((version.as_str(), rejected.len()), ("1", 1), "{file}");
+        assert_eq!(rejected[0].place, "/var/lib/appliance/images/web-2");
+        assert!(rejected[0].reason.contains(said), "{}", rejected[0].reason);
         let error = chosen(&node, Some("2"), &[]).unwrap_err();
         assert!(error.starts_with("no image web of version 2 is sound: /var/lib/appliance/images/web-2: "), "{error}");
         assert!(error.contains(said) && !error.contains('\n'), "{error}");
@@ -198,8 +198,8 @@ fn a_manifest_cannot_name_files_outside_its_folder() {
         let path = node.at(&format!("{}/web-1/manifest.json", guest_image::STORE));
         let text = std::fs::read_to_string(&path).unwrap().replace(inside, outside);
         std::fs::write(&path, text).unwrap();
-        let wish = Wish { name: "web", version: None, passed_over: &[], stage: Some(stage) };
-        let error = choose(&node.world(), wish).unwrap_err().to_string();
+        let request = ImageRequest { name: "web", version: None, passed_over: &[], stage: Some(stage) };
+        let error = choose(&node.world(), request).unwrap_err().to_string();
         let said = format!("its manifest names the file {outside:?}, expected the name of a file beside it");
         assert!(error.contains(&said), "{error}");
     }
@@ -224,13 +224,13 @@ fn kernel_and_initramfs_of_a_medium_are_staged() {
     medium(&node, "web", "1");
     std::fs::create_dir(node.at("/run/stage")).unwrap();
     let stage = Stage { folder: Path::new("/run/stage"), all: false };
-    let wish = Wish { name: "web", version: None, passed_over: &[], stage: Some(stage) };
-    let (sound, _) = choose(&node.world(), wish).unwrap();
+    let request = ImageRequest { name: "web", version: None, passed_over: &[], stage: Some(stage) };
+    let (sound, _) = choose(&node.world(), request).unwrap();
     assert_eq!(sound.kernel, Path::new("/run/stage/vmlinuz"));
     assert_eq!(std::fs::read(node.at("/run/stage/vmlinuz")).unwrap(), b"kernel 1");
     store(&node, "web", "2");
-    let (sound, _) = choose(&node.world(), wish).unwrap();
+    let (sound, _) = choose(&node.world(), request).unwrap();
     assert_eq!(sound.initramfs, Path::new("/var/lib/appliance/images/web-2/initramfs.zst"));
-    let wish = Wish { stage: Some(Stage { all: true, ..stage }), ..wish };
-    assert_eq!(choose(&node.world(), wish).unwrap().0.initramfs, Path::new("/run/stage/initramfs.zst"));
+    let request = ImageRequest { stage: Some(Stage { all: true, ..stage }), ..request };
+    assert_eq!(choose(&node.world(), request).unwrap().0.initramfs, Path::new("/run/stage/initramfs.zst"));
 }

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 
 /// An image whose files are those of its manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sound {
+pub struct VerifiedImage {
     pub place: Place,
     pub manifest: Manifest,
     /// Files of their own, as the node calls them; a medium's only where they were staged.
@@ -58,7 +58,7 @@ pub enum ImageError {
 }
 
 /// Checks an image; costs a reading of kernel and initramfs.
-pub fn check(world: &World<'_>, image: Image, stage: Option<Stage<'_>>) -> Result<Sound, ImageError> {
+pub fn verify(world: &World<'_>, image: Image, stage: Option<Stage<'_>>) -> Result<VerifiedImage, ImageError> {
     let Image { place, manifest } = image;
     if manifest.kind != Role::Guest {
         return Err(ImageError::Role(manifest.kind));
@@ -102,7 +102,7 @@ pub fn check(world: &World<'_>, image: Image, stage: Option<Stage<'_>>) -> Resul
         return Err(ImageError::RootHash { file, found, expected: verity.root_hash });
     }
     let [kernel, initramfs] = places;
-    Ok(Sound { place, manifest, kernel, initramfs, boot, root, verity })
+    Ok(VerifiedImage { place, manifest, kernel, initramfs, boot, root, verity })
 }
 
 fn hash(world: &World<'_>, bytes: &Bytes, copy: Option<&Path>) -> io::Result<String> {

@@ -6,7 +6,7 @@ use super::plan::{Model, Plan, PlanCard, PlanDisk, interface};
 use super::volumes::{self, VolumeError};
 use crate::guests::definitions::Guest;
 use crate::guests::definitions::lookup;
-use crate::guests::image::{self, ChoiceError, Sound, Stage, Wish};
+use crate::guests::image::{self, ChoiceError, VerifiedImage, Stage, ImageRequest};
 use crate::guests::state::{State, StateError};
 use crate::guests::status::{self, Hypervisor, Phase, Record, place};
 use crate::system::machine::Machine;
@@ -46,7 +46,7 @@ fn failed(doing: impl Into<String>) -> impl FnOnce(io::Error) -> PrepareError {
 pub struct Prepared {
     pub plan: Plan,
     pub hypervisor: Hypervisor,
-    pub sound: Sound,
+    pub image: VerifiedImage,
     pub loops: Vec<PathBuf>,
 }
 
@@ -65,12 +65,12 @@ pub fn prepare(
     record.notes.extend(volumes::make(world, config)?);
     let macs = addresses(world, guest)?;
     reserve(world, guest, hypervisor, &macs, record)?;
-    let sound = choose(world, guest, hypervisor, state, record)?;
-    record.image = Some(sound.manifest.name.clone());
-    record.version = Some(sound.manifest.version.clone());
+    let image = choose(world, guest, hypervisor, state, record)?;
+    record.image = Some(image.manifest.name.clone());
+    record.version = Some(image.manifest.version.clone());
     let mut loops = Vec::new();
-    match gather(world, machine, guest, hypervisor, &macs, &sound, &mut loops, record) {
-        Ok(plan) => Ok(Prepared { plan, hypervisor, sound, loops }),
+    match gather(world, machine, guest, hypervisor, &macs, &image, &mut loops, record) {
+        Ok(plan) => Ok(Prepared { plan, hypervisor, image, loops }),
         Err(error) => {
             loops.iter().for_each(|device| machine.release_loop(device));
             Err(error)
@@ -118,24 +118,24 @@ fn choose(
     hypervisor: Hypervisor,
     state: &State,
     record: &mut Record,
-) -> Result<Sound, PrepareError> {
+) -> Result<VerifiedImage, PrepareError> {
     let image = &guest.config.image;
     let folder = place_of(guest.name.as_str(), "");
     // QEMU, which is nobody, could not read the store's.
     let stage = Stage { folder: &folder, all: hypervisor == Hypervisor::Kvm };
-    let wish = Wish { name: image.name(), version: image.version(), passed_over: &state.failed, stage: Some(stage) };
+    let request = ImageRequest { name: image.name(), version: image.version(), passed_over: &state.failed, stage: Some(stage) };
     let chosen = state.chosen.as_deref().filter(|_| image.version().is_none());
-    let (sound, broken) = match chosen {
-        None => image::choose(world, wish)?,
-        Some(version) => match image::choose(world, Wish { version: Some(version), ..wish }) {
+    let (sound, rejected) = match chosen {
+        None => image::choose(world, request)?,
+        Some(version) => match image::choose(world, ImageRequest { version: Some(version), ..request }) {
             Ok(found) => found,
             Err(error) => {
                 record.notes.push(format!("the chosen version is not to be had, the newest is taken: {error}"));
-                image::choose(world, wish)?
+                image::choose(world, request)?
             }
         },
     };
-    let passed = broken.iter().map(|broken| format!("passed over {}: {}", broken.place, broken.reason));
+    let passed = rejected.iter().map(|rejected| format!("passed over {}: {}", rejected.place, rejected.reason));
     record.notes.extend(passed);
     Ok(sound)
 }
@@ -151,7 +151,7 @@ fn gather(
     guest: &Guest,
     hypervisor: Hypervisor,
     macs: &[String],
-    sound: &Sound,
+    image: &VerifiedImage,
     loops: &mut Vec<PathBuf>,
     record: &mut Record,
 ) -> Result<Plan, PrepareError> {
@@ -163,7 +163,7 @@ fn gather(
         loops.push(device.clone());
         Ok(device)
     };
-    let bytes = sound.place.open(world, &sound.root.path).map_err(failed("opening the root image"))?;
+    let bytes = image.place.open(world, &image.root.path).map_err(failed("opening the root image"))?;
     let root = attach(&bytes.backing, bytes.range.offset, bytes.range.length)?;
     let served = serve(world, guest, record)?;
     let length = fs::metadata(world.at(&served)).map_err(failed("looking at the served config"))?.len();
@@ -189,13 +189,13 @@ fn gather(
         // KVM shows no panic to the host but a machine that starts again.
         Hypervisor::Kvm => ("vda", "console=ttyS0 panic=-1"),
     };
-    let arguments = guest_image::kernel_arguments(&sound.boot.kernel_arguments, device);
+    let arguments = guest_image::kernel_arguments(&image.boot.kernel_arguments, device);
     Ok(Plan {
         name: name.to_owned(),
         memory_mib: guest.config.memory.mebibytes(),
         vcpus: guest.config.vcpus.get(),
-        kernel: world.at(&sound.kernel),
-        initramfs: world.at(&sound.initramfs),
+        kernel: world.at(&image.kernel),
+        initramfs: world.at(&image.initramfs),
         arguments: format!("{arguments} {console}"),
         disks,
         cards: cards.collect(),

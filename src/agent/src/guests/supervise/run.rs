@@ -131,7 +131,7 @@ impl Turn<'_> {
         for device in &prepared.loops {
             self.setting.machine.release_loop(device);
         }
-        let version = prepared.sound.manifest.version.clone();
+        let version = prepared.image.manifest.version.clone();
         let outcome = match outcome {
             // What the hypervisor cannot even start may be the version's fault, as a crash may.
             Err(RunError::Launch(error)) if error.is_before_the_guest_ran() => {
@@ -150,7 +150,7 @@ impl Turn<'_> {
     ) -> Result<Outcome, RunError> {
         let world = self.setting.world;
         let name = self.name().to_owned();
-        let (image, version) = (&prepared.sound.manifest.name, &prepared.sound.manifest.version);
+        let (image, version) = (&prepared.image.manifest.name, &prepared.image.manifest.version);
         self.setting.notify.status(&format!("starting image {image} {version}"));
         let (mut vm, network) = match prepared.hypervisor {
             Hypervisor::Xen => (launch::xen(world, &prepared.plan, &mut |text| say(self.out, text))?, None),
