@@ -10,7 +10,7 @@ use crate::guests::image;
 use crate::guests::overview::{self, Overview, Versions};
 use crate::guests::state::State;
 use crate::guests::supervise::notify::Notify;
-use crate::guests::supervise::run::{self as supervisor, RunError, Setting};
+use crate::guests::supervise::run::{self as supervisor, RunError, Supervision};
 use crate::guests::supervise::watch::Signals;
 use crate::system::linux::Linux;
 use crate::system::machine::Places;
@@ -58,8 +58,8 @@ pub fn supervise(world: &World<'_>, name: &str, out: &mut dyn Write) -> Result<u
     let socket = std::env::var("NOTIFY_SOCKET").ok();
     let notify = Notify::new(socket.as_deref()).map_err(|error| of(name, format!("NOTIFY_SOCKET: {error}")))?;
     let guests = world.guests();
-    let setting = Setting { world: &guests, machine: &machine, signals: &signals, notify: &notify };
-    match supervisor::run(&setting, name, out) {
+    let supervision = Supervision { world: &guests, machine: &machine, signals: &signals, notify: &notify };
+    match supervisor::run(&supervision, name, out) {
         Ok(()) => Ok(FINE),
         Err(error) if is_refusal(&error) => {
             Err(CommandError::Refused { name: name.to_owned(), reason: error.to_string() })

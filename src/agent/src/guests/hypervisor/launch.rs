@@ -132,28 +132,28 @@ fn open_terminal(path: &Path) -> io::Result<File> {
 
 /// How a guest is to run under KVM.
 #[derive(Debug, Clone, Copy)]
-pub struct KvmWish {
+pub struct KvmOptions {
     pub machine: Machine,
     pub accel: Accel,
     /// No other guest's, and nobody's who logs in.
     pub user: u32,
 }
 
-pub fn kvm(world: &World<'_>, plan: &Plan, wish: KvmWish) -> Result<(Vm, Network), LaunchError> {
+pub fn kvm(world: &World<'_>, plan: &Plan, options: KvmOptions) -> Result<(Vm, Network), LaunchError> {
     let name = plan.name.as_str();
     let folder = place(world, name, "vm");
-    let group = kvm::group(world).unwrap_or(wish.user);
+    let group = kvm::group(world).unwrap_or(options.user);
     let prepare = || -> io::Result<()> {
         if folder.exists() {
             fs::remove_dir_all(&folder)?;
         }
         fs::create_dir(&folder)?;
         fs::set_permissions(&folder, fs::Permissions::from_mode(0o700))?;
-        std::os::unix::fs::chown(&folder, Some(wish.user), Some(group))
+        std::os::unix::fs::chown(&folder, Some(options.user), Some(group))
     };
     prepare().map_err(io_error(format!("making {}", folder.display())))?;
-    let network = Network::make(world, &plan.cards, wish.user).map_err(io_error("making the guest's interfaces"))?;
-    match qemu(world, plan, wish, &folder, group) {
+    let network = Network::make(world, &plan.cards, options.user).map_err(io_error("making the guest's interfaces"))?;
+    match qemu(world, plan, options, &folder, group) {
         Ok(vm) => Ok((vm, network)),
         Err(error) => {
             network.remove(world);
@@ -163,7 +163,7 @@ pub fn kvm(world: &World<'_>, plan: &Plan, wish: KvmWish) -> Result<(Vm, Network
 }
 
 /// Starts QEMU, whose sockets are made in `folder`.
-fn qemu(world: &World<'_>, plan: &Plan, wish: KvmWish, folder: &Path, group: u32) -> Result<Vm, LaunchError> {
+fn qemu(world: &World<'_>, plan: &Plan, options: KvmOptions, folder: &Path, group: u32) -> Result<Vm, LaunchError> {
     // QEMU has no right to open the host's devices: it inherits them open.
     let mut plan = plan.clone();
     let mut files = Vec::new();
@@ -179,11 +179,11 @@ fn qemu(world: &World<'_>, plan: &Plan, wish: KvmWish, folder: &Path, group: u32
     }
     let (console, monitor) = (folder.join("console"), folder.join("monitor"));
     let numbers: Vec<i32> = files.iter().map(AsRawFd::as_raw_fd).collect();
-    let qemu = Qemu { machine: wish.machine, accel: wish.accel, console: &console, monitor: &monitor, files: &numbers };
+    let qemu = Qemu { machine: options.machine, accel: options.accel, console: &console, monitor: &monitor, files: &numbers };
     let values = qemu_arguments::values(&plan, &qemu)?;
     let text = templates::render(world, qemu_arguments::TEMPLATE, &values)?;
     let arguments = qemu_arguments::arguments(&text);
-    let asked = Start { program: "qemu-system-x86_64", arguments: &arguments, user: Some((wish.user, group)) };
+    let asked = Start { program: "qemu-system-x86_64", arguments: &arguments, user: Some((options.user, group)) };
     let mut child = start(world, &asked).map_err(io_error("starting qemu-system-x86_64"))?;
     drop(files);
     let made = await_start(&mut child, "QEMU", || connect(&console)).and_then(|console| {

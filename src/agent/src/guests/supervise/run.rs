@@ -6,7 +6,7 @@ use super::watch::{Bounds, Listener, Outcome, Signals, Supervisor};
 use crate::guests::definitions::Guest;
 use crate::guests::definitions::lookup::{self, ConfigError};
 use crate::guests::hypervisor::kvm;
-use crate::guests::hypervisor::launch::{self, KvmWish, LaunchError};
+use crate::guests::hypervisor::launch::{self, KvmOptions, LaunchError};
 use crate::guests::hypervisor::qemu_arguments;
 use crate::guests::hypervisor::vm::{End, Kind, Vm};
 use crate::guests::start::bridges;
@@ -40,34 +40,34 @@ pub enum RunError {
 }
 
 /// What a supervisor works with.
-pub struct Setting<'a> {
+pub struct Supervision<'a> {
     pub world: &'a World<'a>,
     pub machine: &'a dyn Machine,
     pub signals: &'a Signals,
     pub notify: &'a Notify,
 }
 
-impl std::fmt::Debug for Setting<'_> {
+impl std::fmt::Debug for Supervision<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Setting").finish_non_exhaustive()
+        f.debug_struct("Supervision").finish_non_exhaustive()
     }
 }
 
 /// Supervises `name` to its end. The error is the one line that the unit fails with.
-pub fn run(setting: &Setting<'_>, name: &str, out: &mut dyn Write) -> Result<(), RunError> {
-    let guest = lookup::load(setting.world, name)?;
-    let Some(_lock) = status::supervise(setting.world, name)? else {
+pub fn run(supervision: &Supervision<'_>, name: &str, out: &mut dyn Write) -> Result<(), RunError> {
+    let guest = lookup::load(supervision.world, name)?;
+    let Some(_lock) = status::supervise(supervision.world, name)? else {
         return Err(RunError::Supervised(name.to_owned()));
     };
-    if bridges::missing(setting.world, &guest.config) {
+    if bridges::missing(supervision.world, &guest.config) {
         let mut links = Links::open()?;
-        bridges::appear(setting.world, &guest.config, bridges::BOUND, &mut |rest| links.wait(rest))?;
+        bridges::appear(supervision.world, &guest.config, bridges::BOUND, &mut |rest| links.wait(rest))?;
     }
-    let last_failure = Record::load(setting.world, name).and_then(|record| record.last_failure);
-    let mut turn = Turn { setting, guest: &guest, last_failure, out, told: false };
+    let last_failure = Record::load(supervision.world, name).and_then(|record| record.last_failure);
+    let mut attempt = Attempt { supervision, guest: &guest, last_failure, out, told: false };
     loop {
-        match turn.once() {
-            Ok(Next::Again(why)) => turn.say(&why),
+        match attempt.once() {
+            Ok(Next::Again(why)) => attempt.say(&why),
             Ok(Next::Done) => return Ok(()),
             Err(error) => return Err(error),
         }
@@ -80,8 +80,8 @@ enum Next {
     Again(String),
 }
 
-struct Turn<'a> {
-    setting: &'a Setting<'a>,
+struct Attempt<'a> {
+    supervision: &'a Supervision<'a>,
     guest: &'a Guest,
     last_failure: Option<Failure>,
     out: &'a mut dyn Write,
@@ -89,7 +89,7 @@ struct Turn<'a> {
     told: bool,
 }
 
-impl Turn<'_> {
+impl Attempt<'_> {
     fn name(&self) -> &str {
         self.guest.name.as_str()
     }
@@ -108,28 +108,28 @@ impl Turn<'_> {
             Ok(_) => {}
             Err(error) => {
                 record.phase = Phase::Failed;
-                record.last_failure = Some(Failure { at: self.setting.world.now(), reason: error.to_string() });
+                record.last_failure = Some(Failure { at: self.supervision.world.now(), reason: error.to_string() });
             }
         }
         (record.domain, record.pid) = (None, None);
         self.last_failure = record.last_failure.clone();
         // The journal tells what the status cannot.
-        if let Err(error) = record.save(self.setting.world) {
+        if let Err(error) = record.save(self.supervision.world) {
             self.say(&format!("writing its status: {error}"));
         }
         result
     }
 
     fn start_to_end(&mut self, record: &mut Record) -> Result<Next, RunError> {
-        let world = self.setting.world;
+        let world = self.supervision.world;
         let mut state = State::load(world, self.name())?;
-        let prepared = prepare(world, self.setting.machine, self.guest, &state, record)?;
+        let prepared = prepare(world, self.supervision.machine, self.guest, &state, record)?;
         for note in record.notes.clone() {
             self.say(&note);
         }
         let outcome = self.launch_and_watch(&prepared, &state, record);
         for device in &prepared.loops {
-            self.setting.machine.release_loop(device);
+            self.supervision.machine.release_loop(device);
         }
         let version = prepared.image.manifest.version.clone();
         let outcome = match outcome {
@@ -148,15 +148,15 @@ impl Turn<'_> {
         state: &State,
         record: &mut Record,
     ) -> Result<Outcome, RunError> {
-        let world = self.setting.world;
+        let world = self.supervision.world;
         let name = self.name().to_owned();
         let (image, version) = (&prepared.image.manifest.name, &prepared.image.manifest.version);
-        self.setting.notify.status(&format!("starting image {image} {version}"));
+        self.supervision.notify.status(&format!("starting image {image} {version}"));
         let (mut vm, network) = match prepared.hypervisor {
             Hypervisor::Xen => (launch::xen(world, &prepared.plan, &mut |text| say(self.out, text))?, None),
             Hypervisor::Kvm => {
-                let wish = kvm_wish(world, &self.guest.config, &name);
-                let (vm, network) = launch::kvm(world, &prepared.plan, wish)?;
+                let options = kvm_options(world, &self.guest.config, &name);
+                let (vm, network) = launch::kvm(world, &prepared.plan, options)?;
                 (vm, Some(network))
             }
         };
@@ -174,9 +174,9 @@ impl Turn<'_> {
         }
         let socket = place(world, &name, "console");
         record.console = Some(Path::new(status::FOLDER).join(&name).join("console"));
-        let mut ear = Ear {
+        let mut events = EventSink {
             world,
-            notify: self.setting.notify,
+            notify: self.supervision.notify,
             config: &self.guest.config,
             version,
             stand_in: state.stand_in_for(version).filter(|_| self.guest.config.image.version().is_none()),
@@ -184,7 +184,7 @@ impl Turn<'_> {
             out: self.out,
             told: &mut self.told,
         };
-        ear.started();
+        events.started();
         let bounds = Bounds {
             ready: self.guest.config.ready_timeout.duration(),
             stop: self.guest.config.stop_timeout.duration(),
@@ -192,8 +192,8 @@ impl Turn<'_> {
         let ready_port =
             self.guest.config.ready_port.map(|port| ReadyPort::new(&name, &prepared.plan.cards, port.get()));
         let supervisor =
-            Supervisor { world, guest: &name, signals: self.setting.signals, bounds, ready_port, socket: &socket };
-        let outcome = supervisor.watch(&mut vm, &mut ear);
+            Supervisor { world, guest: &name, signals: self.supervision.signals, bounds, ready_port, socket: &socket };
+        let outcome = supervisor.watch(&mut vm, &mut events);
         self.clean(vm, outcome.is_err());
         if let Some(network) = network {
             network.remove(world);
@@ -205,14 +205,14 @@ impl Turn<'_> {
 
     /// Nothing of the guest stays behind, whatever happened to its supervision.
     fn clean(&mut self, mut vm: Vm, failed: bool) {
-        if failed && let Err(error) = vm.force(self.setting.world, self.guest.name.as_str()) {
+        if failed && let Err(error) = vm.force(self.supervision.world, self.guest.name.as_str()) {
             say(self.out, &format!("ending it: {error}"));
         }
         // It has ended or was killed; its status is collected so that it is no zombie.
         let _ = vm.child.kill();
         let _ = vm.child.wait();
         if matches!(vm.kind, Kind::Xen { .. })
-            && let Err(error) = crate::guests::hypervisor::xen::destroy(self.setting.world, self.guest.name.as_str())
+            && let Err(error) = crate::guests::hypervisor::xen::destroy(self.supervision.world, self.guest.name.as_str())
         {
             say(self.out, &format!("making sure that its domain is gone: {error}"));
         }
@@ -226,13 +226,13 @@ impl Turn<'_> {
         state: &mut State,
         record: &mut Record,
     ) -> Result<Next, RunError> {
-        let world = self.setting.world;
+        let world = self.supervision.world;
         let was_ready = record.ready.is_some();
         let reason = match outcome {
             Outcome::Stopped => return Ok(Next::Done),
             Outcome::Ended(End::PoweredOff) => {
                 // A unit that has not said that it started would have failed.
-                self.setting.notify.ready("it has powered off by itself");
+                self.supervision.notify.ready("it has powered off by itself");
                 return Ok(Next::Done);
             }
             Outcome::Ended(End::Reset) if was_ready => return Ok(Next::Again("it starts anew".to_owned())),
@@ -260,9 +260,9 @@ impl Turn<'_> {
     }
 }
 
-fn kvm_wish(world: &World<'_>, config: &GuestConfig, name: &str) -> KvmWish {
+fn kvm_options(world: &World<'_>, config: &GuestConfig, name: &str) -> KvmOptions {
     let position = lookup::names(world).iter().position(|other| other == name).unwrap_or_default();
-    KvmWish {
+    KvmOptions {
         machine: match config.machine {
             Board::Q35 => qemu_arguments::Machine::Q35,
             Board::Microvm => qemu_arguments::Machine::Microvm,
@@ -282,7 +282,7 @@ fn say(out: &mut dyn Write, text: &str) {
 }
 
 /// Hears what happens to the guest, and tells systemd, the status and the journal.
-struct Ear<'a> {
+struct EventSink<'a> {
     world: &'a World<'a>,
     notify: &'a Notify,
     config: &'a GuestConfig,
@@ -294,7 +294,7 @@ struct Ear<'a> {
     told: &'a mut bool,
 }
 
-impl Ear<'_> {
+impl EventSink<'_> {
     fn save(&mut self) {
         if let Err(error) = self.record.save(self.world) {
             say(self.out, &format!("writing its status: {error}"));
@@ -325,7 +325,7 @@ impl Ear<'_> {
     }
 }
 
-impl Listener for Ear<'_> {
+impl Listener for EventSink<'_> {
     fn console(&mut self, line: &str) {
         // A guest's line is never taken for ours, nor its beginning for a priority (sd-daemon(3)).
         let _ = writeln!(self.out, "console: {line}").and_then(|()| self.out.flush());
@@ -393,13 +393,13 @@ mod tests {
         node.programs.answer("timeout 30 xl domid", 1, "");
         node.programs.answer("timeout 30 xl destroy", 0, "");
         node.programs.start_in_place_of("xl", "false");
-        let setting = Setting {
+        let supervision = Supervision {
             world: &node.world(),
             machine: &MadeUpMachine::new(),
             signals: &Signals::catch().unwrap(),
             notify: &Notify::new(None).unwrap(),
         };
-        let error = run(&setting, "web", &mut Vec::new()).unwrap_err().to_string();
+        let error = run(&supervision, "web", &mut Vec::new()).unwrap_err().to_string();
         (error, State::load(&node.world(), "web").unwrap())
     }
 
