@@ -157,7 +157,7 @@ impl<'a> Boot<'a> {
 
     /// Does a step until it succeeds: a failure is told, what it left is undone,
     /// and the operator has the word, while `watch` looks out for what was missing.
-    fn insist<T>(
+    fn retry_until_ok<T>(
         &mut self,
         name: &str,
         shell: Shell,
@@ -175,7 +175,7 @@ impl<'a> Boot<'a> {
                     if self.seen.is_empty() {
                         self.seen = Survey::take(&self.places).describe();
                     }
-                    operator::ask(self, shell, watch);
+                    operator::on_missing(self, shell, watch);
                 }
             }
         }
@@ -196,7 +196,7 @@ impl<'a> Boot<'a> {
 
 /// For when there is nothing to boot: what `appliance.on-missing` says.
 pub fn ask_operator(boot: &mut Boot<'_>) {
-    operator::ask(boot, Shell::BuiltIn, &mut |_| {});
+    operator::on_missing(boot, Shell::BuiltIn, &mut |_| {});
 }
 
 /// From the kernel's arguments to a root that is ready for systemd. Returns
@@ -206,13 +206,13 @@ pub fn boot(boot: &mut Boot<'_>) {
         check::run(boot);
         return;
     }
-    let root = boot.insist("root", Shell::BuiltIn, &mut root::watcher(), root::open, root::close);
+    let root = boot.retry_until_ok("root", Shell::BuiltIn, &mut root::watcher(), root::open, root::close);
     boot.boot_disk = Some(root.disk.clone());
     if boot.args.action == Action::Rescue {
         operator::rescue(boot);
     }
     let (config, layer) = loop {
-        let config = boot.insist("config", Shell::Image, &mut config::watcher(), config::find, config::close);
+        let config = boot.retry_until_ok("config", Shell::Image, &mut config::watcher(), config::find, config::close);
         match boot.step("etc", |boot| etc::prepare(boot, &config)) {
             Ok(layer) => break (config, layer),
             Err(error) => {
@@ -220,7 +220,7 @@ pub fn boot(boot: &mut Boot<'_>) {
                 boot.console.say(format!("etc: {error}"));
                 config::close(boot);
                 boot.seen = Survey::take(&boot.places).describe();
-                operator::ask(boot, Shell::Image, &mut config::watcher());
+                operator::on_missing(boot, Shell::Image, &mut config::watcher());
             }
         }
     };
@@ -229,10 +229,10 @@ pub fn boot(boot: &mut Boot<'_>) {
         boot.poll();
     };
     let identity = |boot: &mut Boot<'_>| identity::write(boot, &config.marker);
-    let machine_id = boot.insist("identity", Shell::Image, drivers, identity, |_| {});
-    boot.insist("overlay", Shell::Image, drivers, etc::mount, |_| {});
+    let machine_id = boot.retry_until_ok("identity", Shell::Image, drivers, identity, |_| {});
+    boot.retry_until_ok("overlay", Shell::Image, drivers, etc::mount, |_| {});
     let mount_var = |boot: &mut Boot<'_>| var::mount(boot, &config);
-    let var = boot.insist("var", Shell::Image, &mut var::watcher(&config), mount_var, var::close);
+    let var = boot.retry_until_ok("var", Shell::Image, &mut var::watcher(&config), mount_var, var::close);
     let mut record = BootRecord {
         schema: Schema::CURRENT,
         role: boot.args.role,
@@ -247,5 +247,5 @@ pub fn boot(boot: &mut Boot<'_>) {
         warnings: Vec::new(),
         steps: Vec::new(),
     };
-    boot.insist("handover", Shell::Image, drivers, |boot| handover::prepare(boot, &mut record), |_| {});
+    boot.retry_until_ok("handover", Shell::Image, drivers, |boot| handover::prepare(boot, &mut record), |_| {});
 }

@@ -1,7 +1,7 @@
 //! `appliance guest …`.
 
 use super::guest_text::{self, MEMORY_ONLY};
-use super::{CommandError, DIFFERS, FINE, World, console, usage};
+use super::{CommandError, DIFFERS, OK, World, console, usage};
 use crate::generator::{self, REFUSED};
 use crate::guests::definitions::Guest;
 use crate::guests::definitions::lookup::{self, ConfigError};
@@ -29,11 +29,11 @@ pub fn run(world: &World<'_>, arguments: &[&str], out: &mut dyn Write) -> Result
         [verb @ ("start" | "stop" | "restart"), name] => {
             let _ = known(world, name)?;
             systemctl(world, name, verb)?;
-            Ok(FINE)
+            Ok(OK)
         }
         ["console", name] => {
             let _ = known(world, name)?;
-            console::run(&world.guests(), name, out).map_err(|error| of(name, error)).map(|()| FINE)
+            console::run(&world.guests(), name, out).map_err(|error| of(name, error)).map(|()| OK)
         }
         ["upgrade", name] => upgrade(world, name, None, out),
         ["upgrade", name, version] => upgrade(world, name, Some(version), out),
@@ -60,7 +60,7 @@ pub fn supervise(world: &World<'_>, name: &str, out: &mut dyn Write) -> Result<u
     let guests = world.guests();
     let supervision = Supervision { world: &guests, machine: &machine, signals: &signals, notify: &notify };
     match supervisor::run(&supervision, name, out) {
-        Ok(()) => Ok(FINE),
+        Ok(()) => Ok(OK),
         Err(error) if is_refusal(&error) => {
             Err(CommandError::Refused { name: name.to_owned(), reason: error.to_string() })
         }
@@ -82,7 +82,7 @@ fn list(world: &World<'_>, json: bool, out: &mut dyn Write) -> Result<u8, Comman
     } else {
         out.write_all(guest_text::table(&all).as_bytes())?;
     }
-    Ok(if all.iter().all(Overview::is_well) { FINE } else { DIFFERS })
+    Ok(if all.iter().all(Overview::is_well) { OK } else { DIFFERS })
 }
 
 fn all(world: &World<'_>) -> Result<Vec<Overview>, CommandError> {
@@ -129,7 +129,7 @@ fn show(world: &World<'_>, name: &str, json: bool, out: &mut dyn Write) -> Resul
     } else {
         out.write_all(guest_text::show(overview, versions.as_ref(), memory_only).as_bytes())?;
     }
-    Ok(if overview.is_well() { FINE } else { DIFFERS })
+    Ok(if overview.is_well() { OK } else { DIFFERS })
 }
 
 fn in_memory(world: &World<'_>) -> bool {
@@ -157,7 +157,7 @@ fn change(
     } else {
         writeln!(out, "guest {name} does not run now; it takes effect at its next start")?;
     }
-    Ok(FINE)
+    Ok(OK)
 }
 
 fn upgrade(world: &World<'_>, name: &str, version: Option<&str>, out: &mut dyn Write) -> Result<u8, CommandError> {

@@ -21,9 +21,9 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-pub const FINE: u8 = 0;
+pub const OK: u8 = 0;
 pub const DIFFERS: u8 = 1;
-pub const TROUBLE: u8 = 2;
+pub const ERROR: u8 = 2;
 
 const HELP: &str = "\
 appliance: what this node runs, and how it differs from its image
@@ -105,11 +105,11 @@ pub fn run(arguments: &[String], world: &World<'_>, out: &mut dyn Write, errors:
     match dispatch(&arguments, world, out).and_then(|code| Ok(out.flush().map(|()| code)?)) {
         Ok(code) => code,
         // `appliance status | head` is no trouble.
-        Err(CommandError::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => FINE,
+        Err(CommandError::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => OK,
         Err(error) => {
             // Nothing is left to tell it to when this fails too.
             let _ = writeln!(errors, "appliance: {error}");
-            guest::status_of(&error).unwrap_or(TROUBLE)
+            guest::status_of(&error).unwrap_or(ERROR)
         }
     }
 }
@@ -118,7 +118,7 @@ fn dispatch(arguments: &[&str], world: &World<'_>, out: &mut dyn Write) -> Resul
     match arguments {
         [] | ["help" | "--help" | "-h", ..] => {
             out.write_all(HELP.as_bytes())?;
-            Ok(FINE)
+            Ok(OK)
         }
         ["status", options @ ..] => {
             let json = match options {

@@ -1,6 +1,6 @@
 //! `appliance status`: what the boot's record says, and what of it still holds.
 
-use super::{CommandError, DIFFERS, FINE, World, etc_diff, mounts, status_text};
+use super::{CommandError, DIFFERS, OK, World, etc_diff, mounts, status_text};
 use crate::guests::overview::{self, Overview};
 use appliance_contract::boot_record::BootRecord;
 use appliance_contract::guest;
@@ -64,7 +64,7 @@ pub fn run(world: &World<'_>, json: bool, out: &mut dyn Write) -> Result<u8, Com
     } else {
         out.write_all(status_text::render(&status).as_bytes())?;
     }
-    Ok(if status.is_well() { FINE } else { DIFFERS })
+    Ok(if status.is_well() { OK } else { DIFFERS })
 }
 
 fn gather(world: &World<'_>) -> Result<Status, CommandError> {

@@ -1,6 +1,6 @@
 //! `appliance uplink`, which the unit of that name runs.
 
-use super::{CommandError, FINE, World};
+use super::{CommandError, OK, World};
 use crate::uplink::events::Events;
 use crate::uplink::run::{self, Setting, UplinkError};
 use std::io::Write;
@@ -13,5 +13,5 @@ pub fn run(world: &World<'_>, out: &mut dyn Write) -> Result<u8, CommandError> {
     let mut setting =
         Setting { world: &world.guests(), wait: &mut |bound| events.wait(bound), now: &|| begun.elapsed(), out };
     run::run(&mut setting)?;
-    Ok(FINE)
+    Ok(OK)
 }
