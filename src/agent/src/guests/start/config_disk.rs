@@ -15,15 +15,15 @@ use std::path::{Path, PathBuf};
 /// Volume identifier, which a guest sees as the disk's label.
 pub const LABEL: &str = "APPLIANCE_CONFIG";
 /// The disk lies in the host's memory, and its tree is in memory once more while it is made.
-const MOST_BYTES: u64 = 32 << 20;
+const MAX_BYTES: u64 = 32 << 20;
 
 #[derive(Debug, thiserror::Error)]
-pub enum ServedError {
+pub enum ConfigDiskError {
     #[error("reading {path} for the guest's config: {source}", path = path.display())]
     Read { path: PathBuf, source: io::Error },
     #[error(
         "the guest's config with {path} is larger than {} MiB, which is the most that the host serves from memory; \
-         give the guest a disk with a marker of its own", MOST_BYTES >> 20, path = path.display()
+         give the guest a disk with a marker of its own", MAX_BYTES >> 20, path = path.display()
     )]
     TooLarge { path: PathBuf },
     #[error("writing the marker of the guest's config: {0}")]
@@ -34,7 +34,7 @@ pub enum ServedError {
 
 /// A config disk, and what was left out of it.
 #[derive(Debug)]
-pub struct Served {
+pub struct ConfigDisk {
     pub image: Vec<u8>,
     /// A line each.
     pub left_out: Vec<String>,
@@ -42,7 +42,7 @@ pub struct Served {
 
 /// Makes the disk of guest `node` out of the folders `local` and `global`,
 /// either of which may be missing.
-pub fn make(node: NodeName, generation: Option<String>, local: &Path, global: &Path) -> Result<Served, ServedError> {
+pub fn make(node: NodeName, generation: Option<String>, local: &Path, global: &Path) -> Result<ConfigDisk, ConfigDiskError> {
     let marker = Marker {
         schema: Schema::CURRENT,
         role: Role::Guest,
@@ -73,19 +73,19 @@ pub fn make(node: NodeName, generation: Option<String>, local: &Path, global: &P
     }
     let text = toml::to_string(&marker)?;
     root.entries.insert(marker::FILE_NAME.into(), Node::File { mode: 0o644, bytes: text.into_bytes() });
-    Ok(Served { image: iso_writer::write(&root, LABEL)?, left_out: reader.left_out })
+    Ok(ConfigDisk { image: iso_writer::write(&root, LABEL)?, left_out: reader.left_out })
 }
 
 /// The marker that the guest's own tree brings, which may say more than the host knows.
-fn own_marker(local: &Path) -> Result<Option<Marker>, ServedError> {
+fn own_marker(local: &Path) -> Result<Option<Marker>, ConfigDiskError> {
     let path = local.join(marker::FILE_NAME);
     let text = match fs::read_to_string(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(ServedError::Read { path, source }),
+        Err(source) => return Err(ConfigDiskError::Read { path, source }),
     };
     let invalid = |error: toml::de::Error| io::Error::new(io::ErrorKind::InvalidData, error.message().to_owned());
-    Marker::parse(&text).map(Some).map_err(|error| ServedError::Read { path, source: invalid(error) })
+    Marker::parse(&text).map(Some).map_err(|error| ConfigDiskError::Read { path, source: invalid(error) })
 }
 
 struct Reader {
@@ -94,8 +94,8 @@ struct Reader {
 }
 
 impl Reader {
-    fn folder(&mut self, path: &Path) -> Result<Folder, ServedError> {
-        let read = |source| ServedError::Read { path: path.to_owned(), source };
+    fn folder(&mut self, path: &Path) -> Result<Folder, ConfigDiskError> {
+        let read = |source| ConfigDiskError::Read { path: path.to_owned(), source };
         let mode = fs::metadata(path).map_err(read)?.permissions().mode() & 0o7777;
         let mut entries = BTreeMap::new();
         for entry in fs::read_dir(path).map_err(read)? {
@@ -107,14 +107,14 @@ impl Reader {
         Ok(Folder { mode, entries })
     }
 
-    fn node(&mut self, path: &Path) -> Result<Option<Node>, ServedError> {
-        let read = |source| ServedError::Read { path: path.to_owned(), source };
+    fn node(&mut self, path: &Path) -> Result<Option<Node>, ConfigDiskError> {
+        let read = |source| ConfigDiskError::Read { path: path.to_owned(), source };
         let stat = fs::symlink_metadata(path).map_err(read)?;
         let kind = stat.file_type();
         // Each entry takes a directory record and perhaps a sector.
         self.bytes += 256 + if kind.is_file() { stat.len() } else { 0 };
-        if self.bytes > MOST_BYTES {
-            return Err(ServedError::TooLarge { path: path.to_owned() });
+        if self.bytes > MAX_BYTES {
+            return Err(ConfigDiskError::TooLarge { path: path.to_owned() });
         }
         if kind.is_dir() {
             return Ok(Some(Node::Folder(self.folder(path)?)));
@@ -182,7 +182,7 @@ mod tests {
     #[test]
     fn a_config_that_is_too_large_is_refused() {
         let folder = TempDir::new().unwrap();
-        fs::File::create(folder.path().join("big")).unwrap().set_len(MOST_BYTES).unwrap();
+        fs::File::create(folder.path().join("big")).unwrap().set_len(MAX_BYTES).unwrap();
         let error = make("web".parse().unwrap(), None, folder.path(), folder.path()).unwrap_err().to_string();
         assert!(error.contains("larger than 32 MiB") && error.contains("give the guest a disk"), "{error}");
     }

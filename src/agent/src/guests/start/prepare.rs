@@ -1,7 +1,7 @@
 //! All that comes before a guest's start: checks, disks, image, config.
 
 use super::checks::{self, CheckError};
-use super::config_disk::{self, ServedError};
+use super::config_disk::{self, ConfigDiskError};
 use super::plan::{Model, Plan, PlanCard, PlanDisk, interface};
 use super::volumes::{self, VolumeError};
 use crate::guests::definitions::Guest;
@@ -29,7 +29,7 @@ pub enum PrepareError {
     #[error(transparent)]
     State(#[from] StateError),
     #[error(transparent)]
-    Served(#[from] ServedError),
+    ConfigDisk(#[from] ConfigDiskError),
     #[error("{doing}: {source}")]
     Io { doing: String, source: io::Error },
     #[error("the node's name in {BOOT_RECORD}: {0}", BOOT_RECORD = medium::BOOT_RECORD)]
@@ -165,7 +165,7 @@ fn gather(
     };
     let bytes = image.place.open(world, &image.root.path).map_err(failed("opening the root image"))?;
     let root = attach(&bytes.backing, bytes.range.offset, bytes.range.length)?;
-    let served = serve(world, guest, record)?;
+    let served = write_config_disk(world, guest, record)?;
     let length = fs::metadata(world.at(&served)).map_err(failed("looking at the served config"))?.len();
     let served = attach(&served, 0, length)?;
     let mut disks = vec![disk("root", root, true, true)];
@@ -207,13 +207,13 @@ fn disk(name: &str, path: PathBuf, read_only: bool, is_device: bool) -> PlanDisk
 }
 
 /// Writes the disk that serves the guest its config.
-fn serve(world: &World<'_>, guest: &Guest, record: &mut Record) -> Result<PathBuf, PrepareError> {
+fn write_config_disk(world: &World<'_>, guest: &Guest, record: &mut Record) -> Result<PathBuf, PrepareError> {
     let name = guest.name.as_str();
     let node = name.parse().map_err(|error| PrepareError::Node(format!("{error}")))?;
     let generation = image::boot_record(world).and_then(|record| record.config?.generation);
     let global = world.at(format!("{}/global", medium::CONFIG_MOUNT));
-    let served = config_disk::make(node, generation, &lookup::folder(world, name), &global)?;
-    record.notes.extend(served.left_out.into_iter().map(|line| format!("left out of the served config: {line}")));
-    fs::write(place(world, name, "config.iso"), served.image).map_err(failed("writing the served config"))?;
+    let disk = config_disk::make(node, generation, &lookup::folder(world, name), &global)?;
+    record.notes.extend(disk.left_out.into_iter().map(|line| format!("left out of the served config: {line}")));
+    fs::write(place(world, name, "config.iso"), disk.image).map_err(failed("writing the served config"))?;
     Ok(place_of(name, "config.iso"))
 }
