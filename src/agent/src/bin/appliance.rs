@@ -1,8 +1,8 @@
 //! The `appliance` command of the running node, and the systemd generator of its guests, told apart by their names.
 
-use appliance_agent::system::programs::Real;
 use appliance_agent::system::linux::Linux;
 use appliance_agent::system::machine::{Machine, Places};
+use appliance_agent::system::programs::Real;
 use appliance_agent::{commands, generator};
 use std::fs;
 use std::io::Write;

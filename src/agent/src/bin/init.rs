@@ -1,6 +1,7 @@
 //! `/init` of the initramfs: process 1 until systemd is, and the built-in shell, told apart by their names.
 
-use appliance_agent::{init, shell};
+use appliance_agent::boot::shell;
+use appliance_agent::init;
 use std::path::Path;
 use std::process::ExitCode;
 

@@ -195,8 +195,12 @@ fn rollback(world: &World<'_>, name: &str, out: &mut dyn Write) -> Result<u8, Co
         let none = "there is no version to go back to: only one has ever been ready on this node; appliance guest \
              upgrade chooses any";
         let version = state.rollback(now).ok_or_else(|| of(name, none))?;
-        let request =
-            image::ImageRequest { name: guest.config.image.name(), version: Some(&version), passed_over: &[], stage: None };
+        let request = image::ImageRequest {
+            name: guest.config.image.name(),
+            version: Some(&version),
+            passed_over: &[],
+            stage: None,
+        };
         image::choose(&world.guests(), request).map_err(|error| of(name, error))?;
         Ok(format!("version {version} of image {} is chosen", guest.config.image.name()))
     })

@@ -2,7 +2,7 @@
 //! for all; a drop-in each says the rest.
 
 use super::escape;
-use crate::guests::definitions::{Guest, Checked};
+use crate::guests::definitions::{Checked, Guest};
 use appliance_contract::guest::{Accel, GuestConfig, Hypervisor, ManagedBy, Mode};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;

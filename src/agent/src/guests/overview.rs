@@ -2,7 +2,7 @@
 //! record, systemd, and the node's memory of its versions.
 
 use super::definitions::lookup;
-use super::definitions::{Guest, Checked};
+use super::definitions::{Checked, Guest};
 use super::start::checks::{self, CheckError};
 use super::state::{State, StateError};
 use super::status::{Failure, Hypervisor, Phase, Record, is_supervised};

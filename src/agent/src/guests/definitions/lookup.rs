@@ -1,6 +1,6 @@
 //! The guests that the host's config lists.
 
-use crate::guests::definitions::{self, Guest, Checked};
+use crate::guests::definitions::{self, Checked, Guest};
 use crate::system::world::World;
 use appliance_contract::guest;
 use std::io;

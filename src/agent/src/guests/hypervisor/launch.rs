@@ -179,7 +179,8 @@ fn qemu(world: &World<'_>, plan: &Plan, options: KvmOptions, folder: &Path, grou
     }
     let (console, monitor) = (folder.join("console"), folder.join("monitor"));
     let numbers: Vec<i32> = files.iter().map(AsRawFd::as_raw_fd).collect();
-    let qemu = Qemu { machine: options.machine, accel: options.accel, console: &console, monitor: &monitor, files: &numbers };
+    let qemu =
+        Qemu { machine: options.machine, accel: options.accel, console: &console, monitor: &monitor, files: &numbers };
     let values = qemu_arguments::values(&plan, &qemu)?;
     let text = templates::render(world, qemu_arguments::TEMPLATE, &values)?;
     let arguments = qemu_arguments::arguments(&text);

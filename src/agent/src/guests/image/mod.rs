@@ -14,7 +14,7 @@ use appliance_contract::medium;
 pub use locate::{Bytes, Place};
 use std::fs;
 use std::path::Path;
-pub use verify::{ImageError, VerifiedImage, Stage, verify};
+pub use verify::{ImageError, Stage, VerifiedImage, verify};
 
 /// A guest image that was found; nothing of it but its manifest has been read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,7 +94,9 @@ fn add(world: &World<'_>, name: &str, place: Place, found: &mut Found) {
         }
         Ok(manifest) if !place.is_called(name, &manifest.version) => {
             let expected = format!("a folder called {name}-{}", manifest.version);
-            found.rejected.push(rejected(format!("its manifest is of version {}, expected {expected}", manifest.version)));
+            found
+                .rejected
+                .push(rejected(format!("its manifest is of version {}, expected {expected}", manifest.version)));
         }
         Ok(manifest) => found.images.push(Image { place, manifest }),
         Err(reason) => found.rejected.push(rejected(reason)),
@@ -140,7 +142,8 @@ fn rejected_text(rejected: &[Rejected]) -> String {
     if rejected.is_empty() {
         return " is on the medium or in the store".to_owned();
     }
-    let each: Vec<String> = rejected.iter().map(|rejected| format!("{}: {}", rejected.place, rejected.reason)).collect();
+    let each: Vec<String> =
+        rejected.iter().map(|rejected| format!("{}: {}", rejected.place, rejected.reason)).collect();
     format!(" is sound: {}", each.join("; "))
 }
 

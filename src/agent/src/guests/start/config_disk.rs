@@ -42,7 +42,12 @@ pub struct ConfigDisk {
 
 /// Makes the disk of guest `node` out of the folders `local` and `global`,
 /// either of which may be missing.
-pub fn make(node: NodeName, generation: Option<String>, local: &Path, global: &Path) -> Result<ConfigDisk, ConfigDiskError> {
+pub fn make(
+    node: NodeName,
+    generation: Option<String>,
+    local: &Path,
+    global: &Path,
+) -> Result<ConfigDisk, ConfigDiskError> {
     let marker = Marker {
         schema: Schema::CURRENT,
         role: Role::Guest,

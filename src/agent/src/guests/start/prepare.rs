@@ -6,7 +6,7 @@ use super::plan::{Model, Plan, PlanCard, PlanDisk, interface};
 use super::volumes::{self, VolumeError};
 use crate::guests::definitions::Guest;
 use crate::guests::definitions::lookup;
-use crate::guests::image::{self, ChoiceError, VerifiedImage, Stage, ImageRequest};
+use crate::guests::image::{self, ChoiceError, ImageRequest, Stage, VerifiedImage};
 use crate::guests::state::{State, StateError};
 use crate::guests::status::{self, Hypervisor, Phase, Record, place};
 use crate::system::machine::Machine;
@@ -123,7 +123,8 @@ fn choose(
     let folder = place_of(guest.name.as_str(), "");
     // QEMU, which is nobody, could not read the store's.
     let stage = Stage { folder: &folder, all: hypervisor == Hypervisor::Kvm };
-    let request = ImageRequest { name: image.name(), version: image.version(), passed_over: &state.failed, stage: Some(stage) };
+    let request =
+        ImageRequest { name: image.name(), version: image.version(), passed_over: &state.failed, stage: Some(stage) };
     let chosen = state.chosen.as_deref().filter(|_| image.version().is_none());
     let (sound, rejected) = match chosen {
         None => image::choose(world, request)?,

@@ -212,7 +212,8 @@ impl Attempt<'_> {
         let _ = vm.child.kill();
         let _ = vm.child.wait();
         if matches!(vm.kind, Kind::Xen { .. })
-            && let Err(error) = crate::guests::hypervisor::xen::destroy(self.supervision.world, self.guest.name.as_str())
+            && let Err(error) =
+                crate::guests::hypervisor::xen::destroy(self.supervision.world, self.guest.name.as_str())
         {
             say(self.out, &format!("making sure that its domain is gone: {error}"));
         }
