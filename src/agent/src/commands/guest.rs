@@ -33,7 +33,7 @@ pub fn run(world: &World<'_>, arguments: &[&str], out: &mut dyn Write) -> Result
         }
         ["console", name] => {
             let _ = known(world, name)?;
-            console::run(&world.guests(), name, out).map_err(|error| of(name, error)).map(|()| OK)
+            console::run(world, name, out).map_err(|error| of(name, error)).map(|()| OK)
         }
         ["upgrade", name] => upgrade(world, name, None, out),
         ["upgrade", name, version] => upgrade(world, name, Some(version), out),
@@ -57,8 +57,7 @@ pub fn supervise(world: &World<'_>, name: &str, out: &mut dyn Write) -> Result<u
     let signals = Signals::catch().map_err(|error| of(name, format!("catching signals: {error}")))?;
     let socket = std::env::var("NOTIFY_SOCKET").ok();
     let notify = Notify::new(socket.as_deref()).map_err(|error| of(name, format!("NOTIFY_SOCKET: {error}")))?;
-    let guests = world.guests();
-    let supervision = Supervision { world: &guests, machine: &machine, signals: &signals, notify: &notify };
+    let supervision = Supervision { world, machine: &machine, signals: &signals, notify: &notify };
     match supervisor::run(&supervision, name, out) {
         Ok(()) => Ok(OK),
         Err(error) if is_refusal(&error) => {
@@ -87,7 +86,7 @@ fn list(world: &World<'_>, json: bool, out: &mut dyn Write) -> Result<u8, Comman
 
 fn all(world: &World<'_>) -> Result<Vec<Overview>, CommandError> {
     let path = appliance_contract::guest::DIRECTORY.into();
-    overview::all(&world.guests()).map_err(|error| CommandError::Read { path, error })
+    overview::all(world).map_err(|error| CommandError::Read { path, error })
 }
 
 fn write_json(value: &impl serde::Serialize, out: &mut dyn Write) -> Result<(), CommandError> {
@@ -97,7 +96,7 @@ fn write_json(value: &impl serde::Serialize, out: &mut dyn Write) -> Result<(), 
 
 /// A guest that the config lists and that was taken or refused.
 fn known(world: &World<'_>, name: &str) -> Result<Result<Guest, String>, CommandError> {
-    match lookup::load(&world.guests(), name) {
+    match lookup::load(world, name) {
         Ok(guest) => Ok(Ok(guest)),
         Err(ConfigError::Refused(reason)) => Ok(Err(reason)),
         Err(error) => Err(of(name, error)),
@@ -119,7 +118,7 @@ struct Shown<'a> {
 
 fn show(world: &World<'_>, name: &str, json: bool, out: &mut dyn Write) -> Result<u8, CommandError> {
     let guest = known(world, name)?.ok();
-    let versions = guest.map(|guest| overview::versions(&world.guests(), &guest)).transpose();
+    let versions = guest.map(|guest| overview::versions(world, &guest)).transpose();
     let versions = versions.map_err(|error| of(name, error))?;
     let all = all(world)?;
     let Some(overview) = all.iter().find(|one| one.name == name) else { return Err(of(name, "it is gone")) };
@@ -133,7 +132,7 @@ fn show(world: &World<'_>, name: &str, json: bool, out: &mut dyn Write) -> Resul
 }
 
 fn in_memory(world: &World<'_>) -> bool {
-    image::boot_record(&world.guests()).is_some_and(|record| record.var == "image")
+    image::boot_record(world).is_some_and(|record| record.var == "image")
 }
 
 /// Changes the state and starts the guest anew if it runs.
@@ -143,15 +142,14 @@ fn change(
     out: &mut dyn Write,
     change: impl FnOnce(&mut State, u64) -> Result<String, CommandError>,
 ) -> Result<u8, CommandError> {
-    let guests = world.guests();
-    let mut state = State::load(&guests, name).map_err(|error| of(name, error))?;
-    let said = change(&mut state, guests.now())?;
-    state.save(&guests, name).map_err(|error| of(name, error))?;
+    let mut state = State::load(world, name).map_err(|error| of(name, error))?;
+    let said = change(&mut state, world.now())?;
+    state.save(world, name).map_err(|error| of(name, error))?;
     writeln!(out, "{said}")?;
     if in_memory(world) {
         writeln!(out, "{MEMORY_ONLY}")?;
     }
-    if crate::guests::status::is_supervised(&guests, name) {
+    if crate::guests::status::is_supervised(world, name) {
         systemctl(world, name, "restart")?;
         writeln!(out, "guest {name} is starting from it; appliance guest show {name} tells what comes of it")?;
     } else {
@@ -169,7 +167,7 @@ fn upgrade(world: &World<'_>, name: &str, version: Option<&str>, out: &mut dyn W
         return Err(of(name, reason));
     }
     let request = image::ImageRequest { name: image.name(), version, passed_over: &[], stage: None };
-    let (sound, broken) = image::choose(&world.guests(), request).map_err(|error| of(name, error))?;
+    let (sound, broken) = image::choose(world, request).map_err(|error| of(name, error))?;
     for broken in broken {
         writeln!(out, "passed over {}: {}", broken.place, broken.reason)?;
     }
@@ -201,7 +199,7 @@ fn rollback(world: &World<'_>, name: &str, out: &mut dyn Write) -> Result<u8, Co
             passed_over: &[],
             stage: None,
         };
-        image::choose(&world.guests(), request).map_err(|error| of(name, error))?;
+        image::choose(world, request).map_err(|error| of(name, error))?;
         Ok(format!("version {version} of image {} is chosen", guest.config.image.name()))
     })
 }

@@ -15,11 +15,10 @@ mod status_text;
 mod text_diff;
 mod uplink;
 
-use crate::system::programs::Programs;
+use crate::system::world::World;
 use crate::uplink::run::UplinkError;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::path::PathBuf;
 
 pub const OK: u8 = 0;
 pub const DIFFERS: u8 = 1;
@@ -46,32 +45,6 @@ appliance: what this node runs, and how it differs from its image
 Exit status: 0 all is well, nothing differs; 1 something is wrong, or differs;
 2 the command could not be done.
 ";
-
-/// What the command sees of the machine.
-pub struct World<'a> {
-    /// `/` on a node.
-    pub root: &'a Path,
-    /// The status line of a device-mapper device, by its name.
-    pub mapped_status: &'a dyn Fn(&str) -> io::Result<String>,
-    pub programs: &'a dyn Programs,
-    pub clock: &'a dyn Fn() -> SystemTime,
-}
-
-impl std::fmt::Debug for World<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("World").field("root", &self.root).finish_non_exhaustive()
-    }
-}
-
-impl World<'_> {
-    fn guests(&self) -> crate::system::world::World<'_> {
-        crate::system::world::World { root: self.root, programs: self.programs, clock: self.clock }
-    }
-
-    fn at(&self, absolute: &str) -> PathBuf {
-        self.root.join(absolute.trim_start_matches('/'))
-    }
-}
 
 #[derive(Debug, thiserror::Error)]
 pub enum CommandError {

@@ -71,29 +71,24 @@ fn gather(world: &World<'_>) -> Result<Status, CommandError> {
     let path = world.at(medium::BOOT_RECORD);
     let text = fs::read_to_string(&path).map_err(|error| CommandError::NoRecord { path: path.clone(), error })?;
     let boot: BootRecord = serde_json::from_str(&text).map_err(|error| CommandError::BadRecord { path, error })?;
-    let line = |path: &str| {
-        let text = fs::read_to_string(world.at(path)).ok()?;
-        Some(text.trim().to_owned()).filter(|text| !text.is_empty())
-    };
-    let mountinfo = line("/proc/self/mountinfo").unwrap_or_default();
+    let mountinfo = world.line("/proc/self/mountinfo").unwrap_or_default();
     let root = mounts::at(&mountinfo, "/");
     let mounted = |mount: mounts::Mount| Mounted {
         source: mount.source,
         file_system: mount.file_system,
         read_only: mount.read_only,
     };
-    let uptime = line("/proc/uptime");
-    let guests = world.guests();
+    let uptime = world.line("/proc/uptime");
     Ok(Status {
         verity: verity(world, &boot, root.as_ref()),
-        kernel: line("/proc/sys/kernel/osrelease"),
-        hypervisor: line("/sys/hypervisor/type"),
+        kernel: world.line("/proc/sys/kernel/osrelease"),
+        hypervisor: world.line("/sys/hypervisor/type"),
         uptime_s: uptime.and_then(|text| text.split('.').next()?.parse().ok()),
         root: root.map(mounted),
         var: mounts::at(&mountinfo, "/var").map(mounted),
         changes_in_memory: etc_diff::memory_changes(world).ok(),
-        trouble: overview::trouble(&guests),
-        guests: overview::all(&guests).map_err(|error| CommandError::Read { path: guest::DIRECTORY.into(), error })?,
+        trouble: overview::trouble(world),
+        guests: overview::all(world).map_err(|error| CommandError::Read { path: guest::DIRECTORY.into(), error })?,
         boot,
     })
 }

@@ -260,10 +260,7 @@ mod guests {
 
     fn command(node: &Node, arguments: &str) -> (u8, String, String) {
         let arguments: Vec<String> = arguments.split_whitespace().map(str::to_owned).collect();
-        let guests = node.world();
-        let mapped_status = |_: &str| Ok(String::new());
-        let world =
-            World { root: guests.root, mapped_status: &mapped_status, programs: guests.programs, clock: guests.clock };
+        let world = node.world();
         let (mut out, mut errors) = (Vec::new(), Vec::new());
         let code = run(&arguments, &world, &mut out, &mut errors);
         (code, String::from_utf8(out).unwrap(), String::from_utf8(errors).unwrap())

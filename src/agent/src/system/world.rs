@@ -1,14 +1,20 @@
-//! What the guests' part sees of the machine: its file tree, its programs, its
-//! clock. Tests give it made-up ones.
+//! What the node's command sees of the machine: its file tree, its device mapper,
+//! its programs, its clock. Tests pass made-up ones.
 
 use super::programs::Programs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+/// The running node. A value of this type is passed to whatever looks at the node or changes it.
 pub struct World<'a> {
     /// `/` on a node.
     pub root: &'a Path,
+    /// The status line of a device-mapper device, by its name.
+    pub mapped_status: &'a dyn Fn(&str) -> io::Result<String>,
+    /// Other programs.
     pub programs: &'a dyn Programs,
+    /// The time of day.
     pub clock: &'a dyn Fn() -> SystemTime,
 }
 
