@@ -12,6 +12,7 @@ use crate::guests::state::State;
 use crate::guests::supervise::notify::Notify;
 use crate::guests::supervise::run::{self as supervisor, RunError, Supervision};
 use crate::guests::supervise::watch::Signals;
+use crate::system::boot_record;
 use crate::system::linux::Linux;
 use crate::system::machine::Places;
 use std::ffi::OsStr;
@@ -132,7 +133,7 @@ fn show(world: &World<'_>, name: &str, json: bool, out: &mut dyn Write) -> Resul
 }
 
 fn in_memory(world: &World<'_>) -> bool {
-    image::boot_record(world).is_some_and(|record| record.var == "image")
+    boot_record::find(world.root).is_some_and(|record| record.var == "image")
 }
 
 /// Changes the state and starts the guest anew if it runs.

@@ -15,6 +15,7 @@ mod status_text;
 mod text_diff;
 mod uplink;
 
+use crate::system::boot_record::BootRecordError;
 use crate::system::world::World;
 use crate::uplink::run::UplinkError;
 use std::io::{self, Write};
@@ -52,10 +53,8 @@ pub enum CommandError {
     Usage { found: String, expected: &'static str, known: &'static [&'static str] },
     #[error("reading {path}: {error}")]
     Read { path: PathBuf, error: io::Error },
-    #[error("reading {path}, the record of this boot: {error}; it is there on nodes that appliance's agent booted")]
-    NoRecord { path: PathBuf, error: io::Error },
-    #[error("the record of this boot, {path}, is not what this version writes: {error}")]
-    BadRecord { path: PathBuf, error: serde_json::Error },
+    #[error("{0}{hint}", hint = no_record_hint(.0))]
+    Record(BootRecordError),
     #[error("guest {name} is not started: {reason}")]
     Refused { name: String, reason: String },
     #[error("guest {name}: {reason}")]
@@ -64,6 +63,16 @@ pub enum CommandError {
     Uplink(#[from] UplinkError),
     #[error("writing the answer: {0}")]
     Write(#[from] io::Error),
+}
+
+impl From<BootRecordError> for CommandError {
+    fn from(error: BootRecordError) -> Self {
+        Self::Record(error)
+    }
+}
+
+fn no_record_hint(error: &BootRecordError) -> &'static str {
+    if error.is_not_found() { "; it is there on nodes that appliance's agent booted" } else { "" }
 }
 
 fn suggestion(found: &str, known: &[&str]) -> String {

@@ -2,9 +2,9 @@
 
 use super::{CommandError, DIFFERS, OK, World, etc_diff, mounts, status_text};
 use crate::guests::overview::{self, Overview};
+use crate::system::boot_record;
 use appliance_contract::boot_record::BootRecord;
 use appliance_contract::guest;
-use appliance_contract::medium;
 use serde::Serialize;
 use std::fs;
 use std::io::Write;
@@ -68,9 +68,7 @@ pub fn run(world: &World<'_>, json: bool, out: &mut dyn Write) -> Result<u8, Com
 }
 
 fn gather(world: &World<'_>) -> Result<Status, CommandError> {
-    let path = world.at(medium::BOOT_RECORD);
-    let text = fs::read_to_string(&path).map_err(|error| CommandError::NoRecord { path: path.clone(), error })?;
-    let boot: BootRecord = serde_json::from_str(&text).map_err(|error| CommandError::BadRecord { path, error })?;
+    let boot = boot_record::read(world.root)?;
     let mountinfo = world.line("/proc/self/mountinfo").unwrap_or_default();
     let root = mounts::at(&mountinfo, "/");
     let mounted = |mount: mounts::Mount| Mounted {

@@ -10,9 +10,9 @@ mod tests;
 pub use units::{Booted, Content, UnitFile, plan, unit};
 
 use crate::guests::definitions;
-use appliance_contract::boot_record::BootRecord;
+use crate::system::boot_record::{self, BootRecordError};
+use appliance_contract::guest;
 use appliance_contract::marker::Role;
-use appliance_contract::{guest, medium};
 use std::fs;
 use std::io;
 use std::os::unix::fs::symlink;
@@ -29,10 +29,8 @@ pub const PROGRAM: &str = "appliance-guests";
 pub enum GeneratorError {
     #[error("found {found} arguments, expected three folders, as systemd gives its generators")]
     Arguments { found: usize },
-    #[error("reading {path}: {error}; no guest is started")]
-    Record { path: PathBuf, error: io::Error },
-    #[error("reading {path}: {error}; no guest is started")]
-    BadRecord { path: PathBuf, error: serde_json::Error },
+    #[error("{0}; no guest is started")]
+    Record(BootRecordError),
     #[error("reading {path}: {error}; no guest is started")]
     Guests { path: PathBuf, error: io::Error },
     #[error("writing {path}: {error}")]
@@ -53,14 +51,11 @@ pub fn run(root: &Path, arguments: &[PathBuf]) -> Vec<GeneratorError> {
 
 fn find(root: &Path) -> Result<Vec<UnitFile>, GeneratorError> {
     let at = |path: &str| root.join(path.trim_start_matches('/'));
-    let path = at(medium::BOOT_RECORD);
-    let text = match fs::read(&path) {
+    let record = match boot_record::read(root) {
         // Booted by another agent, or by none.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        text => text.map_err(|error| GeneratorError::Record { path: path.clone(), error })?,
+        Err(error) if error.is_not_found() => return Ok(Vec::new()),
+        record => record.map_err(GeneratorError::Record)?,
     };
-    let record: BootRecord =
-        serde_json::from_slice(&text).map_err(|error| GeneratorError::BadRecord { path, error })?;
     if record.role != Role::Host {
         return Ok(Vec::new());
     }

@@ -2,6 +2,7 @@
 //! small files, and the texts that describe mounts.
 
 pub mod attributes;
+pub mod boot_record;
 pub mod device_order;
 pub mod files;
 pub mod fstab;

@@ -5,14 +5,13 @@ mod locate;
 mod verify;
 pub mod version;
 
+use crate::system::boot_record;
 use crate::system::files;
 use crate::system::world::World;
-use appliance_contract::boot_record::BootRecord;
 use appliance_contract::guest_image;
 use appliance_contract::manifest::Manifest;
 use appliance_contract::medium;
 pub use locate::{Bytes, Place};
-use std::fs;
 use std::path::Path;
 pub use verify::{ImageError, Stage, VerifiedImage, verify};
 
@@ -55,7 +54,7 @@ pub fn find(world: &World<'_>, name: &str) -> Found {
 
 fn on_medium(world: &World<'_>, name: &str, found: &mut Found) {
     // A node that booted otherwise has no medium.
-    let Some(record) = boot_record(world) else { return };
+    let Some(record) = boot_record::find(world.root) else { return };
     if !record.root.source.starts_with("medium:") {
         return;
     }
@@ -66,11 +65,6 @@ fn on_medium(world: &World<'_>, name: &str, found: &mut Found) {
         Ok(false) => {}
         Err(error) => found.rejected.push(Rejected { place: place.to_string(), reason: error.to_string() }),
     }
-}
-
-/// The record of this boot; none where the agent did not boot the machine.
-pub fn boot_record(world: &World<'_>) -> Option<BootRecord> {
-    serde_json::from_str(&fs::read_to_string(world.at(medium::BOOT_RECORD)).ok()?).ok()
 }
 
 fn in_store(world: &World<'_>, name: &str, found: &mut Found) {

@@ -1,7 +1,7 @@
 //! What the host itself does with its disks: none of it is given to a guest.
 
 use super::disks::{Disk, at_path, of_device, parse_number};
-use crate::guests::image::boot_record;
+use crate::system::boot_record;
 use crate::system::files;
 use crate::system::world::World;
 use std::fs;
@@ -25,7 +25,7 @@ impl Use {
 /// Everything that the host uses now.
 pub fn all(world: &World<'_>) -> Vec<Use> {
     let mut uses = Vec::new();
-    if let Some(record) = boot_record(world) {
+    if let Some(record) = boot_record::find(world.root) {
         if let Some(config) = &record.config
             && let Ok(disk) = at_path(world, Path::new(&config.device))
         {

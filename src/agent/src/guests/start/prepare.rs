@@ -9,6 +9,7 @@ use crate::guests::definitions::lookup;
 use crate::guests::image::{self, ChoiceError, ImageRequest, Stage, VerifiedImage};
 use crate::guests::state::{State, StateError};
 use crate::guests::status::{self, Hypervisor, Phase, Record, place};
+use crate::system::boot_record;
 use crate::system::machine::Machine;
 use crate::system::world::World;
 use appliance_contract::guest::{CardModel, MacAddress};
@@ -81,7 +82,7 @@ pub fn prepare(
 /// The addresses of its cards, as given or derived.
 fn addresses(world: &World<'_>, guest: &Guest) -> Result<Vec<String>, PrepareError> {
     let node =
-        image::boot_record(world).and_then(|record| record.config).map_or("node".to_owned(), |config| config.node);
+        boot_record::find(world.root).and_then(|record| record.config).map_or("node".to_owned(), |config| config.node);
     let node = node.parse().map_err(|error| PrepareError::Node(format!("{error}")))?;
     let cards = guest.config.networks.iter().enumerate();
     Ok(cards
@@ -211,7 +212,7 @@ fn disk(name: &str, path: PathBuf, read_only: bool, is_device: bool) -> PlanDisk
 fn write_config_disk(world: &World<'_>, guest: &Guest, record: &mut Record) -> Result<PathBuf, PrepareError> {
     let name = guest.name.as_str();
     let node = name.parse().map_err(|error| PrepareError::Node(format!("{error}")))?;
-    let generation = image::boot_record(world).and_then(|record| record.config?.generation);
+    let generation = boot_record::find(world.root).and_then(|record| record.config?.generation);
     let global = world.at(format!("{}/global", medium::CONFIG_MOUNT));
     let disk = config_disk::make(node, generation, &lookup::folder(world, name), &global)?;
     record.notes.extend(disk.left_out.into_iter().map(|line| format!("left out of the served config: {line}")));

@@ -4,8 +4,8 @@
 //! start that was interrupted between the two is taken up again and nothing
 //! else is ever formatted. A file is made beside and renamed.
 
-use crate::guests::image::boot_record;
 use crate::probe::{Contents, probe};
+use crate::system::boot_record;
 use crate::system::world::World;
 use appliance_contract::guest::{Access, Content, Disk, GuestConfig};
 use std::fs::{self, File};
@@ -118,7 +118,7 @@ impl Maker<'_> {
         let path = self.disk.source.as_str();
         let device = |path: &Path| fs::metadata(self.world.at(path)).ok().map(|stat| stat.dev());
         let in_memory = Path::new(path).starts_with("/var")
-            && boot_record(self.world).is_some_and(|record| record.var == "image")
+            && boot_record::find(self.world.root).is_some_and(|record| record.var == "image")
             && device(Path::new(path)) == device(Path::new("/var"));
         in_memory.then(|| {
             format!(
