@@ -7,9 +7,10 @@ mod units;
 #[cfg(test)]
 mod tests;
 
-pub use units::{Booted, Content, UnitFile, plan, unit};
+pub use units::{Content, UnitFile, plan, unit};
 
 use crate::guests::definitions;
+use crate::guests::hypervisor::Hypervisor;
 use crate::system::boot_record::{self, BootRecordError};
 use appliance_contract::guest;
 use appliance_contract::marker::Role;
@@ -61,9 +62,7 @@ fn find(root: &Path) -> Result<Vec<UnitFile>, GeneratorError> {
     }
     let path = at(guest::DIRECTORY);
     let folders = definitions::read(&path).map_err(|error| GeneratorError::Guests { path, error })?;
-    // A node's guests other than dom0 see "xen" there, too, but are no hosts.
-    let xen = fs::read_to_string(at("/sys/hypervisor/type")).is_ok_and(|text| text.trim() == "xen");
-    Ok(plan(&definitions::check_all(&folders), if xen { Booted::Xen } else { Booted::Linux }))
+    Ok(plan(&definitions::check_all(&folders), Hypervisor::booted(root)))
 }
 
 fn write(folder: &Path, file: &UnitFile) -> Result<(), GeneratorError> {

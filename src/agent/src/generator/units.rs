@@ -3,12 +3,13 @@
 
 use super::escape;
 use crate::guests::definitions::{Checked, Guest};
-use appliance_contract::guest::{Accel, GuestConfig, Hypervisor, ManagedBy, Mode};
+use crate::guests::hypervisor::Hypervisor;
+use appliance_contract::guest::{self, Accel, GuestConfig, ManagedBy, Mode};
+use appliance_contract::medium;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
 const TEMPLATE: &str = "/usr/lib/systemd/system/appliance-guest@.service";
-const COMMAND: &str = "/usr/bin/appliance";
 const TARGET: &str = "appliance-guests.target";
 /// What the runtime needs, beyond the guest's own bound, to force a guest and clean up.
 const AFTER_STOP_TIMEOUT: u32 = 30;
@@ -29,21 +30,13 @@ pub enum Content {
     Link(&'static str),
 }
 
-/// What the host booted with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Booted {
-    Xen,
-    /// Plain Linux: KVM where the processor can.
-    Linux,
-}
-
 /// The unit's name of the guest of a folder.
 pub fn unit(folder: &OsStr) -> String {
     format!("appliance-guest@{}.service", escape::instance(folder.as_bytes()))
 }
 
 /// The units of all guests, in the order given.
-pub fn plan(checked: &[Checked], booted: Booted) -> Vec<UnitFile> {
+pub fn plan(checked: &[Checked], booted: Hypervisor) -> Vec<UnitFile> {
     let mut files = Vec::new();
     for one in checked {
         let unit = unit(&one.folder);
@@ -63,7 +56,7 @@ pub fn plan(checked: &[Checked], booted: Booted) -> Vec<UnitFile> {
     files
 }
 
-fn drop_in(guest: &Guest, booted: Booted) -> String {
+fn drop_in(guest: &Guest, booted: Hypervisor) -> String {
     let Guest { name, config } = guest;
     let description = format!("Guest {name}: {}, {}", config.image, config.memory);
     let mut unit = vec!["[Unit]".to_owned(), format!("Description={}", escape::text(&description))];
@@ -99,11 +92,11 @@ fn drop_in(guest: &Guest, booted: Booted) -> String {
 
 /// What the unit's processes may take of the host. Under Xen the guest's memory
 /// and processors are not the host's; under KVM they are QEMU's.
-fn limits(config: &GuestConfig, booted: Booted) -> Vec<String> {
+fn limits(config: &GuestConfig, booted: Hypervisor) -> Vec<String> {
     let xen = match config.hypervisor {
-        Hypervisor::Auto => booted == Booted::Xen,
-        Hypervisor::Xen => true,
-        Hypervisor::Kvm => false,
+        guest::Hypervisor::Auto => booted == Hypervisor::Xen,
+        guest::Hypervisor::Xen => true,
+        guest::Hypervisor::Kvm => false,
     };
     if xen {
         return vec!["MemoryMax=256M".to_owned(), "TasksMax=64".to_owned()];
@@ -130,7 +123,8 @@ fn refusal(folder: &str, reason: &str) -> String {
     }
     let command = ["guest", "refuse", folder, &reason].map(escape::word).join(" ");
     format!(
-        "[Unit]\nDescription={}\n\n[Service]\nType=oneshot\nRestart=no\nExecStart=\nExecStart={COMMAND} {command}\n",
-        escape::text(&format!("Guest {folder}, which is not started"))
+        "[Unit]\nDescription={}\n\n[Service]\nType=oneshot\nRestart=no\nExecStart=\nExecStart={} {command}\n",
+        escape::text(&format!("Guest {folder}, which is not started")),
+        medium::IN_IMAGE_COMMAND
     )
 }

@@ -3,9 +3,10 @@
 
 use super::definitions::lookup;
 use super::definitions::{Checked, Guest};
+use super::hypervisor::Hypervisor;
 use super::start::checks::{self, CheckError};
 use super::state::{State, StateError};
-use super::status::{Failure, Hypervisor, Phase, Record, is_supervised};
+use super::status::{Failure, Phase, Record, is_supervised};
 use crate::generator::{self, REFUSED};
 use crate::system::world::World;
 use appliance_contract::guest::{Mode, Seconds};
@@ -50,7 +51,7 @@ impl Overview {
 
 /// What keeps the node from starting or stopping any guest.
 pub fn trouble(world: &World<'_>) -> Option<String> {
-    let dead = checks::booted_with(world) == Hypervisor::Xen && checks::xenstored_is_dead(world);
+    let dead = Hypervisor::booted(world.root) == Hypervisor::Xen && checks::xenstored_is_dead(world);
     dead.then(|| CheckError::NoXenstore.to_string())
 }
 

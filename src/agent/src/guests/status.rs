@@ -3,6 +3,7 @@
 //! checks of other guests read. Whether somebody supervises it now is said by a
 //! lock that ends with its holder, however that ends.
 
+use super::hypervisor::Hypervisor;
 use super::start::disks::{Base, Disk, Extent};
 use super::state::replace;
 use crate::system::files;
@@ -43,22 +44,6 @@ impl Phase {
             Self::Stopping => "stopping",
             Self::Ended => "ended",
             Self::Failed => "failed",
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Hypervisor {
-    Xen,
-    Kvm,
-}
-
-impl Hypervisor {
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Xen => "xen",
-            Self::Kvm => "kvm",
         }
     }
 }

@@ -8,6 +8,7 @@ pub mod files;
 pub mod fstab;
 pub mod linux;
 pub mod machine;
+pub mod nonblocking;
 pub mod programs;
 pub mod read_at;
 pub mod sys;

@@ -1,7 +1,8 @@
 //! What QEMU needs of the host beside its arguments, and its monitor (QMP).
 
-use super::vm::{End, never_wait};
+use super::End;
 use crate::guests::start::plan::PlanCard;
+use crate::system::nonblocking::set_nonblocking;
 use crate::system::world::World;
 use serde_json::Value;
 use std::io::{self, Write};
@@ -71,7 +72,7 @@ pub struct Monitor {
 impl Monitor {
     pub fn new(stream: UnixStream) -> io::Result<Self> {
         let mut monitor = Self { stream, begun: Vec::new() };
-        never_wait(&monitor.stream)?;
+        set_nonblocking(&monitor.stream)?;
         // Before it, no other command is taken.
         monitor.command("qmp_capabilities")?;
         Ok(monitor)
@@ -115,8 +116,8 @@ fn event(line: &[u8]) -> Option<End> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::guests::start::plan::Model;
     use crate::guests::tests::Node;
+    use appliance_contract::guest::CardModel;
     use std::io::Read;
 
     #[test]
@@ -128,7 +129,7 @@ mod tests {
         let card = PlanCard {
             bridge: "br0".into(),
             mac: "02:00:00:00:00:01".into(),
-            model: Model::Virtio,
+            model: CardModel::Virtio,
             interface: "gaa.0".into(),
         };
         let network = Network::make(&world, std::slice::from_ref(&card), 77).unwrap();

@@ -1,15 +1,17 @@
 //! Starts what a [`Plan`] says, under Xen or KVM.
 
 use super::kvm::{self, Monitor, Network};
-use super::qemu_arguments::{self, Accel, ControlCharacter, Machine, Qemu};
+use super::qemu_arguments::{self, ControlCharacter, Qemu};
 use super::templates::{self, TemplateError};
-use super::vm::{Kind, Vm, last_words, never_wait, start};
+use super::vm::{Kind, Vm, last_words, start};
 use super::xen;
 use super::xl_config::{self, Type};
 use crate::guests::start::plan::Plan;
 use crate::guests::status::place;
+use crate::system::nonblocking::set_nonblocking;
 use crate::system::programs::Start;
 use crate::system::world::World;
+use appliance_contract::guest::{Accel, Machine};
 use nix::sys::termios;
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -190,7 +192,7 @@ fn qemu(world: &World<'_>, plan: &Plan, options: KvmOptions, folder: &Path, grou
     let made = await_start(&mut child, "QEMU", || connect(&console)).and_then(|console| {
         let monitor = await_start(&mut child, "QEMU", || connect(&monitor))?;
         let monitor = Monitor::new(monitor).map_err(io_error("speaking with QEMU's monitor"))?;
-        never_wait(&console).map_err(io_error("opening the console"))?;
+        set_nonblocking(&console).map_err(io_error("opening the console"))?;
         Ok((File::from(OwnedFd::from(console)), monitor))
     });
     let (child, (console, monitor)) = or_end(child, made)?;

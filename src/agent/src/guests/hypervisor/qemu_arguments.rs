@@ -1,23 +1,11 @@
 //! What QEMU is given: pure rendering.
 
-use crate::guests::start::plan::{Model, Plan};
+use crate::guests::start::plan::Plan;
+use appliance_contract::guest::{Accel, CardModel, Machine};
 use serde_json::{Value, json};
 use std::path::Path;
 
 pub const TEMPLATE: &str = "qemu-args.hbs";
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Machine {
-    Q35,
-    Microvm,
-}
-
-/// What runs the guest's instructions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Accel {
-    Kvm,
-    Tcg,
-}
 
 /// What the plan does not say of a guest under KVM.
 #[derive(Debug, Clone, Copy)]
@@ -62,8 +50,8 @@ pub fn values(plan: &Plan, qemu: &Qemu<'_>) -> Result<Value, ControlCharacter> {
         .iter()
         .map(|card| {
             let device = match card.model {
-                Model::Virtio => format!("virtio-net-{bus}"),
-                Model::E1000e => "e1000e".to_owned(),
+                CardModel::Virtio => format!("virtio-net-{bus}"),
+                CardModel::E1000e => "e1000e".to_owned(),
             };
             json!({"mac": card.mac, "tap": card.interface, "bridge": card.bridge, "device": device})
         })
@@ -116,7 +104,7 @@ mod tests {
             cards: vec![PlanCard {
                 bridge: "br0".into(),
                 mac: "02:00:00:00:00:01".into(),
-                model: Model::Virtio,
+                model: CardModel::Virtio,
                 interface: "gaa.0".into(),
             }],
         }

@@ -1,24 +1,15 @@
 //! A guest that runs: the program that runs it, its console, and how it is
 //! asked to end.
 
+use super::End;
 use super::kvm::Monitor;
 use super::xen::{self, Reason};
+use crate::system::nonblocking::{read_available, set_nonblocking};
 use crate::system::programs::Start;
 use crate::system::world::World;
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use std::fs::File;
-use std::io::{self, Read};
-use std::os::fd::AsFd;
+use std::io;
 use std::process::Child;
-
-/// How a guest ended by itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum End {
-    PoweredOff,
-    /// It wants to be started again.
-    Reset,
-    Failed(String),
-}
 
 #[derive(Debug)]
 pub struct Vm {
@@ -76,47 +67,18 @@ impl Vm {
 pub fn start(world: &World<'_>, start: &Start<'_>) -> io::Result<Child> {
     let child = world.programs.start(start)?;
     if let Some(output) = &child.stdout {
-        never_wait(output)?;
+        set_nonblocking(output)?;
     }
     if let Some(output) = &child.stderr {
-        never_wait(output)?;
+        set_nonblocking(output)?;
     }
     Ok(child)
-}
-
-/// Makes reads and writes return when they would wait.
-pub fn never_wait(file: impl AsFd) -> io::Result<()> {
-    let flags = OFlag::from_bits_truncate(fcntl(&file, FcntlArg::F_GETFL)?);
-    fcntl(&file, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
-    Ok(())
-}
-
-/// What can be read now; `None` when nothing will come any more.
-pub fn read_now(mut from: impl Read) -> Option<Vec<u8>> {
-    let mut buffer = [0; 8192];
-    let mut found = Vec::new();
-    loop {
-        match from.read(&mut buffer) {
-            Ok(0) => return (!found.is_empty()).then_some(found),
-            Ok(length) => {
-                found.extend_from_slice(&buffer[..length]);
-                // Whoever prints without end does not keep the others waiting.
-                if found.len() > 1 << 20 {
-                    return Some(found);
-                }
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Some(found),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            // A terminal whose other end is closed says EIO.
-            Err(_) => return (!found.is_empty()).then_some(found),
-        }
-    }
 }
 
 /// What a program that ended at its start complained of.
 pub fn last_words(child: &mut Child) -> String {
     let mut text = String::new();
-    for bytes in [child.stdout.as_mut().and_then(read_now), child.stderr.as_mut().and_then(read_now)] {
+    for bytes in [child.stdout.as_mut().and_then(read_available), child.stderr.as_mut().and_then(read_available)] {
         text += &String::from_utf8_lossy(&bytes.unwrap_or_default());
     }
     text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ")

@@ -73,7 +73,8 @@ pub fn values(plan: &Plan, kind: Type) -> Value {
 mod tests {
     use super::*;
     use crate::guests::hypervisor::templates::render_text;
-    use crate::guests::start::plan::{Model, PlanCard, PlanDisk};
+    use crate::guests::start::plan::{PlanCard, PlanDisk};
+    use appliance_contract::guest::CardModel;
 
     const SOURCE: &str = include_str!("../../../../../templates/xl.cfg.hbs");
 
@@ -100,7 +101,7 @@ mod tests {
             cards: vec![PlanCard {
                 bridge: "br0".into(),
                 mac: "02:00:00:00:00:01".into(),
-                model: Model::Virtio,
+                model: CardModel::Virtio,
                 interface: "gaa.0".into(),
             }],
         };

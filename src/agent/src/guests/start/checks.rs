@@ -3,7 +3,8 @@
 
 use super::disks;
 use super::host_use;
-use crate::guests::status::{DiskRecord, Hypervisor, Record, is_supervised};
+use crate::guests::hypervisor::Hypervisor;
+use crate::guests::status::{DiskRecord, Record, is_supervised};
 use crate::system::world::World;
 use appliance_contract::guest::{Accel, Access, GuestConfig};
 use std::path::PathBuf;
@@ -64,7 +65,7 @@ fn known_bridges(bridges: &[String]) -> String {
 /// What the host booted with, where the guest's wish fits it.
 pub fn hypervisor(world: &World<'_>, config: &GuestConfig) -> Result<Hypervisor, CheckError> {
     use appliance_contract::guest::Hypervisor as Wish;
-    let found = booted_with(world);
+    let found = Hypervisor::booted(world.root);
     match (config.hypervisor, found) {
         (Wish::Xen, Hypervisor::Kvm) => return Err(CheckError::Hypervisor { asked: "xen", found: "KVM" }),
         (Wish::Kvm, Hypervisor::Xen) => return Err(CheckError::Hypervisor { asked: "kvm", found: "Xen" }),
@@ -77,13 +78,6 @@ pub fn hypervisor(world: &World<'_>, config: &GuestConfig) -> Result<Hypervisor,
         return Err(CheckError::NoXenstore);
     }
     Ok(found)
-}
-
-pub fn booted_with(world: &World<'_>) -> Hypervisor {
-    match world.line("/sys/hypervisor/type").as_deref() {
-        Some("xen") => Hypervisor::Xen,
-        _ => Hypervisor::Kvm,
-    }
 }
 
 /// Whether it ran and runs no more. It cannot be started again: the domains'

@@ -1,5 +1,6 @@
 //! A guest as a hypervisor is to start it: all choices made, all files and devices there.
 
+use appliance_contract::guest::CardModel;
 use std::path::PathBuf;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,15 +31,9 @@ pub struct PlanCard {
     pub bridge: String,
     pub mac: String,
     /// What the card looks like under KVM.
-    pub model: Model,
+    pub model: CardModel,
     /// The host's end of it.
     pub interface: String,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Model {
-    Virtio,
-    E1000e,
 }
 
 /// The letter of a disk by its place: `a` to `z`, then `aa` (drivers/block/xen-blkfront.c, encode_disk_name).

@@ -2,17 +2,18 @@
 
 use super::checks::{self, CheckError};
 use super::config_disk::{self, ConfigDiskError};
-use super::plan::{Model, Plan, PlanCard, PlanDisk, interface};
+use super::plan::{Plan, PlanCard, PlanDisk, interface};
 use super::volumes::{self, VolumeError};
 use crate::guests::definitions::Guest;
 use crate::guests::definitions::lookup;
+use crate::guests::hypervisor::Hypervisor;
 use crate::guests::image::{self, ChoiceError, ImageRequest, Stage, VerifiedImage};
 use crate::guests::state::{State, StateError};
-use crate::guests::status::{self, Hypervisor, Phase, Record, place};
+use crate::guests::status::{self, Phase, Record, place};
 use crate::system::boot_record;
 use crate::system::machine::Machine;
 use crate::system::world::World;
-use appliance_contract::guest::{CardModel, MacAddress};
+use appliance_contract::guest::MacAddress;
 use appliance_contract::guest_image;
 use appliance_contract::medium;
 use std::fs;
@@ -180,10 +181,7 @@ fn gather(
     let cards = cards.map(|(index, (card, mac))| PlanCard {
         bridge: card.bridge.to_string(),
         mac: mac.clone(),
-        model: match card.model {
-            CardModel::Virtio => Model::Virtio,
-            CardModel::E1000e => Model::E1000e,
-        },
+        model: card.model,
         interface: interface(name, index),
     });
     let (device, console) = match hypervisor {

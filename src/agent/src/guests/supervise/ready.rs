@@ -103,12 +103,12 @@ fn link_local(mac: &str) -> Option<Ipv6Addr> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::guests::start::plan::Model;
     use crate::guests::tests::Node;
+    use appliance_contract::guest::CardModel;
     use std::net::TcpListener;
 
     fn card(mac: &str) -> PlanCard {
-        PlanCard { bridge: "br0".into(), mac: mac.into(), model: Model::Virtio, interface: "g.0".into() }
+        PlanCard { bridge: "br0".into(), mac: mac.into(), model: CardModel::Virtio, interface: "g.0".into() }
     }
 
     #[test]

@@ -7,16 +7,16 @@ use crate::guests::definitions::Guest;
 use crate::guests::definitions::lookup::{self, ConfigError};
 use crate::guests::hypervisor::kvm;
 use crate::guests::hypervisor::launch::{self, KvmOptions, LaunchError};
-use crate::guests::hypervisor::qemu_arguments;
-use crate::guests::hypervisor::vm::{End, Kind, Vm};
+use crate::guests::hypervisor::vm::{Kind, Vm};
+use crate::guests::hypervisor::{End, Hypervisor};
 use crate::guests::start::bridges;
 use crate::guests::start::prepare::{PrepareError, Prepared, prepare};
 use crate::guests::state::{State, StateError};
-use crate::guests::status::{self, Failure, Hypervisor, Phase, Record, place};
+use crate::guests::status::{self, Failure, Phase, Record, place};
 use crate::system::machine::Machine;
 use crate::system::world::World;
 use crate::uplink::events::Links;
-use appliance_contract::guest::{Accel, GuestConfig, Machine as Board, Mode};
+use appliance_contract::guest::{GuestConfig, Mode};
 use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
@@ -264,14 +264,8 @@ impl Attempt<'_> {
 fn kvm_options(world: &World<'_>, config: &GuestConfig, name: &str) -> KvmOptions {
     let position = lookup::names(world).iter().position(|other| other == name).unwrap_or_default();
     KvmOptions {
-        machine: match config.machine {
-            Board::Q35 => qemu_arguments::Machine::Q35,
-            Board::Microvm => qemu_arguments::Machine::Microvm,
-        },
-        accel: match config.accel {
-            Accel::Kvm => qemu_arguments::Accel::Kvm,
-            Accel::Tcg => qemu_arguments::Accel::Tcg,
-        },
+        machine: config.machine,
+        accel: config.accel,
         user: kvm::FIRST_USER + u32::try_from(position).unwrap_or_default(),
     }
 }

@@ -4,7 +4,9 @@
 
 use super::console::{self, Lines};
 use super::ready::ReadyPort;
-use crate::guests::hypervisor::vm::{End, Kind, Vm, never_wait, read_now};
+use crate::guests::hypervisor::End;
+use crate::guests::hypervisor::vm::{Kind, Vm};
+use crate::system::nonblocking::{read_available, set_nonblocking};
 use crate::system::world::World;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
@@ -256,7 +258,7 @@ impl Watch<'_> {
     /// Takes whatever is there to be read.
     fn read(&mut self, listener: &mut dyn Listener) {
         if self.open.console {
-            match read_now(&self.vm.console) {
+            match read_available(&self.vm.console) {
                 Some(bytes) => self.console(&bytes, listener),
                 None => self.open.console = false,
             }
@@ -266,8 +268,8 @@ impl Watch<'_> {
                 continue;
             }
             let read = match index {
-                0 => self.vm.child.stdout.as_mut().and_then(read_now),
-                _ => self.vm.child.stderr.as_mut().and_then(read_now),
+                0 => self.vm.child.stdout.as_mut().and_then(read_available),
+                _ => self.vm.child.stderr.as_mut().and_then(read_available),
             };
             match read {
                 Some(bytes) => {
@@ -280,13 +282,13 @@ impl Watch<'_> {
             }
         }
         if let (true, Kind::Kvm { monitor }) = (self.open.monitor, &mut self.vm.kind) {
-            match read_now(&monitor.stream) {
+            match read_available(&monitor.stream) {
                 Some(bytes) => self.vm.end = monitor.take(&bytes).or(self.vm.end.take()),
                 None => self.open.monitor = false,
             }
         }
         let console = &mut self.vm.console;
-        self.clients.retain(|client| match read_now(client) {
+        self.clients.retain(|client| match read_available(client) {
             Some(typed) => {
                 // A guest that does not read its console loses what is typed, as on a serial line.
                 let _ = console.write_all(&typed);
@@ -309,7 +311,7 @@ impl Watch<'_> {
     }
 
     fn greet(&mut self, mut client: UnixStream) {
-        if never_wait(&client).is_ok() && client.write_all(self.lines.kept()).is_ok() {
+        if set_nonblocking(&client).is_ok() && client.write_all(self.lines.kept()).is_ok() {
             self.clients.push(client);
         }
     }
@@ -363,12 +365,12 @@ mod tests {
         let (console, mut guests) = UnixStream::pair().unwrap();
         let (monitor, _qemus) = UnixStream::pair().unwrap();
         guests.write_all(b"appliance: ready running\n").unwrap();
-        never_wait(&console).unwrap();
+        set_nonblocking(&console).unwrap();
         let mut command = Command::new("sleep");
         command.arg(if stays { "600" } else { "2" }).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
-        never_wait(child.stdout.as_mut().unwrap()).unwrap();
-        never_wait(child.stderr.as_mut().unwrap()).unwrap();
+        set_nonblocking(child.stdout.as_mut().unwrap()).unwrap();
+        set_nonblocking(child.stderr.as_mut().unwrap()).unwrap();
         let kind = Kind::Kvm { monitor: Monitor::new(monitor).unwrap() };
         let mut vm = Vm { child, console: File::from(OwnedFd::from(console)), kind, end: None, complaint: None };
         let world = node.world();
