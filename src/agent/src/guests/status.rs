@@ -13,7 +13,7 @@ use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub const FOLDER: &str = "/run/appliance/guests";
 
@@ -162,9 +162,14 @@ impl Record {
     }
 }
 
-/// A file of a guest below `/run`.
+/// A file of a guest below `/run`, as the node names it.
+pub fn path(guest: &str, file: &str) -> PathBuf {
+    Path::new(FOLDER).join(guest).join(file)
+}
+
+/// The same file in the tree of `world`.
 pub fn place(world: &World<'_>, guest: &str, file: &str) -> PathBuf {
-    world.at(format!("{FOLDER}/{guest}/{file}"))
+    world.at(path(guest, file))
 }
 
 /// Makes the guest's folder. Others may pass through it, for QEMU is nobody, and see nothing.
@@ -219,7 +224,6 @@ mod tests {
     use super::*;
     use crate::guests::start::disks::at_path;
     use crate::guests::tests::Node;
-    use std::path::Path;
 
     #[test]
     fn a_record_is_kept_with_its_disks() {

@@ -71,7 +71,8 @@ pub fn prepare(
     record.image = Some(image.manifest.name.clone());
     record.version = Some(image.manifest.version.clone());
     let mut loops = Vec::new();
-    match gather(world, machine, guest, hypervisor, &macs, &image, &mut loops, record) {
+    let parts = Parts { world, machine, guest, hypervisor, macs: &macs, image: &image };
+    match gather(&parts, &mut loops, record) {
         Ok(plan) => Ok(Prepared { plan, hypervisor, image, loops }),
         Err(error) => {
             loops.iter().for_each(|device| machine.release_loop(device));
@@ -122,7 +123,7 @@ fn choose(
     record: &mut Record,
 ) -> Result<VerifiedImage, PrepareError> {
     let image = &guest.config.image;
-    let folder = place_of(guest.name.as_str(), "");
+    let folder = status::path(guest.name.as_str(), "");
     // QEMU, which is nobody, could not read the store's.
     let stage = Stage { folder: &folder, all: hypervisor == Hypervisor::Kvm };
     let request =
@@ -143,21 +144,19 @@ fn choose(
     Ok(sound)
 }
 
-fn place_of(guest: &str, file: &str) -> PathBuf {
-    Path::new(status::FOLDER).join(guest).join(file)
+/// What a plan is made of.
+struct Parts<'a> {
+    world: &'a World<'a>,
+    machine: &'a dyn Machine,
+    guest: &'a Guest,
+    hypervisor: Hypervisor,
+    macs: &'a [String],
+    image: &'a VerifiedImage,
 }
 
-#[allow(clippy::too_many_arguments, reason = "each is a different thing, and there is one caller")]
-fn gather(
-    world: &World<'_>,
-    machine: &dyn Machine,
-    guest: &Guest,
-    hypervisor: Hypervisor,
-    macs: &[String],
-    image: &VerifiedImage,
-    loops: &mut Vec<PathBuf>,
-    record: &mut Record,
-) -> Result<Plan, PrepareError> {
+/// Makes the plan. Loop devices are added to `loops` as they are made, also where a later step fails.
+fn gather(parts: &Parts<'_>, loops: &mut Vec<PathBuf>, record: &mut Record) -> Result<Plan, PrepareError> {
+    let Parts { world, machine, guest, hypervisor, macs, image } = *parts;
     let name = guest.name.as_str();
     let mut attach = |backing: &Path, offset, length| -> Result<PathBuf, PrepareError> {
         let device = machine
@@ -215,5 +214,5 @@ fn write_config_disk(world: &World<'_>, guest: &Guest, record: &mut Record) -> R
     let disk = config_disk::make(node, generation, &lookup::folder(world, name), &global)?;
     record.notes.extend(disk.left_out.into_iter().map(|line| format!("left out of the served config: {line}")));
     fs::write(place(world, name, "config.iso"), disk.image).map_err(failed("writing the served config"))?;
-    Ok(place_of(name, "config.iso"))
+    Ok(status::path(name, "config.iso"))
 }
