@@ -10,9 +10,11 @@ mod guest;
 mod guest_text;
 mod layers;
 mod mounts;
+mod node_status;
 mod status;
 mod status_text;
 mod text_diff;
+mod time_text;
 mod uplink;
 
 use crate::system::boot_record::BootRecordError;

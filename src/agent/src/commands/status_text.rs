@@ -1,7 +1,8 @@
 //! `appliance status` for people.
 
 use super::guest_text;
-use super::status::{Status, Verity};
+use super::node_status::{Status, Verity};
+use super::time_text::span;
 
 pub fn render(status: &Status) -> String {
     let boot = &status.boot;
@@ -79,11 +80,6 @@ fn kernel(status: &Status) -> String {
         text += &format!(", up {}", span(up));
     }
     text
-}
-
-/// Seconds for people.
-pub fn span(seconds: u64) -> String {
-    format!("{} h {:02} min {:02} s", seconds / 3600, seconds / 60 % 60, seconds % 60)
 }
 
 fn verity(status: &Status) -> String {

@@ -10,7 +10,6 @@ mod plan;
 mod source;
 #[cfg(test)]
 mod tests;
-mod units;
 mod view;
 
 pub use apply::{ApplyError, apply, chown};

@@ -5,10 +5,12 @@
 //! paths. Everything belongs to root and has no times, so that the same tree
 //! gives the same bytes.
 
+mod both_endian;
 mod records;
 mod system_use;
 
-use records::{Record, both16, both32};
+use both_endian::{both16, both32};
+use records::Record;
 use std::collections::BTreeMap;
 
 pub(crate) const SECTOR: usize = 2048;

@@ -1,6 +1,7 @@
 //! Directory records (ECMA-119, 9.1).
 
 use super::SECTOR;
+use super::both_endian::{both16, both32};
 use super::system_use::{Areas, CONTINUATION, Entries};
 
 /// Length of a record's fixed part, and the longest record (its length is one byte, and even).
@@ -107,15 +108,4 @@ pub fn fixed(identifier: &[u8], extent: (usize, usize), folder: bool, length: us
     bytes.extend(identifier);
     bytes.resize(head(identifier), 0);
     bytes
-}
-
-/// 7.2.3 and 7.3.3: both byte orders.
-pub fn both16(value: u16) -> [u8; 4] {
-    let (little, big) = (value.to_le_bytes(), value.to_be_bytes());
-    [little[0], little[1], big[0], big[1]]
-}
-
-pub fn both32(value: u32) -> [u8; 8] {
-    let (little, big) = (value.to_le_bytes(), value.to_be_bytes());
-    std::array::from_fn(|index| if index < 4 { little[index] } else { big[index - 4] })
 }

@@ -1,7 +1,7 @@
 //! System use entries: modes, names, links (RRIP 1.12), and continuation areas (SUSP 1.12).
 
 use super::SECTOR;
-use super::records::both32;
+use super::both_endian::both32;
 
 /// Entries of one record, each whole: none is split over a record's end.
 pub type Entries = Vec<Vec<u8>>;

@@ -1,7 +1,7 @@
 //! `enable` and `mask` of the marker as links below `/etc/systemd/system`.
 
-use super::install::{Install, UnitName};
-use super::plan::Planner;
+use super::Planner;
+use crate::etc_plan::install::{Install, UnitName};
 use std::collections::BTreeSet;
 
 const SYSTEM: &str = "systemd/system";

@@ -1,6 +1,7 @@
+mod units;
+
 use super::owners::Owners;
 use super::source::{Entry, Kind, Source};
-use super::units;
 use super::view::{Attributes, View};
 use appliance_contract::boot_record::Refused;
 use appliance_contract::marker::Marker;
