@@ -14,6 +14,9 @@ pub const CHECKSUMS: &str = "SHA256SUMS";
 /// A node's own images, each in a folder NAME-VERSION.
 pub const STORE: &str = "/var/lib/appliance/images";
 
+/// Label of the disk that serves a guest its config.
+pub const CONFIG_LABEL: &str = "APPLIANCE_CONFIG";
+
 /// Stands in a guest's kernel arguments for the name of its root's device, which
 /// the host knows when it starts the guest: `xvda` on Xen, `vda` on KVM.
 pub const DEVICE: &str = "DEVICE";

@@ -72,6 +72,10 @@ pub struct KernelArgsError {
 }
 
 const PREFIX: &str = "appliance.";
+/// Comes before the root hash in a command line.
+pub const ROOT_HASH: &str = "appliance.roothash=";
+/// Comes before the choice of [`OnMissing`] in a command line.
+pub const ON_MISSING: &str = "appliance.on-missing=";
 
 impl KernelArgs {
     /// Reads `/proc/cmdline`. Arguments of other programs are passed over; of

@@ -16,6 +16,8 @@ pub const XEN: &str = "/boot/xen.gz";
 /// Inside the image: the manifest, and every path that pruning removed.
 pub const IN_IMAGE: &str = "/usr/share/appliance";
 pub const IN_IMAGE_MANIFEST: &str = "/usr/share/appliance/manifest.json";
+/// Templates of domain configs and of QEMU's arguments.
+pub const IN_IMAGE_TEMPLATES: &str = "/usr/share/appliance/templates";
 pub const IN_IMAGE_PRUNED: &str = "/usr/share/appliance/pruned";
 /// The node's command.
 pub const IN_IMAGE_COMMAND: &str = "/usr/bin/appliance";
@@ -25,4 +27,8 @@ pub const IN_IMAGE_DPKG: &str = "/usr/lib/appliance/dpkg";
 /// On the running machine.
 pub const CONFIG_MOUNT: &str = "/config";
 pub const RUN: &str = "/run/appliance";
+/// The layers that `/etc` is made of.
+pub const RUN_ETC: &str = "/run/appliance/etc";
+/// A directory for each guest that was started since the boot.
+pub const RUN_GUESTS: &str = "/run/appliance/guests";
 pub const BOOT_RECORD: &str = "/run/appliance/boot.json";

@@ -3,7 +3,7 @@
 use super::BootError;
 use super::failed;
 use crate::system::machine::{Machine, Mount, MountFlags, Places};
-use appliance_contract::kernel_args::{KernelArgs, KernelArgsError, OnMissing};
+use appliance_contract::kernel_args::{self, KernelArgs, KernelArgsError, OnMissing};
 use std::fs;
 use std::path::Path;
 
@@ -21,11 +21,10 @@ impl Kernel {
         let on_missing = match &args {
             Ok(args) => args.on_missing,
             Err(_) => {
-                let word =
-                    command_line.split_ascii_whitespace().rfind(|word| word.starts_with("appliance.on-missing="));
-                match word {
-                    None | Some("appliance.on-missing=shell") => OnMissing::Shell,
-                    Some("appliance.on-missing=wait") => OnMissing::Wait,
+                let choices = command_line.split_ascii_whitespace();
+                match choices.filter_map(|word| word.strip_prefix(kernel_args::ON_MISSING)).next_back() {
+                    None | Some("shell") => OnMissing::Shell,
+                    Some("wait") => OnMissing::Wait,
                     Some(_) => OnMissing::Reboot,
                 }
             }

@@ -9,13 +9,12 @@ use super::state::replace;
 use crate::system::files;
 use crate::system::world::World;
 use appliance_contract::Schema;
+use appliance_contract::medium::RUN_GUESTS;
 use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
-
-pub const FOLDER: &str = "/run/appliance/guests";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -164,7 +163,7 @@ impl Record {
 
 /// A file of a guest below `/run`, as the node names it.
 pub fn path(guest: &str, file: &str) -> PathBuf {
-    Path::new(FOLDER).join(guest).join(file)
+    Path::new(RUN_GUESTS).join(guest).join(file)
 }
 
 /// The same file in the tree of `world`.
@@ -177,7 +176,7 @@ pub fn make_folder(world: &World<'_>, guest: &str) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
     let folder = place(world, guest, "");
     fs::create_dir_all(&folder)?;
-    for folder in [world.at(FOLDER), folder] {
+    for folder in [world.at(RUN_GUESTS), folder] {
         fs::set_permissions(folder, fs::Permissions::from_mode(0o711))?;
     }
     Ok(())
@@ -187,7 +186,7 @@ pub fn make_folder(world: &World<'_>, guest: &str) -> io::Result<()> {
 pub type Lock = Flock<File>;
 
 fn lock(world: &World<'_>, path: PathBuf, how: FlockArg) -> io::Result<Option<Lock>> {
-    fs::create_dir_all(world.at(FOLDER))?;
+    fs::create_dir_all(world.at(RUN_GUESTS))?;
     let file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
     match Flock::lock(file, how) {
         Ok(lock) => Ok(Some(lock)),
@@ -204,7 +203,7 @@ pub fn supervise(world: &World<'_>, guest: &str) -> io::Result<Option<Lock>> {
 
 /// Waits until no other guest is between its checks and its record.
 pub fn check_alone(world: &World<'_>) -> io::Result<Option<Lock>> {
-    lock(world, world.at(format!("{FOLDER}/.lock")), FlockArg::LockExclusive)
+    lock(world, world.at(format!("{RUN_GUESTS}/.lock")), FlockArg::LockExclusive)
 }
 
 /// Whether somebody supervises the guest now.
@@ -216,7 +215,7 @@ pub fn is_supervised(world: &World<'_>, guest: &str) -> bool {
 
 /// The records of all guests that were started since the boot, by name.
 pub fn all(world: &World<'_>) -> Vec<Record> {
-    files::names(&world.at(FOLDER)).iter().filter_map(|name| Record::load(world, name)).collect()
+    files::names(&world.at(RUN_GUESTS)).iter().filter_map(|name| Record::load(world, name)).collect()
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! where its trees are. Tests give it a made-up one.
 
 use super::sys::Target;
+use appliance_contract::medium;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -36,7 +37,7 @@ impl Places {
 
     /// The agent's own folder on the running machine.
     pub fn ours(&self) -> PathBuf {
-        self.run.join("appliance")
+        self.run.join(medium::RUN.trim_start_matches("/run/"))
     }
 }
 

@@ -7,6 +7,7 @@ use super::{Image, Place};
 use crate::formats::verity::{BLOCK, Superblock, VerityError, hex};
 use crate::system::read_at::{ReadAt, array_at};
 use crate::system::world::World;
+use appliance_contract::kernel_args;
 use appliance_contract::manifest::{GuestBoot, Manifest, RootImage, Verity};
 use appliance_contract::marker::Role;
 use sha2::{Digest, Sha256};
@@ -74,7 +75,7 @@ pub fn verify(world: &World<'_>, image: Image, stage: Option<Stage<'_>>) -> Resu
     }
     // What the guest holds its root against.
     let given = boot.kernel_arguments.split_ascii_whitespace();
-    let given: Vec<_> = given.filter_map(|word| word.strip_prefix("appliance.roothash=")).collect();
+    let given: Vec<_> = given.filter_map(|word| word.strip_prefix(kernel_args::ROOT_HASH)).collect();
     if given != [verity.root_hash.as_str()] {
         let found = given.into_iter().map(str::to_owned).collect();
         return Err(ImageError::Arguments { found, expected: verity.root_hash });

@@ -4,6 +4,7 @@
 
 use crate::formats::iso_writer::{self, Folder, Node, WriteError};
 use appliance_contract::Schema;
+use appliance_contract::guest_image::CONFIG_LABEL;
 use appliance_contract::marker::{self, Marker, NodeName, Role};
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,8 +13,6 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-/// Volume identifier, which a guest sees as the disk's label.
-pub const LABEL: &str = "APPLIANCE_CONFIG";
 /// The disk lies in the host's memory, and its tree is in memory once more while it is made.
 const MAX_BYTES: u64 = 32 << 20;
 
@@ -78,7 +77,7 @@ pub fn make(
     }
     let text = toml::to_string(&marker)?;
     root.entries.insert(marker::FILE_NAME.into(), Node::File { mode: 0o644, bytes: text.into_bytes() });
-    Ok(ConfigDisk { image: iso_writer::write(&root, LABEL)?, left_out: reader.left_out })
+    Ok(ConfigDisk { image: iso_writer::write(&root, CONFIG_LABEL)?, left_out: reader.left_out })
 }
 
 /// The marker that the guest's own tree brings, which may say more than the host knows.

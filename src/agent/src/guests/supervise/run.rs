@@ -17,6 +17,7 @@ use crate::system::machine::Machine;
 use crate::system::world::World;
 use crate::uplink::events::Links;
 use appliance_contract::guest::{GuestConfig, Mode};
+use appliance_contract::medium::RUN_GUESTS;
 use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
@@ -162,7 +163,7 @@ impl Attempt<'_> {
         };
         // What was staged is in the guest's memory by now.
         for file in [&prepared.plan.kernel, &prepared.plan.initramfs] {
-            if file.starts_with(world.at(status::FOLDER)) {
+            if file.starts_with(world.at(RUN_GUESTS)) {
                 let _ = fs::remove_file(file);
             }
         }
@@ -173,7 +174,7 @@ impl Attempt<'_> {
             Kind::Kvm { .. } => record.pid = Some(vm.child.id()),
         }
         let socket = place(world, &name, "console");
-        record.console = Some(Path::new(status::FOLDER).join(&name).join("console"));
+        record.console = Some(Path::new(RUN_GUESTS).join(&name).join("console"));
         let mut events = EventSink {
             world,
             notify: self.supervision.notify,

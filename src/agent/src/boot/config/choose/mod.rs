@@ -1,11 +1,11 @@
 //! Which of the devices found is the config partition: looks at what is known
 //! of them and decides; opens nothing itself.
 
-use crate::guests::start::config_disk::LABEL;
 use crate::probe::{Contents, FileSystem, FileSystemKind};
 use crate::system::device_order;
-pub use appliance_contract::boot_record::Refused as Refusal;
+use appliance_contract::boot_record::Refused as Refusal;
 use appliance_contract::gpt_types;
+pub use appliance_contract::guest_image::CONFIG_LABEL;
 use appliance_contract::kernel_args::ConfigChoice;
 use appliance_contract::marker::{FILE_NAME, Marker, NodeName, Role};
 use std::cmp::Ordering;
@@ -91,7 +91,8 @@ impl Candidate {
 
     /// Whether it is the disk that a host makes of a guest's config.
     fn is_served(&self) -> bool {
-        let found = |found: &FileSystem| found.kind == FileSystemKind::Iso9660 && found.label.as_deref() == Some(LABEL);
+        let found =
+            |found: &FileSystem| found.kind == FileSystemKind::Iso9660 && found.label.as_deref() == Some(CONFIG_LABEL);
         self.disk.is_none() && self.file_system().is_some_and(found)
     }
 

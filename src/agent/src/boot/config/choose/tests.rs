@@ -258,7 +258,7 @@ fn a_guests_own_disk_wins_over_what_the_host_serves() {
     let guest = |node: &str| {
         MarkerState::Valid(Marker::parse(&format!("schema = 1\nrole = \"guest\"\nnode = \"{node}\"\n")).unwrap())
     };
-    let label = Some(LABEL.to_owned());
+    let label = Some(CONFIG_LABEL.to_owned());
     let contents = Contents::FileSystem(FileSystem { label, ..file_system(FileSystemKind::Iso9660) });
     let served = Candidate { contents: Ok(contents), ..ext4("xvdb", guest("web")) };
     for own in [ext4("xvdc", guest("web")), ext4("xvdc1", guest("web")), ext4("xvdc", guest("other"))] {

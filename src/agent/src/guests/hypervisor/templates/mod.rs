@@ -5,15 +5,16 @@ mod language;
 
 use crate::system::files;
 use crate::system::world::World;
+use appliance_contract::medium;
 use serde_json::Value;
 use std::io;
 
 /// Where a node's config puts templates of its own, and where the image has them.
-const FOLDERS: [&str; 2] = ["/etc/appliance/templates", "/usr/share/appliance/templates"];
+const FOLDERS: [&str; 2] = ["/etc/appliance/templates", medium::IN_IMAGE_TEMPLATES];
 
 #[derive(Debug, thiserror::Error)]
 pub enum TemplateError {
-    #[error("the template {name} is not in /etc/appliance/templates nor in /usr/share/appliance/templates")]
+    #[error("the template {name} is not in {} nor in {}", FOLDERS[0], FOLDERS[1])]
     Missing { name: String },
     #[error("reading the template {path}: {source}")]
     Read { path: String, source: io::Error },
