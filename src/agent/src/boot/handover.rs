@@ -2,7 +2,9 @@
 
 use super::root::{self, RootError};
 use super::{Boot, BootError, failed};
+use crate::system::atomic_file;
 use appliance_contract::boot_record::BootRecord;
+use appliance_contract::medium;
 use std::fs;
 use std::path::Path;
 
@@ -35,11 +37,9 @@ pub fn prepare(boot: &mut Boot<'_>, record: &mut BootRecord) -> Result<((), Stri
             return Err(HandoverError::NoFolder(name).into());
         }
     }
-    let folder = boot.places.ours();
-    let (beside, path) = (folder.join("boot.json.new"), folder.join("boot.json"));
+    let path = boot.places.run.join(medium::BOOT_RECORD.trim_start_matches("/run/"));
     let text = serde_json::to_string_pretty(&record).map_err(HandoverError::from)?;
-    fs::write(&beside, text + "\n").map_err(failed("writing", &beside))?;
-    fs::rename(&beside, &path).map_err(failed("renaming", &beside))?;
+    atomic_file::write(&path, (text + "\n").as_bytes()).map_err(failed("writing", &path))?;
     for (name, from) in moves {
         let to = boot.places.sysroot.join(name);
         boot.machine.move_mount(&from, &to).map_err(failed("moving a mount to", &to))?;

@@ -1,15 +1,14 @@
 //! What the node remembers of a guest's image across reboots: which version an
 //! operator chose, which was last good, and what became of upgrades.
 //!
-//! Kept in `/var/lib/appliance/guests/NAME.json`, written beside and renamed.
+//! Kept in `/var/lib/appliance/guests/NAME.json`, written atomically.
 
-use crate::system::files;
 use crate::system::world::World;
+use crate::system::{atomic_file, files};
 use appliance_contract::Schema;
 use serde::{Deserialize, Serialize};
-use std::fs::{self, File};
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::PathBuf;
 
 pub const FOLDER: &str = "/var/lib/appliance/guests";
 /// The story is for people: its beginning may be forgotten.
@@ -66,7 +65,7 @@ impl State {
     pub fn save(&self, world: &World<'_>, guest: &str) -> Result<(), StateError> {
         let path = path(world, guest);
         let text = serde_json::to_string_pretty(self).map_err(io::Error::from);
-        text.and_then(|text| replace(&path, (text + "\n").as_bytes())).map_err(|source| StateError::Io {
+        text.and_then(|text| atomic_file::write(&path, (text + "\n").as_bytes())).map_err(|source| StateError::Io {
             doing: "writing",
             path,
             source,
@@ -135,18 +134,6 @@ impl State {
 
 fn path(world: &World<'_>, guest: &str) -> PathBuf {
     world.at(format!("{FOLDER}/{guest}.json"))
-}
-
-/// Puts a file in its place whole or not at all.
-pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("/"));
-    fs::create_dir_all(folder)?;
-    let beside = path.with_extension("new");
-    let mut file = File::create(&beside)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&beside, path)?;
-    File::open(folder)?.sync_all()
 }
 
 #[cfg(test)]

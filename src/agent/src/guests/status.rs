@@ -5,9 +5,8 @@
 
 use super::hypervisor::Hypervisor;
 use super::start::disks::{Base, Disk, Extent};
-use super::state::replace;
-use crate::system::files;
 use crate::system::world::World;
+use crate::system::{atomic_file, files};
 use appliance_contract::Schema;
 use appliance_contract::medium::RUN_GUESTS;
 use nix::fcntl::{Flock, FlockArg};
@@ -152,7 +151,7 @@ impl Record {
 
     pub fn save(&self, world: &World<'_>) -> io::Result<()> {
         let text = serde_json::to_string_pretty(self).map_err(io::Error::from)?;
-        replace(&place(world, &self.guest, "status.json"), text.as_bytes())
+        atomic_file::write(&place(world, &self.guest, "status.json"), text.as_bytes())
     }
 
     /// Whether disks and addresses are its own, by what it says itself.

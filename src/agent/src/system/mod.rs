@@ -1,6 +1,7 @@
 //! The machine that the agent runs on: system calls, devices, other programs,
 //! small files, and the texts that describe mounts.
 
+pub mod atomic_file;
 pub mod attributes;
 pub mod boot_record;
 pub mod device_order;

@@ -5,8 +5,8 @@
 //! else is ever formatted. A file is made beside and renamed.
 
 use crate::probe::{Contents, probe};
-use crate::system::boot_record;
 use crate::system::world::World;
+use crate::system::{atomic_file, boot_record};
 use appliance_contract::guest::{Access, Content, Disk, GuestConfig};
 use std::fs::{self, File};
 use std::io;
@@ -157,13 +157,7 @@ impl Maker<'_> {
         if self.content != Content::Nothing {
             self.format(&beside)?;
         }
-        let keep = || -> io::Result<()> {
-            file.sync_all()?;
-            fs::rename(&place, self.world.at(path))?;
-            let folder = Path::new(path).parent().unwrap_or(Path::new("/"));
-            File::open(self.world.at(folder))?.sync_all()
-        };
-        keep().map_err(|source| self.io("making", path, source))?;
+        atomic_file::publish(&file, &place, &self.world.at(path)).map_err(|source| self.io("making", path, source))?;
         Ok(Some(format!("disk {}: made the file {path}, {} MiB", self.disk.name, self.size >> 20)))
     }
 

@@ -2,6 +2,7 @@
 
 use super::cards::{self, BRIDGE, Look};
 use super::choice::{Action, Choice};
+use crate::system::atomic_file;
 use crate::system::world::World;
 use std::fs;
 use std::io::{self, Write};
@@ -127,10 +128,7 @@ impl Setting<'_> {
     fn configure(&self, card: &str, settings: &str) -> Result<(), UplinkError> {
         let path = self.world.at(FILE);
         let failed = |error| UplinkError::Write { path: path.clone(), card: card.to_owned(), error };
-        let beside = path.with_extension("new");
-        fs::create_dir_all(path.parent().unwrap_or(&path)).map_err(failed)?;
-        fs::write(&beside, format!("[Match]\n{NAME}{card}\n\n{settings}")).map_err(failed)?;
-        fs::rename(&beside, &path).map_err(failed)?;
+        atomic_file::write(&path, format!("[Match]\n{NAME}{card}\n\n{settings}").as_bytes()).map_err(failed)?;
         self.program("networkctl", &["reload"]).inspect_err(|_| {
             // What networkd has not heard of counts as not chosen at the next start.
             let _ = fs::remove_file(&path);
