@@ -55,8 +55,8 @@ impl State {
     /// Of a guest that nothing was ever chosen for: the default.
     pub fn load(world: &World<'_>, guest: &str) -> Result<Self, StateError> {
         let path = path(world, guest);
-        match files::read_file(&path) {
-            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|source| StateError::Invalid { path, source }),
+        match files::read_text(&path, files::MAX_SIZE) {
+            Ok(text) => serde_json::from_str(&text).map_err(|source| StateError::Invalid { path, source }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
             Err(source) => Err(StateError::Io { doing: "reading", path, source }),
         }

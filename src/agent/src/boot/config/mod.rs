@@ -4,12 +4,13 @@ use super::blocks::{Block, Look, Survey};
 use super::lookout::{Lookout, Watch};
 use super::{Boot, BootError, devices, failed};
 use crate::probe::FileSystemKind;
+use crate::system::files;
 use appliance_contract::boot_record;
 use appliance_contract::kernel_args::ConfigChoice;
 use appliance_contract::marker::{self, Marker};
 use choose::{Candidate, Decision, MarkerState, decide, may_open};
 use std::fs;
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
 
 /// The config partition, mounted read-only.
@@ -127,21 +128,15 @@ fn marker_in(folder: &Path) -> MarkerState {
     if !stat.is_file() {
         return MarkerState::Invalid("it is no regular file".into());
     }
-    let mut bytes = Vec::new();
-    let read = fs::File::open(&path).and_then(|file| file.take(marker::MAX_SIZE + 1).read_to_end(&mut bytes));
-    if let Err(error) = read {
-        return MarkerState::Unreadable(error.to_string());
-    }
-    if bytes.len() as u64 > marker::MAX_SIZE {
-        return MarkerState::Invalid(format!("it is larger than {} bytes", marker::MAX_SIZE));
-    }
-    match String::from_utf8(bytes) {
-        Err(_) => MarkerState::Invalid("it is not UTF-8 text".into()),
-        Ok(text) => match Marker::parse(&text) {
-            Ok(marker) => MarkerState::Valid(marker),
-            // TOML's errors draw the place over several lines; a reason is one.
-            Err(error) => MarkerState::Invalid(one_line(&error.to_string())),
-        },
+    let text = match files::read_text(&path, marker::MAX_SIZE) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => return MarkerState::Invalid(error.to_string()),
+        Err(error) => return MarkerState::Unreadable(error.to_string()),
+    };
+    match Marker::parse(&text) {
+        Ok(marker) => MarkerState::Valid(marker),
+        // TOML's errors draw the place over several lines; a reason is one.
+        Err(error) => MarkerState::Invalid(one_line(&error.to_string())),
     }
 }
 

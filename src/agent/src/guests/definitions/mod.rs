@@ -1,12 +1,13 @@
 //! What the config says of guests: every `domUs/NAME/guest.toml`, read and checked.
 //! A file that is wrong costs its own guest, and no other.
 
+use crate::system::files;
 use appliance_contract::guest::{self, GuestConfig, GuestName};
 use appliance_contract::nearest::nearest;
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::OsString;
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::fs;
+use std::io;
 use std::path::Path;
 
 pub mod lookup;
@@ -56,17 +57,7 @@ pub fn read(domus: &Path) -> io::Result<Vec<Folder>> {
 }
 
 fn read_file(path: &Path) -> Result<String, String> {
-    let failed = |error: io::Error| format!("reading {}: {error}", path.display());
-    // Opening a named pipe would wait for ever.
-    if !fs::metadata(path).map_err(failed)?.is_file() {
-        return Err(format!("reading {}: it is no file", path.display()));
-    }
-    let mut bytes = Vec::new();
-    File::open(path).and_then(|file| file.take(guest::MAX_SIZE + 1).read_to_end(&mut bytes)).map_err(failed)?;
-    if bytes.len() as u64 > guest::MAX_SIZE {
-        return Err(format!("reading {}: it is larger than {} KiB", path.display(), guest::MAX_SIZE >> 10));
-    }
-    String::from_utf8(bytes).map_err(|error| failed(io::Error::other(error)))
+    files::read_text(path, guest::MAX_SIZE).map_err(|error| format!("reading {}: {error}", path.display()))
 }
 
 /// Checks them all, each by itself and against the others.

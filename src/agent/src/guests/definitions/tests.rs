@@ -100,8 +100,8 @@ fn reads_files_and_nothing_that_would_hang() {
     let found = read(&domus).unwrap();
     let names: Vec<&str> = found.iter().filter_map(|folder| folder.name.to_str()).collect();
     assert_eq!(names, ["folder", "large", "pipe", "web"]);
-    assert!(found[0].text.as_ref().unwrap_err().ends_with("it is no file"));
+    assert!(found[0].text.as_ref().unwrap_err().ends_with("it is no regular file"));
     assert!(found[1].text.as_ref().unwrap_err().ends_with("it is larger than 64 KiB"));
-    assert!(found[2].text.as_ref().unwrap_err().ends_with("it is no file"));
+    assert!(found[2].text.as_ref().unwrap_err().ends_with("it is no regular file"));
     assert_eq!(found[3].text.as_deref(), Ok(LEAST));
 }

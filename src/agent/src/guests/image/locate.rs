@@ -72,7 +72,7 @@ impl Place {
                 let backing = folder.join(name);
                 // Opening a named pipe would wait for ever.
                 if !fs::metadata(world.at(&backing))?.is_file() {
-                    return Err(io::Error::other("it is no file"));
+                    return Err(io::Error::other("it is no regular file"));
                 }
                 let file = File::open(world.at(&backing))?;
                 let length = file.metadata()?.len();

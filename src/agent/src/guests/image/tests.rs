@@ -215,7 +215,7 @@ fn a_named_pipe_in_the_store_holds_nothing_up() {
     std::fs::remove_file(&path).unwrap();
     nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRUSR).unwrap();
     let error = newest(&node).unwrap_err();
-    assert!(error.contains("reading its manifest.json: it is no file"), "{error}");
+    assert!(error.contains("reading its manifest.json: it is no regular file"), "{error}");
 }
 
 #[test]

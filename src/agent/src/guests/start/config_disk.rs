@@ -3,6 +3,7 @@
 //! the marker. It is made in memory at each start.
 
 use crate::formats::iso_writer::{self, Folder, Node, WriteError};
+use crate::system::files;
 use appliance_contract::Schema;
 use appliance_contract::guest_image::CONFIG_LABEL;
 use appliance_contract::marker::{self, Marker, NodeName, Role};
@@ -83,7 +84,7 @@ pub fn make(
 /// The marker that the guest's own tree brings, which may say more than the host knows.
 fn own_marker(local: &Path) -> Result<Option<Marker>, ConfigDiskError> {
     let path = local.join(marker::FILE_NAME);
-    let text = match fs::read_to_string(&path) {
+    let text = match files::read_text(&path, marker::MAX_SIZE) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(ConfigDiskError::Read { path, source }),

@@ -26,8 +26,7 @@ pub enum TemplateError {
 pub fn render(world: &World<'_>, name: &str, values: &Value) -> Result<String, TemplateError> {
     for folder in FOLDERS {
         let path = format!("{folder}/{name}");
-        let text = |bytes| String::from_utf8(bytes).map_err(|_| io::Error::other("it is no text in UTF-8"));
-        match files::read_file(&world.at(&path)).and_then(text) {
+        match files::read_text(&world.at(&path), files::MAX_SIZE) {
             Ok(source) => {
                 return render_text(&source, values).map_err(|problem| TemplateError::Render { path, problem });
             }
