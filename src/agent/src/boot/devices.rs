@@ -1,4 +1,4 @@
-//! Step 2: drivers for what `/sys` shows, and the block devices that follow.
+//! Step 2, devices: drivers for what `/sys` shows, and the block devices that follow.
 //!
 //! There is no udev here: `/sys` is looked at again and again, so that neither
 //! an event that was missed nor the order of arrival decides anything.

@@ -1,5 +1,5 @@
-//! Steps 6 and 7: the config's files as a layer over the image's `/etc`, and a
-//! layer of memory above both. `/run/appliance/etc` holds the parts: `image`,
+//! Step 5, etc: the config's files as a layer over the image's `/etc`.
+//! Step 7, overlay: both mounted, with a layer of memory above. `/run/appliance/etc` holds the parts: `image`,
 //! `config`, `memory`.
 
 use super::config::Config;

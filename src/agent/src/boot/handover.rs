@@ -1,4 +1,4 @@
-//! Step 9: the record, and everything in its place for systemd.
+//! Step 9, handover: the record, and everything in its place for systemd.
 
 use super::root::{self, RootError};
 use super::{Boot, BootError, failed};

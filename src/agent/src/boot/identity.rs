@@ -1,4 +1,4 @@
-//! Step 8, first half: machine-id, host name, and whether systemd-sysusers runs.
+//! Step 6, identity: machine-id, host name, and whether systemd-sysusers runs.
 
 use super::{Boot, BootError, failed};
 use crate::formats::verity::hex;

@@ -1,4 +1,4 @@
-//! Step 1: the kernel's trees, and its arguments.
+//! Step 1, kernel: mounts proc, sys, dev and run, and reads the kernel's arguments.
 
 use super::BootError;
 use super::failed;

@@ -46,6 +46,59 @@ use std::io;
 use std::path::{Path, PathBuf};
 use timeline::Timeline;
 
+/// The steps of a boot, in their order. ARCHITECTURE.md has the same list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// The kernel's file systems, and its arguments.
+    Kernel = 1,
+    /// Drivers, and the block devices that follow; goes on during all later steps.
+    Devices,
+    /// The root image.
+    Root,
+    /// The config partition.
+    Config,
+    /// The config's files as a layer of `/etc`.
+    Etc,
+    /// Machine ID and host name.
+    Identity,
+    /// The layers of `/etc`, mounted.
+    Overlay,
+    /// `/var`.
+    Var,
+    /// The boot record, and the mounts moved into the root.
+    Handover,
+}
+
+impl Step {
+    /// All steps, the first with number 1.
+    pub const ALL: [Self; 9] = [
+        Self::Kernel,
+        Self::Devices,
+        Self::Root,
+        Self::Config,
+        Self::Etc,
+        Self::Identity,
+        Self::Overlay,
+        Self::Var,
+        Self::Handover,
+    ];
+
+    /// As messages and the boot record call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Kernel => "kernel",
+            Self::Devices => "devices",
+            Self::Root => "root",
+            Self::Config => "config",
+            Self::Etc => "etc",
+            Self::Identity => "identity",
+            Self::Overlay => "overlay",
+            Self::Var => "var",
+            Self::Handover => "handover",
+        }
+    }
+}
+
 /// The boot's world and what it has gathered so far.
 #[derive(Debug)]
 pub struct Boot<'a> {
@@ -144,9 +197,10 @@ impl<'a> Boot<'a> {
     /// Does a step, notes its time, and says its line.
     fn step<T>(
         &mut self,
-        name: &str,
+        step: Step,
         work: impl FnOnce(&mut Self) -> Result<(T, String), BootError>,
     ) -> Result<T, BootError> {
+        let name = step.name();
         let started = self.machine.uptime();
         let done = work(self);
         self.timeline.note(name, started, self.machine.uptime());
@@ -159,7 +213,7 @@ impl<'a> Boot<'a> {
     /// and the operator has the word, while `watch` looks out for what was missing.
     fn retry_until_ok<T>(
         &mut self,
-        name: &str,
+        step: Step,
         shell: Shell,
         watch: &mut dyn FnMut(&mut Boot<'_>),
         mut work: impl FnMut(&mut Self) -> Result<(T, String), BootError>,
@@ -167,10 +221,10 @@ impl<'a> Boot<'a> {
     ) -> T {
         loop {
             self.seen.clear();
-            match self.step(name, &mut work) {
+            match self.step(step, &mut work) {
                 Ok(value) => return value,
                 Err(error) => {
-                    self.tell(name, shell, &error);
+                    self.tell(step.name(), shell, &error);
                     undo(self);
                     if self.seen.is_empty() {
                         self.seen = Survey::take(&self.places).describe();
@@ -206,14 +260,15 @@ pub fn boot(boot: &mut Boot<'_>) {
         check::run(boot);
         return;
     }
-    let root = boot.retry_until_ok("root", Shell::BuiltIn, &mut root::watcher(), root::open, root::close);
+    let root = boot.retry_until_ok(Step::Root, Shell::BuiltIn, &mut root::watcher(), root::open, root::close);
     boot.boot_disk = Some(root.disk.clone());
     if boot.args.action == Action::Rescue {
         operator::rescue(boot);
     }
     let (config, layer) = loop {
-        let config = boot.retry_until_ok("config", Shell::Image, &mut config::watcher(), config::find, config::close);
-        match boot.step("etc", |boot| etc::prepare(boot, &config)) {
+        let config =
+            boot.retry_until_ok(Step::Config, Shell::Image, &mut config::watcher(), config::find, config::close);
+        match boot.step(Step::Etc, |boot| etc::prepare(boot, &config)) {
             Ok(layer) => break (config, layer),
             Err(error) => {
                 // What is wrong with the config's files is mended on the config partition: it is let go and found again.
@@ -229,10 +284,10 @@ pub fn boot(boot: &mut Boot<'_>) {
         boot.poll();
     };
     let identity = |boot: &mut Boot<'_>| identity::write(boot, &config.marker);
-    let machine_id = boot.retry_until_ok("identity", Shell::Image, drivers, identity, |_| {});
-    boot.retry_until_ok("overlay", Shell::Image, drivers, etc::mount, |_| {});
+    let machine_id = boot.retry_until_ok(Step::Identity, Shell::Image, drivers, identity, |_| {});
+    boot.retry_until_ok(Step::Overlay, Shell::Image, drivers, etc::mount, |_| {});
     let mount_var = |boot: &mut Boot<'_>| var::mount(boot, &config);
-    let var = boot.retry_until_ok("var", Shell::Image, &mut var::watcher(&config), mount_var, var::close);
+    let var = boot.retry_until_ok(Step::Var, Shell::Image, &mut var::watcher(&config), mount_var, var::close);
     let mut record = BootRecord {
         schema: Schema::CURRENT,
         role: boot.args.role,
@@ -247,5 +302,5 @@ pub fn boot(boot: &mut Boot<'_>) {
         warnings: Vec::new(),
         steps: Vec::new(),
     };
-    boot.retry_until_ok("handover", Shell::Image, drivers, |boot| handover::prepare(boot, &mut record), |_| {});
+    boot.retry_until_ok(Step::Handover, Shell::Image, drivers, |boot| handover::prepare(boot, &mut record), |_| {});
 }

@@ -1,5 +1,5 @@
-//! Step 5: what happens when something is missing: a shell on every console
-//! (and a look at what appears meanwhile), patient waiting, or a reboot.
+//! What happens when a step fails: a shell on every console (while the devices
+//! are watched), waiting, or a reboot.
 //!
 //! Whoever holds the console holds the machine; nothing secret has been opened
 //! at this point. `wait` and `reboot` never give a shell.

@@ -1,4 +1,4 @@
-//! Step 3: the root image, from where the kernel's arguments say, through dm-verity, read-only.
+//! Step 3, root: the root image, from where the kernel's arguments say, through dm-verity, read-only.
 
 use super::blocks::{self, Block, Survey};
 use super::lookout::Watch;

@@ -1,4 +1,4 @@
-//! Step 4: the config partition, found without writing to any disk.
+//! Step 4, config: the config partition, found without writing to any disk.
 
 use super::blocks::{Block, Look, Survey};
 use super::lookout::{Lookout, Watch};

@@ -2,6 +2,7 @@
 //! moves (and asking it, where a test wants that), and a kernel that writes down what it is asked.
 
 mod flow;
+mod steps;
 
 use super::Boot;
 use super::console::Console;

@@ -1,4 +1,4 @@
-//! Step 8, second half: `/var`. The image's own under a layer of memory, or a
+//! Step 8, var: `/var`. The image's own under a layer of memory, or a
 //! disk: the one that `/etc/fstab` names, or the partition of the standard type
 //! beside the config partition.
 //!
