@@ -19,7 +19,7 @@ use std::ffi::OsStr;
 use std::fmt::Display;
 use std::io::Write;
 
-const WORDS: &[&str] = &["list", "show", "start", "stop", "restart", "console", "upgrade", "rollback"];
+const WORDS: &[&str] = &["list", "show", "start", "stop", "restart", "console", "update", "rollback"];
 
 pub fn run(world: &World<'_>, arguments: &[&str], out: &mut dyn Write) -> Result<u8, CommandError> {
     match arguments {
@@ -36,13 +36,15 @@ pub fn run(world: &World<'_>, arguments: &[&str], out: &mut dyn Write) -> Result
             let _ = known(world, name)?;
             console::run(world, name, out).map_err(|error| of(name, error)).map(|()| OK)
         }
-        ["upgrade", name] => upgrade(world, name, None, out),
-        ["upgrade", name, version] => upgrade(world, name, Some(version), out),
+        ["update", name] => update(world, name, None, out),
+        ["update", name, version] => update(world, name, Some(version), out),
+        // The former name, for scripts that have it; help does not list it.
+        ["upgrade", rest @ ..] => run(world, &[&["update"], rest].concat(), out),
         ["rollback", name] => rollback(world, name, out),
         [word] if WORDS.contains(word) => Err(usage("", "the name of a guest", &[])),
         [word, _, rest @ ..] if WORDS.contains(word) => Err(usage(&rest.join(" "), "nothing more", &[])),
         other => {
-            let expected = "list, show, start, stop, restart, console, upgrade or rollback";
+            let expected = "list, show, start, stop, restart, console, update or rollback";
             Err(usage(other.first().unwrap_or(&""), expected, WORDS))
         }
     }
@@ -159,7 +161,7 @@ fn change(
     Ok(OK)
 }
 
-fn upgrade(world: &World<'_>, name: &str, version: Option<&str>, out: &mut dyn Write) -> Result<u8, CommandError> {
+fn update(world: &World<'_>, name: &str, version: Option<&str>, out: &mut dyn Write) -> Result<u8, CommandError> {
     let guest = taken(world, name)?;
     let image = &guest.config.image;
     if let Some(pinned) = image.version() {
@@ -173,7 +175,7 @@ fn upgrade(world: &World<'_>, name: &str, version: Option<&str>, out: &mut dyn W
         writeln!(out, "passed over {}: {}", broken.place, broken.reason)?;
     }
     change(world, name, out, |state, now| {
-        state.upgrade(version, now);
+        state.update(version, now);
         let trial = match state.stand_in_for(&sound.manifest.version) {
             Some(good) => {
                 let seconds = guest.config.ready_timeout.get();
@@ -192,7 +194,7 @@ fn rollback(world: &World<'_>, name: &str, out: &mut dyn Write) -> Result<u8, Co
     }
     change(world, name, out, |state, now| {
         let none = "there is no version to go back to: only one has ever been ready on this node; appliance guest \
-             upgrade chooses any";
+             update chooses any";
         let version = state.rollback(now).ok_or_else(|| of(name, none))?;
         let request = image::ImageRequest {
             name: guest.config.image.name(),

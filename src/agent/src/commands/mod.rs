@@ -40,7 +40,7 @@ appliance: what this node runs, and how it differs from its image
   appliance guest show NAME [--json]      one guest, its versions and their story
   appliance guest start|stop|restart NAME
   appliance guest console NAME            its console; Ctrl-] leaves it
-  appliance guest upgrade NAME [VERSION]  start it from that version, or the newest;
+  appliance guest update NAME [VERSION]   start it from that version, or the newest;
                                           not ready in time, it goes back by itself
   appliance guest rollback NAME           start it from the good version before
   appliance help                this text

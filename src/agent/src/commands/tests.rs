@@ -309,7 +309,18 @@ mod guests {
     }
 
     #[test]
-    fn an_upgrade_is_chosen_and_a_rollback_takes_it_back() {
+    fn the_old_name_of_update_works_and_is_not_listed() {
+        let node = node();
+        let pinned = |verb: &str| command(&node, &format!("guest {verb} pinned"));
+        assert_eq!(pinned("upgrade"), pinned("update"));
+        let (_, _, errors) = command(&node, "guest upgrade");
+        assert!(errors.contains("the name of a guest"), "{errors}");
+        assert!(!command(&node, "help").1.contains("upgrade"));
+        assert!(!command(&node, "guest up").2.contains("upgrade"));
+    }
+
+    #[test]
+    fn an_update_is_chosen_and_a_rollback_takes_it_back() {
         let node = node();
         medium(&node, "web", "1");
         store(&node, "web", "2");
@@ -317,7 +328,7 @@ mod guests {
         let mut known = state(&node);
         known.got_ready("1", 5);
         known.save(&node.world(), "web").unwrap();
-        let (code, out, errors) = command(&node, "guest upgrade web");
+        let (code, out, errors) = command(&node, "guest update web");
         assert_eq!((code, errors.as_str()), (OK, ""));
         assert!(
             out.starts_with("version 2 of image web is chosen; not ready within 300 s, it goes back to version 1\n")
@@ -346,10 +357,10 @@ mod guests {
         let node = node();
         store(&node, "web", "1");
         for (arguments, said) in [
-            ("guest upgrade pinned", "its guest.toml says image = \"web@1\": change it there"),
+            ("guest update pinned", "its guest.toml says image = \"web@1\": change it there"),
             ("guest rollback pinned", "asks for version 1 and no other"),
-            ("guest upgrade web 9", "no image web of version 9 is on the medium or in the store"),
-            ("guest upgrade bad", "domUs/bad/guest.toml: "),
+            ("guest update web 9", "no image web of version 9 is on the medium or in the store"),
+            ("guest update bad", "domUs/bad/guest.toml: "),
             ("guest show none", "there is no guest none"),
             ("guest console web", "its console is not there"),
             ("guest strat web", "(did you mean start?)"),

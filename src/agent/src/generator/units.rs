@@ -80,7 +80,7 @@ fn drop_in(guest: &Guest, booted: Hypervisor) -> String {
         Mode::Once => service.extend(["Type=exec", "Restart=no", "RemainAfterExit=yes"].map(str::to_owned)),
         Mode::Wait => {
             service.extend(["Type=notify", "Restart=no", "RemainAfterExit=yes"].map(str::to_owned));
-            // Room for one that was upgraded, is not ready, and starts again with the version before.
+            // Room for one that was updated, is not ready, and starts again with the version before.
             let start = 2 * config.ready_timeout.get() + config.stop_timeout.get() + AFTER_STOP_TIMEOUT;
             service.push(format!("TimeoutStartSec={start}"));
         }

@@ -1,5 +1,5 @@
 //! What the node remembers of a guest's image across reboots: which version an
-//! operator chose, which was last good, and what became of upgrades.
+//! operator chose, which was last good, and what became of updates.
 //!
 //! Kept in `/var/lib/appliance/guests/NAME.json`, written atomically.
 
@@ -17,7 +17,7 @@ const LONGEST_STORY: usize = 50;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
     pub schema: Schema,
-    /// Set by `upgrade NAME VERSION` and `rollback`; without it the newest is taken.
+    /// Set by `update NAME VERSION` and `rollback`; without it the newest is taken.
     #[serde(default)]
     pub chosen: Option<String>,
     /// The last version that got ready.
@@ -79,7 +79,7 @@ impl State {
     }
 
     /// An operator wants `version`, or the newest from now on.
-    pub fn upgrade(&mut self, version: Option<&str>, at: u64) {
+    pub fn update(&mut self, version: Option<&str>, at: u64) {
         self.chosen = version.map(str::to_owned);
         match version {
             Some(version) => {
@@ -142,11 +142,11 @@ mod tests {
     use crate::guests::tests::Node;
 
     #[test]
-    fn an_upgrade_that_gets_ready_can_be_taken_back_and_forth() {
+    fn an_update_that_gets_ready_can_be_taken_back_and_forth() {
         let mut state = State::default();
         assert!(state.got_ready("1", 10));
         assert_eq!(state.stand_in_for("1"), None);
-        state.upgrade(Some("2"), 20);
+        state.update(Some("2"), 20);
         assert_eq!(state.stand_in_for("2"), Some("1"));
         assert!(state.got_ready("2", 30));
         assert!(!state.got_ready("2", 31));
@@ -158,15 +158,15 @@ mod tests {
     }
 
     #[test]
-    fn an_upgrade_that_does_not_get_ready_goes_back_by_itself() {
+    fn an_update_that_does_not_get_ready_goes_back_by_itself() {
         let mut state = State::default();
         state.got_ready("1", 10);
-        state.upgrade(None, 20);
+        state.update(None, 20);
         state.go_back("2", "was not ready within 300 s", 320);
         assert_eq!((state.chosen.as_deref(), state.failed.as_slice()), (Some("1"), ["2".to_owned()].as_slice()));
         assert_eq!(state.story.last().unwrap().text, "version 2 was not ready within 300 s: went back to version 1");
         // Asked for once more, it gets its chance.
-        state.upgrade(Some("2"), 400);
+        state.update(Some("2"), 400);
         assert!(state.failed.is_empty());
     }
 
@@ -185,7 +185,7 @@ mod tests {
         assert_eq!(State::load(&world, "web").unwrap(), State::default());
         let mut state = State::default();
         for version in 0..80 {
-            state.upgrade(Some(&version.to_string()), version);
+            state.update(Some(&version.to_string()), version);
         }
         assert_eq!(state.story.len(), LONGEST_STORY);
         state.save(&world, "web").unwrap();
