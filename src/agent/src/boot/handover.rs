@@ -13,7 +13,13 @@ pub enum HandoverError {
     #[error("the image has no folder /{0}, where the running system needs it")]
     NoFolder(&'static str),
     #[error("writing the boot record: {0}")]
-    Record(#[from] serde_json::Error),
+    Record(serde_json::Error),
+}
+
+impl From<serde_json::Error> for HandoverError {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Record(error)
+    }
 }
 
 /// Writes the record and moves the kernel's trees and the config into the image.

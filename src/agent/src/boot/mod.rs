@@ -120,24 +120,24 @@ pub struct Boot<'a> {
 
 #[derive(Debug, thiserror::Error)]
 pub enum BootError {
-    #[error("{doing} {path}: {source}")]
-    Io { doing: &'static str, path: PathBuf, source: io::Error },
-    #[error("{0}")]
+    #[error("{doing} {path}: {error}")]
+    Io { doing: &'static str, path: PathBuf, error: io::Error },
+    #[error(transparent)]
     Root(#[from] root::RootError),
-    #[error("{0}")]
+    #[error(transparent)]
     Config(#[from] config::ConfigError),
-    #[error("{0}")]
+    #[error(transparent)]
     Etc(#[from] etc::EtcError),
-    #[error("{0}")]
+    #[error(transparent)]
     Var(#[from] var::VarError),
-    #[error("{0}")]
+    #[error(transparent)]
     Handover(#[from] handover::HandoverError),
 }
 
 /// For `map_err`: what was being done, and where.
 fn failed(doing: &'static str, path: impl AsRef<Path>) -> impl FnOnce(io::Error) -> BootError {
     let path = path.as_ref().to_owned();
-    move |source| BootError::Io { doing, path, source }
+    move |error| BootError::Io { doing, path, error }
 }
 
 impl<'a> Boot<'a> {

@@ -35,12 +35,12 @@ pub enum RootError {
     Unsupported(RootSource),
     #[error("no {wanted} within {seconds} s{}", looked_at(.devices))]
     Missing { wanted: String, seconds: u64, devices: Vec<String> },
-    #[error("the medium with UUID {uuid} on /dev/{device}: {source}")]
-    Medium { uuid: String, device: String, source: iso::IsoError },
-    #[error("the root image on /dev/{device} does not match its hash: {source}")]
-    Verity { device: String, source: VerityError },
-    #[error("{doing} for the root image on /dev/{device}: {source}")]
-    Step { doing: &'static str, device: String, source: io::Error },
+    #[error("the medium with UUID {uuid} on /dev/{device}: {error}")]
+    Medium { uuid: String, device: String, error: iso::IsoError },
+    #[error("the root image on /dev/{device} does not match its hash: {error}")]
+    Verity { device: String, error: VerityError },
+    #[error("{doing} for the root image on /dev/{device}: {error}")]
+    Step { doing: &'static str, device: String, error: io::Error },
     #[error(
         "the root image does not match its hash: {0}; the medium is damaged, or appliance.roothash belongs to \
          another image"
@@ -92,7 +92,7 @@ pub fn attach(boot: &mut Boot<'_>) -> Result<Attached, RootError> {
     let name = place.block.name.clone();
     let step = |doing| {
         let device = name.clone();
-        move |source| RootError::Step { doing, device, source }
+        move |error| RootError::Step { doing, device, error }
     };
     let (data, offset) = match place.range {
         Some(range) => {
@@ -124,9 +124,9 @@ pub fn attach(boot: &mut Boot<'_>) -> Result<Attached, RootError> {
 
 /// Lays dm-verity over the image.
 fn verify(boot: &Boot<'_>, name: &str, data: &Path, root_hash: &[u8; 32]) -> Result<(PathBuf, Superblock), RootError> {
-    let step = |doing| move |source| RootError::Step { doing, device: name.to_owned(), source };
+    let step = |doing| move |error| RootError::Step { doing, device: name.to_owned(), error };
     let file = fs::File::open(data).map_err(step("opening the device"))?;
-    let superblock = Superblock::read(&file).map_err(|source| RootError::Verity { device: name.to_owned(), source })?;
+    let superblock = Superblock::read(&file).map_err(|error| RootError::Verity { device: name.to_owned(), error })?;
     let target = superblock.target(data, root_hash);
     let device = boot.machine.create_mapped(MAPPED, &target).map_err(step("making the dm-verity device"))?;
     Ok((device, superblock))
@@ -145,7 +145,7 @@ pub fn open(boot: &mut Boot<'_>) -> Result<(Root, String), BootError> {
     let done = boot.machine.mount(&mount);
     boot.machine.release_loop(&attached.data);
     let failure = match done {
-        Err(source) => Some(RootError::Step { doing: "mounting the squashfs", device: device.clone(), source }),
+        Err(error) => Some(RootError::Step { doing: "mounting the squashfs", device: device.clone(), error }),
         Ok(()) if fs::symlink_metadata(target.join("sbin/init")).is_err() => Some(RootError::NoInit),
         Ok(()) => None,
     };
@@ -262,8 +262,8 @@ fn find_medium(blocks: &[Block], uuid: &str, path: &str) -> Result<Option<Place>
         match iso::Volume::open(&file).and_then(|volume| volume.find(path)) {
             Ok(range) => return Ok(Some(Place { block: block.clone(), range: Some(range) })),
             // A partition that holds the volume's start need not hold all of it: another device may.
-            Err(source) => {
-                let error = RootError::Medium { uuid: uuid.to_owned(), device: block.name.clone(), source };
+            Err(error) => {
+                let error = RootError::Medium { uuid: uuid.to_owned(), device: block.name.clone(), error };
                 refused.get_or_insert(error);
             }
         }

@@ -16,7 +16,13 @@ pub enum ConsoleError {
     #[error("its console is not there: {0}; it is while the guest runs")]
     NotThere(io::Error),
     #[error("its console: {0}")]
-    Io(#[from] io::Error),
+    Io(io::Error),
+}
+
+impl From<io::Error> for ConsoleError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
 }
 
 /// The terminal's settings, put back at the end.

@@ -62,9 +62,21 @@ pub enum CommandError {
     #[error("guest {name}: {reason}")]
     Guest { name: String, reason: String },
     #[error("network: {0}")]
-    Uplink(#[from] UplinkError),
+    Uplink(UplinkError),
     #[error("writing the answer: {0}")]
-    Write(#[from] io::Error),
+    Write(io::Error),
+}
+
+impl From<io::Error> for CommandError {
+    fn from(error: io::Error) -> Self {
+        Self::Write(error)
+    }
+}
+
+impl From<UplinkError> for CommandError {
+    fn from(error: UplinkError) -> Self {
+        Self::Uplink(error)
+    }
 }
 
 impl From<BootRecordError> for CommandError {

@@ -26,11 +26,17 @@ pub enum EtcError {
     #[error(transparent)]
     Source(#[from] SourceError),
     #[error("local/modes of the config: {0}")]
-    Modes(#[from] ModesError),
+    Modes(ModesError),
     #[error("local/modes of the config is no text file of 1 MiB at most, so the modes of private files are unknown")]
     ModesUnreadable,
     #[error(transparent)]
     Apply(#[from] ApplyError),
+}
+
+impl From<ModesError> for EtcError {
+    fn from(error: ModesError) -> Self {
+        Self::Modes(error)
+    }
 }
 
 /// Where things are.

@@ -25,13 +25,19 @@ pub struct Superblock {
 #[derive(Debug, thiserror::Error)]
 pub enum VerityError {
     #[error("reading the root image: {0}")]
-    Read(#[from] io::Error),
+    Read(io::Error),
     #[error("the root image is no squashfs: it begins with {0:02x?}, expected \"hsqs\"")]
     NotSquashfs([u8; 4]),
     #[error("the root image ends before its {what}: {size} bytes, expected at least {expected}")]
     Short { what: &'static str, size: u64, expected: u64 },
     #[error("the verity superblock at byte {offset}: {field} is {found}, expected {expected}")]
     Field { offset: u64, field: &'static str, found: String, expected: String },
+}
+
+impl From<io::Error> for VerityError {
+    fn from(error: io::Error) -> Self {
+        Self::Read(error)
+    }
 }
 
 /// Length of the squashfs (its superblock's `bytes_used`), rounded up to whole

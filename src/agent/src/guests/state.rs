@@ -42,13 +42,13 @@ pub struct Event {
 
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
-    #[error("{doing} {path}: {source}", path = path.display())]
-    Io { doing: &'static str, path: PathBuf, source: io::Error },
+    #[error("{doing} {path}: {error}", path = path.display())]
+    Io { doing: &'static str, path: PathBuf, error: io::Error },
     #[error(
-        "{path} is not what this version writes: {source}; remove it to let the guest start from the newest image",
+        "{path} is not what this version writes: {error}; remove it to let the guest start from the newest image",
         path = path.display()
     )]
-    Invalid { path: PathBuf, source: serde_json::Error },
+    Invalid { path: PathBuf, error: serde_json::Error },
 }
 
 impl State {
@@ -56,19 +56,19 @@ impl State {
     pub fn load(world: &World<'_>, guest: &str) -> Result<Self, StateError> {
         let path = path(world, guest);
         match files::read_text(&path, files::MAX_SIZE) {
-            Ok(text) => serde_json::from_str(&text).map_err(|source| StateError::Invalid { path, source }),
+            Ok(text) => serde_json::from_str(&text).map_err(|error| StateError::Invalid { path, error }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
-            Err(source) => Err(StateError::Io { doing: "reading", path, source }),
+            Err(error) => Err(StateError::Io { doing: "reading", path, error }),
         }
     }
 
     pub fn save(&self, world: &World<'_>, guest: &str) -> Result<(), StateError> {
         let path = path(world, guest);
         let text = serde_json::to_string_pretty(self).map_err(io::Error::from);
-        text.and_then(|text| atomic_file::write(&path, (text + "\n").as_bytes())).map_err(|source| StateError::Io {
+        text.and_then(|text| atomic_file::write(&path, (text + "\n").as_bytes())).map_err(|error| StateError::Io {
             doing: "writing",
             path,
-            source,
+            error,
         })
     }
 

@@ -30,11 +30,17 @@ pub struct Partition {
 #[derive(Debug, thiserror::Error)]
 pub enum GptError {
     #[error("reading the partition table: {0}")]
-    Read(#[from] io::Error),
+    Read(io::Error),
     #[error("partition table: {what} is {found}, expected {expected}")]
     Damaged { what: &'static str, found: u64, expected: String },
     #[error("{0}, and the backup is no better")]
     Both(Box<Self>),
+}
+
+impl From<io::Error> for GptError {
+    fn from(error: io::Error) -> Self {
+        Self::Read(error)
+    }
 }
 
 /// One of a disk's two tables.

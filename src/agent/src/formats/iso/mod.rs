@@ -30,7 +30,7 @@ pub struct FileRange {
 #[derive(Debug, thiserror::Error)]
 pub enum IsoError {
     #[error("reading the ISO 9660 volume: {0}")]
-    Read(#[from] io::Error),
+    Read(io::Error),
     #[error("no ISO 9660 volume: no primary descriptor in the {MAX_DESCRIPTORS} sectors from 16 on")]
     NoVolume,
     #[error("the ISO 9660 volume's {what} is {found}, expected {expected}")]
@@ -41,6 +41,12 @@ pub enum IsoError {
     WrongKind { path: String, found: &'static str, expected: &'static str },
     #[error("{path} on the ISO 9660 volume is in pieces: one ends at byte {end}, the next begins at {next}")]
     NotContiguous { path: String, end: u64, next: u64 },
+}
+
+impl From<io::Error> for IsoError {
+    fn from(error: io::Error) -> Self {
+        Self::Read(error)
+    }
 }
 
 fn damaged(what: &'static str, found: u64, expected: impl ToString) -> IsoError {

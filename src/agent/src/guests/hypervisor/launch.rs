@@ -29,8 +29,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 #[derive(Debug, thiserror::Error)]
 pub enum LaunchError {
-    #[error("{doing}: {source}")]
-    Io { doing: String, source: io::Error },
+    #[error("{doing}: {error}")]
+    Io { doing: String, error: io::Error },
     #[error(transparent)]
     Template(#[from] TemplateError),
     #[error(transparent)]
@@ -50,7 +50,7 @@ impl LaunchError {
 
 pub fn io_error(doing: impl Into<String>) -> impl FnOnce(io::Error) -> LaunchError {
     let doing = doing.into();
-    |source| LaunchError::Io { doing, source }
+    |error| LaunchError::Io { doing, error }
 }
 
 /// Waits for what `found` gives, for as long as the program lives.

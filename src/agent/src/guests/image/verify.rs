@@ -46,12 +46,12 @@ pub enum ImageError {
     Lacks(&'static str),
     #[error("its manifest names the file {file:?}, expected the name of a file beside it")]
     Outside { file: String },
-    #[error("reading its {file}: {source}")]
-    Read { file: String, source: io::Error },
+    #[error("reading its {file}: {error}")]
+    Read { file: String, error: io::Error },
     #[error("its {file} has SHA-256 {found}, expected {expected}; copy the image again")]
     Hash { file: String, found: String, expected: String },
-    #[error("its {file}: {source}")]
-    Verity { file: String, source: VerityError },
+    #[error("its {file}: {error}")]
+    Verity { file: String, error: VerityError },
     #[error("its {file} has verity root {found}, expected {expected}; copy the image again")]
     RootHash { file: String, found: String, expected: String },
     #[error("its kernel arguments have the verity root {found:?}, its manifest {expected}; copy the image again")]
@@ -84,7 +84,7 @@ pub fn verify(world: &World<'_>, image: Image, stage: Option<Stage<'_>>) -> Resu
     for (file, kept) in [&boot.kernel, &boot.initramfs].into_iter().zip(&mut places) {
         let listed = manifest.files.iter().find(|listed| listed.path == *file);
         let expected = &listed.ok_or(ImageError::Lacks("the hash of its kernel or initramfs"))?.sha256;
-        let read = |source| ImageError::Read { file: file.clone(), source };
+        let read = |error| ImageError::Read { file: file.clone(), error };
         let bytes = place.open(world, file).map_err(read)?;
         let copy = stage
             .filter(|stage| stage.all || matches!(place, Place::Medium { .. }))
@@ -96,9 +96,9 @@ pub fn verify(world: &World<'_>, image: Image, stage: Option<Stage<'_>>) -> Resu
         }
     }
     let file = root.path.clone();
-    let read = |source| ImageError::Read { file: file.clone(), source };
+    let read = |error| ImageError::Read { file: file.clone(), error };
     let bytes = place.open(world, &file).map_err(read)?;
-    let found = root_hash(&bytes).map_err(|source| ImageError::Verity { file: file.clone(), source })?;
+    let found = root_hash(&bytes).map_err(|error| ImageError::Verity { file: file.clone(), error })?;
     if found != verity.root_hash {
         return Err(ImageError::RootHash { file, found, expected: verity.root_hash });
     }

@@ -19,17 +19,29 @@ const MAX_BYTES: u64 = 32 << 20;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigDiskError {
-    #[error("reading {path} for the guest's config: {source}", path = path.display())]
-    Read { path: PathBuf, source: io::Error },
+    #[error("reading {path} for the guest's config: {error}", path = path.display())]
+    Read { path: PathBuf, error: io::Error },
     #[error(
         "the guest's config with {path} is larger than {} MiB, which is the most that the host serves from memory; \
          give the guest a disk with a marker of its own", MAX_BYTES >> 20, path = path.display()
     )]
     TooLarge { path: PathBuf },
     #[error("writing the marker of the guest's config: {0}")]
-    Marker(#[from] toml::ser::Error),
+    Marker(toml::ser::Error),
     #[error("the guest's config: {0}")]
-    Write(#[from] WriteError),
+    Write(WriteError),
+}
+
+impl From<WriteError> for ConfigDiskError {
+    fn from(error: WriteError) -> Self {
+        Self::Write(error)
+    }
+}
+
+impl From<toml::ser::Error> for ConfigDiskError {
+    fn from(error: toml::ser::Error) -> Self {
+        Self::Marker(error)
+    }
 }
 
 /// A config disk, and what was left out of it.
@@ -87,10 +99,10 @@ fn own_marker(local: &Path) -> Result<Option<Marker>, ConfigDiskError> {
     let text = match files::read_text(&path, marker::MAX_SIZE) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(ConfigDiskError::Read { path, source }),
+        Err(error) => return Err(ConfigDiskError::Read { path, error }),
     };
     let invalid = |error: toml::de::Error| io::Error::new(io::ErrorKind::InvalidData, error.message().to_owned());
-    Marker::parse(&text).map(Some).map_err(|error| ConfigDiskError::Read { path, source: invalid(error) })
+    Marker::parse(&text).map(Some).map_err(|error| ConfigDiskError::Read { path, error: invalid(error) })
 }
 
 struct Reader {
@@ -100,7 +112,7 @@ struct Reader {
 
 impl Reader {
     fn folder(&mut self, path: &Path) -> Result<Folder, ConfigDiskError> {
-        let read = |source| ConfigDiskError::Read { path: path.to_owned(), source };
+        let read = |error| ConfigDiskError::Read { path: path.to_owned(), error };
         let mode = fs::metadata(path).map_err(read)?.permissions().mode() & 0o7777;
         let mut entries = BTreeMap::new();
         for entry in fs::read_dir(path).map_err(read)? {
@@ -113,7 +125,7 @@ impl Reader {
     }
 
     fn node(&mut self, path: &Path) -> Result<Option<Node>, ConfigDiskError> {
-        let read = |source| ConfigDiskError::Read { path: path.to_owned(), source };
+        let read = |error| ConfigDiskError::Read { path: path.to_owned(), error };
         let stat = fs::symlink_metadata(path).map_err(read)?;
         let kind = stat.file_type();
         // Each entry takes a directory record and perhaps a sector.

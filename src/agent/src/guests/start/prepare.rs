@@ -32,15 +32,15 @@ pub enum PrepareError {
     State(#[from] StateError),
     #[error(transparent)]
     ConfigDisk(#[from] ConfigDiskError),
-    #[error("{doing}: {source}")]
-    Io { doing: String, source: io::Error },
+    #[error("{doing}: {error}")]
+    Io { doing: String, error: io::Error },
     #[error("the node's name in {BOOT_RECORD}: {0}", BOOT_RECORD = medium::BOOT_RECORD)]
     Node(String),
 }
 
 fn failed(doing: impl Into<String>) -> impl FnOnce(io::Error) -> PrepareError {
     let doing = doing.into();
-    |source| PrepareError::Io { doing, source }
+    |error| PrepareError::Io { doing, error }
 }
 
 /// A guest that can be started. Its loop devices are the host's to release.

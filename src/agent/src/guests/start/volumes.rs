@@ -31,8 +31,8 @@ pub enum VolumeError {
          something is formatted: wipe it with wipefs, or take the tag {TAG} from it with lvchange --deltag"
     )]
     NotEmpty { disk: String, path: String, found: String },
-    #[error("disk {disk}: {doing} {path}: {source}")]
-    Io { disk: String, doing: &'static str, path: String, source: io::Error },
+    #[error("disk {disk}: {doing} {path}: {error}")]
+    Io { disk: String, doing: &'static str, path: String, error: io::Error },
 }
 
 fn known(groups: &[String]) -> String {
@@ -132,7 +132,7 @@ impl Maker<'_> {
     fn refuse_content(&self) -> Result<(), VolumeError> {
         let path = self.disk.source.as_str();
         let contents = File::open(self.world.at(path)).and_then(|file| probe(&file));
-        let found = match contents.map_err(|source| self.io("reading", path, source))? {
+        let found = match contents.map_err(|error| self.io("reading", path, error))? {
             Contents::Empty | Contents::Unknown => return Ok(()),
             Contents::FileSystem(found) => format!("a file system ({})", found.kind),
             Contents::Member(member) => member.to_string(),
@@ -153,11 +153,11 @@ impl Maker<'_> {
             file.set_len(self.size)?;
             Ok(file)
         };
-        let file = make().map_err(|source| self.io("making", &beside, source))?;
+        let file = make().map_err(|error| self.io("making", &beside, error))?;
         if self.content != Content::Nothing {
             self.format(&beside)?;
         }
-        atomic_file::publish(&file, &place, &self.world.at(path)).map_err(|source| self.io("making", path, source))?;
+        atomic_file::publish(&file, &place, &self.world.at(path)).map_err(|error| self.io("making", path, error))?;
         Ok(Some(format!("disk {}: made the file {path}, {} MiB", self.disk.name, self.size >> 20)))
     }
 
@@ -192,8 +192,8 @@ impl Maker<'_> {
         })
     }
 
-    fn io(&self, doing: &'static str, path: &str, source: io::Error) -> VolumeError {
-        VolumeError::Io { disk: self.disk.name.to_string(), doing, path: path.to_owned(), source }
+    fn io(&self, doing: &'static str, path: &str, error: io::Error) -> VolumeError {
+        VolumeError::Io { disk: self.disk.name.to_string(), doing, path: path.to_owned(), error }
     }
 }
 

@@ -37,7 +37,13 @@ pub enum RunError {
     #[error("{0}")]
     Ended(String),
     #[error("supervising the guest: {0}")]
-    Io(#[from] io::Error),
+    Io(io::Error),
+}
+
+impl From<io::Error> for RunError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
 }
 
 /// What a supervisor works with.

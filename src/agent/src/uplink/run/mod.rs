@@ -22,7 +22,13 @@ pub enum UplinkError {
     #[error("running {command}: {reason}")]
     Program { command: String, reason: String },
     #[error("saying what was done: {0}")]
-    Say(#[from] io::Error),
+    Say(io::Error),
+}
+
+impl From<io::Error> for UplinkError {
+    fn from(error: io::Error) -> Self {
+        Self::Say(error)
+    }
 }
 
 /// What the loop needs besides the machine.

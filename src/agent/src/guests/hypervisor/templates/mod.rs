@@ -16,8 +16,8 @@ const FOLDERS: [&str; 2] = ["/etc/appliance/templates", medium::IN_IMAGE_TEMPLAT
 pub enum TemplateError {
     #[error("the template {name} is not in {} nor in {}", FOLDERS[0], FOLDERS[1])]
     Missing { name: String },
-    #[error("reading the template {path}: {source}")]
-    Read { path: String, source: io::Error },
+    #[error("reading the template {path}: {error}")]
+    Read { path: String, error: io::Error },
     #[error("the template {path}: {problem}")]
     Render { path: String, problem: String },
 }
@@ -31,7 +31,7 @@ pub fn render(world: &World<'_>, name: &str, values: &Value) -> Result<String, T
                 return render_text(&source, values).map_err(|problem| TemplateError::Render { path, problem });
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(source) => return Err(TemplateError::Read { path, source }),
+            Err(error) => return Err(TemplateError::Read { path, error }),
         }
     }
     Err(TemplateError::Missing { name: name.to_owned() })
