@@ -2,6 +2,8 @@
 //! command, and the choices they make, without I/O of their own so that they can
 //! be tested. Two, so that what boots stays below 2 MB.
 
+#![warn(missing_docs)]
+
 pub mod boot;
 pub mod commands;
 pub mod etc_plan;

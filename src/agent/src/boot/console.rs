@@ -8,6 +8,7 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+/// The consoles of the machine: the kernel's, and all others that it writes to.
 #[derive(Debug)]
 pub struct Console {
     outputs: RefCell<Vec<Output>>,
@@ -31,6 +32,7 @@ pub fn active(sys: &Path) -> Vec<String> {
 }
 
 impl Console {
+    /// Opens every active console; one that cannot be opened is left out.
     pub fn open(sys: &Path, dev: &Path) -> Self {
         let mut terminals = active(sys);
         let mut outputs: Vec<Output> = terminals.iter().filter_map(|name| open(dev.join(name))).collect();
@@ -50,6 +52,7 @@ impl Console {
         }
     }
 
+    /// Names below `/dev`, one for each console that takes a shell.
     pub fn terminals(&self) -> &[String] {
         &self.terminals
     }
@@ -67,6 +70,7 @@ impl Console {
         }
     }
 
+    /// What was printed so far, for tests.
     pub fn said(&self) -> Vec<String> {
         self.said.as_ref().map(|said| said.borrow().clone()).unwrap_or_default()
     }

@@ -10,11 +10,14 @@ use std::path::Path;
 /// The command line, parsed; what the operator is offered is known even when the rest is wrong.
 #[derive(Debug)]
 pub struct Kernel {
+    /// The `appliance.*` arguments.
     pub args: Result<KernelArgs, KernelArgsError>,
+    /// What a failure leads to, known even where `args` is an error.
     pub on_missing: OnMissing,
 }
 
 impl Kernel {
+    /// Parses `/proc/cmdline`.
     pub fn read(command_line: &str) -> Self {
         let args = KernelArgs::parse(command_line);
         // An argument that cannot be parsed must not open a shell that the profile turned off.

@@ -102,11 +102,17 @@ impl Step {
 /// The boot's world and what it has gathered so far.
 #[derive(Debug)]
 pub struct Boot<'a> {
+    /// The kernel, or a made-up one.
     pub machine: &'a dyn Machine,
+    /// Where the file systems of the boot lie.
     pub places: Places,
+    /// Where messages go.
     pub console: &'a Console,
+    /// The kernel's arguments.
     pub args: KernelArgs,
+    /// Which modules there are.
     pub index: &'a ModuleIndex,
+    /// Which modules are loaded.
     pub modules: Modules<'a>,
     devices: Devices,
     timeline: Timeline,
@@ -118,7 +124,9 @@ pub struct Boot<'a> {
     seen: Vec<String>,
 }
 
+/// Why a step failed.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of each variant says what it means")]
 pub enum BootError {
     #[error("{doing} {path}: {error}")]
     Io { doing: &'static str, path: PathBuf, error: io::Error },
@@ -141,6 +149,7 @@ fn failed(doing: &'static str, path: impl AsRef<Path>) -> impl FnOnce(io::Error)
 }
 
 impl<'a> Boot<'a> {
+    /// A boot that has not begun.
     pub fn new(
         machine: &'a dyn Machine,
         places: Places,
@@ -182,6 +191,7 @@ impl<'a> Boot<'a> {
         changed
     }
 
+    /// Loads modules by their names, as a file system's.
     pub fn load_named(&mut self, names: &[&str]) {
         let mut devices = std::mem::take(&mut self.devices);
         devices.load_named(self, names);

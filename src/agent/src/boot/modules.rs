@@ -4,6 +4,7 @@ use crate::formats::fnmatch::fnmatch;
 use appliance_contract::initramfs::ModuleIndex;
 use std::collections::{BTreeSet, HashMap};
 
+/// Modules to load, and those that are missing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LoadPlan {
     /// Module and its file in the initramfs; what a module needs comes before it.
@@ -24,6 +25,7 @@ pub struct Modules<'a> {
 }
 
 impl<'a> Modules<'a> {
+    /// No module is loaded yet.
     pub fn new(index: &'a ModuleIndex) -> Self {
         let mut by_prefix: HashMap<&str, Vec<usize>> = HashMap::with_capacity(index.aliases.len());
         let mut lengths = BTreeSet::new();

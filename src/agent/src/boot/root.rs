@@ -29,7 +29,9 @@ pub struct Root {
     pub image: Image,
 }
 
+/// Why there is no root.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of each variant says what it means")]
 pub enum RootError {
     #[error("appliance.root={0} is not supported by this image's agent; it knows medium:UUID[:/PATH] and dev:NAME")]
     Unsupported(RootSource),

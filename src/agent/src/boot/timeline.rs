@@ -3,6 +3,7 @@
 use appliance_contract::boot_record::Step;
 use std::time::Duration;
 
+/// The times of all steps so far.
 #[derive(Debug, Default)]
 pub struct Timeline {
     steps: Vec<Step>,
@@ -23,6 +24,7 @@ impl Timeline {
         });
     }
 
+    /// All steps, in their order.
     pub fn steps(&self) -> &[Step] {
         &self.steps
     }

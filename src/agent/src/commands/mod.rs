@@ -23,8 +23,11 @@ use crate::uplink::run::UplinkError;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
+/// All is well, or nothing differs.
 pub const OK: u8 = 0;
+/// Something is wrong, or differs.
 pub const DIFFERS: u8 = 1;
+/// The command could not do its work.
 pub const ERROR: u8 = 2;
 
 const HELP: &str = "\
@@ -49,7 +52,9 @@ Exit status: 0 all is well, nothing differs; 1 something is wrong, or differs;
 2 the command could not be done.
 ";
 
+/// Why a command failed.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of each variant says what it means")]
 pub enum CommandError {
     #[error("found {found:?}, expected {expected}{}; appliance help tells more", suggestion(.found, .known))]
     Usage { found: String, expected: &'static str, known: &'static [&'static str] },

@@ -7,7 +7,9 @@ use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
+/// Why a plan was not carried out.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of each variant says what it means")]
 pub enum ApplyError {
     #[error("laying {path} over the image's /etc: {error}")]
     Write { path: PathBuf, error: io::Error },

@@ -21,7 +21,9 @@ use appliance_contract::marker::Marker;
 use appliance_contract::modes::{self, Modes, ModesError};
 use std::path::Path;
 
+/// Why there is no layer for `/etc`.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of each variant says what it means")]
 pub enum EtcError {
     #[error(transparent)]
     Source(#[from] SourceError),

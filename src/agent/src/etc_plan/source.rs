@@ -10,8 +10,11 @@ use std::path::{Path, PathBuf};
 /// The layer lives in memory.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
+    /// All files together.
     pub bytes: u64,
+    /// Number of files, links and directories.
     pub entries: usize,
+    /// Levels of directories.
     pub depth: usize,
 }
 
@@ -21,29 +24,39 @@ impl Default for Bounds {
     }
 }
 
+/// What an entry is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kind {
+    /// A regular file.
     File {
+        /// In bytes.
         size: u64,
     },
+    /// A directory.
     Folder,
+    /// A symbolic link.
     Link {
+        /// Where the link points.
         target: String,
     },
     /// What cannot go in, in words.
     Other(&'static str),
 }
 
+/// A file, link or directory of the config.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// Relative to `local/etc`.
     pub path: String,
+    /// What it is.
     pub kind: Kind,
+    /// Permission bits.
     pub mode: u32,
     /// Names of extended attributes.
     pub attributes: Vec<String>,
 }
 
+/// The contents of `local/etc`.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Source {
     /// Sorted by path, so that a folder comes before what is in it.
@@ -52,7 +65,9 @@ pub struct Source {
     pub dropped: Vec<Refused>,
 }
 
+/// Why the config's files are refused.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of each variant says what it means")]
 pub enum SourceError {
     #[error("reading {path} of the config: {error}")]
     Read { path: PathBuf, error: io::Error },

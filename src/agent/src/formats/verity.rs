@@ -14,15 +14,20 @@ use std::path::Path;
 pub const BLOCK: u64 = 4096;
 const SECTOR: u64 = 512;
 
+/// The superblock of a hash tree (cryptsetup's on-disk format, version 1).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Superblock {
+    /// Number of blocks with data.
     pub data_blocks: u64,
+    /// Is hashed before each block.
     pub salt: Vec<u8>,
     /// Where the superblock begins, in bytes.
     pub offset: u64,
 }
 
+/// Why a root image cannot be verified.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of each variant says what it means")]
 pub enum VerityError {
     #[error("reading the root image: {0}")]
     Read(io::Error),
@@ -58,6 +63,7 @@ pub fn hash_offset(image: &dyn ReadAt) -> Result<u64, VerityError> {
 }
 
 impl Superblock {
+    /// Finds the superblock behind the squashfs.
     pub fn read(image: &dyn ReadAt) -> Result<Self, VerityError> {
         let offset = hash_offset(image)?;
         let size = image.size()?;
@@ -131,6 +137,7 @@ impl Superblock {
     }
 }
 
+/// Lower-case hexadecimal digits.
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

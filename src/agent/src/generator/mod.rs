@@ -26,7 +26,9 @@ pub const REFUSED: u8 = 78;
 /// The program's name among the generators.
 pub const PROGRAM: &str = "appliance-guests";
 
+/// What the generator could not do.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of each variant says what it means")]
 pub enum GeneratorError {
     #[error("found {found} arguments, expected three folders, as systemd gives its generators")]
     Arguments { found: usize },

@@ -19,12 +19,16 @@ const LONGEST_REASON: usize = 500;
 /// A file to make below the generator's folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnitFile {
+    /// Relative to the generator's directory.
     pub path: String,
+    /// Text or link.
     pub content: Content,
 }
 
+/// What is at a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Content {
+    /// A regular file with this text.
     Text(String),
     /// A symlink to this path.
     Link(&'static str),

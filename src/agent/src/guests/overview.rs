@@ -15,9 +15,12 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 
+/// All that is known of one guest; with `--json`, these are the keys.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Overview {
+    /// The guest's name.
     pub name: String,
+    /// Its unit of systemd.
     pub unit: String,
     /// `refused`, `not-started`, a phase's name, `failed`, `rests`, `ended`, `unsupervised`.
     pub state: String,
@@ -25,20 +28,33 @@ pub struct Overview {
     pub refused: Option<String>,
     /// What guest.toml asks for.
     pub wants: Option<String>,
+    /// What happens when it ends.
     pub mode: Option<Mode>,
+    /// What it runs or ran under.
     pub hypervisor: Option<Hypervisor>,
+    /// Xen's number of it, while it runs.
     pub domain: Option<u32>,
+    /// QEMU's process, while it runs.
     pub pid: Option<u32>,
+    /// The image that it runs or ran.
     pub image: Option<String>,
+    /// The version of the image.
     pub version: Option<String>,
+    /// How often systemd restarted it.
     pub restarts: Option<u64>,
+    /// Seconds since its start.
     pub uptime_s: Option<u64>,
+    /// Whether it reported that it is ready.
     pub ready: bool,
     /// What `systemctl is-system-running` said in the guest.
     pub ready_state: Option<String>,
+    /// The memory that guest.toml gives it.
     pub memory_mib: Option<u64>,
+    /// The socket of its console.
     pub console: Option<PathBuf>,
+    /// Why it failed the last time.
     pub last_failure: Option<Failure>,
+    /// What its start had to say.
     pub notes: Vec<String>,
 }
 
@@ -169,17 +185,25 @@ fn units(world: &World<'_>, names: &[String]) -> BTreeMap<String, Unit> {
 /// The node's memory of a guest's versions, with what is to be had now.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Versions {
+    /// The version that an operator chose.
     pub chosen: Option<String>,
+    /// The last version that got ready.
     pub good: Option<String>,
+    /// The good version before that.
     pub before: Option<String>,
+    /// Versions that did not get ready.
     pub failed: Vec<String>,
     /// Version and place of every image there is, the newest first.
     pub available: Vec<(String, String)>,
+    /// Place of what is no valid image, and the reason.
     pub broken: Vec<(String, String)>,
+    /// What happened, the oldest first.
     pub story: Vec<super::state::Event>,
+    /// How long a version may take to get ready.
     pub ready_timeout: Seconds,
 }
 
+/// Reads the state of a guest and looks for its images.
 pub fn versions(world: &World<'_>, guest: &Guest) -> Result<Versions, StateError> {
     let state = State::load(world, guest.name.as_str())?;
     let found = super::image::find(world, guest.config.image.name());

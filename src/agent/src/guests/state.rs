@@ -10,12 +10,15 @@ use serde::{Deserialize, Serialize};
 use std::io;
 use std::path::PathBuf;
 
+/// Where the files lie.
 pub const FOLDER: &str = "/var/lib/appliance/guests";
 /// The story is for people: its beginning may be forgotten.
 const LONGEST_STORY: usize = 50;
 
+/// What is remembered of one guest.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
+    /// The format's version.
     pub schema: Schema,
     /// Set by `update NAME VERSION` and `rollback`; without it the newest is taken.
     #[serde(default)]
@@ -29,18 +32,23 @@ pub struct State {
     /// Versions that were tried and did not get ready.
     #[serde(default)]
     pub failed: Vec<String>,
+    /// What happened, the oldest first.
     #[serde(default)]
     pub story: Vec<Event>,
 }
 
+/// Something that happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
     /// Seconds since 1970, as the node's clock had it.
     pub at: u64,
+    /// What happened.
     pub text: String,
 }
 
+/// Why the state cannot be read or written.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of each variant says what it means")]
 pub enum StateError {
     #[error("{doing} {path}: {error}", path = path.display())]
     Io { doing: &'static str, path: PathBuf, error: io::Error },
@@ -62,6 +70,7 @@ impl State {
         }
     }
 
+    /// Writes the state atomically.
     pub fn save(&self, world: &World<'_>, guest: &str) -> Result<(), StateError> {
         let path = path(world, guest);
         let text = serde_json::to_string_pretty(self).map_err(io::Error::from);

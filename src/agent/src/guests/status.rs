@@ -15,6 +15,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
+/// How far a guest's supervisor is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Phase {
@@ -24,15 +25,18 @@ pub enum Phase {
     Starting,
     /// It runs and has not said that it is ready.
     Started,
+    /// The guest reported that it is ready.
     Ready,
     /// Asked to power off.
     Stopping,
     /// It powered off, or was stopped.
     Ended,
+    /// It could not be started, or ended with an error.
     Failed,
 }
 
 impl Phase {
+    /// As in the file and in messages.
     pub fn name(self) -> &'static str {
         match self {
             Self::Preparing => "preparing",
@@ -46,42 +50,62 @@ impl Phase {
     }
 }
 
+/// What the supervisor of a guest tells others; the contents of `status.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
+    /// The format's version.
     pub schema: Schema,
+    /// The guest's name.
     pub guest: String,
+    /// How far it is.
     pub phase: Phase,
+    /// What it runs under.
     pub hypervisor: Option<Hypervisor>,
     /// Xen's number of it.
     pub domain: Option<u32>,
     /// QEMU's process.
     pub pid: Option<u32>,
+    /// The image's name.
     pub image: Option<String>,
+    /// The image's version.
     pub version: Option<String>,
     /// Seconds since 1970.
     pub started: Option<u64>,
+    /// When it got ready, in seconds since 1970.
     pub ready: Option<u64>,
     /// What `systemctl is-system-running` said in the guest.
     pub ready_state: Option<String>,
+    /// Memory reserved for it.
     pub memory_mib: Option<u64>,
+    /// The socket of its console.
     pub console: Option<PathBuf>,
     /// Newer images that were broken, a marker passed over, a version that went back.
     pub notes: Vec<String>,
+    /// Why it failed the last time.
     pub last_failure: Option<Failure>,
+    /// Addresses reserved for it.
     pub macs: Vec<String>,
+    /// Disks reserved for it.
     pub disks: Vec<DiskRecord>,
 }
 
+/// A failure of a guest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
+    /// Seconds since 1970.
     pub at: u64,
+    /// Why.
     pub reason: String,
 }
 
+/// A disk that is reserved for a guest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DiskRecord {
+    /// Its name in guest.toml.
     pub name: String,
+    /// The device or file.
     pub path: PathBuf,
+    /// Whether the guest only reads it.
     pub read_only: bool,
     extents: Vec<ExtentRecord>,
 }
@@ -96,6 +120,7 @@ struct ExtentRecord {
 }
 
 impl DiskRecord {
+    /// The record of a disk that was looked at.
     pub fn new(name: &str, path: PathBuf, read_only: bool, disk: &Disk) -> Self {
         let extents = disk.extents.iter().map(|extent| {
             let (file, numbers) = match extent.base {
@@ -107,6 +132,7 @@ impl DiskRecord {
         Self { name: name.to_owned(), path, read_only, extents: extents.collect() }
     }
 
+    /// The bytes that are reserved.
     pub fn disk(&self) -> Disk {
         let extents = self.extents.iter().map(|record| {
             let (first, second) = record.numbers;
@@ -122,6 +148,7 @@ impl DiskRecord {
 }
 
 impl Record {
+    /// A supervisor that has just begun.
     pub fn new(guest: &str) -> Self {
         Self {
             schema: Schema::CURRENT,
@@ -149,6 +176,7 @@ impl Record {
         serde_json::from_slice(&fs::read(place(world, guest, "status.json")).ok()?).ok()
     }
 
+    /// Writes the record atomically.
     pub fn save(&self, world: &World<'_>) -> io::Result<()> {
         let text = serde_json::to_string_pretty(self).map_err(io::Error::from)?;
         atomic_file::write(&place(world, &self.guest, "status.json"), text.as_bytes())

@@ -16,6 +16,7 @@ use std::ops::Range;
 /// What is known of the medium beside its own bytes.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Known<'a> {
+    /// The root image, where it has a hash tree.
     pub verified: Option<VerifiedRoot<'a>>,
     /// A CD or DVD: nobody adds a partition to it.
     pub is_disc: bool,
@@ -24,13 +25,16 @@ pub struct Known<'a> {
 /// A root image that was read through dm-verity.
 #[derive(Debug, Clone, Copy)]
 pub struct VerifiedRoot<'a> {
+    /// Its path on the medium.
     pub path: &'a str,
     /// Where in the image the superblock is, which dm-verity does not look at.
     pub superblock: u64,
 }
 
+/// What a check found.
 #[derive(Debug, Default)]
 pub struct Findings {
+    /// A line for each damaged part.
     pub damaged: Vec<String>,
     /// The medium does not say what its length, and what lies outside its files, should be.
     pub is_unrecorded: bool,
@@ -38,6 +42,7 @@ pub struct Findings {
     pub tables_changed: bool,
     /// Files that were read, and their bytes.
     pub files: usize,
+    /// Bytes of all files.
     pub file_bytes: u64,
     /// Bytes of the whole medium, where it records them.
     pub length: Option<u64>,

@@ -27,40 +27,60 @@ use std::fmt;
 use std::io;
 use view::View;
 
+/// What is on a device.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Contents {
+    /// A file system that can be mounted.
     FileSystem(FileSystem),
+    /// A part of something larger, or no file system.
     Member(Member),
+    /// A partition table.
     PartitionTable,
     /// Every byte that was looked at is zero.
     Empty,
+    /// Something else.
     Unknown,
 }
 
+/// A file system.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileSystem {
+    /// Its kind.
     pub kind: FileSystemKind,
     /// In blkid's spelling.
     pub uuid: Option<String>,
+    /// Its label.
     pub label: Option<String>,
     /// A journal or log waits to be replayed, as far as the superblock tells (XFS's does not).
     pub needs_recovery: bool,
 }
 
+/// The kinds of file systems that are told apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum FileSystemKind {
     /// ext2 and ext3 too: the ext4 driver mounts them.
     Ext4,
+    /// FAT12, FAT16 or FAT32.
     Fat,
+    /// XFS.
     Xfs,
+    /// Btrfs.
     Btrfs,
+    /// ISO 9660.
     Iso9660,
+    /// Squashfs.
     Squashfs,
+    /// exFAT.
     Exfat,
+    /// NTFS.
     Ntfs,
+    /// F2FS.
     F2fs,
+    /// EROFS.
     Erofs,
+    /// UDF.
     Udf,
+    /// Bcachefs.
     Bcachefs,
 }
 
@@ -103,23 +123,36 @@ impl fmt::Display for FileSystemKind {
 /// What a device is a part of, or used for by something that is no file system.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Member {
+    /// A physical volume of LVM.
     Lvm,
     /// Linux md; the text is its metadata's version: `0.90`, `1.0`, `1.1`, `1.2`, or `imsm`, `ddf`.
     Raid(&'static str),
+    /// LUKS 1 or 2.
     Luks,
+    /// BitLocker.
     BitLocker,
+    /// Swap space.
     Swap,
+    /// A backing or cache device of bcache.
     Bcache,
+    /// A member of a ZFS pool.
     Zfs,
+    /// A device of DRBD.
     Drbd,
     /// One of several devices of a btrfs.
     Btrfs {
+        /// Number of devices.
         devices: u64,
     },
+    /// The external journal of an ext file system.
     ExtJournal,
+    /// dm-integrity.
     DmIntegrity,
+    /// The hash tree of dm-verity.
     DmVerity,
+    /// A snapshot's exception store.
     DmSnapshot,
+    /// Ceph BlueStore.
     CephBluestore,
 }
 

@@ -1,3 +1,5 @@
+//! Reads a device for the recognisers of formats: bytes at an offset, magic numbers.
+
 use crate::system::read_at::{ReadAt, array_at};
 use std::io;
 

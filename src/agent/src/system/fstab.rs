@@ -1,20 +1,28 @@
 //! The line of an fstab(5) that says where a mount point's file system is.
 
+/// A line of fstab.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
+    /// The first field.
     pub source: Source,
     /// `auto` when the line leaves it to the mounter.
     pub kind: String,
+    /// The fourth field, split at commas.
     pub options: Vec<String>,
     /// Whether the file system is checked before it is mounted.
     pub check: bool,
 }
 
+/// How fstab names a file system.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
+    /// `UUID=`.
     Uuid(String),
+    /// `LABEL=`.
     Label(String),
+    /// `PARTUUID=`.
     PartUuid(String),
+    /// `PARTLABEL=`.
     PartLabel(String),
     /// Below `/dev/`.
     Device(String),

@@ -17,6 +17,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+/// The kernel that this program runs on.
 #[derive(Debug)]
 pub struct Linux {
     places: Places,
@@ -26,6 +27,7 @@ pub struct Linux {
 }
 
 impl Linux {
+    /// The machine with its file systems at `places`.
     pub fn new(places: Places) -> Self {
         Self { places, held: RefCell::default() }
     }

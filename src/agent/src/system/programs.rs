@@ -8,11 +8,14 @@ use std::process::{Child, Command, Stdio};
 pub struct Output {
     /// 128 for one that a signal ended.
     pub status: i32,
+    /// Standard output.
     pub stdout: String,
+    /// Standard error.
     pub stderr: String,
 }
 
 impl Output {
+    /// Whether the program succeeded.
     pub fn is_well(&self) -> bool {
         self.status == 0
     }
@@ -28,12 +31,15 @@ impl Output {
 /// A program that goes on running beside us.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Start<'a> {
+    /// Name or path.
     pub program: &'a str,
+    /// Arguments, without the program's name.
     pub arguments: &'a [String],
     /// User and group to run as; ours when not given.
     pub user: Option<(u32, u32)>,
 }
 
+/// Runs other programs.
 pub trait Programs {
     /// Runs a program to its end, with nothing to read.
     fn run(&self, program: &str, arguments: &[&str]) -> io::Result<Output>;

@@ -14,23 +14,53 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
 // linux/fs.h
-nix::ioctl_write_ptr_bad!(blkroset, 0x125d, libc::c_int);
-nix::ioctl_read_bad!(blkroget, 0x125e, libc::c_int);
+nix::ioctl_write_ptr_bad! {
+    /// Makes a block device refuse writes, or take them.
+    blkroset, 0x125d, libc::c_int
+}
+nix::ioctl_read_bad! {
+    /// Whether a block device refuses writes.
+    blkroget, 0x125e, libc::c_int
+}
 // linux/cdrom.h; the argument is a slot, the constant means "this one"
-nix::ioctl_write_int_bad!(cdrom_drive_status, 0x5326);
+nix::ioctl_write_int_bad! {
+    /// State of a CD drive's tray.
+    cdrom_drive_status, 0x5326
+}
 const CDSL_CURRENT: libc::c_int = libc::c_int::MAX;
 const CDS_NO_DISC: libc::c_int = 1;
 const CDS_TRAY_OPEN: libc::c_int = 2;
 const CDS_DRIVE_NOT_READY: libc::c_int = 3;
 // linux/loop.h
-nix::ioctl_write_ptr_bad!(loop_configure, 0x4c0a, LoopConfig);
-nix::ioctl_none_bad!(loop_get_free, 0x4c82);
+nix::ioctl_write_ptr_bad! {
+    /// Binds a loop device to a file.
+    loop_configure, 0x4c0a, LoopConfig
+}
+nix::ioctl_none_bad! {
+    /// The number of a free loop device.
+    loop_get_free, 0x4c82
+}
 // linux/dm-ioctl.h
-nix::ioctl_readwrite!(dm_device_create, 0xfd, 3, DmIoctl);
-nix::ioctl_readwrite!(dm_device_remove, 0xfd, 4, DmIoctl);
-nix::ioctl_readwrite!(dm_device_suspend, 0xfd, 6, DmIoctl);
-nix::ioctl_readwrite!(dm_table_load, 0xfd, 9, DmIoctl);
-nix::ioctl_readwrite!(dm_table_status, 0xfd, 12, DmIoctl);
+nix::ioctl_readwrite! {
+    /// Makes a device-mapper device.
+    dm_device_create, 0xfd, 3, DmIoctl
+}
+nix::ioctl_readwrite! {
+    /// Removes a device-mapper device.
+    dm_device_remove, 0xfd, 4, DmIoctl
+}
+nix::ioctl_readwrite! {
+    /// Activates a device-mapper device's table.
+    dm_device_suspend, 0xfd, 6, DmIoctl
+}
+nix::ioctl_readwrite! {
+    /// Loads a table into a device-mapper device.
+    dm_table_load, 0xfd, 9, DmIoctl
+}
+nix::ioctl_readwrite! {
+    /// Asks for a device-mapper device's status.
+    dm_table_status, 0xfd, 12, DmIoctl
+}
 
 const LO_FLAGS_READ_ONLY: u32 = 1;
 const LO_FLAGS_AUTOCLEAR: u32 = 4;
@@ -96,12 +126,15 @@ const _: () = assert!(size_of::<DmIoctl>() == DM_HEADER && size_of::<LoopConfig>
 /// One device-mapper target that covers a whole device.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
+    /// Of the device-mapper.
     pub kind: &'static str,
     /// Length in sectors of 512 bytes.
     pub sectors: u64,
+    /// As the target's kind wants them.
     pub parameters: String,
 }
 
+/// Whether a block device refuses writes.
 pub fn is_read_only(device: &File) -> io::Result<bool> {
     let mut value = 0;
     // SAFETY: BLKROGET writes one int.
@@ -109,6 +142,7 @@ pub fn is_read_only(device: &File) -> io::Result<bool> {
     Ok(value != 0)
 }
 
+/// Makes a block device refuse writes, or take them.
 pub fn set_read_only(device: &File, on: bool) -> io::Result<()> {
     // SAFETY: BLKROSET reads one int.
     unsafe { blkroset(device.as_raw_fd(), &libc::c_int::from(on)) }?;
@@ -219,6 +253,7 @@ pub fn create_mapped(control: &File, name: &str, target: &Target) -> io::Result<
     Ok(libc::minor(device).into())
 }
 
+/// Removes a device-mapper device.
 pub fn remove_mapped(control: &File, name: &str) -> io::Result<()> {
     let mut remove = request(name, None)?;
     // SAFETY: as in create_mapped.
@@ -257,8 +292,11 @@ pub fn netlink(protocol: libc::c_int, groups: u32) -> io::Result<File> {
 pub struct Program {
     /// As seen from within `root`.
     pub path: PathBuf,
+    /// The module's name.
     pub name: String,
+    /// What follows the module's name.
     pub arguments: Vec<String>,
+    /// The program's root directory, where it is not the caller's.
     pub root: Option<PathBuf>,
 }
 

@@ -22,6 +22,7 @@ const DEVICES_PROCESSED: u32 = 2;
 pub struct Links(File);
 
 impl Links {
+    /// Subscribes to changes of network interfaces.
     pub fn open() -> io::Result<Self> {
         sys::netlink(ROUTE, ROUTE_LINKS).map(Self)
     }

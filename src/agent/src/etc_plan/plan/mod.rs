@@ -1,3 +1,6 @@
+//! Decides what the layer of `/etc` holds. Pure: it sees the image and the config
+//! through [`View`] alone.
+
 mod units;
 
 use super::owners::Owners;
@@ -13,12 +16,16 @@ const FOLDER: Attributes = Attributes { mode: 0o755, uid: 0, gid: 0 };
 const FILE_MODE: u32 = 0o644;
 const PRIVATE: u32 = 0o600;
 
+/// All that a plan depends on.
 #[derive(Clone, Copy)]
 pub struct Inputs<'a> {
+    /// The files of `local/etc`.
     pub source: &'a Source,
     /// Whether the config's file system keeps modes (FAT does not).
     pub has_modes: bool,
+    /// The marker, with units to enable and mask, and links.
     pub marker: &'a Marker,
+    /// `local/modes`.
     pub modes: &'a Modes,
     /// The image's root.
     pub image: &'a dyn View,
@@ -46,27 +53,40 @@ pub struct Plan {
     pub dropped: Vec<Refused>,
     /// Paths that became links into `/config/global`.
     pub global_links: Vec<String>,
+    /// What the operator should know.
     pub warnings: Vec<String>,
+    /// Number of files.
     pub files: u64,
+    /// Their sizes, added up.
     pub bytes: u64,
 }
 
+/// One entry of the layer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {
+    /// Kind and content.
     pub what: What,
+    /// Permission bits.
     pub mode: u32,
+    /// Owner.
     pub uid: u32,
+    /// Group.
     pub gid: u32,
 }
 
+/// What an entry is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum What {
+    /// A directory.
     Folder,
     /// Copied from the same path in the source.
     File {
+        /// In bytes.
         size: u64,
     },
+    /// A symbolic link.
     Link {
+        /// Where the link points.
         target: String,
     },
 }

@@ -7,6 +7,7 @@ use std::io;
 /// Without tables, which would be 16 KiB for a few KiB of partition table.
 pub(crate) const CRC_32: Crc<u32, NoTable> = Crc::<u32, NoTable>::new(&CRC_32_ISO_HDLC);
 
+/// The first bytes of a GPT header (UEFI 5.3.2).
 pub const SIGNATURE: &[u8] = b"EFI PART";
 /// UEFI wants room for at least 128; a thousand is more than any tool makes.
 const MAX_ENTRIES: u32 = 1024;
@@ -14,20 +15,26 @@ const MAX_ENTRY_SIZE: u32 = 4096;
 const MIN_HEADER: u32 = 92;
 const SECTOR_SIZES: [u64; 2] = [512, 4096];
 
+/// An entry of the table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Partition {
     /// As in the kernel's name of it; counts from 1.
     pub number: u32,
     /// Lower case.
     pub type_guid: String,
+    /// The partition's own GUID.
     pub guid: String,
+    /// Where the partition begins.
     pub first_byte: u64,
     /// Inclusive.
     pub last_byte: u64,
+    /// Its label.
     pub name: String,
 }
 
+/// Why a device's GPT cannot be used.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of each variant says what it means")]
 pub enum GptError {
     #[error("reading the partition table: {0}")]
     Read(io::Error),
@@ -50,6 +57,7 @@ pub struct Table {
     pub other: u64,
     /// CRC-32 of the entries.
     pub entries_sum: u32,
+    /// Used entries, in the table's order.
     pub partitions: Vec<Partition>,
 }
 

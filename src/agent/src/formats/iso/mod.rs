@@ -23,11 +23,15 @@ const MAX_DIRECTORY: u64 = 16 * 1024 * 1024;
 /// A file's bytes on the device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FileRange {
+    /// First byte.
     pub offset: u64,
+    /// Number of bytes.
     pub length: u64,
 }
 
+/// Why a volume or a file in it cannot be read.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of each variant says what it means")]
 pub enum IsoError {
     #[error("reading the ISO 9660 volume: {0}")]
     Read(io::Error),
@@ -53,9 +57,12 @@ fn damaged(what: &'static str, found: u64, expected: impl ToString) -> IsoError 
     IsoError::Damaged { what, found, expected: expected.to_string() }
 }
 
+/// An ISO 9660 volume, with Rock Ridge names where it has them.
 pub struct Volume<'a> {
     device: &'a dyn ReadAt,
+    /// From the volume's creation time, as udev forms it.
     pub uuid: Option<String>,
+    /// The volume identifier.
     pub label: Option<String>,
     root: Extent,
     /// Bytes at the start of each system use field that are not SUSP's (SUSP 1.12, 5.3); `None` without Rock Ridge.
@@ -75,6 +82,7 @@ struct Extent {
 }
 
 impl<'a> Volume<'a> {
+    /// Reads the volume descriptors.
     pub fn open(device: &'a dyn ReadAt) -> Result<Self, IsoError> {
         let mut primary = None;
         for number in 0..MAX_DESCRIPTORS {

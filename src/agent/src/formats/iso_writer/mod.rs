@@ -17,25 +17,34 @@ pub(crate) const SECTOR: usize = 2048;
 /// Sixteen sectors are the system's (6.2.1), then come the two descriptors.
 const FIRST_FREE: usize = 18;
 
+/// What a directory holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Node {
+    /// A directory.
     Folder(Folder),
+    /// A regular file.
     File {
         /// Permission bits.
         mode: u32,
+        /// Contents.
         bytes: Vec<u8>,
     },
     /// A symbolic link and where it leads.
     Link(Vec<u8>),
 }
 
+/// A directory and all below it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Folder {
+    /// Permission bits.
     pub mode: u32,
+    /// Contents, by name.
     pub entries: BTreeMap<Vec<u8>, Node>,
 }
 
+/// Why a tree cannot be written.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the message of each variant says what it means")]
 pub enum WriteError {
     #[error("the name {name:?} has {found} bytes, expected 1 to 255")]
     Name { name: String, found: usize },

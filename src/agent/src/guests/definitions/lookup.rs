@@ -6,7 +6,9 @@ use appliance_contract::guest;
 use std::io;
 use std::path::PathBuf;
 
+/// Why a guest cannot be used.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of each variant says what it means")]
 pub enum ConfigError {
     #[error("there is no guest {name}: {path} is not there{}", known(.guests))]
     Unknown { name: String, path: String, guests: Vec<String> },

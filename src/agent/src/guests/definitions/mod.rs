@@ -18,6 +18,7 @@ mod tests;
 /// A folder of `domUs` with a guest.toml in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Folder {
+    /// The directory's name.
     pub name: OsString,
     /// The file's text, or why it could not be read.
     pub text: Result<String, String>,
@@ -26,12 +27,16 @@ pub struct Folder {
 /// What came of a folder: a guest, or why there is none, in one line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Checked {
+    /// The directory's name.
     pub folder: OsString,
+    /// The guest, or why it is refused.
     pub outcome: Result<Guest, String>,
 }
 
+/// A guest whose definition is valid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Guest {
+    /// Its directory's name.
     pub name: GuestName,
     /// `after` names guests as their folders are written.
     pub config: GuestConfig,

@@ -26,6 +26,7 @@ pub struct Network {
 }
 
 impl Network {
+    /// Makes a tap interface for each card; what exists already under that name is replaced.
     pub fn make(world: &World<'_>, cards: &[PlanCard], user: u32) -> io::Result<Self> {
         let mut network = Self { interfaces: Vec::new() };
         for card in cards {
@@ -46,6 +47,7 @@ impl Network {
         Ok(network)
     }
 
+    /// Removes the interfaces.
     pub fn remove(&self, world: &World<'_>) {
         for name in &self.interfaces {
             // One that is gone is as good.
@@ -65,11 +67,13 @@ fn ip(world: &World<'_>, arguments: &[&str]) -> io::Result<()> {
 /// QEMU's monitor: a line of JSON for each command, answer and event (docs/interop/qmp-spec).
 #[derive(Debug)]
 pub struct Monitor {
+    /// The socket, for polling and reading.
     pub stream: UnixStream,
     begun: Vec<u8>,
 }
 
 impl Monitor {
+    /// Starts a session on the monitor's socket.
     pub fn new(stream: UnixStream) -> io::Result<Self> {
         let mut monitor = Self { stream, begun: Vec::new() };
         set_nonblocking(&monitor.stream)?;
@@ -82,6 +86,7 @@ impl Monitor {
         self.stream.write_all(format!("{{\"execute\": \"{name}\"}}\n").as_bytes())
     }
 
+    /// Presses the guest's power button.
     pub fn power_down(&mut self) -> io::Result<()> {
         self.command("system_powerdown")
     }

@@ -27,7 +27,9 @@ const PATIENCE: Duration = Duration::from_secs(300);
 /// Each look runs xl, which takes of the processor that xl builds the domain with.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// Why a guest could not be started.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of each variant says what it means")]
 pub enum LaunchError {
     #[error("{doing}: {error}")]
     Io { doing: String, error: io::Error },
@@ -48,6 +50,7 @@ impl LaunchError {
     }
 }
 
+/// For `map_err`: what was being done.
 pub fn io_error(doing: impl Into<String>) -> impl FnOnce(io::Error) -> LaunchError {
     let doing = doing.into();
     |error| LaunchError::Io { doing, error }
@@ -87,6 +90,7 @@ fn or_end<T>(mut child: Child, result: Result<T, LaunchError>) -> Result<(Child,
     }
 }
 
+/// Starts a guest under Xen; `tell` gets a line for the journal.
 pub fn xen(world: &World<'_>, plan: &Plan, tell: &mut dyn FnMut(&str)) -> Result<Vm, LaunchError> {
     let name = plan.name.as_str();
     if let Some(domain) = xen::domain(world, name).map_err(io_error("asking xl for the domain"))? {
@@ -135,12 +139,15 @@ fn open_terminal(path: &Path) -> io::Result<File> {
 /// How a guest is to run under KVM.
 #[derive(Debug, Clone, Copy)]
 pub struct KvmOptions {
+    /// The board.
     pub machine: Machine,
+    /// KVM or emulation.
     pub accel: Accel,
     /// No other guest's, and nobody's who logs in.
     pub user: u32,
 }
 
+/// Starts a guest under KVM, and makes its network interfaces.
 pub fn kvm(world: &World<'_>, plan: &Plan, options: KvmOptions) -> Result<(Vm, Network), LaunchError> {
     let name = plan.name.as_str();
     let folder = place(world, name, "vm");

@@ -5,24 +5,31 @@ use appliance_contract::guest::{Accel, CardModel, Machine};
 use serde_json::{Value, json};
 use std::path::Path;
 
+/// The template's file name.
 pub const TEMPLATE: &str = "qemu-args.hbs";
 
 /// What the plan does not say of a guest under KVM.
 #[derive(Debug, Clone, Copy)]
 pub struct Qemu<'a> {
+    /// The board.
     pub machine: Machine,
+    /// KVM or emulation.
     pub accel: Accel,
     /// The sockets of its serial line and of its monitor.
     pub console: &'a Path,
+    /// The monitor's socket.
     pub monitor: &'a Path,
     /// Descriptors that QEMU inherits; a disk's path `/dev/fdset/N` names one.
     pub files: &'a [i32],
 }
 
+/// A value that no line of a rendered template can hold.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("the {what} {found:?} has a control character, which no argument of QEMU's can hold in its template")]
 pub struct ControlCharacter {
+    /// Which value.
     pub what: &'static str,
+    /// The value.
     pub found: String,
 }
 

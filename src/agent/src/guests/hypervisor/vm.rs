@@ -11,11 +11,14 @@ use std::fs::File;
 use std::io;
 use std::process::Child;
 
+/// A guest that runs.
 #[derive(Debug)]
 pub struct Vm {
     /// xl or QEMU.
     pub child: Child,
+    /// What the guest prints, and where its input goes.
     pub console: File,
+    /// Under what it runs.
     pub kind: Kind,
     /// What the guest's end was, where something said so before the program ended.
     pub end: Option<End>,
@@ -23,13 +26,23 @@ pub struct Vm {
     pub complaint: Option<String>,
 }
 
+/// What is specific to a hypervisor.
 #[derive(Debug)]
 pub enum Kind {
-    Xen { domain: u32 },
-    Kvm { monitor: Monitor },
+    /// A domain.
+    Xen {
+        /// Its number.
+        domain: u32,
+    },
+    /// A process of QEMU.
+    Kvm {
+        /// Its monitor.
+        monitor: Monitor,
+    },
 }
 
 impl Vm {
+    /// Asks the guest to shut down.
     pub fn ask_to_power_off(&mut self, world: &World<'_>, guest: &str) -> io::Result<()> {
         match &mut self.kind {
             Kind::Xen { .. } => xen::shutdown(world, guest),

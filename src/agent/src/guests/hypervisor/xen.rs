@@ -48,10 +48,15 @@ pub fn console(world: &World<'_>, domain: u32) -> io::Result<Option<String>> {
 /// How a domain ended (xen/include/public/sched.h), as `xl create -F` tells it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
+    /// It powered off.
     PowerOff,
+    /// It wants to be started again.
     Reboot,
+    /// It crashed.
     Crash,
+    /// Its watchdog ended it.
     Watchdog,
+    /// Another code of `sched.h`.
     Other(u32),
 }
 

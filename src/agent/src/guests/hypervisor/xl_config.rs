@@ -3,6 +3,7 @@
 use crate::guests::start::plan::{Plan, letters};
 use serde_json::{Value, json};
 
+/// The template's file name.
 pub const TEMPLATE: &str = "xl.cfg.hbs";
 /// In the host's image.
 const BLOCK_SCRIPT: &str = "/usr/libexec/appliance/block";
@@ -13,6 +14,7 @@ const VIF_SCRIPT: &str = "/usr/libexec/appliance/vif";
 pub enum Type {
     /// With the processor's help.
     Pvh,
+    /// Paravirtualised, where the processor has no virtualisation.
     Pv,
 }
 
@@ -23,6 +25,7 @@ impl Type {
         if has("hvm") && has("hap") { Self::Pvh } else { Self::Pv }
     }
 
+    /// As xl's configuration calls it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Pvh => "pvh",

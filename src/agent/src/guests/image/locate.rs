@@ -9,14 +9,19 @@ use std::fs::{self, File};
 use std::io;
 use std::path::PathBuf;
 
+/// Where an image is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
     /// A folder on the ISO 9660 volume on a raw device.
     Medium {
+        /// The raw device.
         device: PathBuf,
+        /// The image's directory on the volume.
         folder: String,
     },
+    /// A directory of the node's store.
     Store {
+        /// Its absolute path.
         folder: PathBuf,
     },
 }
@@ -35,6 +40,7 @@ impl fmt::Display for Place {
 pub struct Bytes {
     /// As the node calls it.
     pub backing: PathBuf,
+    /// Which bytes of `backing`.
     pub range: FileRange,
     file: File,
 }
@@ -48,6 +54,7 @@ impl Place {
         }
     }
 
+    /// Whether the image has such a file.
     pub fn holds(&self, world: &World<'_>, file: &str) -> io::Result<bool> {
         match self.open(world, file) {
             Ok(_) => Ok(true),
@@ -56,6 +63,7 @@ impl Place {
         }
     }
 
+    /// Opens a file of the image; nothing is mounted.
     pub fn open(&self, world: &World<'_>, name: &str) -> io::Result<Bytes> {
         match self {
             Self::Medium { device, folder } => {
@@ -83,6 +91,7 @@ impl Place {
 }
 
 impl Bytes {
+    /// Reads all of a file that has at most `limit` bytes.
     pub fn read_whole(&self, limit: u64) -> io::Result<Vec<u8>> {
         let length = self.range.length;
         if length > limit {

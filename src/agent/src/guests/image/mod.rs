@@ -18,11 +18,14 @@ pub use verify::{ImageError, Stage, VerifiedImage, verify};
 /// A guest image that was found; nothing of it but its manifest has been read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Image {
+    /// Where it is.
     pub place: Place,
+    /// Its manifest, not verified.
     pub manifest: Manifest,
 }
 
 impl Image {
+    /// The version that its manifest states.
     pub fn version(&self) -> &str {
         &self.manifest.version
     }
@@ -31,14 +34,18 @@ impl Image {
 /// Why something that looked like the image is none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rejected {
+    /// Where it is, for messages.
     pub place: String,
+    /// Why it is rejected.
     pub reason: String,
 }
 
+/// All images of one name.
 #[derive(Debug, Default)]
 pub struct Found {
     /// The newest first; of equal versions the medium's.
     pub images: Vec<Image>,
+    /// What looked like an image and is none.
     pub rejected: Vec<Rejected>,
 }
 
@@ -111,15 +118,19 @@ fn manifest(world: &World<'_>, place: &Place) -> Result<Manifest, String> {
 /// What a guest is to be started from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ImageRequest<'a> {
+    /// The image's name.
     pub name: &'a str,
     /// This version and no other.
     pub version: Option<&'a str>,
     /// Versions that were tried and did not get ready.
     pub passed_over: &'a [String],
+    /// Where kernel and initramfs are copied to, if at all.
     pub stage: Option<Stage<'a>>,
 }
 
+/// Why no image fits.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the message of each variant says what it means")]
 pub enum ChoiceError {
     #[error(
         "no image {name}{}{}; put it into {store}/{name}-VERSION or boot a medium that holds it",

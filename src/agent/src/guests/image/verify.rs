@@ -19,13 +19,19 @@ use std::path::{Path, PathBuf};
 /// An image whose files are those of its manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifiedImage {
+    /// Where it is.
     pub place: Place,
+    /// Its manifest.
     pub manifest: Manifest,
     /// Files of their own, as the node calls them; a medium's only where they were staged.
     pub kernel: PathBuf,
+    /// The initramfs, like `kernel`.
     pub initramfs: PathBuf,
+    /// How to start it.
     pub boot: GuestBoot,
+    /// Its root image.
     pub root: RootImage,
+    /// The root image's hash tree.
     pub verity: Verity,
 }
 
@@ -33,12 +39,15 @@ pub struct VerifiedImage {
 /// and what was checked is what is started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stage<'a> {
+    /// Where to.
     pub folder: &'a Path,
     /// Those of the store too, and not only the medium's.
     pub all: bool,
 }
 
+/// Why an image is rejected.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of each variant says what it means")]
 pub enum ImageError {
     #[error("its manifest is of a {0}, expected a guest")]
     Role(Role),

@@ -9,7 +9,9 @@ use crate::system::world::World;
 use appliance_contract::guest::{Accel, Access, GuestConfig};
 use std::path::PathBuf;
 
+/// What keeps a guest from being started.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the message of each variant says what it means")]
 pub enum CheckError {
     #[error(
         "the guest wants {wanted} MiB of memory and {free} MiB are free; lower memory in its guest.toml, or stop \
@@ -139,6 +141,7 @@ fn bridges(world: &World<'_>) -> Vec<String> {
     names
 }
 
+/// Whether all bridges of the guest exist.
 pub fn networks(world: &World<'_>, config: &GuestConfig) -> Result<(), CheckError> {
     for card in &config.networks {
         let name = card.bridge.as_str();

@@ -17,7 +17,9 @@ use std::path::{Path, PathBuf};
 /// The disk lies in the host's memory, and its tree is in memory once more while it is made.
 const MAX_BYTES: u64 = 32 << 20;
 
+/// Why there is no config disk.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of each variant says what it means")]
 pub enum ConfigDiskError {
     #[error("reading {path} for the guest's config: {error}", path = path.display())]
     Read { path: PathBuf, error: io::Error },
@@ -47,6 +49,7 @@ impl From<toml::ser::Error> for ConfigDiskError {
 /// A config disk, and what was left out of it.
 #[derive(Debug)]
 pub struct ConfigDisk {
+    /// The ISO 9660 volume.
     pub image: Vec<u8>,
     /// A line each.
     pub left_out: Vec<String>,

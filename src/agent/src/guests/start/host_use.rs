@@ -10,7 +10,9 @@ use std::path::Path;
 /// A disk that the host uses, and for what.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Use {
+    /// The bytes in use.
     pub disk: Disk,
+    /// What for, as in "is mounted at /srv".
     pub what: String,
     /// It is a device upon others, which a guest may have when nothing uses it.
     stacked: bool,

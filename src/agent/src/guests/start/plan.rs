@@ -3,32 +3,46 @@
 use appliance_contract::guest::CardModel;
 use std::path::PathBuf;
 
+/// A guest as a hypervisor is to start it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
+    /// The guest's name.
     pub name: String,
+    /// Memory in MiB.
     pub memory_mib: u64,
+    /// Number of processors.
     pub vcpus: u16,
+    /// The kernel's file.
     pub kernel: PathBuf,
+    /// The initramfs's file.
     pub initramfs: PathBuf,
     /// Of the kernel, with the root's device in its place.
     pub arguments: String,
     /// In the order that the guest sees them in: the root first, the served config last.
     pub disks: Vec<PlanDisk>,
+    /// In the order of guest.toml.
     pub cards: Vec<PlanCard>,
 }
 
+/// A disk of the guest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlanDisk {
+    /// Its name in guest.toml, `root` or `config`.
     pub name: String,
+    /// The host's device or file.
     pub path: PathBuf,
+    /// Whether the guest cannot write to it.
     pub read_only: bool,
     /// Not a regular file.
     pub is_device: bool,
 }
 
+/// A network card of the guest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlanCard {
+    /// The host's bridge.
     pub bridge: String,
+    /// The card's address.
     pub mac: String,
     /// What the card looks like under KVM.
     pub model: CardModel,

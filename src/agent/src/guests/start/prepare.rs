@@ -20,7 +20,9 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+/// Why a guest is not started.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of each variant says what it means")]
 pub enum PrepareError {
     #[error(transparent)]
     Check(#[from] CheckError),
@@ -46,9 +48,13 @@ fn failed(doing: impl Into<String>) -> impl FnOnce(io::Error) -> PrepareError {
 /// A guest that can be started. Its loop devices are the host's to release.
 #[derive(Debug)]
 pub struct Prepared {
+    /// What to start.
     pub plan: Plan,
+    /// Under what.
     pub hypervisor: Hypervisor,
+    /// The image it starts from.
     pub image: VerifiedImage,
+    /// Loop devices to release when the guest has ended.
     pub loops: Vec<PathBuf>,
 }
 

@@ -17,7 +17,9 @@ const TAG: &str = "appliance-unformatted";
 /// LVM looks at no other disk.
 const DEVICES: &str = "/etc/lvm/devices/system.devices";
 
+/// Why a guest's disk could not be made.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of each variant says what it means")]
 pub enum VolumeError {
     #[error(
         "disk {disk}: there is no volume group {group}{} on the disks that {DEVICES} lists; list its disk there with \

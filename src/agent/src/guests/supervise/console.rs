@@ -7,6 +7,7 @@ const LONGEST: usize = 2048;
 /// What somebody who opens the console sees of before.
 const KEPT: usize = 16 * 1024;
 
+/// Splits what comes from a console into lines, and keeps the last of it.
 #[derive(Debug, Default)]
 pub struct Lines {
     line: Vec<u8>,

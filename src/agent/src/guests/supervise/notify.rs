@@ -30,14 +30,17 @@ impl Notify {
         }
     }
 
+    /// The unit has started (`READY=1`).
     pub fn ready(&self, status: &str) {
         self.send(&format!("READY=1\nSTATUS={}", one_line(status)));
     }
 
+    /// The unit's status line (`STATUS=`).
     pub fn status(&self, status: &str) {
         self.send(&format!("STATUS={}", one_line(status)));
     }
 
+    /// The unit is stopping (`STOPPING=1`).
     pub fn stopping(&self) {
         self.send("STOPPING=1\nSTATUS=asked to power off");
     }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 const PAUSE: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_millis(500);
 
+/// The TCP port on which a ready guest answers.
 #[derive(Debug)]
 pub struct ReadyPort<'a> {
     guest: &'a str,
@@ -21,6 +22,7 @@ pub struct ReadyPort<'a> {
 }
 
 impl<'a> ReadyPort<'a> {
+    /// Nothing has been asked yet.
     pub fn new(guest: &'a str, cards: &'a [PlanCard], port: u16) -> Self {
         let failure = RefCell::new(format!("port {port} was not tried yet"));
         Self { guest, cards, port, last: Cell::new(None), failure }

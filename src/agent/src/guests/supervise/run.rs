@@ -22,7 +22,9 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 
+/// What a guest's unit fails with.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of each variant says what it means")]
 pub enum RunError {
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -48,9 +50,13 @@ impl From<io::Error> for RunError {
 
 /// What a supervisor works with.
 pub struct Supervision<'a> {
+    /// The node.
     pub world: &'a World<'a>,
+    /// The kernel.
     pub machine: &'a dyn Machine,
+    /// Signals that end the supervision.
     pub signals: &'a Signals,
+    /// The socket of systemd.
     pub notify: &'a Notify,
 }
 

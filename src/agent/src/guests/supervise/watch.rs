@@ -32,6 +32,7 @@ const LAST_WORDS: Duration = Duration::from_secs(15);
 pub struct Signals(SignalFd);
 
 impl Signals {
+    /// Catches SIGTERM and SIGINT from now on.
     pub fn catch() -> io::Result<Self> {
         let mut set = SigSet::empty();
         for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGCHLD] {
@@ -64,20 +65,26 @@ pub enum Outcome {
 
 /// What a supervisor is told on the way.
 pub trait Listener {
+    /// The guest printed a line.
     fn console(&mut self, line: &str);
     /// xl's or QEMU's words.
     fn program(&mut self, line: &str);
+    /// Something that the journal should have.
     fn note(&mut self, text: &str);
     /// With the state that the guest reported.
     fn ready(&mut self, state: &str);
+    /// The guest is asked to power off.
     fn stopping(&mut self);
     /// It was not ready in time, and why. Whether it is ended for that.
     fn late(&mut self, why: &str) -> bool;
 }
 
+/// How long a guest may take.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
+    /// Until it is ready.
     pub ready: Duration,
+    /// Until it has powered off.
     pub stop: Duration,
 }
 
@@ -88,11 +95,17 @@ enum Stopping {
     Late,
 }
 
+/// Watches over one guest.
 pub struct Supervisor<'a> {
+    /// The node.
     pub world: &'a World<'a>,
+    /// The guest's name.
     pub guest: &'a str,
+    /// Signals that end the supervision.
     pub signals: &'a Signals,
+    /// How long the guest may take.
     pub bounds: Bounds,
+    /// Where the guest answers when it is ready; without it, its console says so.
     pub ready_port: Option<ReadyPort<'a>>,
     /// Where the console is served.
     pub socket: &'a Path,

@@ -11,8 +11,10 @@ const CONFIG: &str = "/etc/systemd/network";
 /// ARPHRD_ETHER, linux/if_arp.h.
 const ETHERNET: &str = "1";
 
+/// What a look at the network cards gives.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Look {
+    /// The wired cards.
     Cards(View),
     /// Others care for the bridge: who, in words.
     Left(String),

@@ -13,7 +13,9 @@ use std::time::Duration;
 const FILE: &str = "/run/systemd/network/70-appliance-uplink.network";
 const NAME: &str = "Name=";
 
+/// Why no card was set up.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of each variant says what it means")]
 pub enum UplinkError {
     #[error("waiting for events of network cards: {0}")]
     Wait(io::Error),
@@ -33,11 +35,13 @@ impl From<io::Error> for UplinkError {
 
 /// What the loop needs besides the machine.
 pub struct Setting<'a> {
+    /// The node.
     pub world: &'a World<'a>,
     /// Returns at the next event, or after the time given.
     pub wait: &'a mut dyn FnMut(Option<Duration>) -> io::Result<()>,
     /// The time since any fixed moment.
     pub now: &'a dyn Fn() -> Duration,
+    /// Where messages go.
     pub out: &'a mut dyn Write,
 }
 

@@ -12,7 +12,9 @@ use std::io;
 /// Where a node's config puts templates of its own, and where the image has them.
 const FOLDERS: [&str; 2] = ["/etc/appliance/templates", medium::IN_IMAGE_TEMPLATES];
 
+/// Why a template cannot be used.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of each variant says what it means")]
 pub enum TemplateError {
     #[error("the template {name} is not in {} nor in {}", FOLDERS[0], FOLDERS[1])]
     Missing { name: String },
