@@ -1,5 +1,7 @@
 //! Step 4, config: the config partition, found without writing to any disk.
 
+pub mod choose;
+
 use super::blocks::{Block, Look, Survey};
 use super::lookout::{Lookout, Watch};
 use super::{Boot, BootError, devices, failed};
@@ -194,6 +196,7 @@ fn take(boot: &mut Boot<'_>, mut found: Found) -> Result<(Config, String), BootE
         return Err(ConfigError::None(lines).into());
     };
     let candidate = found.candidates.swap_remove(index);
+    let described = candidate.describe();
     let others: Vec<String> = others.iter().map(|&other| format!("/dev/{}", found.survey.blocks[other].name)).collect();
     let (block, look) = (found.survey.blocks.swap_remove(index), found.survey.looks.swap_remove(index));
     let (Some(kind), MarkerState::Valid(marker)) = (look.file_system().map(|found| found.kind), candidate.marker)
@@ -215,23 +218,8 @@ fn take(boot: &mut Boot<'_>, mut found: Found) -> Result<(Config, String), BootE
         ));
     }
     let generation = marker.generation.as_ref().map(|text| format!(", generation {text}")).unwrap_or_default();
-    let line = format!("node {}{generation} on {}", marker.node, describe(&block, &look));
+    let line = format!("node {}{generation} on {described}", marker.node);
     Ok((Config { block, look, kind, marker, others }, line))
-}
-
-fn describe(block: &Block, look: &Look) -> String {
-    let mut text = format!("/dev/{}", block.name);
-    if let Some(found) = look.file_system() {
-        text += &format!(" ({}", found.kind);
-        if let Some(uuid) = &found.uuid {
-            text += &format!(", UUID {uuid}");
-        }
-        if let Some(label) = &found.label {
-            text += &format!(", label {label}");
-        }
-        text.push(')');
-    }
-    text
 }
 
 /// Undoes what a failed attempt left mounted.
@@ -254,8 +242,6 @@ pub fn watcher() -> impl FnMut(&mut Boot<'_>) {
         }
     }
 }
-
-pub mod choose;
 
 #[cfg(test)]
 mod tests;
