@@ -140,7 +140,7 @@ fn choose(
         Some(version) => match image::choose(world, ImageRequest { version: Some(version), ..request }) {
             Ok(found) => found,
             Err(error) => {
-                record.notes.push(format!("the chosen version is not to be had, the newest is taken: {error}"));
+                record.notes.push(format!("the selected version is not available; using the newest: {error}"));
                 image::choose(world, request)?
             }
         },

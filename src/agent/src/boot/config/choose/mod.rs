@@ -163,17 +163,13 @@ pub fn may_open(candidates: &[Candidate], index: usize, choice: &ConfigChoice) -
     if let Some(disk) = disk
         && let Ok(Contents::Member(member)) = &disk.contents
     {
-        return refuse(format!(
-            "its disk /dev/{} is {member}; {} opens it nevertheless",
-            disk.name,
-            outright(candidate)
-        ));
+        return refuse(format!("its disk /dev/{} is {member}; {} opens it anyway", disk.name, outright(candidate)));
     }
     if !candidate.is_config_type()
         && let Some(typed) = candidates.iter().find(|other| other.is_config_type())
     {
         return refuse(format!(
-            "it has not the partition type of config partitions, which /dev/{} has; {} opens it nevertheless",
+            "its partition type is not the config type, which /dev/{} has; {} opens it anyway",
             typed.name,
             outright(candidate)
         ));

@@ -171,7 +171,7 @@ fn where_one_has_our_type_the_others_are_ignored() {
     assert_eq!(chosen(&all, &decision), ("sdb3", vec![]));
     assert!(
         decision.lines(&all)[0]
-            .contains("/dev/sda1 refused: it has not the partition type of config partitions, which /dev/sdb3 has")
+            .contains("/dev/sda1 refused: its partition type is not the config type, which /dev/sdb3 has")
     );
     assert!(may_open(&all, 0, &ConfigChoice::Auto).is_err());
     assert!(may_open(&all, 2, &ConfigChoice::Auto).is_ok());
