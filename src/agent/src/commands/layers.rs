@@ -18,7 +18,7 @@ pub struct Layers {
 
 impl Layers {
     pub fn of(world: &World<'_>) -> Self {
-        let layer = |name: &str| world.at(&format!("{RUN_ETC}/{name}"));
+        let layer = |name: &str| world.at(format!("{RUN_ETC}/{name}"));
         Self { image: layer("image"), config: layer("config"), memory: layer("memory"), merged: world.at("/etc") }
     }
 

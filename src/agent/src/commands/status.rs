@@ -51,7 +51,7 @@ fn verity(world: &World<'_>, boot: &BootRecord, root: Option<&mounts::Mount>) ->
     }
     let unknown = |reason: String| Verity::Unknown { reason };
     let Some(root) = root else { return unknown("/proc/self/mountinfo has no line for /".into()) };
-    let mapped = world.at(&format!("/sys/dev/block/{}/dm", root.device));
+    let mapped = world.at(format!("/sys/dev/block/{}/dm", root.device));
     let read = |name: &str| fs::read_to_string(mapped.join(name)).map(|text| text.trim().to_owned());
     let name = match read("name") {
         Ok(name) => name,

@@ -187,7 +187,7 @@ fn device_in(folder: &Path) -> Option<Base> {
 }
 
 #[cfg(test)]
-pub mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::guests::tests::Node;
     use std::os::unix::fs::symlink;
