@@ -2,9 +2,11 @@
 //! Xen or KVM, and its end.
 
 pub mod definitions;
+pub mod disks;
 pub mod hypervisor;
 pub mod image;
 pub mod overview;
+pub mod plan;
 pub mod start;
 pub mod state;
 pub mod status;

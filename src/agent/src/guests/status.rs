@@ -3,8 +3,8 @@
 //! checks of other guests read. Whether somebody supervises it now is said by a
 //! lock that ends with its holder, however that ends.
 
+use super::disks::{Base, Disk, Extent};
 use super::hypervisor::Hypervisor;
-use super::start::disks::{Base, Disk, Extent};
 use crate::system::world::World;
 use crate::system::{atomic_file, files};
 use appliance_contract::Schema;
@@ -248,7 +248,7 @@ pub fn all(world: &World<'_>) -> Vec<Record> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::guests::start::disks::at_path;
+    use crate::guests::disks::at_path;
     use crate::guests::tests::Node;
 
     #[test]

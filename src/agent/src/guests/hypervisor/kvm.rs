@@ -1,7 +1,7 @@
 //! What QEMU needs of the host beside its arguments, and its monitor (QMP).
 
 use super::End;
-use crate::guests::start::plan::PlanCard;
+use crate::guests::plan::PlanCard;
 use crate::system::nonblocking::set_nonblocking;
 use crate::system::world::World;
 use serde_json::Value;

@@ -6,7 +6,7 @@ use super::templates::{self, TemplateError};
 use super::vm::{Kind, Vm, last_words, start};
 use super::xen;
 use super::xl_config::{self, Type};
-use crate::guests::start::plan::Plan;
+use crate::guests::plan::Plan;
 use crate::guests::status::place;
 use crate::system::nonblocking::set_nonblocking;
 use crate::system::programs::Start;

@@ -1,6 +1,6 @@
 //! What QEMU is given: pure rendering.
 
-use crate::guests::start::plan::Plan;
+use crate::guests::plan::Plan;
 use appliance_contract::guest::{Accel, CardModel, Machine};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -92,7 +92,7 @@ pub fn arguments(rendered: &str) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::guests::hypervisor::templates::render_text;
-    use crate::guests::start::plan::{PlanCard, PlanDisk};
+    use crate::guests::plan::{PlanCard, PlanDisk};
 
     const SOURCE: &str = include_str!("../../../../../templates/qemu-args.hbs");
 

@@ -1,6 +1,6 @@
 //! What `xl create` is given: pure rendering.
 
-use crate::guests::start::plan::{Plan, letters};
+use crate::guests::plan::{Plan, letters};
 use serde_json::{Value, json};
 
 /// The template's file name.
@@ -76,7 +76,7 @@ pub fn values(plan: &Plan, kind: Type) -> Value {
 mod tests {
     use super::*;
     use crate::guests::hypervisor::templates::render_text;
-    use crate::guests::start::plan::{PlanCard, PlanDisk};
+    use crate::guests::plan::{PlanCard, PlanDisk};
     use appliance_contract::guest::CardModel;
 
     const SOURCE: &str = include_str!("../../../../../templates/xl.cfg.hbs");

@@ -1,8 +1,8 @@
 //! What must hold of the machine when a guest starts. Each failure is one line:
 //! what is wrong, and what mends it.
 
-use super::disks;
 use super::host_use;
+use crate::guests::disks;
 use crate::guests::hypervisor::Hypervisor;
 use crate::guests::status::{DiskRecord, Record, is_supervised};
 use crate::system::world::World;

@@ -1,6 +1,6 @@
 //! What the host itself does with its disks: none of it is given to a guest.
 
-use super::disks::{Disk, at_path, of_device, parse_number};
+use crate::guests::disks::{Disk, at_path, of_device, parse_number};
 use crate::system::boot_record;
 use crate::system::files;
 use crate::system::world::World;
@@ -102,7 +102,7 @@ pub fn reason<'a>(disk: &Disk, uses: &'a [Use]) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::guests::start::disks::tests::machine;
+    use crate::guests::disks::tests::machine;
     use crate::guests::tests::Node;
 
     fn why(node: &Node, number: &str) -> Option<String> {

@@ -4,8 +4,6 @@
 pub mod bridges;
 pub mod checks;
 pub mod config_disk;
-pub mod disks;
 pub mod host_use;
-pub mod plan;
 pub mod prepare;
 pub mod volumes;

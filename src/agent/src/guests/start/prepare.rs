@@ -2,12 +2,12 @@
 
 use super::checks::{self, CheckError};
 use super::config_disk::{self, ConfigDiskError};
-use super::plan::{Plan, PlanCard, PlanDisk, interface};
 use super::volumes::{self, VolumeError};
 use crate::guests::definitions::Guest;
 use crate::guests::definitions::lookup;
 use crate::guests::hypervisor::Hypervisor;
 use crate::guests::image::{self, ChoiceError, ImageRequest, Stage, VerifiedImage};
+use crate::guests::plan::{Plan, PlanCard, PlanDisk, interface};
 use crate::guests::state::{State, StateError};
 use crate::guests::status::{self, Phase, Record, place};
 use crate::system::boot_record;
@@ -178,7 +178,7 @@ fn gather(parts: &Parts<'_>, loops: &mut Vec<PathBuf>, record: &mut Record) -> R
     let served = attach(&served, 0, length)?;
     let mut disks = vec![disk("root", root, true, true)];
     for record in &record.disks {
-        let is_device = record.disk().base().is_some_and(super::disks::Base::is_device);
+        let is_device = record.disk().base().is_some_and(crate::guests::disks::Base::is_device);
         disks.push(disk(&record.name, record.path.clone(), record.read_only, is_device));
     }
     disks.push(disk("config", served, true, true));

@@ -1,6 +1,6 @@
 //! A guest that is ready when it answers on a TCP port.
 
-use crate::guests::start::plan::PlanCard;
+use crate::guests::plan::PlanCard;
 use crate::system::world::World;
 use std::cell::{Cell, RefCell};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6, TcpStream};
