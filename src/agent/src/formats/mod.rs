@@ -4,4 +4,5 @@ pub mod fnmatch;
 pub mod gpt;
 pub mod iso;
 pub mod iso_writer;
+pub mod unit_file;
 pub mod verity;

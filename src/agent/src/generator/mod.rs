@@ -1,7 +1,6 @@
 //! The systemd generator `appliance-guests`: `domUs/*/guest.toml` → units. It only
 //! writes units; what needs the running system is checked as each unit starts.
 
-mod escape;
 mod units;
 
 #[cfg(test)]

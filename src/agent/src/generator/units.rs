@@ -1,7 +1,7 @@
 //! Guests → unit files. The template unit in the image holds what is the same
 //! for all; a drop-in each says the rest.
 
-use super::escape;
+use crate::formats::unit_file;
 use crate::guests::definitions::{Checked, Guest};
 use crate::guests::hypervisor::Hypervisor;
 use appliance_contract::guest::{self, Accel, GuestConfig, ManagedBy, Mode};
@@ -36,7 +36,7 @@ pub enum Content {
 
 /// The unit's name of the guest of a folder.
 pub fn unit(folder: &OsStr) -> String {
-    format!("appliance-guest@{}.service", escape::instance(folder.as_bytes()))
+    format!("appliance-guest@{}.service", unit_file::instance(folder.as_bytes()))
 }
 
 /// The units of all guests, in the order given.
@@ -63,7 +63,7 @@ pub fn plan(checked: &[Checked], booted: Hypervisor) -> Vec<UnitFile> {
 fn drop_in(guest: &Guest, booted: Hypervisor) -> String {
     let Guest { name, config } = guest;
     let description = format!("Guest {name}: {}, {}", config.image, config.memory);
-    let mut unit = vec!["[Unit]".to_owned(), format!("Description={}", escape::text(&description))];
+    let mut unit = vec!["[Unit]".to_owned(), format!("Description={}", unit_file::text(&description))];
     unit.extend(config.after.iter().map(|other| format!("After=appliance-guest@{other}.service")));
     let mut service = vec!["[Service]".to_owned()];
     match config.mode {
@@ -125,10 +125,10 @@ fn refusal(folder: &str, reason: &str) -> String {
         reason.truncate(end);
         reason.push('…');
     }
-    let command = ["guest", "refuse", folder, &reason].map(escape::word).join(" ");
+    let command = ["guest", "refuse", folder, &reason].map(unit_file::word).join(" ");
     format!(
         "[Unit]\nDescription={}\n\n[Service]\nType=oneshot\nRestart=no\nExecStart=\nExecStart={} {command}\n",
-        escape::text(&format!("Guest {folder}, which is not started")),
+        unit_file::text(&format!("Guest {folder}, which is not started")),
         medium::IN_IMAGE_COMMAND
     )
 }
