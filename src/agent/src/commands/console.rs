@@ -1,6 +1,6 @@
 //! `appliance guest console NAME`: a guest's console on this terminal.
 
-use crate::guests::status::place;
+use crate::guests::run_directory::place;
 use crate::system::world::World;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::termios::{self, SetArg, Termios};

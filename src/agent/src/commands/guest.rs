@@ -2,7 +2,6 @@
 
 use super::guest_text::{self, MEMORY_ONLY};
 use super::{CommandError, DIFFERS, OK, World, console, usage};
-use crate::generator::{self, REFUSED};
 use crate::guests::definitions::Guest;
 use crate::guests::definitions::lookup::{self, ConfigError};
 use crate::guests::hypervisor::launch::LaunchError;
@@ -12,6 +11,7 @@ use crate::guests::state::State;
 use crate::guests::supervise::notify::Notify;
 use crate::guests::supervise::run::{self as supervisor, RunError, Supervision};
 use crate::guests::supervise::watch::Signals;
+use crate::guests::unit::{self, REFUSED};
 use crate::system::boot_record;
 use crate::system::linux::Linux;
 use crate::system::machine::Places;
@@ -208,7 +208,7 @@ fn rollback(world: &World<'_>, name: &str, out: &mut dyn Write) -> Result<u8, Co
 }
 
 fn systemctl(world: &World<'_>, name: &str, verb: &str) -> Result<(), CommandError> {
-    let unit = generator::unit(OsStr::new(name));
+    let unit = unit::name(OsStr::new(name));
     if verb != "stop" {
         // One that rests may be asked for again; a unit that never failed is not known here.
         let _ = world.programs.run("systemctl", &["reset-failed", &unit]);

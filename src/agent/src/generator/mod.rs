@@ -6,7 +6,7 @@ mod units;
 #[cfg(test)]
 mod tests;
 
-pub use units::{Content, UnitFile, plan, unit};
+pub use units::{Content, UnitFile, plan};
 
 use crate::guests::definitions;
 use crate::guests::hypervisor::Hypervisor;
@@ -17,10 +17,6 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-
-/// The exit status of a refusal that trying again does not mend: EX_CONFIG of
-/// sysexits.h, and the RestartPreventExitStatus of appliance-guest@.service.
-pub const REFUSED: u8 = 78;
 
 /// The program's name among the generators.
 pub const PROGRAM: &str = "appliance-guests";

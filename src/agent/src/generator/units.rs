@@ -4,10 +4,9 @@
 use crate::formats::unit_file;
 use crate::guests::definitions::{Checked, Guest};
 use crate::guests::hypervisor::Hypervisor;
+use crate::guests::unit;
 use appliance_contract::guest::{self, Accel, GuestConfig, ManagedBy, Mode};
 use appliance_contract::medium;
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
 
 const TEMPLATE: &str = "/usr/lib/systemd/system/appliance-guest@.service";
 const TARGET: &str = "appliance-guests.target";
@@ -34,16 +33,11 @@ pub enum Content {
     Link(&'static str),
 }
 
-/// The unit's name of the guest of a folder.
-pub fn unit(folder: &OsStr) -> String {
-    format!("appliance-guest@{}.service", unit_file::instance(folder.as_bytes()))
-}
-
 /// The units of all guests, in the order given.
 pub fn plan(checked: &[Checked], booted: Hypervisor) -> Vec<UnitFile> {
     let mut files = Vec::new();
     for one in checked {
-        let unit = unit(&one.folder);
+        let unit = unit::name(&one.folder);
         let (text, started) = match &one.outcome {
             Ok(guest) => {
                 let config = &guest.config;

@@ -7,10 +7,12 @@ pub mod hypervisor;
 pub mod image;
 pub mod overview;
 pub mod plan;
+pub mod run_directory;
 pub mod start;
 pub mod state;
 pub mod status;
 pub mod supervise;
+pub mod unit;
 
 #[cfg(test)]
 pub(crate) mod tests;

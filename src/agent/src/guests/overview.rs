@@ -7,7 +7,7 @@ use super::hypervisor::Hypervisor;
 use super::start::checks::{self, CheckError};
 use super::state::{State, StateError};
 use super::status::{Failure, Phase, Record, is_supervised};
-use crate::generator::{self, REFUSED};
+use super::unit::{self, REFUSED};
 use crate::system::world::World;
 use appliance_contract::guest::{Mode, Seconds};
 use serde::Serialize;
@@ -93,7 +93,7 @@ impl Unit {
 /// All guests that the config lists, in order.
 pub fn all(world: &World<'_>) -> io::Result<Vec<Overview>> {
     let all = lookup::all(world)?;
-    let names: Vec<String> = all.iter().map(|one| generator::unit(&one.folder)).collect();
+    let names: Vec<String> = all.iter().map(|one| unit::name(&one.folder)).collect();
     let units = units(world, &names);
     Ok(all.iter().zip(names).map(|(one, unit)| overview(world, one, unit, &units)).collect())
 }

@@ -5,6 +5,7 @@
 
 use super::disks::{Base, Disk, Extent};
 use super::hypervisor::Hypervisor;
+use super::run_directory;
 use crate::system::world::World;
 use crate::system::{atomic_file, files};
 use appliance_contract::Schema;
@@ -13,7 +14,7 @@ use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// How far a guest's supervisor is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -173,40 +174,19 @@ impl Record {
 
     /// `None` where the guest was never started since the boot.
     pub fn load(world: &World<'_>, guest: &str) -> Option<Self> {
-        serde_json::from_slice(&fs::read(place(world, guest, "status.json")).ok()?).ok()
+        serde_json::from_slice(&fs::read(run_directory::place(world, guest, "status.json")).ok()?).ok()
     }
 
     /// Writes the record atomically.
     pub fn save(&self, world: &World<'_>) -> io::Result<()> {
         let text = serde_json::to_string_pretty(self).map_err(io::Error::from)?;
-        atomic_file::write(&place(world, &self.guest, "status.json"), text.as_bytes())
+        atomic_file::write(&run_directory::place(world, &self.guest, "status.json"), text.as_bytes())
     }
 
     /// Whether disks and addresses are its own, by what it says itself.
     pub fn has_its_own(&self) -> bool {
         matches!(self.phase, Phase::Starting | Phase::Started | Phase::Ready | Phase::Stopping)
     }
-}
-
-/// A file of a guest below `/run`, as the node names it.
-pub fn path(guest: &str, file: &str) -> PathBuf {
-    Path::new(RUN_GUESTS).join(guest).join(file)
-}
-
-/// The same file in the tree of `world`.
-pub fn place(world: &World<'_>, guest: &str, file: &str) -> PathBuf {
-    world.at(path(guest, file))
-}
-
-/// Makes the guest's folder. Others may pass through it, for QEMU is nobody, and see nothing.
-pub fn make_folder(world: &World<'_>, guest: &str) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    let folder = place(world, guest, "");
-    fs::create_dir_all(&folder)?;
-    for folder in [world.at(RUN_GUESTS), folder] {
-        fs::set_permissions(folder, fs::Permissions::from_mode(0o711))?;
-    }
-    Ok(())
 }
 
 /// Held for as long as somebody supervises the guest.
@@ -224,8 +204,8 @@ fn lock(world: &World<'_>, path: PathBuf, how: FlockArg) -> io::Result<Option<Lo
 
 /// `None` where somebody else holds it.
 pub fn supervise(world: &World<'_>, guest: &str) -> io::Result<Option<Lock>> {
-    make_folder(world, guest)?;
-    lock(world, place(world, guest, "lock"), FlockArg::LockExclusiveNonblock)
+    run_directory::make(world, guest)?;
+    lock(world, run_directory::place(world, guest, "lock"), FlockArg::LockExclusiveNonblock)
 }
 
 /// Waits until no other guest is between its checks and its record.
@@ -236,7 +216,7 @@ pub fn check_alone(world: &World<'_>) -> io::Result<Option<Lock>> {
 /// Whether somebody supervises the guest now.
 pub fn is_supervised(world: &World<'_>, guest: &str) -> bool {
     // Not made where it is not there: looking changes nothing.
-    let Ok(file) = File::open(place(world, guest, "lock")) else { return false };
+    let Ok(file) = File::open(run_directory::place(world, guest, "lock")) else { return false };
     matches!(Flock::lock(file, FlockArg::LockSharedNonblock), Err((_, nix::errno::Errno::EWOULDBLOCK)))
 }
 
@@ -250,6 +230,7 @@ mod tests {
     use super::*;
     use crate::guests::disks::at_path;
     use crate::guests::tests::Node;
+    use std::path::Path;
 
     #[test]
     fn a_record_is_kept_with_its_disks() {

@@ -7,7 +7,7 @@ use super::vm::{Kind, Vm, last_words, start};
 use super::xen;
 use super::xl_config::{self, Type};
 use crate::guests::plan::Plan;
-use crate::guests::status::place;
+use crate::guests::run_directory::place;
 use crate::system::nonblocking::set_nonblocking;
 use crate::system::programs::Start;
 use crate::system::world::World;

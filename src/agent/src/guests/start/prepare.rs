@@ -8,8 +8,9 @@ use crate::guests::definitions::lookup;
 use crate::guests::hypervisor::Hypervisor;
 use crate::guests::image::{self, ChoiceError, ImageRequest, Stage, VerifiedImage};
 use crate::guests::plan::{Plan, PlanCard, PlanDisk, interface};
+use crate::guests::run_directory::{self, place};
 use crate::guests::state::{State, StateError};
-use crate::guests::status::{self, Phase, Record, place};
+use crate::guests::status::{self, Phase, Record};
 use crate::system::boot_record;
 use crate::system::machine::Machine;
 use crate::system::world::World;
@@ -129,7 +130,7 @@ fn choose(
     record: &mut Record,
 ) -> Result<VerifiedImage, PrepareError> {
     let image = &guest.config.image;
-    let folder = status::path(guest.name.as_str(), "");
+    let folder = run_directory::path(guest.name.as_str(), "");
     // QEMU, which is nobody, could not read the store's.
     let stage = Stage { folder: &folder, all: hypervisor == Hypervisor::Kvm };
     let request =
@@ -220,5 +221,5 @@ fn write_config_disk(world: &World<'_>, guest: &Guest, record: &mut Record) -> R
     let disk = config_disk::make(node, generation, &lookup::folder(world, name), &global)?;
     record.notes.extend(disk.left_out.into_iter().map(|line| format!("left out of the served config: {line}")));
     fs::write(place(world, name, "config.iso"), disk.image).map_err(failed("writing the served config"))?;
-    Ok(status::path(name, "config.iso"))
+    Ok(run_directory::path(name, "config.iso"))
 }
