@@ -5,9 +5,6 @@ use crate::boot::{Boot, describe_blocks, look_for_config};
 use std::fs;
 use std::io::{self, BufRead, Write};
 
-/// The name under which the agent starts itself as this shell.
-pub const PROGRAM: &str = "appliance-shell";
-
 const HELP: &str = "\
 help                 this list
 devices              block devices, and what a look at each finds

@@ -19,11 +19,6 @@ pub enum ApplyError {
     Changed { path: PathBuf, found: u64, expected: u64 },
 }
 
-/// The real owner setter; links themselves, not what they point to.
-pub fn chown(path: &Path, uid: u32, gid: u32) -> io::Result<()> {
-    std::os::unix::fs::lchown(path, Some(uid), Some(gid))
-}
-
 /// Makes `target` what `plan` says. `target` holds nothing but what this function
 /// made, and the plan has nothing below a link: no path leads out of it.
 pub fn apply(

@@ -12,7 +12,7 @@ mod source;
 mod tests;
 mod view;
 
-pub use apply::{ApplyError, apply, chown};
+pub use apply::{ApplyError, apply};
 pub use plan::{Inputs, Plan, Step, What, plan};
 pub use source::{Bounds, Entry, Kind, Source, SourceError, read as read_source};
 pub use view::{Attributes, RootView, View};

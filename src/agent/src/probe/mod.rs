@@ -12,7 +12,7 @@ mod encrypted;
 mod ext4;
 mod fat;
 mod foreign;
-pub(crate) mod iso9660;
+mod iso9660;
 mod lvm;
 mod partition_table;
 mod raid;
@@ -22,6 +22,7 @@ mod view;
 mod xfs;
 mod zfs;
 
+use crate::formats::iso::label;
 use crate::system::read_at::ReadAt;
 use std::fmt;
 use std::io;
@@ -236,14 +237,6 @@ fn uuid(bytes: &[u8]) -> Option<String> {
         text += &format!("{byte:02x}");
     }
     Some(text)
-}
-
-/// A fixed-size label: up to the first NUL, without blanks at the end.
-pub(crate) fn label(bytes: &[u8]) -> Option<String> {
-    let bytes = bytes.split(|&byte| byte == 0).next().unwrap_or_default();
-    let text = String::from_utf8_lossy(bytes);
-    let text = text.trim_end();
-    (!text.is_empty()).then(|| text.to_owned())
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The real machine: what [`Machine`] asks, done by the Linux kernel.
 
-use super::machine::{Ended, Machine, Mount, MountFlags, Places, ProcessId, Shell};
+use super::machine::{BUILT_IN_SHELL, Ended, Machine, Mount, MountFlags, Places, ProcessId, Shell};
 use super::sys::{self, Program, Target};
 use nix::fcntl::OFlag;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
@@ -83,7 +83,7 @@ impl Machine for Linux {
     }
 
     fn set_owner(&self, path: &Path, uid: u32, gid: u32) -> io::Result<()> {
-        crate::etc_plan::chown(path, uid, gid)
+        std::os::unix::fs::lchown(path, Some(uid), Some(gid))
     }
 
     fn is_read_only(&self, device: &Path) -> io::Result<bool> {
@@ -173,7 +173,7 @@ impl Machine for Linux {
             },
             Shell::BuiltIn => Program {
                 path: "/proc/self/exe".into(),
-                name: crate::boot::shell::PROGRAM.into(),
+                name: BUILT_IN_SHELL.into(),
                 arguments: Vec::new(),
                 root: None,
             },

@@ -47,6 +47,9 @@ impl Places {
     }
 }
 
+/// The name under which the agent starts itself as this shell.
+pub const BUILT_IN_SHELL: &str = "appliance-shell";
+
 /// How a file system is mounted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct MountFlags {
