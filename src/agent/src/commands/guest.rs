@@ -170,20 +170,20 @@ fn update(world: &World<'_>, name: &str, version: Option<&str>, out: &mut dyn Wr
         return Err(of(name, reason));
     }
     let request = image::ImageRequest { name: image.name(), version, passed_over: &[], stage: None };
-    let (sound, broken) = image::choose(world, request).map_err(|error| of(name, error))?;
-    for broken in broken {
-        writeln!(out, "passed over {}: {}", broken.place, broken.reason)?;
+    let (verified, rejected) = image::choose(world, request).map_err(|error| of(name, error))?;
+    for rejected in rejected {
+        writeln!(out, "passed over {}: {}", rejected.place, rejected.reason)?;
     }
     change(world, name, out, |state, now| {
         state.update(version, now);
-        let trial = match state.stand_in_for(&sound.manifest.version) {
+        let trial = match state.stand_in_for(&verified.manifest.version) {
             Some(good) => {
                 let seconds = guest.config.ready_timeout.get();
                 format!("; not ready within {seconds} s, it goes back to version {good}")
             }
             None => String::new(),
         };
-        Ok(format!("version {} of image {} is chosen{trial}", sound.manifest.version, image.name()))
+        Ok(format!("version {} of image {} is chosen{trial}", verified.manifest.version, image.name()))
     })
 }
 

@@ -1,5 +1,5 @@
-//! Guest images: those on the medium that booted and those in the node's
-//! store, which are sound, and which one a guest gets.
+//! Guest images: finds those on the medium that booted and in the node's store,
+//! verifies them, and chooses one for a guest.
 
 mod locate;
 mod verify;
@@ -162,7 +162,7 @@ pub fn choose(world: &World<'_>, request: ImageRequest<'_>) -> Result<(VerifiedI
     for image in images.into_iter().filter(fits) {
         let place = image.place.to_string();
         match verify(world, image, request.stage) {
-            Ok(sound) => return Ok((sound, rejected)),
+            Ok(verified) => return Ok((verified, rejected)),
             Err(error) => rejected.push(Rejected { place, reason: error.to_string() }),
         }
     }

@@ -87,7 +87,7 @@ fn chosen(node: &Node, version: Option<&str>, passed: &[&str]) -> Result<(String
     let passed: Vec<String> = passed.iter().map(|&version| version.to_owned()).collect();
     let request = ImageRequest { name: "web", version, passed_over: &passed, stage: None };
     match choose(&node.world(), request) {
-        Ok((sound, rejected)) => Ok((sound.manifest.version, rejected)),
+        Ok((verified, rejected)) => Ok((verified.manifest.version, rejected)),
         Err(error) => Err(error.to_string()),
     }
 }
@@ -225,12 +225,12 @@ fn kernel_and_initramfs_of_a_medium_are_staged() {
     std::fs::create_dir(node.at("/run/stage")).unwrap();
     let stage = Stage { folder: Path::new("/run/stage"), all: false };
     let request = ImageRequest { name: "web", version: None, passed_over: &[], stage: Some(stage) };
-    let (sound, _) = choose(&node.world(), request).unwrap();
-    assert_eq!(sound.kernel, Path::new("/run/stage/vmlinuz"));
+    let (verified, _) = choose(&node.world(), request).unwrap();
+    assert_eq!(verified.kernel, Path::new("/run/stage/vmlinuz"));
     assert_eq!(std::fs::read(node.at("/run/stage/vmlinuz")).unwrap(), b"kernel 1");
     store(&node, "web", "2");
-    let (sound, _) = choose(&node.world(), request).unwrap();
-    assert_eq!(sound.initramfs, Path::new("/var/lib/appliance/images/web-2/initramfs.zst"));
+    let (verified, _) = choose(&node.world(), request).unwrap();
+    assert_eq!(verified.initramfs, Path::new("/var/lib/appliance/images/web-2/initramfs.zst"));
     let request = ImageRequest { stage: Some(Stage { all: true, ..stage }), ..request };
     assert_eq!(choose(&node.world(), request).unwrap().0.initramfs, Path::new("/run/stage/initramfs.zst"));
 }

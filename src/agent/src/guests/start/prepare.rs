@@ -136,7 +136,7 @@ fn choose(
     let request =
         ImageRequest { name: image.name(), version: image.version(), passed_over: &state.failed, stage: Some(stage) };
     let chosen = state.chosen.as_deref().filter(|_| image.version().is_none());
-    let (sound, rejected) = match chosen {
+    let (verified, rejected) = match chosen {
         None => image::choose(world, request)?,
         Some(version) => match image::choose(world, ImageRequest { version: Some(version), ..request }) {
             Ok(found) => found,
@@ -148,7 +148,7 @@ fn choose(
     };
     let passed = rejected.iter().map(|rejected| format!("passed over {}: {}", rejected.place, rejected.reason));
     record.notes.extend(passed);
-    Ok(sound)
+    Ok(verified)
 }
 
 /// What a plan is made of.
