@@ -20,10 +20,6 @@ pub mod refresh;
 pub mod release;
 pub mod resolver;
 pub mod sources;
-#[cfg(test)]
-mod test_keys;
-#[cfg(test)]
-mod test_server;
 mod transfer;
 pub mod url;
 pub mod version;

@@ -146,9 +146,9 @@ fn base64(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
     use crate::packages::http::{Client, HttpError, Policy};
-    use crate::packages::test_server::{Reply, Server};
     use crate::packages::transfer::{Memory, Size, Stop};
     use crate::packages::url::Url;
+    use applbuild_test_support::http_server::{Reply, Server};
 
     fn fetch(proxy: &str, exceptions: &str, url: &str) -> Result<Vec<u8>, HttpError> {
         let none = std::time::Duration::ZERO;

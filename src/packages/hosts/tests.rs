@@ -1,8 +1,8 @@
 use super::LookUp;
 use crate::packages::http::{Client, HttpError, Policy};
-use crate::packages::test_server::{Reply, Server};
 use crate::packages::transfer::{Memory, Size, Stop};
 use crate::packages::url::Url;
+use applbuild_test_support::http_server::{Reply, Server};
 use std::io;
 use std::net::{IpAddr, TcpListener, TcpStream};
 use std::sync::Arc;

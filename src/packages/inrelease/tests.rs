@@ -1,10 +1,18 @@
 use super::{SignatureError, Verified, verify};
 use crate::packages::keyring::Keyring;
-use crate::packages::test_keys::{BORN, DAY, How, NOW, Signer, Terms, clear_sign};
+use applbuild_test_support::keys::{BORN, DAY, How, NOW, Signer, Terms, clear_sign};
 use pgp::crypto::hash::HashAlgorithm;
 use pgp::packet::SignatureType;
 
 const SIGNED: &str = "Suite: stable\n- dashed\n-----BEGIN\ntrailing\nCodename: trixie\n";
+
+fn keyring_with(signer: &Signer, terms: Terms) -> Keyring {
+    Keyring::parse("test", &signer.keyring(&terms)).unwrap()
+}
+
+fn keyring_of(signer: &Signer) -> Keyring {
+    keyring_with(signer, Terms::default())
+}
 
 fn check(file: &str, keyring: &Keyring) -> Result<Verified, SignatureError> {
     verify(file.as_bytes(), keyring, NOW)
@@ -13,7 +21,7 @@ fn check(file: &str, keyring: &Keyring) -> Result<Verified, SignatureError> {
 /// Made once, for the tests that check many texts.
 fn usual() -> &'static (Signer, Keyring) {
     static USUAL: std::sync::OnceLock<(Signer, Keyring)> = std::sync::OnceLock::new();
-    USUAL.get_or_init(|| (Signer::new(1), Signer::new(1).keyring()))
+    USUAL.get_or_init(|| (Signer::new(1), keyring_of(&Signer::new(1))))
 }
 
 #[test]
@@ -22,11 +30,11 @@ fn gives_exactly_what_was_signed() {
     for by_subkey in [false, true] {
         for kind in [SignatureType::Text, SignatureType::Binary] {
             let file = clear_sign(SIGNED, &[(&signer, How { by_subkey, kind, ..How::default() })]);
-            let verified = check(&file, &signer.keyring()).unwrap();
+            let verified = check(&file, &keyring_of(&signer)).unwrap();
             assert_eq!(verified, Verified { text: SIGNED.into(), signers: vec![signer.fingerprint(by_subkey)] });
             // On the way lines may get other ends, and spaces before them: neither is signed (RFC 9580, 7.2).
             let carried = file.replace("trailing\n", "trailing \t \n").replace('\n', "\r\n");
-            assert_eq!(check(&carried, &signer.keyring()).unwrap().text, SIGNED);
+            assert_eq!(check(&carried, &keyring_of(&signer)).unwrap().text, SIGNED);
         }
     }
 }
@@ -36,13 +44,13 @@ fn one_good_signature_is_enough() {
     let (good, other) = (Signer::rsa(), Signer::new(2));
     let weak = How { hash: HashAlgorithm::Sha1, ..How::default() };
     let file = clear_sign(SIGNED, &[(&other, How::default()), (&good, weak), (&good, How::default())]);
-    assert_eq!(check(&file, &good.keyring()).unwrap().signers, [good.fingerprint(false)]);
+    assert_eq!(check(&file, &keyring_of(&good)).unwrap().signers, [good.fingerprint(false)]);
 }
 
 #[test]
 fn no_octet_of_the_text_can_be_altered() {
     let signer = Signer::new(1);
-    let (file, keyring) = (signer.sign(SIGNED), signer.keyring());
+    let (file, keyring) = (signer.sign(SIGNED), keyring_of(&signer));
     let start = file.find(SIGNED.lines().next().unwrap()).unwrap();
     let end = file.find("-----BEGIN PGP SIGNATURE").unwrap() - 1;
     for at in start..end {
@@ -58,7 +66,7 @@ fn no_octet_of_the_text_can_be_altered() {
 #[test]
 fn altered_signatures_never_pass_and_never_panic() {
     let signer = Signer::new(1);
-    let (file, keyring) = (signer.sign(SIGNED), signer.keyring());
+    let (file, keyring) = (signer.sign(SIGNED), keyring_of(&signer));
     let start = file.find("-----BEGIN PGP SIGNATURE").unwrap();
     for at in start..file.trim_end().len() {
         let mut altered = file.clone().into_bytes();
@@ -85,14 +93,14 @@ fn a_file_that_is_cut_off_is_told_from_one_that_is_wrong() {
 #[test]
 fn unknown_keys_are_named() {
     let (signer, other) = (Signer::new(1), Signer::new(2));
-    let said = check(&signer.sign(SIGNED), &other.keyring()).unwrap_err();
+    let said = check(&signer.sign(SIGNED), &keyring_of(&other)).unwrap_err();
     assert_eq!(said, SignatureError::UnknownKeys { keys: vec![signer.fingerprint(false)] });
     assert!(said.to_string().contains("--keyring"), "{said}");
 }
 
 #[test]
 fn unsigned_text_is_refused() {
-    let keyring = Signer::new(1).keyring();
+    let keyring = keyring_of(&Signer::new(1));
     for file in ["", SIGNED, "\n", "-----BEGIN PGP SIGNATURE-----\n"] {
         assert!(matches!(check(file, &keyring), Err(SignatureError::Unsigned { .. })), "{file:?}");
     }
@@ -102,7 +110,7 @@ fn unsigned_text_is_refused() {
 #[test]
 fn nothing_may_stand_beside_the_signed_text() {
     let signer = Signer::new(1);
-    let (file, keyring) = (signer.sign(SIGNED), signer.keyring());
+    let (file, keyring) = (signer.sign(SIGNED), keyring_of(&signer));
     assert!(check(&format!("{file}\n \n"), &keyring).is_ok());
     let refused = |file: String| assert!(check(&file, &keyring).is_err(), "{file}");
     refused(format!("Suite: evil\n{file}"));
@@ -123,11 +131,11 @@ fn weak_hashes_are_refused() {
     for hash in [HashAlgorithm::Md5, HashAlgorithm::Sha1, HashAlgorithm::Ripemd160, HashAlgorithm::Sha224] {
         let file = clear_sign(SIGNED, &[(&signer, How { hash, ..How::default() })]);
         let expected = SignatureError::Weak { key: signer.fingerprint(false), hash: hash.to_string() };
-        assert_eq!(check(&file, &signer.keyring()), Err(expected));
+        assert_eq!(check(&file, &keyring_of(&signer)), Err(expected));
     }
     for hash in [HashAlgorithm::Sha256, HashAlgorithm::Sha384, HashAlgorithm::Sha512] {
         let file = clear_sign(SIGNED, &[(&signer, How { hash, ..How::default() })]);
-        assert!(check(&file, &signer.keyring()).is_ok(), "{hash}");
+        assert!(check(&file, &keyring_of(&signer)).is_ok(), "{hash}");
     }
 }
 
@@ -140,28 +148,28 @@ fn a_key_counts_as_long_as_it_lives() {
         Err(SignatureError::ExpiredKey { key: signer.fingerprint(by_subkey), expired, signed })
     };
     // It signed on the day it expired.
-    let keyring = signer.keyring_with(Terms { expires_after: DAY, ..Terms::default() });
+    let keyring = keyring_with(&signer, Terms { expires_after: DAY, ..Terms::default() });
     assert_eq!(check(&file(false), &keyring), expired(false));
     assert_eq!(check(&file(true), &keyring), expired(true));
     // The day before was good, and stays good.
-    let keyring = signer.keyring_with(Terms { expires_after: DAY + 1, ..Terms::default() });
+    let keyring = keyring_with(&signer, Terms { expires_after: DAY + 1, ..Terms::default() });
     assert!(check(&file(false), &keyring).is_ok());
-    let keyring = signer.keyring_with(Terms { subkey_expires_after: DAY, ..Terms::default() });
+    let keyring = keyring_with(&signer, Terms { subkey_expires_after: DAY, ..Terms::default() });
     assert_eq!(check(&file(true), &keyring), expired(true));
     assert!(check(&file(false), &keyring).is_ok());
     let unborn = clear_sign(SIGNED, &[(&signer, How { at: BORN - 1, ..How::default() })]);
-    assert!(matches!(check(&unborn, &signer.keyring()), Err(SignatureError::Bad { .. })));
+    assert!(matches!(check(&unborn, &keyring_of(&signer)), Err(SignatureError::Bad { .. })));
 }
 
 #[test]
 fn a_signature_of_the_future_or_past_its_term_is_refused() {
     let signer = Signer::new(1);
     let at = |at: i64| clear_sign(SIGNED, &[(&signer, How { at: at as u32, ..How::default() })]);
-    assert!(check(&at(NOW + 3600), &signer.keyring()).is_ok());
-    assert!(matches!(check(&at(NOW + 3601), &signer.keyring()), Err(SignatureError::Future { .. })));
+    assert!(check(&at(NOW + 3600), &keyring_of(&signer)).is_ok());
+    assert!(matches!(check(&at(NOW + 3601), &keyring_of(&signer)), Err(SignatureError::Future { .. })));
     let short = clear_sign(SIGNED, &[(&signer, How { expires_after: DAY, ..How::default() })]);
-    assert!(matches!(check(&short, &signer.keyring()), Err(SignatureError::ExpiredSignature { .. })));
-    assert!(verify(short.as_bytes(), &signer.keyring(), i64::from(BORN + 2 * DAY) - 1).is_ok());
+    assert!(matches!(check(&short, &keyring_of(&signer)), Err(SignatureError::ExpiredSignature { .. })));
+    assert!(verify(short.as_bytes(), &keyring_of(&signer), i64::from(BORN + 2 * DAY) - 1).is_ok());
 }
 
 #[test]
@@ -169,9 +177,9 @@ fn revoked_keys_are_refused() {
     let signer = Signer::new(1);
     let file = |by_subkey| clear_sign(SIGNED, &[(&signer, How { by_subkey, ..How::default() })]);
     let revoked = |by_subkey| Err(SignatureError::RevokedKey { key: signer.fingerprint(by_subkey) });
-    let keyring = signer.keyring_with(Terms { revoked: true, ..Terms::default() });
+    let keyring = keyring_with(&signer, Terms { revoked: true, ..Terms::default() });
     assert_eq!((check(&file(false), &keyring), check(&file(true), &keyring)), (revoked(false), revoked(true)));
-    let keyring = signer.keyring_with(Terms { subkey_revoked: true, ..Terms::default() });
+    let keyring = keyring_with(&signer, Terms { subkey_revoked: true, ..Terms::default() });
     assert_eq!(check(&file(true), &keyring), revoked(true));
     assert!(check(&file(false), &keyring).is_ok());
 }
@@ -183,16 +191,15 @@ fn a_subkey_without_its_own_consent_or_leave_does_not_count() {
     for terms in
         [Terms { back_signature: false, ..Terms::default() }, Terms { subkey_signs: false, ..Terms::default() }]
     {
-        let said = check(&file, &signer.keyring_with(terms));
+        let said = check(&file, &keyring_with(&signer, terms));
         assert!(matches!(said, Err(SignatureError::UnknownKeys { .. })), "{said:?}");
     }
 }
 
 #[test]
 fn a_certificate_that_only_weak_hashes_hold_together_counts_for_nothing() {
-    use pgp::ser::Serialize;
     let terms = Terms { hash: HashAlgorithm::Sha1, ..Terms::default() };
-    let bytes = Signer::rsa().certificate(&terms).to_bytes().unwrap();
+    let bytes = Signer::rsa().keyring(&terms);
     let said = Keyring::parse("weak", &bytes).unwrap_err().to_string();
     assert_eq!(said, "keyring weak: none of its 1 certificates has a key that may sign");
 }

@@ -6,9 +6,9 @@ use crate::packages::error::FetchError;
 use crate::packages::http::{Client, Policy};
 use crate::packages::keyring::Keyring;
 use crate::packages::lock::LockedSuite;
-use crate::packages::test_keys::{NOW, Signer};
-use crate::packages::test_server::{Reply, Server};
 use crate::progress::Silent;
+use applbuild_test_support::http_server::{Reply, Server};
+use applbuild_test_support::keys::{NOW, Signer, Terms};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -18,7 +18,11 @@ type Files = BTreeMap<String, Vec<u8>>;
 
 fn signer() -> &'static (Signer, Keyring) {
     static SIGNER: OnceLock<(Signer, Keyring)> = OnceLock::new();
-    SIGNER.get_or_init(|| (Signer::new(1), Signer::new(1).keyring()))
+    SIGNER.get_or_init(|| {
+        let signer = Signer::new(1);
+        let keyring = Keyring::parse("test", &signer.keyring(&Terms::default())).unwrap();
+        (signer, keyring)
+    })
 }
 
 fn packages(suite: &str, component: &str) -> Vec<u8> {
@@ -149,7 +153,7 @@ fn gives_the_indices_in_the_order_asked_for() {
     }
     assert_eq!(indices[2].inrelease_sha256, inrelease);
     assert_eq!(server.requests().len(), 6);
-    let by_hash = |request: &&crate::packages::test_server::Request| request.path.contains("/by-hash/SHA256/");
+    let by_hash = |request: &&applbuild_test_support::http_server::Request| request.path.contains("/by-hash/SHA256/");
     assert_eq!(server.requests().iter().filter(by_hash).count(), 2);
     // The second time the packed indices come from the cache.
     assert_eq!(machine.refresh().unwrap(), indices);

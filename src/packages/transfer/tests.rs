@@ -1,7 +1,7 @@
 use super::{Memory, Sink, Size, Stop};
 use crate::packages::http::{Client, HttpError, Policy};
-use crate::packages::test_server::{Reply, Server};
 use crate::packages::url::Url;
+use applbuild_test_support::http_server::{Reply, Server};
 use std::time::Duration;
 
 /// Repeats at once.

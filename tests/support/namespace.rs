@@ -1,13 +1,26 @@
-//! The `main` of tests that run in the build's user namespace: entering it, and
-//! being re-executed as a helper of the sandbox, come before any thread, which
-//! libtest does not allow. Understands libtest's filter and `--list`.
+//! The `main` of tests that run in the build's user namespace. Entering it, and being re-executed as a helper of the
+//! sandbox, must happen before the first thread starts, which libtest does not allow. Understands libtest's filter and
+//! `--list`.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
-pub type Test = (&'static str, fn());
+/// A test's module, name and body.
+pub type Test = (&'static str, &'static str, fn());
 
-pub fn main(tests: &[Test]) -> ExitCode {
+/// Lists the tests of a module. A test program denies `dead_code`, so that a test function that is in no list, and a
+/// list that its `main` does not name, do not compile.
+#[macro_export]
+macro_rules! tests {
+    ($($test:ident),+ $(,)?) => {
+        &[$((module_path!(), stringify!($test), $test as fn())),+]
+    };
+}
+
+pub use tests;
+
+/// Runs those of the modules' tests that the command line selects.
+pub fn main(modules: &[&[Test]]) -> ExitCode {
     if let Some(code) = applbuild::sandbox::dispatch() {
         return code;
     }
@@ -23,8 +36,13 @@ pub fn main(tests: &[Test]) -> ExitCode {
             filter => filters.push(filter.to_owned()),
         }
     }
-    let wanted: Vec<&Test> =
-        tests.iter().filter(|(name, _)| filters.is_empty() || filters.iter().any(|part| name.contains(part))).collect();
+    // As libtest calls them: without the crate's name.
+    let named = modules.iter().copied().flatten().map(|(module, name, test)| match module.split_once("::") {
+        Some((_, module)) => (format!("{module}::{name}"), test),
+        None => ((*name).to_owned(), test),
+    });
+    let wanted: Vec<(String, &fn())> =
+        named.filter(|(name, _)| filters.is_empty() || filters.iter().any(|part| name.contains(part))).collect();
     if list {
         for (name, _) in wanted {
             println!("{name}: test");

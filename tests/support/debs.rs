@@ -1,13 +1,15 @@
 //! Packages made in a test: ar and tar written by their crates, as dpkg-deb would.
 
-use applbuild::packages::{Digest, Lock, LockedPackage};
+#[cfg(feature = "builder")]
+use applbuild::packages::{Lock, LockedPackage};
+#[cfg(feature = "builder")]
 use applbuild::rootfs::Files;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// A package to be.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Deb {
     pub name: String,
     pub version: String,
@@ -18,7 +20,7 @@ pub struct Deb {
     data: Vec<Member>,
 }
 
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 struct Member {
     path: String,
     header: tar::Header,
@@ -152,6 +154,7 @@ pub fn frame(control: (&str, &[u8]), data: (&str, &[u8])) -> Vec<u8> {
 }
 
 /// Writes the packages into `folder`, and a lock that names them.
+#[cfg(feature = "builder")]
 pub fn lock(debs: &[Deb], folder: &Path) -> (Lock, Files) {
     let mut packages = Vec::new();
     let mut files = Vec::new();
@@ -159,7 +162,7 @@ pub fn lock(debs: &[Deb], folder: &Path) -> (Lock, Files) {
         let bytes = deb.bytes();
         let path = folder.join(format!("{}.deb", deb.name));
         fs::write(&path, &bytes).unwrap();
-        let sha256 = Digest::of(&bytes).to_string();
+        let sha256 = crate::sha256(&bytes);
         files.push((sha256.clone(), path));
         packages.push(LockedPackage {
             name: deb.name.clone(),

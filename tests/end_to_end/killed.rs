@@ -1,7 +1,7 @@
 //! Builds that are ended at any moment, that run at once, and that find the disk full.
 
-use crate::mirror::{Archive, Mirror, TODAY, package, with_user};
-use crate::place::Place;
+use applbuild_test_support::mirror::{Archive, Mirror, TODAY, package, with_user};
+use applbuild_test_support::project::Project;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use predicates::str::contains;
@@ -17,17 +17,17 @@ fn mirror() -> Mirror {
     Mirror::start(Archive::new(TODAY, &[with_user("hello", "1.0"), package("world", "1.0")]))
 }
 
-fn start(place: &Place, url: &str) -> Child {
+fn start(project: &Project, url: &str) -> Child {
     let arguments = ["iso", "--profile", "tiny", "--keyring", "keyring.pgp", "--mirror", url];
-    let mut command = place.plain(&arguments);
+    let mut command = project.plain(&arguments);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
 /// What interrupted work goes by the name of.
-fn leftovers(place: &Place) -> Vec<std::path::PathBuf> {
+fn leftovers(project: &Project) -> Vec<std::path::PathBuf> {
     let folders =
         [("images", ".new-"), ("images/.work", "build-"), ("profiles", "."), ("cache", ".new-"), ("cache", "build-")];
-    folders.iter().flat_map(|(folder, prefix)| place.named(folder, prefix)).collect()
+    folders.iter().flat_map(|(folder, prefix)| project.named(folder, prefix)).collect()
 }
 
 /// A number of the environment, for longer runs.
@@ -39,19 +39,19 @@ fn number(name: &str, usual: u64) -> u64 {
 #[test]
 fn a_build_that_is_killed_leaves_nothing_half_made() {
     let (kills, seed) = (number("APPLBUILD_KILLS", 20), number("APPLBUILD_SEED", 1));
-    let (mirror, place) = (mirror(), Place::new());
+    let (mirror, project) = (mirror(), Project::new());
     let url = mirror.url();
-    let build = || place.make("iso", &url, &[]).assert().success();
+    let build = || project.make("iso", &url, &[]).assert().success();
     let began = Instant::now();
     build();
     let whole = began.elapsed();
-    let (image, lock) = (place.sum(ISO), place.lock());
+    let (image, lock) = (project.sum(ISO), project.lock());
     let mut random = StdRng::seed_from_u64(seed);
     for round in 0..kills {
         // Cold: all is fetched, configured and compressed anew. Else the next build finds what this one left.
         let cold = round % 2 == 0;
         for gone in ["images", "profiles/tiny.lock", "cache"].iter().take(if cold { 3 } else { 1 }) {
-            let path = place.at(gone);
+            let path = project.at(gone);
             if path.is_dir() {
                 fs::remove_dir_all(path).unwrap();
             } else {
@@ -59,48 +59,48 @@ fn a_build_that_is_killed_leaves_nothing_half_made() {
             }
         }
         let moment = Duration::from_micros(random.gen_range(0..whole.as_micros() as u64));
-        let mut child = start(&place, &url);
+        let mut child = start(&project, &url);
         std::thread::sleep(moment);
         kill(Pid::from_raw(child.id() as i32), Signal::SIGKILL).unwrap();
         child.wait().unwrap();
         let case = format!("seed {seed}, round {round}, killed after {moment:?}");
-        if place.at(ISO).exists() {
-            assert_eq!(place.sum(ISO), image, "{case}");
+        if project.at(ISO).exists() {
+            assert_eq!(project.sum(ISO), image, "{case}");
         }
         build();
-        assert_eq!((place.sum(ISO), place.lock()), (image.clone(), lock.clone()), "{case}");
-        assert_eq!(leftovers(&place), [] as [std::path::PathBuf; 0], "{case}");
+        assert_eq!((project.sum(ISO), project.lock()), (image.clone(), lock.clone()), "{case}");
+        assert_eq!(leftovers(&project), [] as [std::path::PathBuf; 0], "{case}");
     }
 }
 
 #[test]
 fn builds_at_once_do_each_other_no_harm() {
-    let (mirror, place) = (mirror(), Place::new());
-    let children: Vec<Child> = (0..3).map(|_| start(&place, &mirror.url())).collect();
+    let (mirror, project) = (mirror(), Project::new());
+    let children: Vec<Child> = (0..3).map(|_| start(&project, &mirror.url())).collect();
     for child in children {
         let output = child.wait_with_output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
-    let together = (place.sum(ISO), place.lock());
-    assert_eq!(place.named("images", "tiny-1-2"), [] as [std::path::PathBuf; 0]);
-    assert_eq!(leftovers(&place), [] as [std::path::PathBuf; 0]);
-    let alone = Place::new();
+    let together = (project.sum(ISO), project.lock());
+    assert_eq!(project.named("images", "tiny-1-2"), [] as [std::path::PathBuf; 0]);
+    assert_eq!(leftovers(&project), [] as [std::path::PathBuf; 0]);
+    let alone = Project::new();
     alone.make("iso", &mirror.url(), &[]).assert().success();
     assert_eq!((alone.sum(ISO), alone.lock()), together);
 }
 
 #[test]
 fn an_interrupted_build_says_so() {
-    let (mirror, place) = (mirror(), Place::new());
-    let mut child = start(&place, &mirror.url());
-    while place.named("images/.work", "build-").is_empty() && child.try_wait().unwrap().is_none() {
+    let (mirror, project) = (mirror(), Project::new());
+    let mut child = start(&project, &mirror.url());
+    while project.named("images/.work", "build-").is_empty() && child.try_wait().unwrap().is_none() {
         std::thread::yield_now();
     }
     kill(Pid::from_raw(child.id() as i32), Signal::SIGINT).unwrap();
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(130));
     assert!(String::from_utf8_lossy(&output.stderr).contains("interrupted; what was fetched is kept"));
-    assert!(!place.at(ISO).exists());
-    place.make("iso", &mirror.url(), &[]).assert().success().stdout(contains(ISO));
-    assert_eq!(leftovers(&place), [] as [std::path::PathBuf; 0]);
+    assert!(!project.at(ISO).exists());
+    project.make("iso", &mirror.url(), &[]).assert().success().stdout(contains(ISO));
+    assert_eq!(leftovers(&project), [] as [std::path::PathBuf; 0]);
 }

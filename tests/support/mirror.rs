@@ -1,10 +1,9 @@
 //! A small signed archive of packages made here, behind a server in this process or in a folder.
 
 use crate::debs::{self, Deb};
-use crate::test_keys::Signer;
-use crate::test_server::{Reply, Request, Server};
-use applbuild::packages::Digest;
-use pgp::ser::Serialize;
+use crate::http_server::{Reply, Request, Server};
+use crate::keys::Signer;
+use crate::sha256;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
@@ -20,13 +19,13 @@ pub const TOMORROW: &str = "Sat, 25 Nov 2023 20:00:00 UTC";
 /// By path below the archive's root.
 pub type Files = BTreeMap<String, Vec<u8>>;
 
-#[derive(Clone, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Archive {
     pub files: Files,
 }
 
 /// A package with its file.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Made {
     pub deb: Deb,
     pub bytes: Vec<u8>,
@@ -101,7 +100,7 @@ fn signer() -> &'static Signer {
 
 /// The key that signs the archive, as `--keyring` takes it.
 pub fn keyring() -> Vec<u8> {
-    signer().certificate(&Default::default()).to_bytes().unwrap()
+    signer().keyring(&Default::default())
 }
 
 pub fn xz(bytes: &[u8]) -> Vec<u8> {
@@ -135,7 +134,7 @@ impl Archive {
                 "{}Filename: {path}\nSize: {}\nSHA256: {}\n\n",
                 deb.control_text(),
                 bytes.len(),
-                Digest::of(bytes)
+                sha256(bytes)
             );
             self.files.insert(path, bytes.clone());
         }
@@ -146,7 +145,7 @@ impl Archive {
     pub fn index(&mut self, date: &str, plain: &[u8], packed: &[u8], change: impl FnOnce(String) -> String) {
         let mut listed = String::new();
         for (ending, bytes) in [("", plain), (".xz", packed)] {
-            let digest = Digest::of(bytes);
+            let digest = sha256(bytes);
             listed += &format!(" {digest} {} main/binary-amd64/Packages{ending}\n", bytes.len());
             self.files.insert(format!("{PACKAGES}{ending}"), bytes.to_vec());
             self.files.insert(by_hash(bytes), bytes.to_vec());
@@ -168,7 +167,7 @@ impl Archive {
 }
 
 pub fn by_hash(bytes: &[u8]) -> String {
-    format!("dists/{SUITE}/main/binary-amd64/by-hash/SHA256/{}", Digest::of(bytes))
+    format!("dists/{SUITE}/main/binary-amd64/by-hash/SHA256/{}", sha256(bytes))
 }
 
 pub fn pool(name: &str, version: &str) -> String {
@@ -176,6 +175,7 @@ pub fn pool(name: &str, version: &str) -> String {
 }
 
 /// An archive behind a server.
+#[derive(Debug)]
 pub struct Mirror {
     pub server: Server,
     archive: Arc<Mutex<Archive>>,

@@ -1,6 +1,5 @@
-//! What reads bytes of strangers, a function each: whatever the bytes are, it
-//! returns, and what it accepts keeps its promises. `fuzz_targets/` gives them
-//! to cargo-fuzz, `tests/fuzz_corpus.rs` to an ordinary test.
+//! A function for each reader of untrusted bytes: it returns whatever the bytes are, and what it accepts keeps its
+//! promises. `tests/fuzz/fuzz_targets/` gives them to cargo-fuzz, `main.rs` to an ordinary test.
 
 use applbuild::differ;
 use applbuild::format::squashfs::{self, Compression, NoCache, Options};

@@ -1,8 +1,6 @@
 //! The resolver before its judge: apt itself, with a Debian release's real indices. Needs a mirror, so that
 //! `ci/nightly` alone runs it.
 
-mod judges;
-
 use applbuild::packages::http::Policy;
 use applbuild::packages::index::{Index, Priority, Source};
 use applbuild::packages::resolver::{BaseSet, Conflicts, Request, resolve};
@@ -11,6 +9,7 @@ use applbuild::packages::{
 };
 use applbuild::profile::{Origin, PackageRequest};
 use applbuild::progress::Silent;
+use applbuild_test_support::judges::judge;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -105,7 +104,7 @@ impl Apt<'_> {
     }
 
     fn run(&self, arguments: &[&str]) -> String {
-        let mut command = judges::judge("apt-get");
+        let mut command = judge("apt-get");
         command.arg("-o").arg(format!("Dir={}", self.folder.display()));
         command.arg("-o").arg(format!("Dir::State::status={}", self.folder.join("var/lib/dpkg/status").display()));
         command.args(["-o", "APT::Architecture=amd64", "-o", "APT::Architectures=amd64", "-o", "APT::Sandbox::User="]);

@@ -1,7 +1,7 @@
 //! Images tell of the source that their builder was compiled from, and not of how it was compiled.
 
-use crate::mirror::{Archive, Mirror, TODAY, package, with_user};
-use crate::place::Place;
+use applbuild_test_support::mirror::{Archive, Mirror, TODAY, package, with_user};
+use applbuild_test_support::project::Project;
 use assert_cmd::Command;
 use predicates::str::contains;
 use serde_json::Value;
@@ -13,31 +13,31 @@ const SECOND: &str = "images/tiny-1-2.iso";
 
 struct Builders {
     mirror: Mirror,
-    place: Place,
+    project: Project,
 }
 
 impl Builders {
     fn new() -> Self {
         let mirror = Mirror::start(Archive::new(TODAY, &[with_user("hello", "1.0"), package("world", "1.0")]));
-        Self { mirror, place: Place::new() }
+        Self { mirror, project: Project::new() }
     }
 
     fn iso(&self, program: &Path, more: &[&str]) -> Command {
         let url = self.mirror.url();
         let arguments = ["iso", "--profile", "tiny", "--keyring", "keyring.pgp", "--mirror", &url];
-        Command::from_std(self.place.plain_of(program, &[&arguments, more].concat()))
+        Command::from_std(self.project.plain_of(program, &[&arguments, more].concat()))
     }
 
     /// What `--version` prints.
     fn version(&self, program: &Path) -> String {
-        let output = self.place.plain_of(program, &["--version"]).output().unwrap();
+        let output = self.project.plain_of(program, &["--version"]).output().unwrap();
         String::from_utf8(output.stdout).unwrap()
     }
 
     /// A program of these bytes. Another process writes it: as long as one has it open for writing, which a process that
     /// another test starts would inherit, it cannot be executed.
     fn program(&self, name: &str, bytes: &[u8]) -> PathBuf {
-        let (written, program) = (self.place.at("bytes"), self.place.at(name));
+        let (written, program) = (self.project.at("bytes"), self.project.at(name));
         fs::write(&written, bytes).unwrap();
         let copied = std::process::Command::new("install").arg("-m755").arg(&written).arg(&program).status().unwrap();
         assert!(copied.success());
@@ -45,7 +45,7 @@ impl Builders {
     }
 
     fn manifest(&self, image: &str) -> Value {
-        serde_json::from_str(&self.place.read(&image.replace(".iso", ".manifest.json"))).unwrap()
+        serde_json::from_str(&self.project.read(&image.replace(".iso", ".manifest.json"))).unwrap()
     }
 }
 
@@ -60,14 +60,14 @@ fn a_builder_of_other_bytes_from_the_same_source_makes_the_same_image() {
     let builders = Builders::new();
     let (program, mut bytes) = own();
     builders.iso(&program, &[]).assert().success();
-    let image = builders.place.sum(ISO);
+    let image = builders.project.sum(ISO);
     bytes.extend(b"compiled elsewhere");
     let other = builders.program("other", &bytes);
     builders.iso(&other, &[]).assert().success().stdout(contains("was there already"));
-    assert!(!builders.place.at(SECOND).exists());
+    assert!(!builders.project.at(SECOND).exists());
     // Nothing that the first kept is at hand.
     builders.iso(&other, &["--cache", "another", "--output", "again"]).assert().success();
-    assert_eq!(builders.place.sum("again/tiny-1.iso"), image);
+    assert_eq!(builders.project.sum("again/tiny-1.iso"), image);
 }
 
 #[test]
@@ -100,7 +100,7 @@ fn an_image_says_what_its_builder_says() {
     let builders = Builders::new();
     let (program, _) = own();
     builders.iso(&program, &[]).assert().success();
-    let (manifest, rebuild) = (builders.manifest(ISO), builders.place.read("images/tiny-1.rebuild"));
+    let (manifest, rebuild) = (builders.manifest(ISO), builders.project.read("images/tiny-1.rebuild"));
     let named = &manifest["applbuild"];
     for line in builders.version(&program).lines() {
         assert!(rebuild.lines().any(|text| text.trim() == line), "{line}: {rebuild}");

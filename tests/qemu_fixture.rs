@@ -1,16 +1,15 @@
 //! Others judge what the boot scenarios are fed with: what is called a dirty journal must be one.
 
-mod judges;
-
 use applbuild::fleet::ConfigFormat;
 use applbuild::qemu::Bus;
 use applbuild::qemu::fixture;
 use applbuild::qemu::scenario::{Holds, ScenarioDrive};
+use applbuild_test_support::judges::judge;
 use std::path::Path;
 
 /// Runs a tool and gives what it printed; `worked` are the exit codes that say so.
 fn run(tool: &str, arguments: &[&str], worked: &[i32]) -> String {
-    let output = judges::judge(tool).args(arguments).output().unwrap();
+    let output = judge(tool).args(arguments).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     assert!(output.status.code().is_some_and(|code| worked.contains(&code)), "{tool} {arguments:?}: {text}");
     text

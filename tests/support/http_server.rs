@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// Listens on a port of its own until the process ends.
+#[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
     log: Log,

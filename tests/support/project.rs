@@ -1,8 +1,7 @@
-//! A folder with a tiny profile, and the program run in it.
+//! A directory with a tiny profile, and the program run in it.
 
 use crate::mirror;
 use assert_cmd::Command;
-use sha2::{Digest, Sha256};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,7 +10,8 @@ use tempfile::TempDir;
 /// A run that takes longer hangs.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-pub struct Place {
+#[derive(Debug)]
+pub struct Project {
     folder: TempDir,
 }
 
@@ -30,13 +30,14 @@ compression = "zstd"
 level = 1
 "#;
 
-impl Place {
+impl Project {
+    #[allow(clippy::new_without_default, reason = "it writes files")]
     pub fn new() -> Self {
-        let place = Self { folder: tempfile::tempdir().unwrap() };
-        fs::create_dir(place.at("profiles")).unwrap();
-        fs::write(place.at("profiles/tiny.toml"), PROFILE).unwrap();
-        fs::write(place.at("keyring.pgp"), mirror::keyring()).unwrap();
-        place
+        let project = Self { folder: tempfile::tempdir().unwrap() };
+        fs::create_dir(project.at("profiles")).unwrap();
+        fs::write(project.at("profiles/tiny.toml"), PROFILE).unwrap();
+        fs::write(project.at("keyring.pgp"), mirror::keyring()).unwrap();
+        project
     }
 
     pub fn at(&self, path: &str) -> PathBuf {
@@ -100,7 +101,7 @@ impl Place {
     /// SHA-256 of a file.
     pub fn sum(&self, path: &str) -> String {
         let bytes = fs::read(self.at(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
-        hex::encode(Sha256::digest(bytes))
+        crate::sha256(&bytes)
     }
 
     /// Every file and folder below `path` whose name begins so.

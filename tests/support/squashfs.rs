@@ -1,5 +1,7 @@
 //! Somebody else's reader: what `unsquashfs` finds in an image, compared with the tree that went in.
 
+use crate::judges::judge;
+use crate::target_tmp;
 use applbuild::format::squashfs::{self, Compression, NoCache, Options};
 use applbuild::progress::Silent;
 use applbuild::tree::{Kind, Node, NodeId, Tree};
@@ -20,10 +22,7 @@ pub fn options(threads: usize) -> Options {
 }
 
 pub fn folder() -> tempfile::TempDir {
-    // Not in /tmp, which may be a file system without extended attributes.
-    let given = std::env::var_os("CARGO_TARGET_TMPDIR");
-    tempfile::tempdir_in(given.unwrap_or_else(|| env!("CARGO_TARGET_TMPDIR").into()))
-        .expect("making a folder for a test")
+    tempfile::tempdir_in(target_tmp()).expect("making a folder for a test")
 }
 
 /// Writes `tree` and has the image compared with it.
@@ -56,7 +55,7 @@ pub fn compare(tree: &Tree, image: &Path) {
 
 #[track_caller]
 pub fn unsquashfs(options: &[&str], paths: &[&Path]) -> Vec<u8> {
-    let output = crate::judges::judge("unsquashfs").args(options).args(paths).output().expect("running unsquashfs");
+    let output = judge("unsquashfs").args(options).args(paths).output().expect("running unsquashfs");
     // As an ordinary user it leaves out devices and attributes, and says so with 2.
     let fine = output.status.success() || (!is_root() && output.status.code() == Some(2));
     assert!(fine, "unsquashfs {}: {}", output.status, String::from_utf8_lossy(&output.stderr));

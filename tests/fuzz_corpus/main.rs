@@ -1,12 +1,8 @@
 //! The fuzz targets without a fuzzer: every seed, and what a few hundred steps of damage make of it, the same each time.
 
-#[allow(dead_code, reason = "other tests use the rest")]
-#[path = "squashfs/judge.rs"]
-mod judge;
-mod judges;
-#[path = "fuzz/targets.rs"]
 mod targets;
 
+use applbuild_test_support::squashfs as judge;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;

@@ -1,6 +1,5 @@
-//! Keys and signatures as no archive would make them, for tests.
+//! OpenPGP keys and signatures, also such as no archive would make.
 
-use super::keyring::Keyring;
 use pgp::composed::{
     ArmorOptions, CleartextSignedMessage, KeyType, SecretKeyParamsBuilder, SignedKeyDetails, SignedPublicKey,
     SignedPublicSubKey, SignedSecretKey, SubkeyParamsBuilder,
@@ -19,12 +18,13 @@ pub const DAY: u32 = 86_400;
 pub const NOW: i64 = BORN as i64 + 10 * DAY as i64;
 
 /// A certificate with one signing subkey.
+#[derive(Debug)]
 pub struct Signer {
     secret: SignedSecretKey,
 }
 
 /// What a certificate says of its keys.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Terms {
     pub expires_after: u32,
     pub subkey_expires_after: u32,
@@ -49,7 +49,7 @@ impl Default for Terms {
     }
 }
 
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub struct How {
     pub by_subkey: bool,
     pub hash: HashAlgorithm,
@@ -96,15 +96,12 @@ impl Signer {
         }
     }
 
-    pub fn keyring(&self) -> Keyring {
-        Keyring::parse("test", &self.certificate(&Terms::default()).to_bytes().unwrap()).unwrap()
+    /// The bytes of a keyring with this one certificate.
+    pub fn keyring(&self, terms: &Terms) -> Vec<u8> {
+        self.certificate(terms).to_bytes().unwrap()
     }
 
-    pub fn keyring_with(&self, terms: Terms) -> Keyring {
-        Keyring::parse("test", &self.certificate(&terms).to_bytes().unwrap()).unwrap()
-    }
-
-    pub fn certificate(&self, terms: &Terms) -> SignedPublicKey {
+    fn certificate(&self, terms: &Terms) -> SignedPublicKey {
         let (primary, public) = (&self.secret.primary_key, self.secret.primary_key.public_key());
         let none = Password::empty();
         let id = UserId::from_str(Default::default(), "Archive <archive@example.org>").unwrap();

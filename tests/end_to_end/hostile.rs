@@ -1,11 +1,13 @@
 //! Mirrors that lie, break, hang and flood: nothing of theirs is accepted, and each is told by its own error.
 
-use crate::debs::{Deb, frame};
-use crate::mirror::{Archive, Files, Made, Mirror, PACKAGES, TODAY, YESTERDAY, made, package, pool, xz};
-use crate::place::{Place, all};
-use crate::test_keys::{How, Signer, clear_sign};
-use crate::test_server::{Reply, Request, Server};
 use applbuild::packages::Digest;
+use applbuild_test_support::debs::{Deb, frame};
+use applbuild_test_support::http_server::{Reply, Request, Server};
+use applbuild_test_support::keys::{How, Signer, clear_sign};
+use applbuild_test_support::mirror::{
+    Archive, Files, Made, Mirror, PACKAGES, TODAY, YESTERDAY, made, package, pool, xz,
+};
+use applbuild_test_support::project::{Project, all};
 use predicates::str::contains;
 use std::collections::BTreeMap;
 use std::fs;
@@ -32,15 +34,16 @@ fn at(ending: &'static str, reply: impl Fn(&Request, &[u8]) -> Reply + Send + Sy
 }
 
 /// Every file but those of the cache, by content.
-fn outside(place: &Place) -> BTreeMap<PathBuf, Vec<u8>> {
-    let files = all(place.folder()).into_iter().filter(|path| path.is_file() && !path.starts_with(place.at("cache")));
+fn outside(project: &Project) -> BTreeMap<PathBuf, Vec<u8>> {
+    let files =
+        all(project.folder()).into_iter().filter(|path| path.is_file() && !path.starts_with(project.at("cache")));
     files.map(|path| (path.clone(), fs::read(path).unwrap())).collect()
 }
 
 /// What the cache holds under its final name is what the name says.
-fn cache_is_sound(place: &Place) {
+fn cache_is_sound(project: &Project) {
     for room in ["cache/packages", "cache/indices"] {
-        for path in all(&place.at(room)) {
+        for path in all(&project.at(room)) {
             if path.is_file() && path.extension().is_none_or(|ending| ending != "part") {
                 let name = path.file_stem().unwrap().to_str().unwrap();
                 assert_eq!(Digest::of(&fs::read(&path).unwrap()).to_string(), name);
@@ -55,15 +58,15 @@ fn refused(case: &str, archive: Archive, spoil: Spoil, words: &[&str]) {
 }
 
 fn refused_when(flags: &[&str], case: &str, archive: Archive, spoil: Spoil, words: &[&str]) {
-    let place = Place::new();
+    let project = Project::new();
     let mirror = Mirror::with(archive, move |request, bytes| spoil(request, bytes.unwrap_or_default()));
-    let before = outside(&place);
-    let said = place.refused(place.make("lock", &mirror.url(), flags));
+    let before = outside(&project);
+    let said = project.refused(project.make("lock", &mirror.url(), flags));
     for word in words {
         assert!(said.contains(word), "{case}: expected {word:?} in: {said}");
     }
-    assert_eq!(outside(&place), before, "{case}");
-    cache_is_sound(&place);
+    assert_eq!(outside(&project), before, "{case}");
+    cache_is_sound(&project);
 }
 
 fn nothing_is_spoiled() -> Spoil {
@@ -148,26 +151,26 @@ fn a_release_file_that_is_not_the_archives_is_refused() {
 #[test]
 fn a_suite_that_goes_back_is_refused() {
     let mirror = Mirror::start(good());
-    let place = Place::new();
-    let lock = |more: &[&str]| place.make("lock", &mirror.url(), more);
+    let project = Project::new();
+    let lock = |more: &[&str]| project.make("lock", &mirror.url(), more);
     lock(&[]).assert().success();
-    let (made, newer) = (place.lock(), Archive::new(TODAY, &[package("hello", "1.1"), package("world", "1.0")]));
+    let (made, newer) = (project.lock(), Archive::new(TODAY, &[package("hello", "1.1"), package("world", "1.0")]));
     mirror.change(|archive| archive.files = Archive::new(YESTERDAY, &packages()).files);
     let refused = |more: &[&str], word: &str| {
-        let said = place.refused(lock(more));
+        let said = project.refused(lock(more));
         assert!(["2023-11-23", "2023-11-24", word].iter().all(|word| said.contains(word)), "{said}");
-        assert_eq!(place.lock(), made);
+        assert_eq!(project.lock(), made);
     };
     refused(&["--update"], "--allow-older");
     // A cache that has seen nothing does not help the mirror: the lock knows.
     refused(&["--cache", "new", "--update"], "the lock");
     // Nor does it that the lock is gone: the cache knows.
-    fs::rename(place.at("profiles/tiny.lock"), place.at("put-by")).unwrap();
-    assert!(place.refused(lock(&[])).contains("one was seen there of 2023-11-24"));
-    assert!(!place.at("profiles/tiny.lock").exists());
-    fs::rename(place.at("put-by"), place.at("profiles/tiny.lock")).unwrap();
+    fs::rename(project.at("profiles/tiny.lock"), project.at("put-by")).unwrap();
+    assert!(project.refused(lock(&[])).contains("one was seen there of 2023-11-24"));
+    assert!(!project.at("profiles/tiny.lock").exists());
+    fs::rename(project.at("put-by"), project.at("profiles/tiny.lock")).unwrap();
     // What the lock has needs no archive.
-    place.make("iso", &mirror.url(), &["--locked"]).assert().success();
+    project.make("iso", &mirror.url(), &["--locked"]).assert().success();
     lock(&["--allow-older", "--update"]).assert().success().stdout(contains("back from 2023-11-24"));
     mirror.change(|archive| archive.files = newer.files);
     lock(&["--update"]).assert().success().stdout(contains("package hello: upgraded 1.0 to 1.1"));
@@ -282,19 +285,19 @@ fn a_package_that_is_listed_and_wrong_in_itself_is_refused() {
 
 /// These get as far as the work folder, and no farther.
 fn refused_by_its_content(case: &str, bytes: Vec<u8>, word: &str) {
-    let (place, mirror) = (Place::new(), Mirror::start(with_hello(bytes)));
-    let said = place.refused(place.make("lock", &mirror.url(), &[]));
+    let (project, mirror) = (Project::new(), Mirror::start(with_hello(bytes)));
+    let said = project.refused(project.make("lock", &mirror.url(), &[]));
     assert!(said.contains(word) && said.contains("hello"), "{case}: {said}");
-    assert!(!place.at("profiles/tiny.lock").exists(), "{case}");
-    let left: Vec<PathBuf> = all(&place.at("images")).into_iter().filter(|path| path.is_file()).collect();
+    assert!(!project.at("profiles/tiny.lock").exists(), "{case}");
+    let left: Vec<PathBuf> = all(&project.at("images")).into_iter().filter(|path| path.is_file()).collect();
     assert_eq!(left, [] as [PathBuf; 0], "{case}");
-    assert_eq!(place.named("cache", "build-"), [] as [PathBuf; 0], "{case}");
+    assert_eq!(project.named("cache", "build-"), [] as [PathBuf; 0], "{case}");
 }
 
 #[test]
 fn a_flaky_mirror_gives_the_same_bytes_in_the_end() {
     let good_mirror = Mirror::start(good());
-    let reference = Place::new();
+    let reference = Project::new();
     reference.make("iso", &good_mirror.url(), &[]).assert().success();
 
     let files: Files = good().files;
@@ -316,32 +319,32 @@ fn a_flaky_mirror_gives_the_same_bytes_in_the_end() {
             _ => None,
         }
     });
-    let place = Place::new();
-    place.make("iso", &mirror.url(), &["--timeout", "2"]).assert().success();
-    assert_eq!(place.sum("images/tiny-1.iso"), reference.sum("images/tiny-1.iso"));
-    assert_eq!(place.lock(), reference.lock());
+    let project = Project::new();
+    project.make("iso", &mirror.url(), &["--timeout", "2"]).assert().success();
+    assert_eq!(project.sum("images/tiny-1.iso"), reference.sum("images/tiny-1.iso"));
+    assert_eq!(project.lock(), reference.lock());
 }
 
 #[test]
 fn what_a_bad_mirror_left_does_not_stop_a_good_one() {
-    let place = Place::new();
+    let project = Project::new();
     let junk: Spoil = Box::new(|request, bytes| {
         (!request.path.ends_with("InRelease")).then(|| Reply::whole(&vec![b'x'; bytes.len()]).cut(bytes.len() - 1))
     });
     let bad = Mirror::with(good(), move |request, bytes| junk(request, bytes.unwrap_or_default()));
-    place.make("lock", &bad.url(), TWICE).assert().code(1);
-    assert!(all(&place.at("cache")).iter().any(|path| path.extension().is_some_and(|ending| ending == "part")));
-    let folder = place.at("mirror");
+    project.make("lock", &bad.url(), TWICE).assert().code(1);
+    assert!(all(&project.at("cache")).iter().any(|path| path.extension().is_some_and(|ending| ending == "part")));
+    let folder = project.at("mirror");
     good().write(&folder);
     let url = format!("file:{}", folder.display());
     // The packages, too, begin with junk.
     for path in [pool("hello", "1.0"), pool("world", "1.0")] {
         let bytes = &good().files[&path];
         let name = Digest::of(bytes).to_string();
-        let part = place.at(&format!("cache/packages/sha256/{}/{name}.deb.part", &name[..2]));
+        let part = project.at(&format!("cache/packages/sha256/{}/{name}.deb.part", &name[..2]));
         fs::create_dir_all(part.parent().unwrap()).unwrap();
         fs::write(part, vec![b'x'; bytes.len() / 2]).unwrap();
     }
-    place.make("lock", &url, TWICE).assert().success();
-    cache_is_sound(&place);
+    project.make("lock", &url, TWICE).assert().success();
+    cache_is_sound(&project);
 }
