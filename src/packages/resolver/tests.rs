@@ -1,5 +1,6 @@
 use super::*;
-use crate::packages::index::Source;
+use crate::packages::dependency;
+use crate::packages::index::{Priority, Source};
 use proptest::prelude::*;
 use std::sync::LazyLock;
 
