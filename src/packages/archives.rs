@@ -1,8 +1,8 @@
 //! Where each archive is: flag, environment, profile, the machine's own apt sources, in this order.
 
+use super::apt_sources::{Source, Sources};
 use super::error::hint;
 use super::refresh::nearest;
-use super::sources::{Source, Sources};
 use super::url::{Url, UrlError};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -1,6 +1,7 @@
 //! From an archive's signature to verified package files: mirror, index,
 //! resolver, lock, download, and the reader of `.deb` files.
 
+pub mod apt_sources;
 pub mod archive_folder;
 pub mod archives;
 pub mod cache;
@@ -19,7 +20,6 @@ mod proxy;
 pub mod refresh;
 pub mod release;
 pub mod resolver;
-pub mod sources;
 mod transfer;
 pub mod url;
 pub mod version;
