@@ -1,8 +1,8 @@
 //! The resolver before its judge: apt itself, with a Debian release's real indices. Needs a mirror, so that
 //! `ci/nightly` alone runs it.
 
+use applbuild::packages::archive::index::{Index, Priority, Source};
 use applbuild::packages::http::Policy;
-use applbuild::packages::index::{Index, Priority, Source};
 use applbuild::packages::resolver::{BaseSet, Conflicts, Request, resolve};
 use applbuild::packages::{
     Archives, Cache, Client, Keyring, MirrorChoice, RefreshRequest, SuiteIndex, SuiteWanted, refresh,

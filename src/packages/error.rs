@@ -1,11 +1,11 @@
 //! What can go wrong between an archive and verified package files.
 
-use super::archives::ArchiveError;
+use super::archive::inrelease::SignatureError;
+use super::archive::keyring::KeyringError;
+use super::archive::locations::ArchiveError;
+use super::archive::release::{ReleaseError, date};
 use super::cache::CacheError;
 use super::http::HttpError;
-use super::inrelease::SignatureError;
-use super::keyring::KeyringError;
-use super::release::{ReleaseError, date};
 use super::url::{Url, UrlError};
 
 #[derive(Debug, thiserror::Error)]

@@ -1,7 +1,7 @@
 //! The lock's file: which one counts, and when it is written.
 
 use super::BuildError;
-use crate::packages::index::Index;
+use crate::packages::archive::index::Index;
 use crate::packages::lock::{Changes, Ids};
 use crate::packages::{Lock, LockedPackage};
 use crate::util::atomic_file;

@@ -4,10 +4,11 @@
 use applbuild::differ;
 use applbuild::format::squashfs::{self, Compression, NoCache, Options};
 use applbuild::format::tar::{self, Limits};
+use applbuild::packages::archive::index::{Index, Source};
+use applbuild::packages::archive::inrelease;
+use applbuild::packages::archive::release::Release;
 use applbuild::packages::deb::Deb;
-use applbuild::packages::index::{Index, Source};
-use applbuild::packages::release::Release;
-use applbuild::packages::{Keyring, Lock, inrelease};
+use applbuild::packages::{Keyring, Lock};
 use applbuild::profile::Library;
 use applbuild::progress::Silent;
 use applbuild::tree::{Kind, Metadata, Node, Tree, TreePath};

@@ -1,6 +1,6 @@
 //! The package files of a lock: from the cache, or from their archive into it.
 
-use super::archives::Archives;
+use super::archive::locations::Archives;
 use super::cache::{Cache, CacheError, Claim, Kind, Part};
 use super::digest::Digest;
 use super::error::{FetchError, PackageError};

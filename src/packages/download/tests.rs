@@ -1,5 +1,5 @@
 use super::download;
-use crate::packages::archives::{Archives, MirrorChoice};
+use crate::packages::archive::locations::{Archives, MirrorChoice};
 use crate::packages::cache::{Cache, Kind};
 use crate::packages::digest::Digest;
 use crate::packages::error::FetchError;

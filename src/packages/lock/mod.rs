@@ -6,9 +6,9 @@ mod ids;
 pub use diff::{Change, Changes};
 pub use ids::{Ids, IdsError, is_dynamic};
 
+use super::archive::index::{Record, is_pool_path};
+use super::archive::refresh::SuiteIndex;
 use super::dependency::is_package_name;
-use super::index::{Record, is_pool_path};
-use super::refresh::SuiteIndex;
 use super::resolver::{BaseSet, Conflicts, Request, Resolution};
 use super::version::Version;
 use crate::profile::Suite;

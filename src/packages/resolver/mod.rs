@@ -16,8 +16,8 @@ mod universe;
 
 pub use order::{Unpack, unpack_order};
 
+use super::archive::index::{Index, Record, RecordId};
 use super::dependency::DependencyError;
-use super::index::{Index, Record, RecordId};
 use crate::profile::{Origin, PackageRequest};
 use sat::{Outcome, Solver};
 use search::Search;

@@ -1,7 +1,7 @@
 //! The order in which packages are unpacked.
 
+use crate::packages::archive::index::Record;
 use crate::packages::dependency::{self, DependencyError};
-use crate::packages::index::Record;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What decides a package's place: from a record, or from a package's own control file.

@@ -1,6 +1,6 @@
 use super::*;
+use crate::packages::archive::index::{Priority, Source};
 use crate::packages::dependency;
-use crate::packages::index::{Priority, Source};
 use proptest::prelude::*;
 use std::sync::LazyLock;
 

@@ -2,8 +2,8 @@
 //! has it, and who satisfies a dependency.
 
 use super::Supplied;
+use crate::packages::archive::index::{Index, MultiArch, Priority, Record, RecordId};
 use crate::packages::dependency::{Dependency, Qualifier};
-use crate::packages::index::{Index, MultiArch, Priority, Record, RecordId};
 use crate::packages::version::Version;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;

@@ -1,6 +1,6 @@
 //! A suite's Release file: what it is, how old, and the hashes of its indices.
 
-use super::digest::Digest;
+use crate::packages::digest::Digest;
 use std::collections::BTreeMap;
 use time::{Date, Month, Time};
 
@@ -138,7 +138,7 @@ fn parse_file(line: &str) -> Option<(&str, FileEntry)> {
 }
 
 /// RFC 7231, 7.1.1.1 as Release files write it: `Sat, 12 Sep 2026 07:55:41 UTC`.
-pub(super) fn parse_date(text: &str) -> Option<i64> {
+pub(in crate::packages) fn parse_date(text: &str) -> Option<i64> {
     let text = text.split_once(',').map_or(text, |(_, rest)| rest);
     let words: Vec<&str> = text.split_whitespace().collect();
     let [day, month, year, clock, "UTC" | "GMT" | "Z" | "+0000"] = words[..] else { return None };
@@ -152,7 +152,7 @@ pub(super) fn parse_date(text: &str) -> Option<i64> {
 }
 
 /// A moment for a message.
-pub(super) fn date(seconds: i64) -> String {
+pub(in crate::packages) fn date(seconds: i64) -> String {
     match time::OffsetDateTime::from_unix_timestamp(seconds) {
         Ok(moment) => {
             let (hour, minute, second) = moment.to_hms();

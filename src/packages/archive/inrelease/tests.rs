@@ -1,5 +1,5 @@
 use super::{SignatureError, Verified, verify};
-use crate::packages::keyring::Keyring;
+use crate::packages::archive::keyring::Keyring;
 use applbuild_test_support::keys::{BORN, DAY, How, NOW, Signer, Terms, clear_sign};
 use pgp::crypto::hash::HashAlgorithm;
 use pgp::packet::SignatureType;

@@ -2,12 +2,12 @@
 
 mod record;
 
-pub(super) use record::is_pool_path;
+pub(in crate::packages) use record::is_pool_path;
 pub use record::{MultiArch, Priority, Record};
 
-use super::dependency::{self, DependencyError};
 use super::refresh::SuiteIndex;
-use super::version::{Version, VersionError};
+use crate::packages::dependency::{self, DependencyError};
+use crate::packages::version::{Version, VersionError};
 use record::{Field, Paragraph};
 use std::collections::HashMap;
 

@@ -1,9 +1,9 @@
 //! Where each archive is: flag, environment, profile, the machine's own apt sources, in this order.
 
 use super::apt_sources::{Source, Sources};
-use super::error::hint;
 use super::refresh::nearest;
-use super::url::{Url, UrlError};
+use crate::packages::error::hint;
+use crate::packages::url::{Url, UrlError};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -152,7 +152,7 @@ const MAIN_SUITES: [&str; 5] = ["", "-updates", "-backports", "-proposed-updates
 const COMPONENTS: [&str; 4] = ["main", "contrib", "non-free", "non-free-firmware"];
 
 /// Suites of Debian that a misspelt one may mean, for the archive.
-pub(super) fn known_suites(archive: &str) -> Vec<String> {
+pub(in crate::packages) fn known_suites(archive: &str) -> Vec<String> {
     let endings: &[&str] = if archive == SECURITY { &["-security"] } else { &MAIN_SUITES };
     CODENAMES.iter().flat_map(|name| endings.iter().map(move |ending| format!("{name}{ending}"))).collect()
 }

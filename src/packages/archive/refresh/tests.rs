@@ -1,10 +1,10 @@
 use super::{RefreshRequest, SuiteIndex, SuiteWanted, refresh};
-use crate::packages::archives::{Archives, MirrorChoice};
+use crate::packages::archive::keyring::Keyring;
+use crate::packages::archive::locations::{Archives, MirrorChoice};
 use crate::packages::cache::Cache;
 use crate::packages::digest::Digest;
 use crate::packages::error::FetchError;
 use crate::packages::http::{Client, Policy};
-use crate::packages::keyring::Keyring;
 use crate::packages::lock::LockedSuite;
 use crate::progress::Silent;
 use applbuild_test_support::http_server::{Reply, Server};

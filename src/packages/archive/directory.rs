@@ -1,14 +1,14 @@
 //! A folder with the packages of locks, for the years when mirrors have moved on:
 //! also an archive that apt takes as a `file:` source (`deb [trusted=yes] file:DIR ./`).
 
-use super::archives::{ArchiveError, Archives};
-use super::cache::Cache;
-use super::deb::{Deb, DebError};
-use super::digest::Digest;
-use super::download::download;
-use super::error::FetchError;
-use super::http::Client;
-use super::lock::{Lock, LockError, LockedPackage};
+use super::locations::{ArchiveError, Archives};
+use crate::packages::cache::Cache;
+use crate::packages::deb::{Deb, DebError};
+use crate::packages::digest::Digest;
+use crate::packages::download::download;
+use crate::packages::error::FetchError;
+use crate::packages::http::Client;
+use crate::packages::lock::{Lock, LockError, LockedPackage};
 use crate::progress::{Progress, Stage, Unit};
 use crate::util::atomic_file;
 use std::collections::{BTreeMap, BTreeSet};

@@ -14,12 +14,12 @@ use std::path::{Path, PathBuf};
 /// Keys that signatures are checked against.
 #[derive(Debug, Clone)]
 pub struct Keyring {
-    pub(super) keys: Vec<TrustedKey>,
+    pub(in crate::packages) keys: Vec<TrustedKey>,
 }
 
 /// A primary key or a subkey, with what its certificate says of it.
 #[derive(Debug, Clone)]
-pub(super) struct TrustedKey {
+pub(in crate::packages) struct TrustedKey {
     pub fingerprint: Fingerprint,
     pub id: KeyId,
     /// Seconds since 1970.
@@ -30,7 +30,7 @@ pub(super) struct TrustedKey {
 }
 
 #[derive(Debug, Clone)]
-pub(super) enum Material {
+pub(in crate::packages) enum Material {
     Primary(PublicKey),
     Sub(PublicSubkey),
 }
@@ -204,13 +204,13 @@ fn expiry(created: u32, signature: &Signature) -> Option<i64> {
 }
 
 /// MD5, SHA-1 and RIPEMD-160 are broken or near it; SHA-224 is no gain over them here.
-pub(super) fn strong_hash(hash: HashAlgorithm) -> bool {
+pub(in crate::packages) fn strong_hash(hash: HashAlgorithm) -> bool {
     use HashAlgorithm::{Sha3_256, Sha3_512, Sha256, Sha384, Sha512};
     matches!(hash, Sha256 | Sha384 | Sha512 | Sha3_256 | Sha3_512)
 }
 
 /// Of a known version, by a good hash, and without a critical part that we do not understand.
-pub(super) fn strong(signature: &Signature) -> bool {
+pub(in crate::packages) fn strong(signature: &Signature) -> bool {
     use pgp::packet::{SignatureVersion, SubpacketData};
     let version = matches!(signature.version(), SignatureVersion::V4 | SignatureVersion::V6);
     version

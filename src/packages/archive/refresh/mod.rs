@@ -1,16 +1,16 @@
 //! Package indices of suites: signature, age, identity and every hash checked.
 
-use super::archives::{Archives, known_suites};
-use super::cache::{Cache, CacheError, Claim, Kind};
-use super::digest::Digest;
-use super::error::{FetchError, IndexError};
-use super::http::{Client, HttpError};
 use super::inrelease;
 use super::keyring::Keyring;
-use super::lock::LockedSuite;
+use super::locations::{Archives, known_suites};
 use super::release::{FileEntry, Release};
-use super::transfer::{Memory, Size, Stop};
-use super::url::Url;
+use crate::packages::cache::{Cache, CacheError, Claim, Kind};
+use crate::packages::digest::Digest;
+use crate::packages::error::{FetchError, IndexError};
+use crate::packages::http::{Client, HttpError};
+use crate::packages::lock::LockedSuite;
+use crate::packages::transfer::{Memory, Size, Stop};
+use crate::packages::url::Url;
 use crate::progress::{Progress, Stage, Unit};
 use std::fs::File;
 use std::io::{self, Read};
@@ -299,7 +299,7 @@ fn below(base: &Url, path: &str, suite: &str) -> Result<Url, FetchError> {
 }
 
 /// The nearest of the known names, if one is near enough to be meant.
-pub(super) fn nearest(name: &str, known: Vec<String>) -> Option<String> {
+pub(in crate::packages) fn nearest(name: &str, known: Vec<String>) -> Option<String> {
     let others: Vec<&str> = known.iter().map(String::as_str).filter(|other| *other != name).collect();
     appliance_contract::nearest::nearest(name, &others).map(str::to_owned)
 }
