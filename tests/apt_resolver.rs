@@ -2,7 +2,7 @@
 //! `ci/nightly` alone runs it.
 
 use applbuild::packages::archive::index::{Index, Priority, Source};
-use applbuild::packages::http::Policy;
+use applbuild::packages::fetch::http::Policy;
 use applbuild::packages::resolver::{BaseSet, Conflicts, Request, resolve};
 use applbuild::packages::{
     Archives, Cache, Client, Keyring, MirrorChoice, RefreshRequest, SuiteIndex, SuiteWanted, refresh,

@@ -3,7 +3,7 @@ use super::progress::Reporter;
 use super::sources::{CacheArguments, Place, Sources};
 use super::{Common, output};
 use applbuild::packages::archive::directory::{self, FolderError, Stock, Supply};
-use applbuild::packages::http::Policy;
+use applbuild::packages::fetch::http::Policy;
 use applbuild::packages::{Client, Lock};
 use applbuild::profile::Library;
 use applbuild::store;

@@ -5,8 +5,8 @@ use super::archive::keyring::KeyringError;
 use super::archive::locations::ArchiveError;
 use super::archive::release::{ReleaseError, date};
 use super::cache::CacheError;
-use super::http::HttpError;
-use super::url::{Url, UrlError};
+use super::fetch::http::HttpError;
+use super::fetch::url::{Url, UrlError};
 
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {

@@ -3,7 +3,7 @@
 use super::apt_sources::{Source, Sources};
 use super::refresh::nearest;
 use crate::packages::error::hint;
-use crate::packages::url::{Url, UrlError};
+use crate::packages::fetch::url::{Url, UrlError};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 

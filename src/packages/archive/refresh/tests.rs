@@ -4,7 +4,7 @@ use crate::packages::archive::locations::{Archives, MirrorChoice};
 use crate::packages::cache::Cache;
 use crate::packages::digest::Digest;
 use crate::packages::error::FetchError;
-use crate::packages::http::{Client, Policy};
+use crate::packages::fetch::http::{Client, Policy};
 use crate::packages::lock::LockedSuite;
 use crate::progress::Silent;
 use applbuild_test_support::http_server::{Reply, Server};

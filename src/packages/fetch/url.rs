@@ -21,7 +21,7 @@ pub enum UrlError {
     Path { found: String },
 }
 
-pub(super) enum Place<'a> {
+pub(in crate::packages) enum Place<'a> {
     Web(&'a str),
     File(&'a std::path::Path),
 }
@@ -57,7 +57,7 @@ impl Url {
     }
 
     /// That of a folder on this machine, whose path is absolute.
-    pub(super) fn of_folder(path: &std::path::Path) -> Self {
+    pub(in crate::packages) fn of_folder(path: &std::path::Path) -> Self {
         Self(Kind::File(path.to_owned()))
     }
 
@@ -74,7 +74,7 @@ impl Url {
         }))
     }
 
-    pub(super) fn place(&self) -> Place<'_> {
+    pub(in crate::packages) fn place(&self) -> Place<'_> {
         match &self.0 {
             Kind::Web(text) => Place::Web(text),
             Kind::File(path) => Place::File(path),

@@ -1,6 +1,6 @@
 use super::{Memory, Sink, Size, Stop};
-use crate::packages::http::{Client, HttpError, Policy};
-use crate::packages::url::Url;
+use crate::packages::fetch::http::{Client, HttpError, Policy};
+use crate::packages::fetch::url::Url;
 use applbuild_test_support::http_server::{Reply, Server};
 use std::time::Duration;
 

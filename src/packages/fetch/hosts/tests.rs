@@ -1,7 +1,7 @@
 use super::LookUp;
-use crate::packages::http::{Client, HttpError, Policy};
-use crate::packages::transfer::{Memory, Size, Stop};
-use crate::packages::url::Url;
+use crate::packages::fetch::http::{Client, HttpError, Policy};
+use crate::packages::fetch::transfer::{Memory, Size, Stop};
+use crate::packages::fetch::url::Url;
 use applbuild_test_support::http_server::{Reply, Server};
 use std::io;
 use std::net::{IpAddr, TcpListener, TcpStream};

@@ -50,10 +50,10 @@ pub enum HttpError {
 }
 
 /// Six transfers at once work; sixteen made name look-ups fail.
-pub(super) const PARALLEL: usize = 6;
+pub(in crate::packages) const PARALLEL: usize = 6;
 
 /// Slower than this many bytes a second, over `read_timeout`, is as good as dead.
-pub(super) const SLOWEST: u64 = 256;
+pub(in crate::packages) const SLOWEST: u64 = 256;
 
 /// Times and counts of the transfers.
 #[derive(Debug, Clone)]
@@ -84,7 +84,7 @@ impl Default for Policy {
 /// Reads files by HTTP, HTTPS and from folders.
 #[derive(Debug)]
 pub struct Client {
-    pub(super) policy: Policy,
+    pub(in crate::packages) policy: Policy,
     offline: bool,
     /// One for each scheme, for they may have different proxies.
     plain: Agent,
@@ -92,7 +92,7 @@ pub struct Client {
 }
 
 /// A file from `offset` on.
-pub(super) struct Opened {
+pub(in crate::packages) struct Opened {
     pub reader: Box<dyn Read + Send>,
     pub offset: u64,
     /// Of the whole file, where the server tells.
@@ -102,13 +102,13 @@ pub(super) struct Opened {
 }
 
 /// Why an attempt failed, and whether the next one may do better.
-pub(super) struct Failure {
+pub(in crate::packages) struct Failure {
     pub error: HttpError,
     pub again: Again,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Again {
+pub(in crate::packages) enum Again {
     Never,
     Later,
     /// As the server asked (`Retry-After`).
@@ -131,11 +131,11 @@ impl Client {
         Self::with_proxies(policy, plain, secure)
     }
 
-    pub(super) fn with_proxies(policy: Policy, plain: Option<Proxy>, secure: Option<Proxy>) -> Self {
+    pub(in crate::packages) fn with_proxies(policy: Policy, plain: Option<Proxy>, secure: Option<Proxy>) -> Self {
         Self::with_look_up(policy, plain, secure, Arc::new(System))
     }
 
-    pub(super) fn with_look_up(
+    pub(in crate::packages) fn with_look_up(
         policy: Policy,
         plain: Option<Proxy>,
         secure: Option<Proxy>,
@@ -176,7 +176,7 @@ impl Client {
         self.offline
     }
 
-    pub(super) fn open(&self, url: &Url, offset: u64, validator: Option<&str>) -> Result<Opened, Failure> {
+    pub(in crate::packages) fn open(&self, url: &Url, offset: u64, validator: Option<&str>) -> Result<Opened, Failure> {
         if self.offline {
             return Err(Failure { error: HttpError::Offline { url: url.clone() }, again: Again::Never });
         }

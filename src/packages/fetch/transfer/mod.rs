@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// Where the bytes go; it may hold some from before.
-pub(super) trait Sink {
+pub(in crate::packages) trait Sink {
     /// How many bytes it holds.
     fn position(&self) -> u64;
     fn write(&mut self, bytes: &[u8]) -> Result<(), HttpError>;
@@ -17,14 +17,14 @@ pub(super) trait Sink {
 
 /// How long a file is, as far as that is known before it is read.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Size {
+pub(in crate::packages) enum Size {
     Exactly(u64),
     AtMost(u64),
 }
 
 /// Bytes in memory.
 #[derive(Debug, Default)]
-pub(super) struct Memory(pub Vec<u8>);
+pub(in crate::packages) struct Memory(pub Vec<u8>);
 
 impl Sink for Memory {
     fn position(&self) -> u64 {
@@ -44,7 +44,7 @@ impl Sink for Memory {
 
 /// Tells several transfers to end.
 #[derive(Debug, Default)]
-pub(super) struct Stop(AtomicBool);
+pub(in crate::packages) struct Stop(AtomicBool);
 
 impl Stop {
     pub fn now(&self) {
@@ -72,7 +72,13 @@ const PROGRESS: u64 = 1 << 20;
 
 impl Client {
     /// Fills `sink` from `url`, going on where it ends.
-    pub(super) fn fetch(&self, url: &Url, sink: &mut dyn Sink, size: Size, stop: &Stop) -> Result<(), HttpError> {
+    pub(in crate::packages) fn fetch(
+        &self,
+        url: &Url,
+        sink: &mut dyn Sink,
+        size: Size,
+        stop: &Stop,
+    ) -> Result<(), HttpError> {
         let (mut failures, mut attempts) = (0, 0);
         let mut validator = None;
         let mut wait = self.policy.first_wait;

@@ -16,13 +16,13 @@ use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{ConnectionDetails, Connector, NextTimeout, TcpConnector, Transport};
 
 /// Asks for the addresses of a host.
-pub(super) trait LookUp: std::fmt::Debug + Send + Sync {
+pub(in crate::packages) trait LookUp: std::fmt::Debug + Send + Sync {
     fn look_up(&self, host: &str) -> io::Result<Vec<IpAddr>>;
 }
 
 /// getaddrinfo(3), which orders them as RFC 6724 says.
 #[derive(Debug)]
-pub(super) struct System;
+pub(in crate::packages) struct System;
 
 impl LookUp for System {
     fn look_up(&self, host: &str) -> io::Result<Vec<IpAddr>> {
@@ -32,7 +32,7 @@ impl LookUp for System {
 
 #[derive(Debug, thiserror::Error)]
 #[error("looking up {host}: {source}")]
-pub(super) struct LookUpError {
+pub(in crate::packages) struct LookUpError {
     pub host: String,
     pub source: Arc<io::Error>,
 }
@@ -46,7 +46,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 /// What is known of hosts; its clones share it.
 #[derive(Debug, Clone)]
-pub(super) struct Hosts {
+pub(in crate::packages) struct Hosts {
     look_up: Arc<dyn LookUp>,
     known: Arc<Mutex<HashMap<String, Arc<Answer>>>>,
 }
@@ -162,7 +162,7 @@ fn literal(authority: &Authority) -> Option<IpAddr> {
 
 /// Connects to the first of a host's addresses that answers.
 #[derive(Debug)]
-pub(super) struct HostConnector(pub Hosts);
+pub(in crate::packages) struct HostConnector(pub Hosts);
 
 impl<In: Transport> Connector<In> for HostConnector {
     type Out = <TcpConnector as Connector<In>>::Out;

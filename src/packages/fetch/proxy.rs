@@ -11,13 +11,13 @@ use ureq::unversioned::transport::{
 use ureq::{Agent, Error, Proxy, ProxyProtocol};
 
 /// The first of the variables that is set, with the exceptions of `no_proxy`.
-pub(super) fn from_environment(variables: &[&str]) -> Option<Proxy> {
+pub(in crate::packages) fn from_environment(variables: &[&str]) -> Option<Proxy> {
     let get = |name: &&str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let exceptions = ["no_proxy", "NO_PROXY"].iter().find_map(get).unwrap_or_default();
     parse(&variables.iter().find_map(get)?, &exceptions)
 }
 
-pub(super) fn parse(proxy: &str, exceptions: &str) -> Option<Proxy> {
+pub(in crate::packages) fn parse(proxy: &str, exceptions: &str) -> Option<Proxy> {
     // http_proxy is often written without its scheme.
     let text = if proxy.contains("://") { proxy.to_owned() } else { format!("http://{proxy}") };
     let given = Proxy::new(&text).ok()?;
@@ -34,7 +34,7 @@ pub(super) fn parse(proxy: &str, exceptions: &str) -> Option<Proxy> {
     builder.build().ok()
 }
 
-pub(super) fn agent(config: Config, hosts: Hosts) -> Agent {
+pub(in crate::packages) fn agent(config: Config, hosts: Hosts) -> Agent {
     let chain =
         ().chain(ForwardConnector(HostConnector(hosts.clone())))
             .chain(ConnectProxyConnector::default())
@@ -145,9 +145,9 @@ fn base64(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::packages::http::{Client, HttpError, Policy};
-    use crate::packages::transfer::{Memory, Size, Stop};
-    use crate::packages::url::Url;
+    use crate::packages::fetch::http::{Client, HttpError, Policy};
+    use crate::packages::fetch::transfer::{Memory, Size, Stop};
+    use crate::packages::fetch::url::Url;
     use applbuild_test_support::http_server::{Reply, Server};
 
     fn fetch(proxy: &str, exceptions: &str, url: &str) -> Result<Vec<u8>, HttpError> {

@@ -1,13 +1,13 @@
 //! The package files of a lock: from the cache, or from their archive into it.
 
-use super::archive::locations::Archives;
-use super::cache::{Cache, CacheError, Claim, Kind, Part};
-use super::digest::Digest;
-use super::error::{FetchError, PackageError};
 use super::http::{Client, HttpError, PARALLEL};
-use super::lock::LockedPackage;
 use super::transfer::{Sink, Size, Stop};
 use super::url::Url;
+use crate::packages::archive::locations::Archives;
+use crate::packages::cache::{Cache, CacheError, Claim, Kind, Part};
+use crate::packages::digest::Digest;
+use crate::packages::error::{FetchError, PackageError};
+use crate::packages::lock::LockedPackage;
 use crate::progress::{Progress, Stage, Unit};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
