@@ -55,15 +55,6 @@ const CORE_MODULES: &[&str] = &[
     "boot",
 ];
 
-/// The packages that a lock's `[tools]` must hold, with all that they depend on.
-pub fn tool_packages(secure_boot: bool) -> Vec<&'static str> {
-    let mut packages = vec!["grub-common", "grub-efi-amd64-bin", "grub-efi-amd64-signed", "grub-pc-bin"];
-    if secure_boot {
-        packages.extend(["shim-helpers-amd64-signed", "shim-signed"]);
-    }
-    packages
-}
-
 /// The signed GRUB has all but these two built in.
 const EFI_MODULES: &[&str] = &["multiboot2", "elf"];
 
