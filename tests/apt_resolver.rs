@@ -2,10 +2,9 @@
 //! `ci/nightly` alone runs it.
 
 use applbuild::packages::archive::index::{Index, Priority, Source};
-use applbuild::packages::fetch::http::Policy;
 use applbuild::packages::resolver::{BaseSet, Conflicts, Request, resolve};
 use applbuild::packages::{
-    Archives, Cache, Client, Keyring, MirrorChoice, RefreshRequest, SuiteIndex, SuiteWanted, refresh,
+    Archives, Cache, Client, Keyring, MirrorChoice, Policy, RefreshRequest, SuiteIndex, SuiteWanted, refresh,
 };
 use applbuild::profile::{Origin, PackageRequest};
 use applbuild::progress::Silent;

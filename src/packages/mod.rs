@@ -1,16 +1,16 @@
-//! From an archive's signature to verified package files: mirror, index,
-//! resolver, lock, download, and the reader of `.deb` files.
+//! From an archive's signature to verified package files: mirror, index, resolver, lock, download, and the reader of
+//! `.deb` files.
 
 pub mod archive;
 pub mod cache;
 pub mod deb;
-pub mod dependency;
+pub(crate) mod dependency;
 mod digest;
-pub mod error;
-pub mod fetch;
+mod error;
+pub(crate) mod fetch;
 pub mod lock;
 pub mod resolver;
-pub mod version;
+pub(crate) mod version;
 
 pub use archive::keyring::Keyring;
 pub use archive::locations::{ArchiveError, Archives, MirrorChoice};
@@ -19,5 +19,5 @@ pub use cache::Cache;
 pub use digest::Digest;
 pub use error::FetchError;
 pub use fetch::download::{are_here, download};
-pub use fetch::http::Client;
+pub use fetch::http::{Client, Policy};
 pub use lock::{Ids, Lock, LockedPackage, LockedSet, LockedSuite};

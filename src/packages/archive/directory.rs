@@ -22,40 +22,74 @@ const LOCKS: &str = "locks";
 const PACKAGES: &str = "Packages";
 const RELEASE: &str = "Release";
 
+/// Why packages cannot be exported or imported.
 #[derive(Debug, thiserror::Error)]
 pub enum FolderError {
+    /// A package cannot be fetched.
     #[error(transparent)]
     Fetch(#[from] FetchError),
+    /// It is not known where an archive is.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
+    /// A package's file cannot be read.
     #[error(transparent)]
     Deb(#[from] DebError),
+    /// Reading or writing a file failed.
     #[error("{attempt} {}", path.display())]
-    Io { attempt: &'static str, path: PathBuf, source: io::Error },
+    Io {
+        /// What was being done, in the gerund.
+        attempt: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// A lock cannot be parsed.
     #[error("reading the lock {}", path.display())]
-    Lock { path: PathBuf, source: LockError },
+    Lock {
+        /// The lock's file.
+        path: PathBuf,
+        /// The parser's error.
+        source: LockError,
+    },
+    /// Two packages of the locks would have one path.
     #[error(
         "{} and another package of the locks have the path {path} and are not the same; export their locks into a folder each",
         name
     )]
-    SamePath { name: String, path: String },
+    SamePath {
+        /// One of the packages.
+        name: String,
+        /// The path, from the directory on.
+        path: String,
+    },
+    /// The directory has no lock.
     #[error("{} holds no lock, expected {LOCKS}/NAME.lock as `applbuild archive export` writes it", path.display())]
-    NoLocks { path: PathBuf },
+    NoLocks {
+        /// The directory.
+        path: PathBuf,
+    },
 }
 
 /// What is in the folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stock {
+    /// The locks' files.
     pub locks: Vec<PathBuf>,
+    /// How many packages they name, each counted once.
     pub packages: usize,
+    /// Bytes of all package files.
     pub bytes: u64,
 }
 
 /// Where packages come from.
 #[derive(Debug, Clone, Copy)]
 pub struct Supply<'a> {
+    /// Where the archives are.
     pub archives: &'a Archives,
+    /// What was fetched before.
     pub cache: &'a Cache,
+    /// Fetches the rest.
     pub client: &'a Client,
 }
 

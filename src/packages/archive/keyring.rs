@@ -79,6 +79,7 @@ impl Keyring {
         Self::parse(&path.display().to_string(), &std::fs::read(path).map_err(fail)?)
     }
 
+    /// The keys in `bytes`, binary or armored; `name` stands in messages.
     pub fn parse(name: &str, bytes: &[u8]) -> Result<Self, KeyringError> {
         let fail = |found: String| KeyringError::Parse { name: name.to_owned(), found };
         let bad = |error: pgp::errors::Error| fail(format!("found {error}"));

@@ -7,7 +7,9 @@ use crate::packages::fetch::url::{Url, UrlError};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+/// The main archive's name.
 pub const DEBIAN: &str = "debian";
+/// The security archive's name.
 pub const SECURITY: &str = "debian-security";
 
 /// What the user, the environment and the profile say, and where the machine's sources are.
@@ -35,16 +37,41 @@ pub struct Archives {
     looked_at: String,
 }
 
+/// Why it is not known where an archive is.
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
+    /// What was given is no URL.
     #[error("{from}: {source}")]
-    Url { from: String, in_profile: bool, source: UrlError },
+    Url {
+        /// Who gave it: a flag, a variable, the profile, a file of apt's.
+        from: String,
+        /// Whether it was the profile.
+        in_profile: bool,
+        /// What is wrong with it.
+        source: UrlError,
+    },
+    /// Nobody says where one of Debian's archives is.
     #[error(
         "it is not known where the archive {archive} is: {looked_at}; pass {flag} URL, or set {variable} or mirrors.{archive} in the profile"
     )]
-    Unknown { archive: String, looked_at: String, flag: &'static str, variable: &'static str },
+    Unknown {
+        /// The archive's name.
+        archive: String,
+        /// What was looked at in vain.
+        looked_at: String,
+        /// The flag that says it.
+        flag: &'static str,
+        /// The environment variable that says it.
+        variable: &'static str,
+    },
+    /// The profile does not say where an archive is that is not Debian's.
     #[error("it is not known where the archive {archive} is: set mirrors.{archive} in the profile{}", hint(.nearest))]
-    Foreign { archive: String, nearest: Option<String> },
+    Foreign {
+        /// The archive's name.
+        archive: String,
+        /// A name that is known and that may be meant.
+        nearest: Option<String>,
+    },
 }
 
 impl Archives {
@@ -80,6 +107,7 @@ impl Archives {
         Self { known, looked_at: String::new() }
     }
 
+    /// The URL that the archive's paths are below.
     pub fn base(&self, archive: &str) -> Result<&Url, ArchiveError> {
         self.known.get(archive).ok_or_else(|| {
             let (flag, variable) = match archive {

@@ -4,44 +4,87 @@ use crate::packages::digest::Digest;
 use std::collections::BTreeMap;
 use time::{Date, Month, Time};
 
+/// The fields of a Release file that are used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Release {
+    /// `Suite`: `stable`, `stable-updates` …
     pub suite: String,
+    /// `Codename`: `trixie`, `trixie-updates` …
     pub codename: String,
     /// Seconds since 1970.
     pub date: i64,
+    /// `Valid-Until`, in seconds since 1970.
     pub valid_until: Option<i64>,
+    /// Whether files can be fetched by their hash, below `by-hash`.
     pub acquire_by_hash: bool,
     /// Off for backports and the like: their packages are taken when asked for by version,
     /// or when no other suite has the name.
     pub automatic: bool,
+    /// `Architectures`.
     pub architectures: Vec<String>,
+    /// `Components`.
     pub components: Vec<String>,
     /// Path below the suite's folder → what it must be.
     pub files: BTreeMap<String, FileEntry>,
 }
 
+/// A line of the field `SHA256`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FileEntry {
+    /// Bytes of the file.
     pub size: u64,
+    /// What the file hashes to.
     pub sha256: Digest,
 }
 
+/// Why a Release file is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReleaseError {
+    /// A line that cannot be parsed.
     #[error("line {line}: found {found:?}, expected {expected}")]
-    Line { line: usize, found: String, expected: &'static str },
+    Line {
+        /// Counted from 1.
+        line: usize,
+        /// The line.
+        found: String,
+        /// The form.
+        expected: &'static str,
+    },
+    /// A field that is needed is not there.
     #[error("found no {field}, expected one")]
-    Missing { field: &'static str },
+    Missing {
+        /// The field.
+        field: &'static str,
+    },
+    /// It is of another suite.
     #[error("found the suite {codename} ({suite}), expected {wanted}")]
-    OtherSuite { codename: String, suite: String, wanted: String },
+    OtherSuite {
+        /// Its codename.
+        codename: String,
+        /// Its suite.
+        suite: String,
+        /// The suite that was asked for.
+        wanted: String,
+    },
+    /// It is too old now.
     #[error(
         "it was valid until {} and it is {} now: the mirror has not been updated, or the machine's clock is wrong; pass another mirror with --mirror, or build from the lock",
         date(*.until), date(*.now)
     )]
-    Expired { until: i64, now: i64 },
+    Expired {
+        /// `Valid-Until`, in seconds since 1970.
+        until: i64,
+        /// This machine's time, in seconds since 1970.
+        now: i64,
+    },
+    /// It is dated after this machine's time.
     #[error("it is dated {} and it is {} now: the machine's clock is wrong, or the mirror lies", date(*.dated), date(*.now))]
-    Future { dated: i64, now: i64 },
+    Future {
+        /// `Date`, in seconds since 1970.
+        dated: i64,
+        /// This machine's time, in seconds since 1970.
+        now: i64,
+    },
 }
 
 /// How far a mirror's clock may be ahead of ours, in seconds.

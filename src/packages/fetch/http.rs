@@ -58,6 +58,7 @@ pub(in crate::packages) const SLOWEST: u64 = 256;
 /// Times and counts of the transfers.
 #[derive(Debug, Clone)]
 pub struct Policy {
+    /// How long connecting may take.
     pub connect_timeout: Duration,
     /// How long a server may be silent.
     pub read_timeout: Duration,
@@ -124,6 +125,7 @@ impl Default for Client {
 }
 
 impl Client {
+    /// One with the proxies of the environment.
     pub fn new(policy: Policy) -> Self {
         // curl(1) reads http_proxy in small letters only: a CGI's HTTP_PROXY comes from the request.
         let plain = proxy::from_environment(&["http_proxy", "all_proxy", "ALL_PROXY"]);
@@ -172,6 +174,7 @@ impl Client {
         Self { offline: true, ..Self::new(Policy::default()) }
     }
 
+    /// Whether it fetches nothing.
     pub fn is_offline(&self) -> bool {
         self.offline
     }

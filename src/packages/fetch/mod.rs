@@ -1,8 +1,10 @@
 //! Files from `http:`, `https:` and `file:` URLs: connections, attempts, whole transfers.
 
-pub mod download;
+#![warn(missing_docs)]
+
+pub(super) mod download;
 mod hosts;
 pub mod http;
 mod proxy;
 pub(super) mod transfer;
-pub mod url;
+pub(crate) mod url;

@@ -8,6 +8,8 @@
 //! order of choice nor virtual packages, and its reasons name neither profile
 //! lines nor fields.)
 
+#![warn(missing_docs)]
+
 mod explain;
 mod order;
 mod sat;
@@ -27,6 +29,7 @@ use universe::{SuppliedPackage, Universe};
 /// Which packages come without being asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BaseSet {
+    /// No package does.
     None,
     /// `Essential: yes`.
     Essential,
@@ -37,6 +40,7 @@ pub enum BaseSet {
 /// Whether packages must be able to stand beside each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Conflicts {
+    /// They must be, as on an installed system.
     Respect,
     /// For packages that are only unpacked, each for its files.
     Ignore,
@@ -45,20 +49,28 @@ pub enum Conflicts {
 /// A package that the build makes itself: it is in the result, and not in the lock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Supplied {
+    /// The package's name.
     pub name: String,
+    /// Its version (deb-version(7)).
     pub version: String,
     /// As in the field: `linux-initramfs-tool`, `foo (= 1.2)`.
     pub provides: Vec<String>,
 }
 
+/// What a set of packages is to satisfy.
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'a> {
     /// Debian's name: `amd64`.
     pub architecture: &'a str,
+    /// The packages asked for by name.
     pub packages: &'a [PackageRequest],
+    /// Those that come besides.
     pub base: BaseSet,
+    /// Whether `Recommends` are followed.
     pub recommends: bool,
+    /// Whether `Conflicts` and `Breaks` count.
     pub conflicts: Conflicts,
+    /// Packages of the build's own.
     pub supplied: &'a [Supplied],
     /// Versions to take instead of the highest, by name, where the index has them
     /// and no request names another.
@@ -68,31 +80,91 @@ pub struct Request<'a> {
 /// The packages to install, sorted by name, without the supplied ones.
 #[derive(Debug)]
 pub struct Resolution<'a> {
+    /// A version of each package.
     pub packages: Vec<&'a Record<'a>>,
 }
 
+/// Why no set of packages satisfies a request.
 #[derive(Debug, thiserror::Error)]
 pub enum ResolveError {
+    /// No suite has a package or provider of this name.
     #[error("{origin} asks for {name}, which {suites} {have} not{}", nearest.as_ref().map(|name| format!("; did you mean {name}?")).unwrap_or_default())]
-    Unknown { origin: Origin, name: String, suites: String, have: &'static str, nearest: Option<String> },
+    Unknown {
+        /// The line that asks for it.
+        origin: Origin,
+        /// The name.
+        name: String,
+        /// The suites that were looked through.
+        suites: String,
+        /// `has` or `have`, by the number of suites.
+        have: &'static str,
+        /// A name that may be meant.
+        nearest: Option<String>,
+    },
+    /// No suite has this version of the package.
     #[error("{origin} asks for {name} in version {version}, found {}", found.join(", "))]
-    UnknownVersion { origin: Origin, name: String, version: String, found: Vec<String> },
+    UnknownVersion {
+        /// The line that asks for it.
+        origin: Origin,
+        /// The package.
+        name: String,
+        /// The version.
+        version: String,
+        /// The versions that there are, each with its suite.
+        found: Vec<String>,
+    },
+    /// Several packages provide the name.
     #[error("{origin} asks for {name}, a virtual package that {} provide; name one of them", providers.join(", "))]
-    Virtual { origin: Origin, name: String, providers: Vec<String> },
+    Virtual {
+        /// The line that asks for it.
+        origin: Origin,
+        /// The name.
+        name: String,
+        /// The packages.
+        providers: Vec<String>,
+    },
+    /// Two lines ask for different versions of one package.
     #[error("{} asks for {} in version {}, and {} in version {}", first.origin, first.name, first.version.as_deref().unwrap_or_default(), second.origin, second.version.as_deref().unwrap_or_default())]
-    TwoVersions { first: Box<PackageRequest>, second: Box<PackageRequest> },
+    TwoVersions {
+        /// One of the lines.
+        first: Box<PackageRequest>,
+        /// The other.
+        second: Box<PackageRequest>,
+    },
+    /// Dependencies and conflicts contradict each other.
     #[error("the packages asked for cannot be installed together: {}", chain.join("; "))]
     Unsatisfiable {
+        /// A smallest set of reasons, in the order of their story.
         chain: Vec<String>,
         /// The packages that the chain leads through.
         involved: BTreeSet<String>,
     },
+    /// The search took too long.
     #[error("resolving the packages: gave up after {conflicts} conflicts; ask for a version or an alternative by name")]
-    GaveUp { conflicts: usize },
+    GaveUp {
+        /// After how many conflicts it stopped.
+        conflicts: usize,
+    },
+    /// A relation field of a record cannot be parsed.
     #[error("reading {field} of {name} {version}: {source}")]
-    Field { name: String, version: String, field: &'static str, source: Box<DependencyError> },
+    Field {
+        /// The package.
+        name: String,
+        /// Its version.
+        version: String,
+        /// The field.
+        field: &'static str,
+        /// What is wrong with it.
+        source: Box<DependencyError>,
+    },
+    /// A package of the build's own is described wrongly.
     #[error("the build's own package {name}: {what}")]
-    Supplied { name: String, what: String },
+    Supplied {
+        /// The package.
+        name: String,
+        /// What is wrong.
+        what: String,
+    },
 }
 
 /// Far more than any Debian release needs; a bound on time for made-up ones.

@@ -7,8 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 /// What decides a package's place: from a record, or from a package's own control file.
 #[derive(Debug, Clone, Copy)]
 pub struct Unpack<'a> {
+    /// The package's name.
     pub name: &'a str,
+    /// Its field `Pre-Depends`.
     pub pre_depends: &'a str,
+    /// Its field `Provides`.
     pub provides: &'a str,
 }
 

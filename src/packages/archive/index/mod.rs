@@ -14,10 +14,13 @@ use std::collections::HashMap;
 /// One `Packages` file, already verified, and where it came from.
 #[derive(Debug, Clone, Copy)]
 pub struct Source<'a> {
+    /// `debian`, `debian-security` …
     pub archive: &'a str,
+    /// `trixie`, `trixie-updates` …
     pub suite: &'a str,
     /// Off where the suite's Release file says `NotAutomatic: yes`.
     pub automatic: bool,
+    /// The text of `Packages`.
     pub packages: &'a [u8],
 }
 
@@ -42,20 +45,71 @@ pub struct Index<'a> {
     suites: Vec<&'a str>,
 }
 
+/// Why a `Packages` file cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum IndexError {
+    /// A byte that is not UTF-8.
     #[error("reading the package index of {suite}: found a byte that is not UTF-8 at {offset}, expected text")]
-    Encoding { suite: String, offset: usize },
+    Encoding {
+        /// The suite.
+        suite: String,
+        /// The byte's offset.
+        offset: usize,
+    },
+    /// A line that is no field (deb822(5)).
     #[error("reading the package index of {suite}, line {line}: found {found:?}, expected \"Field: value\"")]
-    Line { suite: String, line: usize, found: String },
+    Line {
+        /// The suite.
+        suite: String,
+        /// Counted from 1.
+        line: usize,
+        /// The line.
+        found: String,
+    },
+    /// A paragraph without a field that is needed.
     #[error("reading the package index of {suite}: the paragraph before line {line} has no {field}")]
-    Missing { suite: String, line: usize, field: &'static str },
+    Missing {
+        /// The suite.
+        suite: String,
+        /// The line after the paragraph, counted from 1.
+        line: usize,
+        /// The field.
+        field: &'static str,
+    },
+    /// A field with a value that is none.
     #[error("reading the package index of {suite}: package {name:?} has {field} {found:?}, expected {expected}")]
-    Value { suite: String, name: String, field: &'static str, found: String, expected: &'static str },
+    Value {
+        /// The suite.
+        suite: String,
+        /// The package.
+        name: String,
+        /// The field.
+        field: &'static str,
+        /// The value.
+        found: String,
+        /// What the field takes.
+        expected: &'static str,
+    },
+    /// A version that is none (deb-version(7)).
     #[error("reading the package index of {suite}: package {name:?}: {source}")]
-    Version { suite: String, name: String, source: VersionError },
+    Version {
+        /// The suite.
+        suite: String,
+        /// The package.
+        name: String,
+        /// What is wrong with it.
+        source: VersionError,
+    },
+    /// A field `Provides` that cannot be parsed.
     #[error("reading the package index of {suite}: Provides of package {name:?}: {source}")]
-    Provides { suite: String, name: String, source: DependencyError },
+    Provides {
+        /// The suite.
+        suite: String,
+        /// The package.
+        name: String,
+        /// What is wrong with it.
+        source: DependencyError,
+    },
 }
 
 impl<'a> Index<'a> {
@@ -139,18 +193,22 @@ impl<'a> Index<'a> {
         Ok(())
     }
 
+    /// How many records there are.
     pub fn len(&self) -> usize {
         self.records.len()
     }
 
+    /// Whether there are no records.
     pub fn is_empty(&self) -> bool {
         self.records.is_empty()
     }
 
+    /// The record of an id that this index gave.
     pub fn record(&self, id: RecordId) -> &Record<'a> {
         &self.records[id as usize]
     }
 
+    /// All records, in the order in which they were read.
     pub fn ids(&self) -> impl Iterator<Item = RecordId> + use<> {
         0..self.records.len() as RecordId
     }
@@ -160,6 +218,7 @@ impl<'a> Index<'a> {
         self.by_name.get(name).map_or(&[], Vec::as_slice)
     }
 
+    /// Who provides a virtual name, and in which version.
     pub fn providers(&self, name: &str) -> &[(RecordId, Option<Version<'a>>)] {
         self.providers.get(name).map_or(&[], Vec::as_slice)
     }

@@ -1,3 +1,5 @@
+//! A record of a `Packages` file.
+
 use super::{IndexError, Source};
 use crate::packages::dependency::is_package_name;
 use crate::packages::version::Version;
@@ -5,45 +7,71 @@ use crate::packages::version::Version;
 /// A package that an archive offers. Relations are the field's text, read when wanted.
 #[derive(Debug, Clone)]
 pub struct Record<'a> {
+    /// The archive that offers it.
     pub archive: &'a str,
+    /// The suite that lists it.
     pub suite: &'a str,
     /// Of a suite whose packages are taken without being asked for by version.
     pub automatic: bool,
+    /// `Package`.
     pub name: &'a str,
+    /// `Version`.
     pub version: Version<'a>,
+    /// `Architecture`: the index's own, or `all`.
     pub architecture: &'a str,
+    /// `Multi-Arch`.
     pub multi_arch: MultiArch,
+    /// `Essential: yes`.
     pub essential: bool,
     /// `Protected: yes` or, its older name, `Important: yes`.
     pub protected: bool,
+    /// `Priority`.
     pub priority: Priority,
+    /// Bytes of the package's file.
     pub size: u64,
+    /// SHA-256 of the package's file, in hex.
     pub sha256: &'a str,
     /// Below the archive's root: `pool/…`.
     pub path: &'a str,
+    /// `Pre-Depends`.
     pub pre_depends: &'a str,
+    /// `Depends`.
     pub depends: &'a str,
+    /// `Recommends`.
     pub recommends: &'a str,
+    /// `Conflicts`.
     pub conflicts: &'a str,
+    /// `Breaks`.
     pub breaks: &'a str,
+    /// `Provides`.
     pub provides: &'a str,
 }
 
+/// Whether packages of other architectures may be installed beside it or use it (deb-control(5)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MultiArch {
+    /// Neither.
     No,
+    /// Beside one of another architecture.
     Same,
+    /// It satisfies dependencies of any architecture.
     Foreign,
+    /// As `Foreign`, for a dependency that says `:any`.
     Allowed,
 }
 
 /// From the one that must be there to the one that nobody misses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Priority {
+    /// Without it the package system does not work.
     Required,
+    /// Expected on any Unix system.
     Important,
+    /// Part of a small but complete system without graphics.
     Standard,
+    /// Anything else.
     Optional,
+    /// An old name of `Optional`.
     Extra,
 }
 

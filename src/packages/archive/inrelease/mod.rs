@@ -8,37 +8,103 @@ use std::io::{BufReader, Cursor};
 /// The text that a trusted key signed, and by whom.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verified {
+    /// The text, with LF line ends.
     pub text: String,
     /// Fingerprints of the keys whose signature is good, in capitals.
     pub signers: Vec<String>,
 }
 
+/// Why a clear-signed file is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SignatureError {
+    /// It does not begin as a signed message.
     #[error("it is not signed: found {found:?}, expected -----BEGIN PGP SIGNED MESSAGE-----")]
-    Unsigned { found: String },
+    Unsigned {
+        /// Its first line.
+        found: String,
+    },
+    /// A line has no place in a signed message.
     #[error("line {line} of the signed file: found {found:?}, expected {expected}")]
-    Framing { line: usize, found: String, expected: &'static str },
+    Framing {
+        /// Counted from 1.
+        line: usize,
+        /// The line.
+        found: String,
+        /// What belongs there.
+        expected: &'static str,
+    },
+    /// The file ends within the message.
     #[error(
         "the signed file ends after {lines} lines, expected {expected}: it is cut off; try again, or pass another mirror with --mirror"
     )]
-    CutOff { lines: usize, expected: &'static str },
+    CutOff {
+        /// How many lines it has.
+        lines: usize,
+        /// What should follow.
+        expected: &'static str,
+    },
+    /// The signature cannot be decoded.
     #[error("its signature is not readable: {found}")]
-    Unreadable { found: String },
+    Unreadable {
+        /// What it is instead.
+        found: String,
+    },
+    /// No key of the keyring signed it.
     #[error("it is signed only by keys that are not in the keyring ({}); pass another keyring with --keyring", keys.join(", "))]
-    UnknownKeys { keys: Vec<String> },
+    UnknownKeys {
+        /// Fingerprints or ids of the keys that did.
+        keys: Vec<String>,
+    },
+    /// The signature is of another text.
     #[error("the signature by {key} does not belong to this text: one of them was altered")]
-    Bad { key: String },
+    Bad {
+        /// The key's fingerprint.
+        key: String,
+    },
+    /// The key was too old when it signed.
     #[error("the key {key} had expired at {} when it signed at {}; pass a newer keyring with --keyring", date(*expired), date(*signed))]
-    ExpiredKey { key: String, expired: i64, signed: i64 },
+    ExpiredKey {
+        /// The key's fingerprint.
+        key: String,
+        /// When it expired, in seconds since 1970.
+        expired: i64,
+        /// When it signed, in seconds since 1970.
+        signed: i64,
+    },
+    /// The signature is too old now.
     #[error("the signature by {key} expired at {} and it is {} now: the mirror has not been updated; pass another with --mirror", date(*expired), date(*now))]
-    ExpiredSignature { key: String, expired: i64, now: i64 },
+    ExpiredSignature {
+        /// The key's fingerprint.
+        key: String,
+        /// When the signature expired, in seconds since 1970.
+        expired: i64,
+        /// This machine's time, in seconds since 1970.
+        now: i64,
+    },
+    /// The key's owner has revoked it.
     #[error("the key {key} is revoked; pass a newer keyring with --keyring")]
-    RevokedKey { key: String },
+    RevokedKey {
+        /// The key's fingerprint.
+        key: String,
+    },
+    /// The signature's hash can be forged.
     #[error("the signature by {key} is made with {hash}, expected SHA-256 or stronger")]
-    Weak { key: String, hash: String },
+    Weak {
+        /// The key's fingerprint.
+        key: String,
+        /// The hash's name.
+        hash: String,
+    },
+    /// The signature is dated after this machine's time.
     #[error("the signature by {key} is dated {} and it is {} now: the machine's clock is wrong, or the signature lies", date(*signed), date(*now))]
-    Future { key: String, signed: i64, now: i64 },
+    Future {
+        /// The key's fingerprint.
+        key: String,
+        /// When it signed, in seconds since 1970.
+        signed: i64,
+        /// This machine's time, in seconds since 1970.
+        now: i64,
+    },
 }
 
 const BEGIN: &str = "-----BEGIN PGP SIGNED MESSAGE-----";

@@ -20,18 +20,26 @@ use std::io::{self, Read};
 pub struct SuiteWanted {
     /// `debian` or `debian-security`.
     pub archive: String,
+    /// `trixie`, `trixie-updates`, `trixie-security` …
     pub name: String,
+    /// `main`, `contrib` …
     pub components: Vec<String>,
 }
 
+/// What [`refresh`] is to fetch, and what it takes for that.
 #[derive(Debug)]
 pub struct RefreshRequest<'a> {
+    /// The suites, in the profile's order.
     pub suites: &'a [SuiteWanted],
     /// Debian's name: `amd64`.
     pub architecture: &'a str,
+    /// Where the archives are.
     pub archives: &'a Archives,
+    /// The keys that may sign.
     pub keyring: &'a Keyring,
+    /// Keeps indices, and the newest date seen of each suite.
     pub cache: &'a Cache,
+    /// Fetches.
     pub client: &'a Client,
     /// Seconds since 1970.
     pub now: i64,
@@ -46,9 +54,13 @@ pub struct RefreshRequest<'a> {
 /// The packages of one component of a suite.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SuiteIndex {
+    /// As [`SuiteWanted::archive`].
     pub archive: String,
+    /// As [`SuiteWanted::name`].
     pub suite: String,
+    /// One of [`SuiteWanted::components`].
     pub component: String,
+    /// SHA-256 of the suite's InRelease file, in hex.
     pub inrelease_sha256: String,
     /// When the archive made the suite's Release file, seconds since 1970.
     pub date: i64,
