@@ -9,7 +9,9 @@ use std::ops::Range;
 /// Bytes that a volume gets in the place of hadris-iso's.
 #[derive(Debug, Clone)]
 pub struct Patch {
+    /// Where they begin, in bytes from the volume's start.
     pub offset: u64,
+    /// The bytes.
     pub bytes: Vec<u8>,
 }
 

@@ -84,6 +84,7 @@ impl Layout {
 }
 
 impl Volume {
+    /// Prepares the volume of `tree`. Refuses what it cannot hold, and a present file that its place does not fit.
     pub fn new(tree: &Tree, options: &Options) -> Result<Self, IsoError> {
         let created = time(options.created)?;
         let modified = options.uuid.date().map_err(|source| IsoError::Time { seconds: options.created, source })?;
@@ -128,6 +129,7 @@ impl Volume {
         Ok(volume)
     }
 
+    /// Where everything will lie. Refuses what hadris-iso would leave out.
     pub fn plan(&self) -> Result<Layout, IsoError> {
         let report = hadris_iso::plan(&self.tree, &self.options).map_err(|source| IsoError::Volume { source })?;
         for warning in report.warnings() {

@@ -9,14 +9,37 @@ use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
+/// Why the place of a path cannot be found.
 #[derive(Debug, thiserror::Error)]
 pub enum ResolveError {
+    /// More symlinks than Linux follows.
     #[error("finding the place of {path}: more than {LOOPS} symlinks on the way, the last is {link}")]
-    Loop { path: TreePath, link: TreePath },
+    Loop {
+        /// The path.
+        path: TreePath,
+        /// The last symlink.
+        link: TreePath,
+    },
+    /// A symlink's target is none.
     #[error("finding the place of {path}: the symlink {link} is refused: {source}")]
-    Target { path: TreePath, link: TreePath, source: PathError },
+    Target {
+        /// The path.
+        path: TreePath,
+        /// The symlink.
+        link: TreePath,
+        /// What is wrong with its target.
+        source: PathError,
+    },
+    /// A symlink on this machine cannot be read.
     #[error("finding the place of {path}: reading {}: {source}", host.display())]
-    Host { path: TreePath, host: PathBuf, source: io::Error },
+    Host {
+        /// The path.
+        path: TreePath,
+        /// The file on this machine.
+        host: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
 }
 
 /// As many as Linux follows (path_resolution(7)).
