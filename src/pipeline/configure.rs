@@ -32,6 +32,7 @@ pub(super) enum ConfiguredGuest {
 }
 
 impl Fetched {
+    /// Unpacks and configures the packages, or takes the root from the cache.
     pub fn configure(self, progress: &dyn Progress) -> Result<Configured, BuildError> {
         let mut others = match &self.resolved.request.lock {
             LockChoice::Exactly(_) => Ids::default(),
