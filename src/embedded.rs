@@ -1,5 +1,7 @@
 //! What the applbuild binary carries.
 
+#![warn(missing_docs)]
+
 /// The agent: the static program that is `/init` in the initramfs.
 pub static AGENT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/init"));
 
