@@ -1,5 +1,5 @@
 use super::*;
-use crate::packages::archive::index::{Priority, Source};
+use crate::packages::archive::index::Source;
 use crate::packages::dependency;
 use proptest::prelude::*;
 use std::sync::LazyLock;

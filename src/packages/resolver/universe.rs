@@ -1,5 +1,5 @@
-//! Which package a name means here: one candidate per name, as apt's policy
-//! has it, and who satisfies a dependency.
+//! What a package name stands for: one candidate for each name, by apt's policy, and the packages that satisfy a
+//! dependency.
 
 use super::Supplied;
 use crate::packages::archive::index::{Index, MultiArch, Priority, Record, RecordId};
