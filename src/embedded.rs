@@ -1,4 +1,4 @@
-//! What the applbuild binary carries.
+//! What is embedded in this program: the agent and the profiles.
 
 #![warn(missing_docs)]
 

@@ -1,4 +1,4 @@
-//! How long work tells what it is doing, without knowing who listens.
+//! The interface through which long work reports progress, without knowing who listens.
 
 #![warn(missing_docs)]
 

@@ -1,5 +1,4 @@
-//! What is other in one image than in another: opens ISO 9660, squashfs and cpio,
-//! one in the other, down to the first file that differs.
+//! Compares two images: opens ISO 9660, squashfs and cpio, nested as they are, down to the first file that differs.
 
 #![warn(missing_docs)]
 

@@ -1,4 +1,4 @@
-//! Formats, bytes only: nothing here knows what a profile is.
+//! File system and archive formats. Bytes only: nothing here knows what a profile is.
 
 #![warn(missing_docs)]
 

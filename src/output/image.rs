@@ -1,4 +1,4 @@
-//! What is known of an image whatever form it is laid out in.
+//! What an image consists of, whatever the kind of output.
 
 use super::OutputError;
 use crate::boot::initramfs::{self, Initramfs};

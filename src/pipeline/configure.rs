@@ -1,4 +1,4 @@
-//! From packages to a root with all of them configured, and the lock whole.
+//! The stage that configures: from package files to a root with all packages configured, and a complete lock.
 
 use super::guest::GuestImage;
 use super::lockfile::{self, LockChoice};

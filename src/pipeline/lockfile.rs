@@ -1,4 +1,4 @@
-//! The lock's file: which one counts, and when it is written.
+//! The lock's file: which lock a build uses, and when it is written.
 
 use super::BuildError;
 use crate::packages::archive::index::Index;

@@ -1,4 +1,4 @@
-//! From what a profile asks for to the exact packages.
+//! The stage that resolves: from the packages that a profile asks for to a lock.
 
 use super::lockfile::{self, KeptVersions, LockChoice, Update};
 use super::{BuildError, BuildRequest};

@@ -1,4 +1,4 @@
-//! What goes into an image: TOML in, a [`Profile`] that cannot be wrong out.
+//! Profiles, the definitions of images: parses TOML into a checked [`Profile`].
 
 #![warn(missing_docs)]
 

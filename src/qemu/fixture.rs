@@ -1,6 +1,5 @@
-//! Drives for scenarios that are not as an operator makes them: a marker of
-//! another schema, too large an `etc`, a journal that was never carried out,
-//! what is no config partition at all.
+//! Drives for scenarios, most of them wrong on purpose: a marker of another schema, too large an `etc`, a journal to be
+//! replayed, no config partition at all.
 
 use super::QemuError;
 use super::scenario::{Holds, ScenarioDrive};

@@ -1,4 +1,4 @@
-//! The folder where a build works, gone with the build.
+//! The work directory of a build, removed when the build ends.
 
 use crate::rootfs::error::{AssembleError, io_at};
 use crate::sandbox;

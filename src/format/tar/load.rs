@@ -1,4 +1,4 @@
-//! A tar set straight into a tree.
+//! Loads a tar archive into a tree.
 
 use super::{Entry, EntryKind, Limits, ResolveError, TarError, entries, resolve_in_tree};
 use crate::tree::{Content, Kind, Node, Tree, TreeError, TreePath};

@@ -1,7 +1,5 @@
-//! Where a path really lies when directories on the way are symlinks: `/lib` of a
-//! Debian tree leads to `usr/lib`, and packages still bring `lib/…`. As for a
-//! process whose root is the tree: an absolute target begins at the tree's root,
-//! and `..` never leads above it.
+//! Resolves paths through symlinked directories: `/lib` of a Debian tree leads to `usr/lib`, and packages still bring
+//! `lib/…`. As in a chroot, an absolute target begins at the tree's root, and `..` never leads above it.
 
 use crate::tree::{Kind, PathError, Tree, TreePath};
 use std::collections::VecDeque;

@@ -1,4 +1,4 @@
-//! What a medium is known by: a hash of all that decides what boots from it.
+//! The identity of a medium: a hash of everything that decides what boots from it.
 
 use crate::output::records::checksums::Hashes;
 use sha2::{Digest, Sha256};

@@ -1,5 +1,5 @@
-//! A folder with the packages of locks, for the years when mirrors have moved on:
-//! also an archive that apt takes as a `file:` source (`deb [trusted=yes] file:DIR ./`).
+//! A directory with the packages of locks, for when mirrors no longer have them. It is also an archive that apt takes
+//! as a `file:` source (`deb [trusted=yes] file:DIR ./`).
 
 use super::locations::{ArchiveError, Archives};
 use crate::packages::cache::Cache;

@@ -1,4 +1,4 @@
-//! One attempt to read a file from where its URL says, from some octet on.
+//! One attempt to read a file from its URL, from an offset on.
 
 use super::hosts::{Hosts, LookUp, LookUpError, System};
 use super::proxy;

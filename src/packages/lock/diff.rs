@@ -1,4 +1,4 @@
-//! What is other in a lock than in the one before.
+//! The differences between two locks.
 
 use super::{Lock, LockedPackage};
 use crate::packages::version::Version;

@@ -1,5 +1,4 @@
-//! The ids of system users and groups: what a script was given first, every
-//! later image of the lock has.
+//! The ids of system users and groups: every image of a lock has the id that a script gave first.
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

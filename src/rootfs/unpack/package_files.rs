@@ -1,4 +1,4 @@
-//! Where the packages' files come from.
+//! The files of a lock's packages, fetched when they are first needed.
 
 use crate::packages::{FetchError, LockedPackage};
 use crate::progress::Progress;

@@ -1,4 +1,4 @@
-//! Clear-signed text (RFC 9580, 7), as InRelease files are: out comes exactly what was signed.
+//! Clear-signed text (RFC 9580, 7), as in InRelease files: verifies the signature and gives exactly the signed text.
 
 use super::keyring::{Keyring, Material, TrustedKey, strong, strong_hash};
 use super::release::date;

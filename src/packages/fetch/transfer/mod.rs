@@ -1,4 +1,4 @@
-//! A whole file, whatever number of attempts it takes.
+//! The transfer of a whole file, with retries that resume.
 
 use super::http::{Again, Client, Failure, HttpError, Opened, SLOWEST};
 use super::url::Url;
