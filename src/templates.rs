@@ -1,5 +1,7 @@
 //! Handlebars templates: embedded ones, which a folder of the user's may override, and sources from profiles.
 
+#![warn(missing_docs)]
+
 use appliance_contract::nearest::nearest;
 use handlebars::{Handlebars, RenderErrorReason, Template, no_escape};
 use include_dir::{Dir, include_dir};
@@ -9,25 +11,43 @@ use std::path::{Path, PathBuf};
 
 static EMBEDDED: Dir<'_> = include_dir!("$OUT_DIR/templates");
 
+/// Why a template cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TemplateError {
+    /// It cannot be parsed or rendered.
     #[error(transparent)]
     At(#[from] Box<Fault>),
+    /// No embedded template has this name.
     #[error("template {name} is not known; there are {}", known.join(", "))]
-    Unknown { name: String, known: Vec<String> },
+    Unknown {
+        /// The name, of a file in the user's directory or as it was asked for.
+        name: String,
+        /// The names of the embedded templates.
+        known: Vec<String>,
+    },
+    /// Reading the user's directory failed.
     #[error("reading template {path}: {source}", path = path.display())]
-    Read { path: PathBuf, source: std::io::Error },
+    Read {
+        /// The file or directory.
+        path: PathBuf,
+        /// The system's error.
+        source: std::io::Error,
+    },
 }
 
 /// What is wrong at a place in a template.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("template {file}, line {line}, column {column}: {problem}{}\n  | {text}", help.as_ref().map(|help| format!("; {help}")).unwrap_or_default())]
 pub struct Fault {
+    /// The template's name, or the path of its file.
     pub file: String,
     /// Counted from 1, columns in characters.
     pub line: usize,
+    /// See `line`.
     pub column: usize,
+    /// What is wrong, in a few words.
     pub problem: String,
+    /// What may be meant instead.
     pub help: Option<String>,
     /// The whole line.
     pub text: String,

@@ -1,14 +1,12 @@
 //! The formats of config partitions with trees of any shape, judged by the file systems' own checkers and readers.
 
-mod judges;
-
 use applbuild::fleet::{ConfigFormat, ConfigImage};
 use applbuild::format::ext4::{Ext4, Ext4Error, Ext4Options};
 use applbuild::format::fat::{Fat, FatOptions};
 use applbuild::tree::{Kind, Metadata, Node, NodeId, Tree, TreePath};
+use applbuild_test_support::judges::judge;
 use appliance_contract::local_etc::{MAX_BYTES, MAX_DEPTH, MAX_ENTRIES};
 use fatfs::{Dir, FileSystem, FsOptions};
-use judges::judge;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};

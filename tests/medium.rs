@@ -1,7 +1,5 @@
 //! The medium's writers before outside judges: xorriso, sgdisk, fsck.fat, cpio, zstd, sha256sum.
 
-mod judges;
-
 use applbuild::boot::grub::{GrubError, Loader};
 use applbuild::differ;
 use applbuild::fleet::{self, ConfigFormat, ConfigImage, ConfigTree};
@@ -15,6 +13,7 @@ use applbuild::profile::{self, Architecture, Boot, Hypervisor, OnMissing, Profil
 use applbuild::progress::Silent;
 use applbuild::rootfs;
 use applbuild::tree::{Content, Kind, Metadata, Node, Tree, TreePath};
+use applbuild_test_support::judges;
 use appliance_agent::medium_check::{Known, check};
 use appliance_contract::guest_image::kernel_arguments;
 use appliance_contract::kernel_args::{KernelArgs, RootSource};
@@ -633,8 +632,7 @@ fn archive(path: &Path, tree: &Tree) -> Result<Artifact, OutputError> {
 #[test]
 fn tar_lists_and_extracts_what_was_archived() {
     // Not in a file system without extended attributes.
-    let target = std::env::var_os("CARGO_TARGET_TMPDIR").unwrap_or_else(|| env!("CARGO_TARGET_TMPDIR").into());
-    let folder = tempfile::tempdir_in(target).unwrap();
+    let folder = tempfile::tempdir_in(applbuild_test_support::target_tmp()).unwrap();
     let made = archive(&folder.path().join("root.tar.zst"), &archived_tree()).unwrap();
     let listed = text(&judge(
         "tar",

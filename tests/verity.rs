@@ -1,8 +1,7 @@
 //! The hash tree, judged by `veritysetup`.
 
-mod judges;
-
 use applbuild::format::verity::{VerityOptions, VerityRoot, append};
+use applbuild_test_support::judges::judge;
 use std::fs::{self, File};
 use std::path::Path;
 use std::process::Output;
@@ -11,7 +10,7 @@ use uuid::Uuid;
 const UUID: &str = "0f0e0d0c-0b0a-4908-8706-050403020100";
 
 fn veritysetup(arguments: &[&str]) -> Output {
-    judges::judge("veritysetup").args(arguments).output().expect("running veritysetup")
+    judge("veritysetup").args(arguments).output().expect("running veritysetup")
 }
 
 fn data(length: usize) -> Vec<u8> {

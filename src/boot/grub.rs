@@ -55,15 +55,6 @@ const CORE_MODULES: &[&str] = &[
     "boot",
 ];
 
-/// The packages that a lock's `[tools]` must hold, with all that they depend on.
-pub fn tool_packages(secure_boot: bool) -> Vec<&'static str> {
-    let mut packages = vec!["grub-common", "grub-efi-amd64-bin", "grub-efi-amd64-signed", "grub-pc-bin"];
-    if secure_boot {
-        packages.extend(["shim-helpers-amd64-signed", "shim-signed"]);
-    }
-    packages
-}
-
 /// The signed GRUB has all but these two built in.
 const EFI_MODULES: &[&str] = &["multiboot2", "elf"];
 
@@ -71,22 +62,48 @@ const EFI_MODULES: &[&str] = &["multiboot2", "elf"];
 /// size overflows 16 bits of 512-byte sectors, which is 32 MiB.
 const ESP_SIZE: u32 = 8 << 20;
 
+/// Why the boot loader's files cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum GrubError {
+    /// A file of GRUB's or shim's packages is not there.
     #[error("boot files: {path} is not among the unpacked tools; the lock's tools must hold {package}", path = path.display())]
-    Missing { path: PathBuf, package: &'static str },
+    Missing {
+        /// The file that was expected.
+        path: PathBuf,
+        /// The package that has it.
+        package: &'static str,
+    },
+    /// Reading or writing a file failed.
     #[error("boot files: {action} {path}: {source}", path = path.display())]
-    File { action: &'static str, path: PathBuf, source: std::io::Error },
+    File {
+        /// What was being done, in the gerund.
+        action: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// The system's error.
+        source: std::io::Error,
+    },
+    /// grub-mkimage cannot be run.
     #[error("making GRUB's core image: {0}")]
     Sandbox(#[from] SandboxError),
+    /// grub-mkimage failed.
     #[error("making GRUB's core image: grub-mkimage ended with {exit}: {last}")]
-    MakeImage { exit: String, last: String },
+    MakeImage {
+        /// How it ended.
+        exit: String,
+        /// The last lines of its output.
+        last: String,
+    },
+    /// The EFI system partition cannot be made.
     #[error("making the file system for UEFI: {0}")]
     Fat(#[from] FatError),
+    /// The EFI system partition's tree cannot be made.
     #[error("boot files: {0}")]
     Tree(#[from] TreeError),
+    /// As `Tree`.
     #[error("boot files: {0}")]
     Path(#[from] PathError),
+    /// The menu cannot be rendered.
     #[error(transparent)]
     Template(#[from] TemplateError),
 }
@@ -109,6 +126,7 @@ pub trait Loader: std::fmt::Debug + Sync {
 /// A folder that holds the unpacked packages of a lock's `[tools]`.
 #[derive(Debug, Clone, Copy)]
 pub struct Tools<'a> {
+    /// The root that they are unpacked to.
     pub folder: &'a Path,
     /// For what they write; `folder` may be shared by builds, and has a folder `work` to see it at.
     pub work: &'a Path,

@@ -18,27 +18,38 @@ const LEVEL: i32 = 8;
 /// A window of 8 MiB is what the kernel's decompressor takes (lib/decompress_unzstd.c).
 const WINDOW_LOG: u32 = 23;
 
+/// A compressed cpio archive for the kernel.
 #[derive(Debug, Clone)]
 pub struct Initramfs {
     /// zstd-compressed cpio.
     pub bytes: Vec<u8>,
+    /// How many kernel modules it holds.
     pub modules: usize,
     /// Bytes before compression.
     pub unpacked: u64,
 }
 
+/// Why there is no initramfs.
 #[derive(Debug, thiserror::Error)]
 pub enum InitramfsError {
+    /// Its kernel modules cannot be chosen or read.
     #[error(transparent)]
     Modules(#[from] ModulesError),
+    /// Its tree cannot be made.
     #[error("packing the initramfs: {0}")]
     Tree(#[from] TreeError),
+    /// As `Tree`.
     #[error("packing the initramfs: {0}")]
     Path(#[from] PathError),
+    /// The archive cannot be written.
     #[error("packing the initramfs: {0}")]
     Cpio(#[from] CpioError),
+    /// zstd failed.
     #[error("compressing the initramfs: {source}")]
-    Compress { source: std::io::Error },
+    Compress {
+        /// The compressor's error.
+        source: std::io::Error,
+    },
 }
 
 impl Initramfs {

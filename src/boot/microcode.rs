@@ -4,14 +4,24 @@
 use crate::format::cpio::{self, CpioError};
 use crate::tree::{Kind, Metadata, Node, PathError, Tree, TreeError, TreePath};
 
+/// Why there is no archive of microcode.
 #[derive(Debug, thiserror::Error)]
 pub enum MicrocodeError {
+    /// A microcode file of the image cannot be read.
     #[error("reading microcode {path}: {source}")]
-    Read { path: TreePath, source: std::io::Error },
+    Read {
+        /// The file in the image.
+        path: TreePath,
+        /// The system's error.
+        source: std::io::Error,
+    },
+    /// The archive's tree cannot be made.
     #[error("gathering microcode: {0}")]
     Tree(#[from] TreeError),
+    /// As `Tree`.
     #[error("gathering microcode: {0}")]
     Path(#[from] PathError),
+    /// The archive cannot be written.
     #[error("gathering microcode: {0}")]
     Cpio(#[from] CpioError),
 }

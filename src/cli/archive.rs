@@ -2,9 +2,8 @@ use super::failure::Failure;
 use super::progress::Reporter;
 use super::sources::{CacheArguments, Place, Sources};
 use super::{Common, output};
-use applbuild::packages::archive_folder::{self, FolderError, Stock, Supply};
-use applbuild::packages::http::Policy;
-use applbuild::packages::{Client, Lock};
+use applbuild::packages::archive::directory::{self, FolderError, Stock, Supply};
+use applbuild::packages::{Client, Lock, Policy};
 use applbuild::profile::Library;
 use applbuild::store;
 use indicatif::HumanBytes;
@@ -41,13 +40,13 @@ pub fn run(common: &Common, command: Command) -> Result<(), Failure> {
             let Place { archives, cache, client, .. } = sources.find(&mirrors(common, &locks))?;
             let _held = store::hold(cache.folder());
             let supply = Supply { archives: &archives, cache: &cache, client: &client };
-            (dir.clone(), "exported", archive_folder::export(&dir, &locks, supply, &reporter))
+            (dir.clone(), "exported", directory::export(&dir, &locks, supply, &reporter))
         }
         Command::Import { dir, cache } => {
             let client = Client::new(Policy::default());
             let cache = cache.find()?;
             let _held = store::hold(cache.folder());
-            (dir.clone(), "imported", archive_folder::import(&dir, &cache, &client, &reporter))
+            (dir.clone(), "imported", directory::import(&dir, &cache, &client, &reporter))
         }
     };
     reporter.finish();

@@ -1,8 +1,7 @@
 //! Flags that say where packages come from, for every command that needs some.
 
 use super::failure::Failure;
-use applbuild::packages::http::Policy;
-use applbuild::packages::{Archives, Cache, Client, Keyring, MirrorChoice, cache};
+use applbuild::packages::{Archives, Cache, Client, Keyring, MirrorChoice, Policy, cache};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

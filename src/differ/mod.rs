@@ -1,5 +1,6 @@
-//! What is other in one image than in another: opens ISO 9660, squashfs and cpio,
-//! one in the other, down to the first file that differs.
+//! Compares two images: opens ISO 9660, squashfs and cpio, nested as they are, down to the first file that differs.
+
+#![warn(missing_docs)]
 
 mod cpio;
 mod excerpt;
@@ -25,7 +26,9 @@ pub struct Difference {
     pub place: Vec<String>,
     /// What of it is other, in a few words.
     pub what: String,
+    /// An excerpt of the first file.
     pub left: String,
+    /// An excerpt of the second file.
     pub right: String,
 }
 
@@ -36,14 +39,37 @@ impl fmt::Display for Difference {
     }
 }
 
+/// Why two files cannot be compared.
 #[derive(Debug, thiserror::Error)]
 pub enum DiffError {
+    /// Reading one of the two files failed.
     #[error("reading {}", path.display())]
-    Read { path: PathBuf, source: io::Error },
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// Reading a file inside of a container failed.
     #[error("reading {place}: {source}")]
-    Inside { place: String, source: io::Error },
+    Inside {
+        /// Names of the containers and of the file in them.
+        place: String,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// A container's structure contradicts itself.
     #[error("reading {place}: {what} is {found}, expected {expected}")]
-    Damaged { place: String, what: &'static str, found: u64, expected: String },
+    Damaged {
+        /// Names of the containers.
+        place: String,
+        /// The field of the structure.
+        what: &'static str,
+        /// The field's value.
+        found: u64,
+        /// What the format allows.
+        expected: String,
+    },
 }
 
 /// What goes wrong in a container, before it is known where that is.

@@ -22,6 +22,7 @@ const CHUNK_BLOCKS: u64 = 2 * DIGESTS_PER_BLOCK;
 /// What is beside the data's own bytes in the root hash (salt) and the superblock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerityOptions {
+    /// The superblock's UUID.
     pub uuid: Uuid,
     /// At most 256 bytes.
     pub salt: Vec<u8>,
@@ -30,25 +31,46 @@ pub struct VerityOptions {
 /// What it takes to open the image through dm-verity.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerityRoot {
+    /// The digest of the tree's root block.
     pub root_hash: [u8; 32],
     /// Where the superblock is: the data's end.
     pub hash_offset: u64,
     /// Blocks of 4096 bytes.
     pub data_blocks: u64,
+    /// What each block is hashed with.
     pub salt: Vec<u8>,
+    /// The superblock's UUID.
     pub uuid: Uuid,
 }
 
+/// Why a hash tree cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum VerityError {
+    /// The salt does not fit the superblock.
     #[error("a dm-verity salt of {found} bytes, at most 256 fit")]
-    Salt { found: usize },
+    Salt {
+        /// Its bytes.
+        found: usize,
+    },
+    /// There is no data block.
     #[error("a dm-verity hash tree for an empty file: there is nothing to check")]
     Empty,
+    /// A data block cannot be read.
     #[error("reading data block {block} for its dm-verity hash: {source}")]
-    Read { block: u64, source: io::Error },
+    Read {
+        /// Its number, from 0.
+        block: u64,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// The superblock or the tree cannot be written.
     #[error("writing a dm-verity hash tree at byte {position}: {source}")]
-    Write { position: u64, source: io::Error },
+    Write {
+        /// The byte, counted from the image's start.
+        position: u64,
+        /// The system's error.
+        source: io::Error,
+    },
 }
 
 /// Takes what `file` holds from byte `start` on for an image, fills it with zeros

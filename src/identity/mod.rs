@@ -1,6 +1,8 @@
 //! Which applbuild makes an image: its source, the agent that it carries, and what it compresses with. Not how it was
 //! compiled: builders that differ only in that make the same images.
 
+#![warn(missing_docs)]
+
 #[cfg(test)]
 mod source;
 

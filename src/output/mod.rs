@@ -1,5 +1,7 @@
 //! Outputs: what a build makes of a configured root. A kind of output is one file behind the trait [`Output`].
 
+#![warn(missing_docs)]
+
 pub mod catalog;
 mod error;
 mod guest;
@@ -70,6 +72,7 @@ pub fn default_kind(role: Role) -> &'static dyn Output {
 pub enum Shape {
     /// A file `NAME-VERSION` + `suffix`, with its records beside it.
     File {
+        /// `.iso`, `.tar.zst` …
         suffix: &'static str,
         /// Records are named `NAME-VERSION` + this + `.RECORD`, which keeps those of two kinds apart.
         records: &'static str,
@@ -100,7 +103,9 @@ pub struct RootLocation {
 /// Everything that an output is made of.
 #[derive(Debug)]
 pub struct Input<'a> {
+    /// What does not depend on the kind.
     pub image: Image<'a>,
+    /// The root file system.
     pub root: Root<'a>,
     /// Guest images to include.
     pub guests: &'a [Guest<'a>],
@@ -117,6 +122,7 @@ pub struct Input<'a> {
 /// A guest image in its directory.
 #[derive(Debug, Clone, Copy)]
 pub struct Guest<'a> {
+    /// Where its files are.
     pub directory: &'a Path,
     /// The manifest in this directory.
     pub manifest: &'a Manifest,
@@ -131,6 +137,7 @@ pub enum Root<'a> {
         file: &'a Path,
         /// The root image with its verity tree begins here and ends where the file ends.
         offset: u64,
+        /// Where the hash tree begins in the root image, and its root hash.
         verity: &'a Verity,
     },
     /// The tree itself.
@@ -148,6 +155,7 @@ pub struct Artifact {
     pub sha256: [u8; 32],
     /// The manifest and the bill of materials, as they are in the output.
     pub manifest_json: Vec<u8>,
+    /// See `manifest_json`.
     pub sbom: Vec<u8>,
     /// Bytes of the initramfs, if there is one.
     pub initramfs_size: Option<u64>,

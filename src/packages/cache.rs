@@ -6,9 +6,9 @@
 //! Nothing is synced: a file that a power cut emptied has the wrong hash, and is fetched again.
 
 use super::digest::Digest;
-use super::http::HttpError;
-use super::transfer::Sink;
-use super::url::Url;
+use super::fetch::http::HttpError;
+use super::fetch::transfer::Sink;
+use super::fetch::url::Url;
 use sha2::{Digest as _, Sha256};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};

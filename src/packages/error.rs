@@ -1,51 +1,134 @@
 //! What can go wrong between an archive and verified package files.
 
-use super::archives::ArchiveError;
-use super::cache::CacheError;
-use super::http::HttpError;
-use super::inrelease::SignatureError;
-use super::keyring::KeyringError;
-use super::release::{ReleaseError, date};
-use super::url::{Url, UrlError};
+#![warn(missing_docs)]
 
+use super::archive::inrelease::SignatureError;
+use super::archive::keyring::KeyringError;
+use super::archive::locations::ArchiveError;
+use super::archive::release::{ReleaseError, date};
+use super::cache::CacheError;
+use super::fetch::http::HttpError;
+use super::fetch::url::{Url, UrlError};
+
+/// Why indices or packages cannot be had.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
+    /// It is not known where an archive is.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
+    /// The keyring cannot be read.
     #[error(transparent)]
     Keyring(#[from] KeyringError),
+    /// The cache cannot be read or written.
     #[error(transparent)]
     Cache(#[from] CacheError),
+    /// A suite's InRelease file cannot be fetched.
     #[error("fetching the suite {suite}: {source}")]
-    Suite { suite: String, source: HttpError },
+    Suite {
+        /// The suite.
+        suite: String,
+        /// Why not.
+        source: HttpError,
+    },
+    /// The archive has no such suite.
     #[error("the archive {archive} has no suite {suite} ({url} is not there){}", hint(.nearest))]
-    UnknownSuite { archive: String, suite: String, url: Url, nearest: Option<String> },
+    UnknownSuite {
+        /// The archive.
+        archive: String,
+        /// The suite.
+        suite: String,
+        /// Where its InRelease file would be.
+        url: Url,
+        /// A suite that may be meant.
+        nearest: Option<String>,
+    },
+    /// A suite's InRelease file is not signed as it must be.
     #[error("verifying the signature of {url}: {source}")]
-    Signature { url: Url, source: SignatureError },
+    Signature {
+        /// The file.
+        url: Url,
+        /// What is wrong.
+        source: SignatureError,
+    },
+    /// A suite's Release file is refused.
     #[error("reading {url}: {source}")]
-    Release { url: Url, source: ReleaseError },
+    Release {
+        /// The file.
+        url: Url,
+        /// What is wrong with it.
+        source: ReleaseError,
+    },
+    /// A suite's Release file is older than one that was seen before: a replay attack, or a mirror that lags.
     #[error(
         "{url}: it is dated {}, and {whence} {}: the mirror has gone back; try again later, pass another mirror with --mirror, or take it as it is with --allow-older",
         date(*dated), date(*seen)
     )]
-    Older { url: Url, dated: i64, seen: i64, whence: &'static str },
+    Older {
+        /// The file.
+        url: Url,
+        /// Its date, in seconds since 1970.
+        dated: i64,
+        /// The newest date before, in seconds since 1970.
+        seen: i64,
+        /// Where that date is from.
+        whence: &'static str,
+    },
+    /// The suite has no such component.
     #[error("the suite {suite} has no component {component}, only {}{}", known.join(", "), hint(.nearest))]
-    UnknownComponent { suite: String, component: String, known: Vec<String>, nearest: Option<String> },
+    UnknownComponent {
+        /// The suite.
+        suite: String,
+        /// The component.
+        component: String,
+        /// The components that it has.
+        known: Vec<String>,
+        /// A component that may be meant.
+        nearest: Option<String>,
+    },
+    /// The suite has no such architecture.
     #[error("the suite {suite} has no architecture {architecture}, only {}", known.join(", "))]
-    UnknownArchitecture { suite: String, architecture: String, known: Vec<String> },
+    UnknownArchitecture {
+        /// The suite.
+        suite: String,
+        /// The architecture.
+        architecture: String,
+        /// The architectures that it has.
+        known: Vec<String>,
+    },
+    /// The Release file lists no index of a component that can be read.
     #[error("{url} lists no {path}, with its size and SHA-256, in a form that can be read (.xz, .gz or plain)")]
-    NoIndex { url: Url, path: String },
+    NoIndex {
+        /// The Release file.
+        url: Url,
+        /// The index, without the ending of its compression.
+        path: String,
+    },
+    /// An index cannot be fetched or decompressed.
     #[error("{url}: {source}{}", mend(source))]
-    Index { url: Url, source: IndexError },
-    /// With the package's name and version.
+    Index {
+        /// The index.
+        url: Url,
+        /// Why not.
+        source: IndexError,
+    },
+    /// A package cannot be fetched.
     #[error("package {package}: {source}")]
-    Package { package: String, source: Box<PackageError> },
+    Package {
+        /// The package and its version.
+        package: String,
+        /// Why not.
+        source: Box<PackageError>,
+    },
+    /// The build is offline, and packages are not in the cache.
     #[error(
         "the build is offline, and the cache lacks {} package{}: {}; build once without --offline, or take what is missing \
          from an archive: applbuild archive import DIR",
         names.len(), if names.len() == 1 { "" } else { "s" }, some(.names)
     )]
-    NotCached { names: Vec<String> },
+    NotCached {
+        /// The packages.
+        names: Vec<String>,
+    },
 }
 
 /// What is wrong with an index file.

@@ -1,3 +1,5 @@
+//! The stage that assembles: from a configured root to the image's tree.
+
 use super::configure::ConfiguredGuest;
 use super::guest::GuestImage;
 use super::speculate::SpeculativeThreads;
@@ -48,6 +50,7 @@ impl Resolved {
 }
 
 impl Configured {
+    /// Lays the profile's files over the root and makes the tree of the image.
     pub fn assemble(mut self, progress: &dyn Progress) -> Result<Assembled, BuildError> {
         let guests = std::mem::take(&mut self.guests).into_iter().map(|guest| match guest {
             ConfiguredGuest::Made(image) => Ok(*image),

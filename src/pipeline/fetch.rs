@@ -1,3 +1,5 @@
+//! The stage that fetches: from a lock to verified package files.
+
 use super::{BuildError, Resolved};
 use crate::packages::{LockedPackage, are_here, download};
 use crate::progress::Progress;
@@ -14,6 +16,7 @@ pub struct Fetched {
 }
 
 impl Resolved {
+    /// Fetches the lock's packages, or makes sure that they will not be needed.
     pub fn fetch(mut self, progress: &dyn Progress) -> Result<Fetched, BuildError> {
         let guests = std::mem::take(&mut self.guests);
         let request = &self.request;

@@ -1,4 +1,4 @@
-//! What a build is made from, as one number.
+//! The hash over all inputs of a build, by which a later build finds the image.
 
 use super::guest::GuestImage;
 use super::{BuildError, Resolved};

@@ -1,7 +1,7 @@
-//! The lock's file: which one counts, and when it is written.
+//! The lock's file: which lock a build uses, and when it is written.
 
 use super::BuildError;
-use crate::packages::index::Index;
+use crate::packages::archive::index::Index;
 use crate::packages::lock::{Changes, Ids};
 use crate::packages::{Lock, LockedPackage};
 use crate::util::atomic_file;
@@ -18,7 +18,12 @@ pub enum LockChoice {
     Exactly(PathBuf),
     /// The profile's own (`profiles/NAME.lock`): made where it is missing, brought
     /// up to date where the profile has moved past it.
-    Own { path: PathBuf, update: Update },
+    Own {
+        /// The lock's file.
+        path: PathBuf,
+        /// What is taken anew.
+        update: Update,
+    },
 }
 
 /// What is taken anew from the archives, though the lock has it.
@@ -28,6 +33,7 @@ pub enum Update {
     Needed,
     /// These packages besides, and what they cannot do without.
     Packages(Vec<String>),
+    /// Every package.
     All,
 }
 
@@ -36,11 +42,14 @@ pub enum Update {
 pub enum LockOutcome {
     /// It was there, and says all.
     Unchanged,
+    /// There was none.
     Made,
+    /// It was updated, with these differences.
     Changed(Changes),
 }
 
 impl LockChoice {
+    /// The lock's file.
     pub fn path(&self) -> &Path {
         match self {
             Self::Exactly(path) | Self::Own { path, .. } => path,

@@ -1,5 +1,7 @@
 //! From profile to medium: the stages, each a type that the next one consumes.
 
+#![warn(missing_docs)]
+
 mod assemble;
 mod configure;
 mod error;
@@ -34,18 +36,27 @@ use std::path::PathBuf;
 /// A published image.
 #[derive(Debug, Clone)]
 pub struct Built {
+    /// The image's file or directory.
     pub path: PathBuf,
+    /// Its name in the catalog.
     pub name: ImageName,
     /// It was there before, with the same bytes.
     pub was_there: bool,
+    /// Bytes of the image.
     pub size: u64,
+    /// SHA-256 of the image's file, or of a directory's checksum file.
     pub sha256: [u8; 32],
+    /// How many packages are in the root.
     pub packages: usize,
+    /// Bytes of the root file system image, where the kind has one.
     pub root_size: Option<u64>,
+    /// Bytes of the initramfs, where the kind has one.
     pub initramfs_size: Option<u64>,
     /// Bytes of the root's content, and how many of them had been compressed by an earlier build.
     pub content: u64,
+    /// See `content`.
     pub reused: u64,
+    /// What became of the lock.
     pub lock: LockOutcome,
 }
 

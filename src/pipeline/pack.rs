@@ -1,4 +1,4 @@
-//! From the tree to the root file system.
+//! The stage that packs: from the image's tree to the root file system image.
 
 use super::{Assembled, BuildError, BuildRequest, Resolved};
 use crate::boot::initramfs::Initramfs;

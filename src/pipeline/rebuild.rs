@@ -1,4 +1,4 @@
-//! The `rebuild` file beside an image: how to get the same bytes again.
+//! The record `rebuild` of an image: how to build the same bytes again.
 
 use super::Assembled;
 use crate::format::squashfs::Compression;

@@ -1,3 +1,5 @@
+//! What a build is asked for.
+
 use super::BuildError;
 use super::lockfile::LockChoice;
 use crate::output::catalog::Catalog;
@@ -13,13 +15,19 @@ use std::sync::Arc;
 /// What a build is asked for, with all that it needs from outside.
 #[derive(Debug, Clone)]
 pub struct BuildRequest {
+    /// The image's definition.
     pub profile: Profile,
     /// What is made of the profile.
     pub kind: &'static dyn Output,
+    /// Where the archives' mirrors are.
     pub archives: Archives,
+    /// The keys that may sign Release files.
     pub keyring: Keyring,
+    /// What was fetched before.
     pub cache: Cache,
+    /// Reads `http:`, `https:` and `file:` URLs.
     pub client: Arc<Client>,
+    /// Which lock counts, and whether it may change.
     pub lock: LockChoice,
     /// Whether a suite's Release file may be older than the lock's, or than one seen before.
     pub allow_older: bool,

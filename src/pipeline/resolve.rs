@@ -1,9 +1,9 @@
-//! From what a profile asks for to the exact packages.
+//! The stage that resolves: from the packages that a profile asks for to a lock.
 
 use super::lockfile::{self, KeptVersions, LockChoice, Update};
 use super::{BuildError, BuildRequest};
+use crate::packages::archive::index::{Index, Source};
 use crate::packages::deb::Deb;
-use crate::packages::index::{Index, Source};
 use crate::packages::lock::request_digest;
 use crate::packages::resolver::{BaseSet, Conflicts, Request, Resolution, ResolveError, Supplied, resolve};
 use crate::packages::{Lock, LockedPackage, LockedSet, RefreshRequest, SuiteWanted, download, refresh};

@@ -1,5 +1,5 @@
-//! Later stages begin while packages are still being configured: scripts keep
-//! one core busy, and compressing is what a build waits for most.
+//! Speculative threads: later stages begin while packages are still being configured. Scripts keep one core busy, and
+//! compression is what a build waits for most.
 
 use super::{BuildRequest, Resolved};
 use crate::boot::initramfs::Initramfs;

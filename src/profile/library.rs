@@ -20,7 +20,9 @@ pub struct Library {
 /// Where a profile's file is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Home {
+    /// In the user's directory of profiles.
     Folder,
+    /// In this program.
     Embedded,
 }
 

@@ -14,11 +14,13 @@ pub const FAILURES: &[&str] =
 /// What a wait ended with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Waited {
+    /// The text came.
     Found,
     /// The text that means failure.
     Failed(String),
     /// The console closed: the machine is off.
     Closed,
+    /// The text did not come in time.
     TimedOut,
     /// The user wants no more.
     Stopped,

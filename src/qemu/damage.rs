@@ -1,5 +1,5 @@
-//! Files inside an image: a copy of one, one bit of it changed, as a bad stick would, or the image's end left out, as a
-//! copy that was broken off.
+//! Damaged copies of an image: a bit of one file flipped, as on a bad stick, or the end missing, as after an
+//! interrupted copy.
 
 use super::QemuError;
 use super::scenario::ESP;

@@ -9,8 +9,11 @@ use std::path::{Path, PathBuf};
 /// What QEMU loads by itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Direct {
+    /// A file with the kernel.
     pub kernel: PathBuf,
+    /// A file with the initramfs.
     pub initramfs: PathBuf,
+    /// The kernel's command line.
     pub arguments: String,
 }
 
@@ -41,7 +44,9 @@ impl Direct {
 /// A guest image in its folder.
 #[derive(Debug, Clone)]
 pub struct GuestImage {
+    /// What is started.
     pub direct: Direct,
+    /// The root image, which becomes a drive.
     pub root: PathBuf,
 }
 

@@ -1,5 +1,4 @@
-//! Whether a file can be an image at all, before a machine is started that
-//! would wait in its firmware for ever.
+//! Checks that a file can be an image before a machine is started that would wait in its firmware forever.
 
 use super::QemuError;
 use std::fs::{self, File};

@@ -20,7 +20,9 @@ const EXIT_BOUND: Duration = Duration::from_secs(30);
 /// What a scenario needs from outside.
 #[derive(Debug, Clone)]
 pub struct Setting {
+    /// QEMU's program.
     pub qemu: PathBuf,
+    /// The ISO that is tested.
     pub image: PathBuf,
     /// The fleet that the scenarios' nodes come from.
     pub fleet: PathBuf,
@@ -30,20 +32,26 @@ pub struct Setting {
     pub stop: Arc<AtomicBool>,
 }
 
+/// What came of a scenario.
 #[derive(Debug, Clone)]
 pub struct Outcome {
     /// `None`: passed.
     pub failure: Option<String>,
+    /// From power-on to the end.
     pub took: Duration,
     /// When each expected text came, counted from power-on.
     pub milestones: Vec<(String, Duration)>,
+    /// The last lines of the console.
     pub tail: Vec<String>,
 }
 
+/// Why a scenario cannot be run at all.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
+    /// Its machine cannot be started or watched.
     #[error(transparent)]
     Qemu(#[from] QemuError),
+    /// Its drives cannot be made.
     #[error(transparent)]
     Fixture(#[from] FixtureError),
 }

@@ -19,19 +19,38 @@ const NIGHTLY: &str = "nightly";
 /// Folder of the scenarios' fleet, beside them.
 pub const FLEET: &str = "fleet";
 
+/// Why scenarios cannot be found.
 #[derive(Debug, thiserror::Error)]
 pub enum SuiteError {
+    /// Reading or writing a file failed.
     #[error("{doing} {path}: {source}", path = path.display())]
-    File { doing: &'static str, path: PathBuf, source: std::io::Error },
+    File {
+        /// What was being done, in the gerund.
+        doing: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// The system's error.
+        source: std::io::Error,
+    },
+    /// One of them cannot be used.
     #[error(transparent)]
     Scenario(#[from] ScenarioError),
+    /// No scenario has this name.
     #[error("there is no scenario {name:?}{hint}; there are: {known}")]
-    Unknown { name: String, hint: String, known: String },
+    Unknown {
+        /// The name as it was given.
+        name: String,
+        /// A scenario that may be meant, or nothing.
+        hint: String,
+        /// The scenarios that there are.
+        known: String,
+    },
 }
 
 /// Scenarios by name, in the order of their names.
 #[derive(Debug)]
 pub struct Suite {
+    /// Each with the name of its file, without `.toml`.
     pub scenarios: Vec<(String, Scenario)>,
 }
 

@@ -1,6 +1,8 @@
 //! From a locked profile to the tree of its image: unpack, configure, lay files
 //! over, normalise.
 
+#![warn(missing_docs)]
+
 mod dpkg;
 mod error;
 mod finish;
@@ -38,7 +40,9 @@ use unpack::install::Installer;
 /// What an image's root is configured from.
 #[derive(Debug)]
 pub struct Request<'a> {
+    /// The image's definition.
     pub profile: &'a Profile,
+    /// The packages to configure.
     pub lock: &'a Lock,
     /// The package files, verified.
     pub files: &'a Files,
@@ -63,6 +67,7 @@ pub struct Configured {
 /// to the medium instead, its writer takes out.
 #[derive(Debug)]
 pub struct Assembled {
+    /// All of the image.
     pub tree: Tree,
     /// As it stands in the tree, without the root's hash and the medium's files.
     pub manifest: Manifest,

@@ -1,4 +1,4 @@
-//! The folder where a build works, gone with the build.
+//! The work directory of a build, removed when the build ends.
 
 use crate::rootfs::error::{AssembleError, io_at};
 use crate::sandbox;
@@ -82,6 +82,7 @@ impl WorkFolder {
         self
     }
 
+    /// The directory in which trees are kept; `None` where none are.
     pub fn trees(&self) -> Option<&Path> {
         self.trees.as_deref()
     }
@@ -116,6 +117,7 @@ impl WorkFolder {
         Ok(())
     }
 
+    /// The directory itself.
     pub fn path(&self) -> &Path {
         &self.path
     }

@@ -1,3 +1,5 @@
+//! Work on many small items, spread over threads.
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 

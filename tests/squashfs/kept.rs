@@ -1,10 +1,10 @@
 //! Images made with blocks that were kept are, byte for byte, those made without.
 
-use crate::judge::{folder, options};
 use applbuild::format::squashfs::{BlockCache, Compression, NoCache, Options, Summary, work_ahead, write};
 use applbuild::progress::Silent;
 use applbuild::store::BlockStore;
 use applbuild::tree::{Content, Metadata, Node, Tree, TreePath};
+use applbuild_test_support::squashfs::{folder, options};
 use std::fs;
 use std::io::Cursor;
 use std::path::{Path, PathBuf};

@@ -1,9 +1,9 @@
 //! What squashfs cannot hold, and what goes wrong while writing.
 
-use crate::judge::{folder, options};
 use applbuild::format::squashfs::{Compression, NoCache, Options, SquashfsError, write};
 use applbuild::progress::{Progress, Silent, Stage, Unit};
 use applbuild::tree::{Content, Kind, Metadata, Node, Tree, TreePath};
+use applbuild_test_support::squashfs::{check, folder, options};
 use std::fs;
 use std::io::{self, Cursor, Seek, SeekFrom, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -128,7 +128,7 @@ fn a_part_of_a_host_file() {
     let mut tree = Tree::new(Metadata::new(0o755));
     let content = Content::Host { path: std::sync::Arc::new(host), offset: 2, length: 3, fingerprint: None };
     tree.insert(&path("part"), Node::file(Metadata::new(0o644), content)).expect("inserting");
-    crate::judge::check(&tree, &options(1));
+    check(&tree, &options(1));
 }
 
 /// A disk that is full after so many bytes.

@@ -11,6 +11,7 @@ use std::io;
 /// What the file system is besides its tree.
 #[derive(Debug, Clone)]
 pub struct Ext4Options {
+    /// The superblock's UUID, in the order of its text form.
     pub uuid: [u8; 16],
     /// At most 16 bytes.
     pub label: String,
@@ -20,20 +21,53 @@ pub struct Ext4Options {
     pub time: i64,
 }
 
+/// Why a tree cannot be written as ext4.
 #[derive(Debug, thiserror::Error)]
 pub enum Ext4Error {
+    /// The writer refuses an entry.
     #[error("putting {path} into an ext4 file system: {source}")]
-    Entry { path: TreePath, source: mkext4::Error },
+    Entry {
+        /// The entry.
+        path: TreePath,
+        /// The writer's error.
+        source: mkext4::Error,
+    },
+    /// The writer refuses the file system as a whole.
     #[error("laying out an ext4 file system of {size} bytes: {source}")]
-    Layout { size: u64, source: mkext4::Error },
+    Layout {
+        /// Bytes of the file system.
+        size: u64,
+        /// The writer's error.
+        source: mkext4::Error,
+    },
+    /// The given size is too small.
     #[error("an ext4 file system of {size} bytes does not hold these files; expected {least} bytes at least")]
-    TooSmall { size: u64, least: u64 },
+    TooSmall {
+        /// The size that was given, in bytes.
+        size: u64,
+        /// The smallest size that holds the tree, in bytes.
+        least: u64,
+    },
+    /// The writer takes names as text.
     #[error("{path}: its name, target or attribute is not UTF-8, which the ext4 writer cannot hold")]
-    NotUtf8 { path: TreePath },
+    NotUtf8 {
+        /// The entry.
+        path: TreePath,
+    },
+    /// `lost+found` is the file system's own.
     #[error("{path} is a name that ext4 keeps for itself; give it another")]
-    Reserved { path: TreePath },
+    Reserved {
+        /// The entry.
+        path: TreePath,
+    },
+    /// A file's content cannot be read.
     #[error("reading {path}: {source}")]
-    Content { path: TreePath, source: io::Error },
+    Content {
+        /// The file in the tree.
+        path: TreePath,
+        /// The system's error.
+        source: io::Error,
+    },
 }
 
 /// Smaller than this leaves no room for a journal.

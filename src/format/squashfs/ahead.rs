@@ -1,4 +1,4 @@
-//! Compressing what an image will hold before all of it is known.
+//! Speculative compression: blocks are compressed into the block cache before the whole tree is known.
 
 use super::Options;
 use super::blocks::{BlockCache, BlockKey};

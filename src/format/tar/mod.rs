@@ -28,9 +28,11 @@ use tar::{EntryType, GnuExtSparseHeader, Header};
 /// More than these is a bomb or a mistake.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
+    /// How many entries it may have.
     pub entries: u64,
     /// Bytes of one file, and of all.
     pub file: u64,
+    /// See `file`.
     pub total: u64,
     /// Bytes of a long name or of the PAX records of one entry.
     pub extension: u64,

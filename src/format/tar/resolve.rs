@@ -1,7 +1,5 @@
-//! Where a path really lies when directories on the way are symlinks: `/lib` of a
-//! Debian tree leads to `usr/lib`, and packages still bring `lib/…`. As for a
-//! process whose root is the tree: an absolute target begins at the tree's root,
-//! and `..` never leads above it.
+//! Resolves paths through symlinked directories: `/lib` of a Debian tree leads to `usr/lib`, and packages still bring
+//! `lib/…`. As in a chroot, an absolute target begins at the tree's root, and `..` never leads above it.
 
 use crate::tree::{Kind, PathError, Tree, TreePath};
 use std::collections::VecDeque;
@@ -9,14 +7,37 @@ use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
+/// Why the place of a path cannot be found.
 #[derive(Debug, thiserror::Error)]
 pub enum ResolveError {
+    /// More symlinks than Linux follows.
     #[error("finding the place of {path}: more than {LOOPS} symlinks on the way, the last is {link}")]
-    Loop { path: TreePath, link: TreePath },
+    Loop {
+        /// The path.
+        path: TreePath,
+        /// The last symlink.
+        link: TreePath,
+    },
+    /// A symlink's target is none.
     #[error("finding the place of {path}: the symlink {link} is refused: {source}")]
-    Target { path: TreePath, link: TreePath, source: PathError },
+    Target {
+        /// The path.
+        path: TreePath,
+        /// The symlink.
+        link: TreePath,
+        /// What is wrong with its target.
+        source: PathError,
+    },
+    /// A symlink on this machine cannot be read.
     #[error("finding the place of {path}: reading {}: {source}", host.display())]
-    Host { path: TreePath, host: PathBuf, source: io::Error },
+    Host {
+        /// The path.
+        path: TreePath,
+        /// The file on this machine.
+        host: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
 }
 
 /// As many as Linux follows (path_resolution(7)).

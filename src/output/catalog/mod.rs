@@ -13,6 +13,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+/// The list of checksums, in the form of sha256sum(1).
 pub const CHECKSUMS: &str = "SHA256SUMS";
 /// The record of an image, beside a file or in a directory.
 const RECORD: &str = "build.json";
@@ -33,15 +34,32 @@ const NEW: &str = ".new-";
 /// Holds the work directories of running builds.
 const WORK: &str = ".work";
 
+/// Why an image cannot be found or published.
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogError {
+    /// Reading or writing a file failed.
     #[error("{attempt} {}", path.display())]
-    Io { attempt: &'static str, path: PathBuf, source: io::Error },
+    Io {
+        /// What was being done, in the gerund.
+        attempt: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// An image of this name has other bytes.
     #[error(
         "{}: found SHA-256 {found}, expected {expected}, which the same inputs give now; pass --replace to overwrite it",
         path.display()
     )]
-    Changed { path: PathBuf, found: String, expected: String },
+    Changed {
+        /// The image.
+        path: PathBuf,
+        /// Its SHA-256, in hex.
+        found: String,
+        /// SHA-256 of the new image, in hex.
+        expected: String,
+    },
 }
 
 fn failed<'p>(attempt: &'static str, path: &'p Path) -> impl FnOnce(io::Error) -> CatalogError + use<'p> {
@@ -140,6 +158,7 @@ impl ImageName {
 /// Records that the artifact does not carry.
 #[derive(Debug, Clone, Copy)]
 pub struct Texts<'a> {
+    /// The lock's text.
     pub lock: &'a str,
     /// How to build the same bytes again.
     pub rebuild: &'a str,
@@ -148,7 +167,9 @@ pub struct Texts<'a> {
 /// An image in the directory of images.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Published {
+    /// The image's file or directory.
     pub path: PathBuf,
+    /// The version, with the build number when it is not the first.
     pub version: String,
     /// It was there before, with the same bytes.
     pub was_there: bool,
@@ -157,13 +178,17 @@ pub struct Published {
 /// An image that an earlier build made from the same inputs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExistingImage {
+    /// The image's file or directory.
     pub path: PathBuf,
     /// The path of its manifest.
     pub manifest: PathBuf,
+    /// Bytes of the file, or of all files in the directory.
     pub size: u64,
+    /// As [`Artifact::sha256`].
     pub sha256: [u8; 32],
 }
 
+/// A directory of built images.
 #[derive(Debug, Clone)]
 pub struct Catalog {
     directory: PathBuf,

@@ -16,14 +16,18 @@ pub type Hashes = BTreeMap<TreePath, [u8; 32]>;
 #[derive(Debug, thiserror::Error)]
 #[error("reading {path} for its checksum: {source}")]
 pub struct ChecksumError {
+    /// The file.
     pub path: TreePath,
+    /// The system's error.
     pub source: io::Error,
 }
 
+/// SHA-256 of `bytes`.
 pub fn of_bytes(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(bytes).into()
 }
 
+/// SHA-256 of all that `from` has.
 pub fn of_reader(mut from: impl Read) -> io::Result<[u8; 32]> {
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 1 << 20];
@@ -52,6 +56,7 @@ pub fn while_written(path: &Path, written: Receiver<u64>) -> io::Result<[u8; 32]
     Ok(hash.finalize().into())
 }
 
+/// SHA-256 of a file's content.
 pub fn of_content(content: &Content) -> io::Result<[u8; 32]> {
     match content {
         Content::Bytes(bytes) => Ok(of_bytes(bytes)),

@@ -1,4 +1,4 @@
-//! What a medium is known by: a hash of all that decides what boots from it.
+//! The identity of a medium: a hash of everything that decides what boots from it.
 
 use crate::output::records::checksums::Hashes;
 use sha2::{Digest, Sha256};
@@ -10,6 +10,7 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// Begins with the profile's name, the version and the lock.
     pub fn new(name: &str, version: &str, lock_sha256: &[u8; 32]) -> Self {
         let mut identity = Self { hash: Sha256::new() };
         identity.add(b"applbuild medium 2");
@@ -25,6 +26,7 @@ impl Identity {
         self.hash.update(field);
     }
 
+    /// Adds paths and hashes of files.
     pub fn files(&mut self, hashes: &Hashes) {
         for (path, hash) in hashes {
             self.add(&path.to_bytes());
@@ -32,6 +34,7 @@ impl Identity {
         }
     }
 
+    /// SHA-256 of all that was added.
     pub fn finish(self) -> [u8; 32] {
         self.hash.finalize().into()
     }

@@ -5,9 +5,12 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use time::OffsetDateTime;
 
+/// The image that a bill of materials describes.
 #[derive(Debug, Clone, Copy)]
 pub struct Subject<'a> {
+    /// The profile's name.
     pub name: &'a str,
+    /// The image's version.
     pub version: &'a str,
     /// What tells this document from every other.
     pub identity: &'a [u8; 32],
@@ -19,6 +22,7 @@ pub struct Subject<'a> {
 #[derive(Debug, thiserror::Error)]
 #[error("writing the bill of materials: the time {seconds} (seconds since 1970) has no RFC 3339 form")]
 pub struct SbomError {
+    /// The time, in seconds since 1970.
     pub seconds: i64,
 }
 

@@ -1,14 +1,16 @@
 //! The exact packages of a profile, by version and SHA-256.
 
+#![warn(missing_docs)]
+
 mod diff;
 mod ids;
 
 pub use diff::{Change, Changes};
 pub use ids::{Ids, IdsError, is_dynamic};
 
+use super::archive::index::{Record, is_pool_path};
+use super::archive::refresh::SuiteIndex;
 use super::dependency::is_package_name;
-use super::index::{Record, is_pool_path};
-use super::refresh::SuiteIndex;
 use super::resolver::{BaseSet, Conflicts, Request, Resolution};
 use super::version::Version;
 use crate::profile::Suite;
@@ -20,13 +22,17 @@ use sha2::{Digest, Sha256};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Lock {
+    /// The version of the file's form.
     pub schema: Schema,
+    /// The profile's name.
     pub profile: String,
+    /// Debian's name: `amd64`.
     pub architecture: String,
     /// What was asked for, by [`request_digest`]: a lock of another request is stale.
     pub request: String,
     /// The newest date of the suites' Release files, seconds since 1970.
     pub date: i64,
+    /// The suites that the packages are from.
     pub suites: Vec<LockedSuite>,
     /// The profile's tar sets, in its order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -45,26 +51,37 @@ pub struct Lock {
     pub guests: Vec<Lock>,
 }
 
+/// A suite as it was when the lock was made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct LockedSuite {
+    /// `debian` or `debian-security`.
     pub archive: String,
+    /// `trixie`, `trixie-updates` …
     pub name: String,
+    /// SHA-256 of its InRelease file, in hex.
     pub inrelease_sha256: String,
     /// Seconds since 1970.
     pub date: i64,
 }
 
+/// A package by its exact bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct LockedPackage {
+    /// The package's name.
     pub name: String,
+    /// Its version (deb-version(7)).
     pub version: String,
+    /// The lock's architecture, or `all`.
     pub architecture: String,
+    /// SHA-256 of its file, in hex.
     pub sha256: String,
+    /// Bytes of its file.
     pub size: u64,
     /// The archive that has it (`debian`, `debian-security`) and the path in its pool.
     pub archive: String,
+    /// See `archive`.
     pub path: String,
 }
 
@@ -74,17 +91,39 @@ pub struct LockedPackage {
 pub struct LockedSet {
     /// The file's name without its folders.
     pub name: String,
+    /// SHA-256 of the file, in hex.
     pub sha256: String,
 }
 
+/// Why a lock is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
+    /// It is not in a lock's form.
     #[error("{0}")]
     Toml(#[from] toml::de::Error),
+    /// A package has a value that is none.
     #[error("package {name:?} has {key} {found:?}, expected {expected}")]
-    Package { name: String, key: &'static str, found: String, expected: &'static str },
+    Package {
+        /// The package.
+        name: String,
+        /// The key.
+        key: &'static str,
+        /// The value.
+        found: String,
+        /// What the key takes.
+        expected: &'static str,
+    },
+    /// A list is not sorted, or has a name twice.
     #[error("{list} holds {second:?} after {first:?}, expected each name once and in order")]
-    Order { list: &'static str, first: String, second: String },
+    Order {
+        /// The list's key.
+        list: &'static str,
+        /// The name before.
+        first: String,
+        /// The name after.
+        second: String,
+    },
+    /// Its ids contradict each other.
     #[error("{0}")]
     Ids(#[from] IdsError),
 }

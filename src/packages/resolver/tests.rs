@@ -1,5 +1,6 @@
 use super::*;
-use crate::packages::index::Source;
+use crate::packages::archive::index::Source;
+use crate::packages::dependency;
 use proptest::prelude::*;
 use std::sync::LazyLock;
 

@@ -1,9 +1,9 @@
-//! Which package a name means here: one candidate per name, as apt's policy
-//! has it, and who satisfies a dependency.
+//! What a package name stands for: one candidate for each name, by apt's policy, and the packages that satisfy a
+//! dependency.
 
 use super::Supplied;
+use crate::packages::archive::index::{Index, MultiArch, Priority, Record, RecordId};
 use crate::packages::dependency::{Dependency, Qualifier};
-use crate::packages::index::{Index, MultiArch, Priority, Record, RecordId};
 use crate::packages::version::Version;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;

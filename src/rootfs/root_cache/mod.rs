@@ -1,7 +1,6 @@
-//! Roots with all packages configured, kept for the next build of the same
-//! packages. A kept root is never written to: what a build lays over it goes
-//! to a folder of the build's own, by overlayfs. The build that makes a root
-//! takes it in the same way, so that it cannot show whether it was kept.
+//! The root cache: configured roots, kept for the next build with the same packages. A cached root is never written to:
+//! a build mounts an overlayfs over it, whose upper directory is its own. The build that makes a root does the same, so
+//! that a cache hit cannot show in the image.
 
 pub(crate) mod metadata;
 pub(crate) mod overlay_upper;

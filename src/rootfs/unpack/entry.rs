@@ -1,5 +1,5 @@
-//! What an archive holds, staged: contents lie in files of their own, names and
-//! owners in memory, until [`crate::rootfs::unpack::install`] gives them their places.
+//! Staged archive entries: contents are in files of their own, names and owners in memory, until
+//! [`crate::rootfs::unpack::install`] moves them to their places.
 
 use crate::tree::{Fingerprint, Metadata, TreePath};
 use sha2::{Digest, Sha256};

@@ -1,4 +1,4 @@
-//! Staged entries take their places in the root, in order, by dpkg's rules.
+//! Moves staged entries into the root, in order, by dpkg's rules.
 
 use crate::packages::dependency;
 use crate::packages::version::Version;

@@ -1,4 +1,4 @@
-//! A package, read once: its control files into memory, its data staged.
+//! A package, read once: control files into memory, data to staged files.
 
 use crate::packages::LockedPackage;
 use crate::packages::deb::{ControlFile, Deb, DebError};

@@ -1,4 +1,4 @@
-//! Where the packages' files come from.
+//! The files of a lock's packages, fetched when they are first needed.
 
 use crate::packages::{FetchError, LockedPackage};
 use crate::progress::Progress;
@@ -54,6 +54,7 @@ impl Files {
         Ok(())
     }
 
+    /// The file of a package, which must have been fetched.
     pub fn of(&self, locked: &LockedPackage) -> Result<&Path, AssembleError> {
         self.packages
             .get()
@@ -62,6 +63,7 @@ impl Files {
             .ok_or_else(|| AssembleError::NotFetched { name: locked.name.clone(), version: locked.version.clone() })
     }
 
+    /// Where decompressed packages are kept; `None` where none are.
     pub fn unpacked(&self) -> Option<&Unpacked> {
         self.unpacked.as_ref()
     }

@@ -1,5 +1,4 @@
-//! Package files, read on all cores; who waits for some of them goes on while
-//! the others are still being read.
+//! Reads package files on all cores. A caller that needs some of them continues while the others are still being read.
 
 use crate::packages::LockedPackage;
 use crate::progress::Progress;

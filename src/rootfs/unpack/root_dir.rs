@@ -1,5 +1,4 @@
-//! Paths inside the folder that becomes the image, resolved as if it were `/`:
-//! no symlink in it leads out of it.
+//! Paths below the directory that becomes the image, resolved as in a chroot: no symlink leads out of it.
 
 use crate::tree::TreePath;
 use std::collections::{HashMap, VecDeque};

@@ -1,4 +1,4 @@
-//! Archives into staged entries: contents decompressed to files, the rest in memory.
+//! Stages archives: contents are decompressed to files, the rest is kept in memory.
 
 use crate::format::tar::{self, Limits, TarError};
 use crate::rootfs::error::{AssembleError, io_at};

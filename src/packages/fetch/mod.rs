@@ -1,0 +1,10 @@
+//! Files from `http:`, `https:` and `file:` URLs: connections, attempts, whole transfers.
+
+#![warn(missing_docs)]
+
+pub(super) mod download;
+mod hosts;
+pub mod http;
+mod proxy;
+pub(super) mod transfer;
+pub(crate) mod url;
