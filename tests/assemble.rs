@@ -8,7 +8,7 @@ mod inside;
 #[path = "inside/sets.rs"]
 mod sets;
 
-use applbuild::packages::{Digest, Ids};
+use applbuild::packages::Ids;
 use applbuild::profile::{Library, Profile};
 use applbuild::progress::Silent;
 use applbuild::rootfs::{
@@ -16,6 +16,7 @@ use applbuild::rootfs::{
 };
 use applbuild::store::Unpacked;
 use applbuild::tree::{Fingerprint, Kind, Node, Tree, TreePath};
+use applbuild::util::sha256;
 use debs::{Deb, base, lock, which};
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
@@ -250,7 +251,7 @@ fn listing(tree: &Tree) -> String {
             let Node { metadata, kind } = tree.node(id);
             let kind = match kind {
                 Kind::Directory(_) => "directory".to_owned(),
-                Kind::File(content) => Digest::of(&content.read().unwrap()).to_string(),
+                Kind::File(content) => sha256::of(content.read().unwrap()).to_string(),
                 other => format!("{other:?}"),
             };
             format!("{path} {metadata:?} {kind}\n")
@@ -321,7 +322,7 @@ fn packages_are_fetched_where_something_is_made_of_them() {
         let paths: BTreeMap<_, _> = lock
             .packages
             .iter()
-            .map(|package| (package.sha256.clone(), folder.join(format!("{}.deb", package.name))))
+            .map(|package| (package.sha256, folder.join(format!("{}.deb", package.name))))
             .collect();
         let asked = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&asked);
@@ -455,7 +456,7 @@ fn sets_are_taken_as_they_are() {
     let set = |name: &str, deb: &Deb| {
         let bytes = zstd::encode_all(deb.tar().as_slice(), 1).unwrap();
         fs::write(folder.path().join(name), &bytes).unwrap();
-        Digest::of(&bytes).to_string()
+        sha256::of(bytes).to_string()
     };
     let first = set("base.tzst", &Deb::new("x").folder("etc").file("etc/rc", "old").device("dev/console", 0, 0));
     let second = set("etc.tzst", &Deb::new("x").file("etc/rc", "new").file("netbsd", "kernel"));
@@ -480,7 +481,7 @@ fn assemble_sets(archives: &[Vec<u8>]) -> Result<(World, Assembled), String> {
     for (number, bytes) in archives.iter().enumerate() {
         let path = folder.path().join(format!("set{number}.tar"));
         fs::write(&path, bytes).unwrap();
-        toml += &format!("[[sets]]\nfile = \"{}\"\nsha256 = \"{}\"\n", path.display(), Digest::of(bytes));
+        toml += &format!("[[sets]]\nfile = \"{}\"\nsha256 = \"{}\"\n", path.display(), sha256::of(bytes));
     }
     let world = world(&toml, &[]);
     let outside = |world: &World| {

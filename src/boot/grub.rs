@@ -251,7 +251,7 @@ mod tests {
     }
 
     fn uuid() -> VolumeUuid {
-        VolumeUuid::from_hash(&[3; 32])
+        VolumeUuid::from_hash([3; 32].into())
     }
 
     #[test]

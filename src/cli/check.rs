@@ -5,7 +5,7 @@ use super::sources::Place;
 use super::{Common, diff, memory_disk, other_kernel, output};
 use applbuild::output::Output;
 use applbuild::output::catalog::{Catalog, NAMES};
-use applbuild::packages::{Cache, Digest, Lock, LockedPackage, cache, download};
+use applbuild::packages::{Cache, Lock, LockedPackage, cache, download};
 use applbuild::pipeline::{BuildError, Built};
 use applbuild::progress::Silent;
 use applbuild::rootfs::WorkFolder;
@@ -119,9 +119,10 @@ impl Second {
         fs::copy(images.join(NAMES), self.output.join(NAMES))?;
         // Nothing but packages: what is kept of earlier builds must not matter.
         for package in packages(&lock_of(built)?) {
-            let Some(digest) = Digest::parse(&package.sha256) else { continue };
-            let (from, to) =
-                (first.place.cache.path(cache::Kind::Package, digest), self.cache.path(cache::Kind::Package, digest));
+            let (from, to) = (
+                first.place.cache.path(cache::Kind::Package, package.sha256),
+                self.cache.path(cache::Kind::Package, package.sha256),
+            );
             fs::create_dir_all(to.parent().unwrap_or(Path::new(".")))?;
             if !to.exists() && fs::hard_link(&from, &to).is_err() {
                 fs::copy(&from, &to)?;

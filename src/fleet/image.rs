@@ -6,9 +6,9 @@ use crate::format::fat::{Fat, FatOptions};
 use crate::format::gpt::{self, Partition, SECTOR};
 use crate::format::iso::{self, VolumeUuid};
 use crate::tree::{Kind, Tree};
+use crate::util::sha256;
 use appliance_contract::gpt_types;
 use serde::Deserialize;
-use sha2::{Digest, Sha256};
 use std::io::{Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -176,11 +176,10 @@ impl ConfigImage {
     }
 
     fn write_iso(&self, tree: &Tree, file: &std::fs::File) -> Result<(), FleetError> {
-        let hash: [u8; 32] = Sha256::digest(self.guid("iso").as_bytes()).into();
         let options = iso::Options {
             label: LABEL.to_owned(),
             created: self.time,
-            uuid: VolumeUuid::from_hash(&hash),
+            uuid: VolumeUuid::from_hash(sha256::of(self.guid("iso").as_bytes())),
             joliet: false,
             boot: None,
             present: None,

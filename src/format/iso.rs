@@ -1,6 +1,7 @@
 //! ISO 9660 volumes (ECMA-119) with Rock Ridge, through hadris-iso.
 
 use crate::tree::{Content, Kind, Metadata, NodeId, Tree, TreePath};
+use appliance_contract::Sha256;
 use hadris_fs::{CivilDate, CivilTime, DateTime, DeviceNumber, FileType, Node, Owner, Permissions, SetAttr, Warning};
 use hadris_io::ErrorType;
 use hadris_iso::{AppendedPartition, BootEntry, ElTorito, Hybrid, IsoDate, IsoId, IsoLevel, IsoOptions};
@@ -66,7 +67,8 @@ pub struct VolumeUuid {
 
 impl VolumeUuid {
     /// A date that is valid in each month, drawn by `hash`.
-    pub fn from_hash(hash: &[u8; 32]) -> Self {
+    pub fn from_hash(hash: Sha256) -> Self {
+        let hash = hash.as_bytes();
         let mut rest = u128::from_be_bytes(std::array::from_fn(|index| hash[index]));
         let mut draw = |limit: u128| {
             let drawn = rest % limit;
@@ -480,7 +482,7 @@ mod tests {
         Options {
             label: "TEST".into(),
             created: 1_700_000_000,
-            uuid: VolumeUuid::from_hash(&[7; 32]),
+            uuid: VolumeUuid::from_hash([7; 32].into()),
             joliet: true,
             boot: None,
             present: None,
@@ -620,7 +622,7 @@ mod tests {
     proptest! {
         #[test]
         fn every_hash_gives_a_valid_date(hash: [u8; 32]) {
-            let uuid = VolumeUuid::from_hash(&hash);
+            let uuid = VolumeUuid::from_hash(hash.into());
             prop_assert!(uuid.date().is_ok());
             prop_assert_eq!(uuid.to_string().len(), 22);
         }

@@ -10,6 +10,7 @@ use crate::boot::microcode::MicrocodeError;
 use crate::format::iso::IsoError;
 use crate::templates::TemplateError;
 use crate::tree::{PathError, TreeError};
+use appliance_contract::Sha256;
 use std::io;
 use std::path::PathBuf;
 
@@ -41,8 +42,6 @@ pub enum OutputError {
     Path(#[from] PathError),
     #[error("laying out the medium: {path} is not in it in one run")]
     Scattered { path: String },
-    #[error("laying out the medium: verity's root hash is {found:?}, expected 64 hexadecimal digits")]
-    RootHash { found: String },
     #[error(
         "the volume label {label:?} is {length} characters long, expected 1 to 32; set volume-label in the profile"
     )]
@@ -50,7 +49,7 @@ pub enum OutputError {
     #[error("the profile {name} leaves the agent out, without which no guest finds its root; leave agent = false out")]
     NoAgent { name: String },
     #[error("laying {path} onto the medium: found SHA-256 {found}, its manifest expects {expected}", path = path.display())]
-    GuestFile { path: PathBuf, found: String, expected: String },
+    GuestFile { path: PathBuf, found: Sha256, expected: String },
     #[error("{action} {path}: {source}", path = path.display())]
     File { action: &'static str, path: PathBuf, source: io::Error },
     #[error("an ISO needs the boot loader, whose packages were not unpacked")]

@@ -17,6 +17,7 @@ pub use tar::Tar;
 use crate::boot::grub::Loader;
 use crate::profile::{Profile, RootFormat};
 use crate::progress::Progress;
+use appliance_contract::Sha256;
 use appliance_contract::manifest::{Manifest, Verity};
 use appliance_contract::marker::Role;
 use std::fmt::Debug;
@@ -145,7 +146,7 @@ pub struct Artifact {
     /// Bytes of the file, or of all files in the directory.
     pub size: u64,
     /// SHA-256 of the file, or of the `SHA256SUMS` in the directory, which lists all of its files.
-    pub sha256: [u8; 32],
+    pub sha256: Sha256,
     /// The manifest and the bill of materials, as they are in the output.
     pub manifest_json: Vec<u8>,
     pub sbom: Vec<u8>,

@@ -4,13 +4,13 @@
 use super::archives::{ArchiveError, Archives};
 use super::cache::Cache;
 use super::deb::{Deb, DebError};
-use super::digest::Digest;
 use super::download::download;
 use super::error::FetchError;
 use super::http::Client;
 use super::lock::{Lock, LockError, LockedPackage};
 use crate::progress::{Progress, Stage, Unit};
 use crate::util::atomic_file;
+use crate::util::sha256;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -171,7 +171,7 @@ fn release(index: &str, date: i64, architectures: &BTreeSet<&str>) -> String {
     format!(
         "Origin: applbuild\nLabel: applbuild archive\nDate: {date}\nArchitectures: {} all\nSHA256:\n {} {} {PACKAGES}\n",
         architectures.join(" "),
-        Digest::of(index.as_bytes()),
+        sha256::of(index),
         index.len()
     )
 }

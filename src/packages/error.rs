@@ -70,8 +70,6 @@ pub enum PackageError {
     Archive(#[from] ArchiveError),
     #[error("its path: {0}")]
     Path(#[from] UrlError),
-    #[error("its SHA-256: found {0:?}, expected 64 hexadecimal digits")]
-    Digest(String),
     #[error(transparent)]
     Transfer(#[from] HttpError),
     #[error("{url}: {source}")]

@@ -6,7 +6,6 @@ pub mod archives;
 pub mod cache;
 pub mod deb;
 pub mod dependency;
-mod digest;
 pub mod download;
 pub mod error;
 mod hosts;
@@ -30,7 +29,6 @@ pub mod version;
 
 pub use archives::{ArchiveError, Archives, MirrorChoice};
 pub use cache::Cache;
-pub use digest::Digest;
 pub use download::{are_here, download};
 pub use error::FetchError;
 pub use http::Client;

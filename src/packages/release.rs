@@ -1,6 +1,6 @@
 //! A suite's Release file: what it is, how old, and the hashes of its indices.
 
-use super::digest::Digest;
+use appliance_contract::Sha256;
 use std::collections::BTreeMap;
 use time::{Date, Month, Time};
 
@@ -24,7 +24,7 @@ pub struct Release {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FileEntry {
     pub size: u64,
-    pub sha256: Digest,
+    pub sha256: Sha256,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -131,7 +131,7 @@ impl Release {
 
 fn parse_file(line: &str) -> Option<(&str, FileEntry)> {
     let mut words = line.split_whitespace();
-    let sha256 = Digest::parse(words.next()?)?;
+    let sha256 = words.next()?.parse().ok()?;
     let size = words.next()?.parse().ok()?;
     let path = words.next()?;
     words.next().is_none().then_some((path, FileEntry { size, sha256 }))
@@ -186,7 +186,10 @@ mod tests {
         assert_eq!((release.date, release.valid_until), (1_795_040_263, Some(1_795_645_063)));
         assert!(release.acquire_by_hash);
         assert_eq!(release.component_names().collect::<Vec<_>>(), ["main", "contrib"]);
-        assert_eq!(release.files["main/binary-amd64/Packages"], FileEntry { size: 0, sha256: Digest::of(b"") });
+        assert_eq!(
+            release.files["main/binary-amd64/Packages"],
+            FileEntry { size: 0, sha256: crate::util::sha256::of("") }
+        );
         assert_eq!(release.files.len(), 1);
     }
 

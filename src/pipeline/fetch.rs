@@ -23,7 +23,7 @@ impl Resolved {
         let (archives, cache, client) = (request.archives.clone(), request.cache.clone(), request.client.clone());
         let files = Files::later(move |progress| {
             let paths = download(&packages, &archives, &cache, &client, progress)?;
-            Ok(packages.iter().map(|package| package.sha256.clone()).zip(paths).collect())
+            Ok(packages.iter().map(|package| package.sha256).zip(paths).collect())
         });
         let files = files.keeping(Unpacked::new(request.cache.folder()));
         let with_tools = request.kind.needs_boot_loader();

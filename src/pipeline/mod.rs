@@ -28,6 +28,7 @@ use crate::output::catalog::ImageName;
 use crate::progress::Progress;
 use crate::sandbox::Exit;
 use crate::store;
+use appliance_contract::Sha256;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -39,7 +40,7 @@ pub struct Built {
     /// It was there before, with the same bytes.
     pub was_there: bool,
     pub size: u64,
-    pub sha256: [u8; 32],
+    pub sha256: Sha256,
     pub packages: usize,
     pub root_size: Option<u64>,
     pub initramfs_size: Option<u64>,

@@ -10,10 +10,11 @@ use crate::progress::Progress;
 use crate::rootfs;
 use crate::store::BlockStore;
 use crate::tree::{Kind, Node, Tree, TreeError, TreePath};
+use crate::util::sha256;
 use crate::util::writeback;
+use appliance_contract::Sha256;
 use appliance_contract::manifest::Verity;
 use appliance_contract::medium::IN_IMAGE_PRUNED;
-use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
@@ -133,7 +134,7 @@ impl Assembled {
         let options = self.resolved.squashfs_options();
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path).map_err(failed("making"))?;
         let (uuid, salt) = self.verity_identity();
-        let verity = VerityOptions { uuid, salt: salt.to_vec() };
+        let verity = VerityOptions { uuid, salt: salt.as_bytes().to_vec() };
         let write = || -> Result<_, BuildError> {
             // Writing keeps one core busy, and compressing others where there is much of it.
             let (summary, hashed) = thread::scope(|scope| {
@@ -160,7 +161,7 @@ impl Assembled {
         let verity = Verity {
             uuid: made.uuid.to_string(),
             salt: hex::encode(&made.salt),
-            root_hash: hex::encode(made.root_hash),
+            root_hash: made.root_hash,
             hash_offset: made.hash_offset,
             data_blocks: made.data_blocks,
         };
@@ -194,12 +195,12 @@ impl Assembled {
     }
 
     /// Derived, as chance has no place in an image.
-    fn verity_identity(&self) -> (Uuid, [u8; 32]) {
-        let mut name = self.resolved.lock_sha256.to_vec();
+    fn verity_identity(&self) -> (Uuid, Sha256) {
+        let mut name = self.resolved.lock_sha256.as_bytes().to_vec();
         name.extend(self.resolved.request.profile.name.as_bytes());
         name.extend(self.name.version.as_bytes());
-        let salt = Sha256::new().chain_update(b"verity salt").chain_update(&name).finalize();
-        (Uuid::new_v5(&NAMESPACE, &name), salt.into())
+        let salt = sha256::of([b"verity salt", name.as_slice()].concat());
+        (Uuid::new_v5(&NAMESPACE, &name), salt)
     }
 }
 

@@ -17,6 +17,7 @@ pub use library::{Home, Library};
 pub use reference::{example, reference, schema};
 
 use crate::templates::{self, Fault, TemplateError};
+use appliance_contract::Sha256;
 use appliance_contract::marker::Role;
 use error::{Place, Source};
 use std::collections::BTreeMap;
@@ -136,7 +137,7 @@ pub struct Template {
 #[derive(Debug, Clone)]
 pub struct TarSet {
     pub path: PathBuf,
-    pub sha256: [u8; 32],
+    pub sha256: Sha256,
     pub origin: Origin,
 }
 

@@ -1,10 +1,11 @@
 use crate::format::compression::CompressionError;
 use crate::format::tar::TarError;
+use crate::packages::FetchError;
 use crate::packages::deb::DebError;
-use crate::packages::{Digest, FetchError};
 use crate::sandbox::{Exit, SandboxError};
 use crate::templates::TemplateError;
 use crate::tree::TreeError;
+use appliance_contract::Sha256;
 use std::io;
 use std::path::PathBuf;
 
@@ -41,7 +42,7 @@ pub enum AssembleError {
     #[error("overlay file {path}: {problem}")]
     Overlay { path: String, problem: String },
     #[error("set {path} ({origin}): SHA-256 found {found}, expected {expected}", path = path.display())]
-    SetChecksum { path: PathBuf, origin: String, found: Digest, expected: Digest },
+    SetChecksum { path: PathBuf, origin: String, found: Sha256, expected: Sha256 },
     #[error("set {path} ({origin}): {source}", path = path.display())]
     Set { path: PathBuf, origin: String, source: Box<AssembleError> },
     #[error("pruning pattern {pattern:?}: {problem}")]

@@ -4,4 +4,5 @@ pub mod atomic_file;
 pub mod bounded_read;
 pub mod priority;
 pub mod self_exe;
+pub mod sha256;
 pub mod writeback;

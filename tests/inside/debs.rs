@@ -1,6 +1,6 @@
 //! Packages made in a test: ar and tar written by their crates, as dpkg-deb would.
 
-use applbuild::packages::{Digest, Lock, LockedPackage};
+use applbuild::packages::{Lock, LockedPackage};
 use applbuild::rootfs::Files;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -159,8 +159,8 @@ pub fn lock(debs: &[Deb], folder: &Path) -> (Lock, Files) {
         let bytes = deb.bytes();
         let path = folder.join(format!("{}.deb", deb.name));
         fs::write(&path, &bytes).unwrap();
-        let sha256 = Digest::of(&bytes).to_string();
-        files.push((sha256.clone(), path));
+        let sha256 = applbuild::util::sha256::of(&bytes);
+        files.push((sha256, path));
         packages.push(LockedPackage {
             name: deb.name.clone(),
             version: deb.version.clone(),

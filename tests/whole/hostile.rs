@@ -5,7 +5,7 @@ use crate::mirror::{Archive, Files, Made, Mirror, PACKAGES, TODAY, YESTERDAY, ma
 use crate::place::{Place, all};
 use crate::test_keys::{How, Signer, clear_sign};
 use crate::test_server::{Reply, Request, Server};
-use applbuild::packages::Digest;
+use applbuild::util::sha256;
 use predicates::str::contains;
 use std::collections::BTreeMap;
 use std::fs;
@@ -43,7 +43,7 @@ fn cache_is_sound(place: &Place) {
         for path in all(&place.at(room)) {
             if path.is_file() && path.extension().is_none_or(|ending| ending != "part") {
                 let name = path.file_stem().unwrap().to_str().unwrap();
-                assert_eq!(Digest::of(&fs::read(&path).unwrap()).to_string(), name);
+                assert_eq!(sha256::of(fs::read(&path).unwrap()).to_string(), name);
             }
         }
     }
@@ -337,7 +337,7 @@ fn what_a_bad_mirror_left_does_not_stop_a_good_one() {
     // The packages, too, begin with junk.
     for path in [pool("hello", "1.0"), pool("world", "1.0")] {
         let bytes = &good().files[&path];
-        let name = Digest::of(bytes).to_string();
+        let name = sha256::of(bytes).to_string();
         let part = place.at(&format!("cache/packages/sha256/{}/{name}.deb.part", &name[..2]));
         fs::create_dir_all(part.parent().unwrap()).unwrap();
         fs::write(part, vec![b'x'; bytes.len() / 2]).unwrap();

@@ -3,7 +3,7 @@
 use crate::debs::{self, Deb};
 use crate::test_keys::Signer;
 use crate::test_server::{Reply, Request, Server};
-use applbuild::packages::Digest;
+use applbuild::util::sha256;
 use pgp::ser::Serialize;
 use std::collections::BTreeMap;
 use std::fs;
@@ -135,7 +135,7 @@ impl Archive {
                 "{}Filename: {path}\nSize: {}\nSHA256: {}\n\n",
                 deb.control_text(),
                 bytes.len(),
-                Digest::of(bytes)
+                sha256::of(bytes)
             );
             self.files.insert(path, bytes.clone());
         }
@@ -146,7 +146,7 @@ impl Archive {
     pub fn index(&mut self, date: &str, plain: &[u8], packed: &[u8], change: impl FnOnce(String) -> String) {
         let mut listed = String::new();
         for (ending, bytes) in [("", plain), (".xz", packed)] {
-            let digest = Digest::of(bytes);
+            let digest = sha256::of(bytes);
             listed += &format!(" {digest} {} main/binary-amd64/Packages{ending}\n", bytes.len());
             self.files.insert(format!("{PACKAGES}{ending}"), bytes.to_vec());
             self.files.insert(by_hash(bytes), bytes.to_vec());
@@ -168,7 +168,7 @@ impl Archive {
 }
 
 pub fn by_hash(bytes: &[u8]) -> String {
-    format!("dists/{SUITE}/main/binary-amd64/by-hash/SHA256/{}", Digest::of(bytes))
+    format!("dists/{SUITE}/main/binary-amd64/by-hash/SHA256/{}", sha256::of(bytes))
 }
 
 pub fn pool(name: &str, version: &str) -> String {

@@ -3,7 +3,7 @@
 use crate::mirror::{Archive, Mirror, TODAY};
 use crate::place::{Place, all};
 use crate::sets;
-use applbuild::packages::Digest;
+use applbuild::util::sha256;
 use std::fs;
 use std::path::PathBuf;
 
@@ -15,7 +15,7 @@ fn write(place: &Place, archives: &[Vec<u8>]) {
     let mut text = PROFILE.to_owned();
     for (number, bytes) in archives.iter().enumerate() {
         fs::write(place.at(&format!("profiles/set{number}.tar")), bytes).unwrap();
-        text += &format!("[[sets]]\nfile = \"set{number}.tar\"\nsha256 = \"{}\"\n", Digest::of(bytes));
+        text += &format!("[[sets]]\nfile = \"set{number}.tar\"\nsha256 = \"{}\"\n", sha256::of(bytes));
     }
     fs::write(place.at("profiles/sets.toml"), text).unwrap();
 }

@@ -1,7 +1,7 @@
 //! `/run/appliance/boot.json`: what the agent found and did at this boot.
 
-use crate::Schema;
 use crate::marker::Role;
+use crate::{Schema, Sha256};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -37,7 +37,7 @@ pub struct Root {
     pub device: String,
     pub offset: u64,
     /// `None` when the root is not verified.
-    pub root_hash: Option<String>,
+    pub root_hash: Option<Sha256>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

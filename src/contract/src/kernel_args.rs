@@ -1,5 +1,6 @@
 //! The kernel arguments that the agent reads, all named `appliance.*`.
 
+use crate::Sha256;
 use crate::marker::Role;
 use std::fmt;
 use std::time::Duration;
@@ -11,7 +12,7 @@ pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 pub struct KernelArgs {
     pub root: RootSource,
     /// The verity root hash; `None` only where the entry says `appliance.roothash=none`.
-    pub root_hash: Option<[u8; 32]>,
+    pub root_hash: Option<Sha256>,
     pub action: Action,
     pub config: ConfigChoice,
     pub timeout: Duration,
@@ -136,18 +137,8 @@ impl KernelArgs {
     }
 }
 
-fn parse_hash(text: &str) -> Option<Option<[u8; 32]>> {
-    if text == "none" {
-        return Some(None);
-    }
-    if text.len() != 64 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
-        return None;
-    }
-    let mut hash = [0; 32];
-    for (byte, pair) in hash.iter_mut().zip(text.as_bytes().chunks(2)) {
-        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
-    }
-    Some(Some(hash))
+fn parse_hash(text: &str) -> Option<Option<Sha256>> {
+    if text == "none" { Some(None) } else { text.parse().ok().map(Some) }
 }
 
 impl RootSource {
@@ -201,7 +192,7 @@ impl fmt::Display for KernelArgs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{PREFIX}root={} {PREFIX}roothash=", self.root)?;
         match self.root_hash {
-            Some(hash) => hash.iter().try_for_each(|byte| write!(f, "{byte:02x}"))?,
+            Some(hash) => write!(f, "{hash}")?,
             None => f.write_str("none")?,
         }
         match self.action {

@@ -18,5 +18,7 @@ pub mod modes;
 pub mod nearest;
 pub mod readiness;
 mod schema;
+mod sha256;
 
 pub use schema::{Schema, SchemaError};
+pub use sha256::{Sha256, Sha256Error};

@@ -1,7 +1,7 @@
 //! `manifest.json`: what an image or a medium is. The medium's names the root
 //! image's verity hash; the one inside the image cannot, and leaves `root` out.
 
-use crate::Schema;
+use crate::{Schema, Sha256};
 use serde::{Deserialize, Serialize};
 #[cfg(feature = "builder")]
 use std::collections::BTreeMap;
@@ -19,8 +19,8 @@ pub struct Manifest {
     #[cfg(feature = "builder")]
     pub applbuild: Program,
     /// SHA-256 of the agent (`/init`), where the image has it.
-    pub agent_sha256: Option<String>,
-    pub lock_sha256: String,
+    pub agent_sha256: Option<Sha256>,
+    pub lock_sha256: Sha256,
     /// The time that stands in all of the image's own files, in seconds since 1970.
     pub source_date_epoch: i64,
     /// The ISO 9660 volume's UUID, as blkid and GRUB write it.
@@ -46,15 +46,15 @@ pub struct Program {
     pub version: String,
     /// What it is known by: a hash over the version and all that follows. (Of images made before there was a
     /// `source_sha256`: the binary's.)
-    pub sha256: String,
+    pub sha256: Sha256,
     /// Of the source that it was compiled from.
-    #[serde(default)]
-    pub source_sha256: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_sha256: Option<Sha256>,
     /// Of the two programs that it carries.
-    #[serde(default)]
-    pub init_sha256: String,
-    #[serde(default)]
-    pub appliance_sha256: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub init_sha256: Option<Sha256>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub appliance_sha256: Option<Sha256>,
     /// What compiled them.
     #[serde(default)]
     pub compiler: String,
@@ -77,7 +77,7 @@ pub struct RootImage {
 pub struct Verity {
     pub uuid: String,
     pub salt: String,
-    pub root_hash: String,
+    pub root_hash: Sha256,
     /// Where the verity superblock begins in the file, in bytes.
     pub hash_offset: u64,
     pub data_blocks: u64,
@@ -107,14 +107,14 @@ pub struct EmbeddedGuest {
     /// Its folder on the medium.
     pub path: String,
     /// Of its manifest, which names the SHA-256 of its other files.
-    pub manifest_sha256: String,
+    pub manifest_sha256: Sha256,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct File {
     pub path: String,
     pub size: u64,
-    pub sha256: String,
+    pub sha256: Sha256,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -129,22 +129,26 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
+    fn hash(byte: u8) -> String {
+        Sha256::from([byte; 32]).to_string()
+    }
+
     fn manifest(applbuild: Value) -> Value {
         json!({
             "schema": 1, "name": "host", "version": "1", "kind": "host", "architecture": "amd64",
-            "applbuild": applbuild, "agent_sha256": null, "lock_sha256": "00", "source_date_epoch": 0,
+            "applbuild": applbuild, "agent_sha256": null, "lock_sha256": hash(0), "source_date_epoch": 0,
             "medium_uuid": null, "root": null, "packages": [],
         })
     }
 
     #[test]
     fn manifests_of_older_and_newer_programs_are_read() {
-        let old = manifest(json!({"version": "0.1.0", "sha256": "00"}));
+        let old = manifest(json!({"version": "0.1.0", "sha256": hash(0)}));
         let old: Manifest = serde_json::from_value(old).unwrap();
-        assert_eq!((old.applbuild.sha256.as_str(), old.applbuild.source_sha256.as_str()), ("00", ""));
+        assert_eq!((old.applbuild.sha256, old.applbuild.source_sha256), (Sha256::from([0; 32]), None));
         let newer = json!({
-            "version": "0.2.0", "sha256": "00", "source_sha256": "01", "init_sha256": "02", "appliance_sha256": "03",
-            "compiler": "rustc 1.95.0", "libraries": {"zstd": "1.5.7"}, "another": [1],
+            "version": "0.2.0", "sha256": hash(0), "source_sha256": hash(1), "init_sha256": hash(2),
+            "appliance_sha256": hash(3), "compiler": "rustc 1.95.0", "libraries": {"zstd": "1.5.7"}, "another": [1],
         });
         let newer: Manifest = serde_json::from_value(manifest(newer)).unwrap();
         assert_eq!(newer.applbuild.libraries["zstd"], "1.5.7");
@@ -152,7 +156,10 @@ mod tests {
         let written = serde_json::to_value(&newer).unwrap();
         assert_eq!(
             (&written["applbuild"]["version"], &written["applbuild"]["sha256"]),
-            (&json!("0.2.0"), &json!("00"))
+            (&json!("0.2.0"), &json!(hash(0)))
         );
+        let damaged = manifest(json!({"version": "0.1.0", "sha256": "00"}));
+        let error = serde_json::from_value::<Manifest>(damaged).unwrap_err().to_string();
+        assert!(error.contains("expected a SHA-256"), "{error}");
     }
 }

@@ -18,7 +18,9 @@ use crate::format::iso::{BLOCK, Boot, Layout, Options, Patch, Present, Volume, V
 use crate::format::squashfs::NoCache;
 use crate::progress::{Progress, Stage, Unit};
 use crate::tree::{Content, Metadata, Node, Tree, TreePath};
+use crate::util::sha256;
 use crate::util::writeback;
+use appliance_contract::Sha256;
 use appliance_contract::kernel_args::RootSource;
 use appliance_contract::manifest::{EmbeddedGuest, Manifest, RootImage};
 use appliance_contract::medium;
@@ -119,7 +121,7 @@ struct Draft<'a> {
 struct Named {
     /// Of the files that the identity follows from.
     hashes: Hashes,
-    identity: [u8; 32],
+    identity: Sha256,
     uuid: VolumeUuid,
     entries: Entries,
     esp: Vec<u8>,
@@ -130,7 +132,7 @@ struct Contents {
     tree: Tree,
     options: Options,
     /// SHA-256 of the root's block with verity's superblock; zeros without.
-    superblock: [u8; 32],
+    superblock: Sha256,
     hashes: Hashes,
     manifest: Manifest,
     sbom: Vec<u8>,
@@ -141,7 +143,7 @@ struct Contents {
 struct Written {
     contents: Contents,
     size: u64,
-    sha256: [u8; 32],
+    sha256: Sha256,
 }
 
 impl<'a> Draft<'a> {
@@ -197,7 +199,7 @@ impl<'a> Draft<'a> {
         Ok(())
     }
 
-    fn entries(&self, root: Option<(RootSource, [u8; 32])>) -> Entries {
+    fn entries(&self, root: Option<(RootSource, Sha256)>) -> Entries {
         let Image { profile, version, .. } = self.input.image;
         Entries::new(&Request {
             boot: &profile.boot,
@@ -212,12 +214,9 @@ impl<'a> Draft<'a> {
     }
 
     /// The verity hash, where the agent opens the root.
-    fn root_hash(&self) -> Result<Option<[u8; 32]>, OutputError> {
-        let Root::Squashfs { verity, .. } = self.input.root else { return Ok(None) };
-        let mut hash = [0; 32];
-        hex::decode_to_slice(&verity.root_hash, &mut hash)
-            .map_err(|_| OutputError::RootHash { found: verity.root_hash.clone() })?;
-        Ok(self.input.image.agent.map(|_| hash))
+    fn root_hash(&self) -> Option<Sha256> {
+        let Root::Squashfs { verity, .. } = self.input.root else { return None };
+        self.input.image.agent.map(|_| verity.root_hash)
     }
 
     /// The packed root.
@@ -227,8 +226,8 @@ impl<'a> Draft<'a> {
         Ok(Some(Content::part(file.to_owned(), offset, end.saturating_sub(offset))))
     }
 
-    fn superblock(&self) -> Result<[u8; 32], OutputError> {
-        let Root::Squashfs { file, offset, verity } = self.input.root else { return Ok([0; 32]) };
+    fn superblock(&self) -> Result<Sha256, OutputError> {
+        let Root::Squashfs { file, offset, verity } = self.input.root else { return Ok(Sha256::default()) };
         let opened = File::open(file).map_err(failed("opening", file))?;
         medium_record::superblock(&opened, offset, verity.hash_offset)
             .map_err(failed("reading verity's superblock in", file))
@@ -253,7 +252,7 @@ impl<'a> Draft<'a> {
             hashes.insert(path, hash);
         }
         let Image { profile, version, lock, source_date, .. } = self.input.image;
-        let subject = sbom::Subject { name: &profile.name, version, identity: &identity, created: source_date };
+        let subject = sbom::Subject { name: &profile.name, version, identity, created: source_date };
         let sbom = sbom::render(&subject, lock)?;
         self.put(medium::SBOM, sbom.clone().into())?;
         checksums::add_tree(&mut hashes, &self.tree)?;
@@ -290,19 +289,19 @@ impl<'a> Draft<'a> {
         let Image { profile, version, lock_sha256, .. } = self.input.image;
         let mut hashes = Hashes::new();
         checksums::add_tree(&mut hashes, &self.tree)?;
-        let mut identity = Identity::new(&profile.name, version, &lock_sha256);
+        let mut identity = Identity::new(&profile.name, version, lock_sha256);
         if let Root::Squashfs { verity, .. } = self.input.root {
-            identity.add(verity.root_hash.as_bytes());
+            identity.add(verity.root_hash.to_string().as_bytes());
         }
         identity.files(&hashes);
         let identity = identity.finish();
-        let uuid = VolumeUuid::from_hash(&identity);
+        let uuid = VolumeUuid::from_hash(identity);
 
         let source = |hash| {
             let source = RootSource::Medium { uuid: uuid.to_string(), path: medium::ROOT_IMAGE.into() };
             (source, hash)
         };
-        let entries = self.entries(self.root_hash()?.map(source));
+        let entries = self.entries(self.root_hash().map(source));
         entries.warnings.iter().for_each(|warning| self.progress.warn(warning));
         let boot = &profile.boot;
         let menu = grub::menu(self.input.templates, &entries, boot.menu_timeout, &boot.consoles, uuid)?;
@@ -343,7 +342,7 @@ impl Contents {
     fn records(&self) -> Result<(Vec<u8>, Vec<u8>), OutputError> {
         let manifest = manifest_text(&self.manifest);
         let mut hashes = self.hashes.clone();
-        hashes.insert(TreePath::parse(medium::MANIFEST)?, checksums::of_bytes(&manifest));
+        hashes.insert(TreePath::parse(medium::MANIFEST)?, sha256::of(&manifest));
         Ok((manifest, checksums::render(&hashes)))
     }
 
@@ -369,10 +368,10 @@ impl Contents {
         };
         let mut core = content.read().map_err(|source| ChecksumError { path: path.clone(), source })?;
         patches::boot_info(&mut core, block)?;
-        let hash = checksums::of_bytes(&core);
+        let hash = sha256::of(&core);
         self.hashes.insert(path.clone(), hash);
         for file in self.manifest.files.iter_mut().filter(|file| file.path == grub::CORE) {
-            file.sha256 = hex::encode(hash);
+            file.sha256 = hash;
         }
         let (manifest, checksums) = self.records()?;
         volume.replace(&path, core)?;
@@ -384,7 +383,7 @@ impl Contents {
     /// What is changed in the volume, once the core image at `core` knows its place.
     fn patches(&self, volume: &Volume, core: u32) -> Result<Vec<Patch>, OutputError> {
         let (_, checksums) = self.records()?;
-        let files = medium_record::Files { checksums: checksums::of_bytes(&checksums), superblock: self.superblock };
+        let files = medium_record::Files { checksums: sha256::of(&checksums), superblock: self.superblock };
         let esp = self.options.boot.as_ref().map_or(0, |boot| boot.esp.len() as u64);
         let mut patches = vec![patches::hybrid_start(core)];
         let record = medium_record::make(volume, &patches, files, esp)?;

@@ -1,6 +1,7 @@
 use super::{IndexError, Source};
 use crate::packages::dependency::is_package_name;
 use crate::packages::version::Version;
+use appliance_contract::Sha256;
 
 /// A package that an archive offers. Relations are the field's text, read when wanted.
 #[derive(Debug, Clone)]
@@ -18,7 +19,7 @@ pub struct Record<'a> {
     pub protected: bool,
     pub priority: Priority,
     pub size: u64,
-    pub sha256: &'a str,
+    pub sha256: Sha256,
     /// Below the archive's root: `pool/…`.
     pub path: &'a str,
     pub pre_depends: &'a str,
@@ -159,9 +160,7 @@ impl<'a> Paragraph<'a> {
         let size = self[Field::Size];
         let size = size.parse().map_err(|_| wrong("Size", size, "a number of bytes"))?;
         let sha256 = self[Field::Sha256];
-        if sha256.len() != 64 || !sha256.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
-            return Err(wrong("SHA256", sha256, "64 lower-case hexadecimal digits"));
-        }
+        let sha256 = sha256.parse().map_err(|_| wrong("SHA256", sha256, "64 hexadecimal digits"))?;
         // Flat archives, as dpkg-scanpackages makes them, name files `./…`.
         let path = self[Field::Filename].trim_start_matches("./");
         if !is_pool_path(path) {

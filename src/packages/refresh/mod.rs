@@ -2,7 +2,6 @@
 
 use super::archives::{Archives, known_suites};
 use super::cache::{Cache, CacheError, Claim, Kind};
-use super::digest::Digest;
 use super::error::{FetchError, IndexError};
 use super::http::{Client, HttpError};
 use super::inrelease;
@@ -12,6 +11,8 @@ use super::release::{FileEntry, Release};
 use super::transfer::{Memory, Size, Stop};
 use super::url::Url;
 use crate::progress::{Progress, Stage, Unit};
+use crate::util::sha256;
+use appliance_contract::Sha256;
 use std::fs::File;
 use std::io::{self, Read};
 
@@ -49,7 +50,7 @@ pub struct SuiteIndex {
     pub archive: String,
     pub suite: String,
     pub component: String,
-    pub inrelease_sha256: String,
+    pub inrelease_sha256: Sha256,
     /// When the archive made the suite's Release file, seconds since 1970.
     pub date: i64,
     /// What [`Release::automatic`] says.
@@ -145,7 +146,7 @@ impl Fetching<'_> {
         nearest(&self.suite.name, known_suites(&self.suite.archive))
     }
 
-    fn release(&self, base: &Url) -> Result<(Release, Digest), FetchError> {
+    fn release(&self, base: &Url) -> Result<(Release, Sha256), FetchError> {
         let suite = || self.suite.name.clone();
         let url = below(base, "InRelease", &suite())?;
         self.progress.item(&format!("{} InRelease", self.suite.name));
@@ -175,7 +176,7 @@ impl Fetching<'_> {
             Err(source) => return Err(FetchError::Release { url, source }),
         };
         self.check_not_older(&url, &release)?;
-        Ok((release, Digest::of(&bytes.0)))
+        Ok((release, sha256::of(&bytes.0)))
     }
 
     /// Refuses a file of yesterday, signed as it is: it would bring yesterday's holes back.
@@ -194,7 +195,7 @@ impl Fetching<'_> {
         Ok(self.request.cache.saw_release(url, dated)?)
     }
 
-    fn indices(&self, base: &Url, release: &Release, inrelease: Digest) -> Result<Vec<SuiteIndex>, FetchError> {
+    fn indices(&self, base: &Url, release: &Release, inrelease: Sha256) -> Result<Vec<SuiteIndex>, FetchError> {
         let suite = &self.suite.name;
         if !release.architectures.iter().any(|known| known == self.request.architecture) {
             let (architecture, known) = (self.request.architecture.to_owned(), release.architectures.clone());
@@ -212,7 +213,7 @@ impl Fetching<'_> {
                 archive: self.suite.archive.clone(),
                 suite: suite.clone(),
                 component: component.clone(),
-                inrelease_sha256: inrelease.to_string(),
+                inrelease_sha256: inrelease,
                 date: release.date,
                 automatic: release.automatic,
                 packages: self.index(base, release, component)?,
@@ -329,7 +330,7 @@ fn unpack(file: File, form: Form, plain: FileEntry) -> Result<Vec<u8>, IndexErro
     if found > plain.size {
         return Err(IndexError::TooLarge { expected: plain.size });
     }
-    let (length, digest) = (found, Digest::of(&text));
+    let (length, digest) = (found, sha256::of(&text));
     if length != plain.size || digest != plain.sha256 {
         let expected = format!("{} bytes, SHA-256 {}", plain.size, plain.sha256);
         return Err(IndexError::Plain { expected, found: format!("{length} bytes, SHA-256 {digest}") });

@@ -1,7 +1,6 @@
 use super::{RefreshRequest, SuiteIndex, SuiteWanted, refresh};
 use crate::packages::archives::{Archives, MirrorChoice};
 use crate::packages::cache::Cache;
-use crate::packages::digest::Digest;
 use crate::packages::error::FetchError;
 use crate::packages::http::{Client, Policy};
 use crate::packages::keyring::Keyring;
@@ -9,6 +8,8 @@ use crate::packages::lock::LockedSuite;
 use crate::packages::test_keys::{NOW, Signer};
 use crate::packages::test_server::{Reply, Server};
 use crate::progress::Silent;
+use crate::util::sha256;
+use appliance_contract::Sha256;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -46,7 +47,7 @@ fn suite(name: &str, by_hash: bool, change: impl Fn(String) -> String) -> Files 
         let folder = format!("{component}/binary-amd64");
         let plain = packages(name, component);
         for (ending, bytes) in [(".xz", xz(&plain)), (".gz", gz(&plain)), ("", plain.clone())] {
-            let digest = Digest::of(&bytes);
+            let digest = sha256::of(&bytes);
             listed += &format!(" {digest} {} {folder}/Packages{ending}\n", bytes.len());
             files.insert(format!("/debian/dists/{name}/{folder}/Packages{ending}"), bytes.clone());
             if by_hash {
@@ -137,7 +138,7 @@ fn good() -> Files {
 fn gives_the_indices_in_the_order_asked_for() {
     let mut files = good();
     files.extend(suite("trixie-updates", false, |text| text));
-    let inrelease = Digest::of(&files["/debian/dists/trixie/InRelease"]).to_string();
+    let inrelease = sha256::of(&files["/debian/dists/trixie/InRelease"]);
     let (server, mut machine) = serve(files);
     machine.suites = vec!["trixie-updates".into(), "trixie".into()];
     let indices = machine.refresh().unwrap();
@@ -331,7 +332,7 @@ fn a_suite_that_goes_back_is_refused_unless_asked_not_to() {
     let locked = |archive: &str, date| LockedSuite {
         archive: archive.into(),
         name: "trixie".into(),
-        inrelease_sha256: String::new(),
+        inrelease_sha256: Sha256::default(),
         date,
     };
     machine.locked = vec![locked("debian-security", i64::MAX), locked("debian", 1_700_856_000)];

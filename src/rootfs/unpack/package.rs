@@ -96,10 +96,10 @@ impl Package {
 
 /// What an earlier build decompressed, if it is what it was then.
 fn stage_kept(unpacked: &Unpacked, archive: &str, locked: &LockedPackage, folder: &Path) -> Option<Vec<Entry>> {
-    let Found { archive: kept, hash } = unpacked.get(&locked.sha256)?;
+    let Found { archive: kept, hash } = unpacked.get(locked.sha256)?;
     let entries = stage_tar(archive, kept, folder).ok().filter(|entries| entry::digest(entries) == hash);
     if entries.is_none() {
-        unpacked.forget(&locked.sha256);
+        unpacked.forget(locked.sha256);
         let _ = fs::remove_dir_all(folder);
     }
     entries
@@ -109,7 +109,7 @@ fn stage_deb(archive: &str, locked: &LockedPackage, files: &Files, folder: &Path
     let failed = |error| deb_failed(locked, error);
     let data = Deb::open(files.of(locked)?).map_err(failed)?.data().map_err(failed)?;
     let Some(unpacked) = files.unpacked() else { return stage_tar(archive, data, folder) };
-    let mut keeping = unpacked.keep(&locked.sha256, data, folder.with_extension("tar"));
+    let mut keeping = unpacked.keep(locked.sha256, data, folder.with_extension("tar"));
     let entries = stage_tar(archive, &mut keeping, folder)?;
     keeping.finish(entry::digest(&entries));
     Ok(entries)

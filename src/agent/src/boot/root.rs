@@ -7,6 +7,7 @@ use crate::iso;
 use crate::machine::{Machine, Mount, MountFlags};
 use crate::probe::FileSystemKind;
 use crate::verity::{self, Superblock, VerityError};
+use appliance_contract::Sha256;
 use appliance_contract::boot_record::{self, Image};
 use appliance_contract::kernel_args::{KernelArgs, RootSource};
 use appliance_contract::manifest::Manifest;
@@ -71,7 +72,7 @@ impl Root {
             source: args.root.to_string(),
             device: format!("/dev/{}", self.device),
             offset: self.offset,
-            root_hash: self.verity.as_ref().and(args.root_hash).map(|hash| verity::hex(&hash)),
+            root_hash: self.verity.as_ref().and(args.root_hash),
         }
     }
 }
@@ -113,7 +114,7 @@ pub fn attach(boot: &mut Boot<'_>) -> Result<Attached, RootError> {
         return Ok(Attached { block: place.block, offset, device: data.clone(), verity: None, data });
     };
     boot.load_named(&["dm_verity"]);
-    match verify(boot, &name, &data, &root_hash) {
+    match verify(boot, &name, &data, root_hash) {
         Ok((device, superblock)) => Ok(Attached { block: place.block, offset, device, verity: Some(superblock), data }),
         Err(error) => {
             boot.machine.release_loop(&data);
@@ -123,7 +124,7 @@ pub fn attach(boot: &mut Boot<'_>) -> Result<Attached, RootError> {
 }
 
 /// Lays dm-verity over the image.
-fn verify(boot: &Boot<'_>, name: &str, data: &Path, root_hash: &[u8; 32]) -> Result<(PathBuf, Superblock), RootError> {
+fn verify(boot: &Boot<'_>, name: &str, data: &Path, root_hash: Sha256) -> Result<(PathBuf, Superblock), RootError> {
     let step = |doing| move |source| RootError::Step { doing, device: name.to_owned(), source };
     let file = fs::File::open(data).map_err(step("opening the device"))?;
     let superblock = Superblock::read(&file).map_err(|source| RootError::Verity { device: name.to_owned(), source })?;

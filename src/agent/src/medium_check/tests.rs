@@ -1,6 +1,7 @@
 use super::*;
 use crate::gpt;
 use crate::iso_writer::{self, Folder, Node};
+use crate::verity::hex;
 use appliance_contract::medium_record::{OFFSET, PartSum, SIZE, SUPERBLOCK};
 use proptest::prelude::*;
 use sha2::{Digest, Sha256};
@@ -70,7 +71,7 @@ fn medium() -> Vec<u8> {
     let mut record = MediumRecord {
         checksums: sum(list),
         superblock: sum(superblock..superblock + SUPERBLOCK as u64),
-        parts: std::array::from_fn(|index| PartSum { end: ends[index], sha256: [0; 32] }),
+        parts: std::array::from_fn(|index| PartSum { end: ends[index], sha256: [0; 32].into() }),
     };
     for part in Part::ALL {
         record.parts[part as usize].sha256 = sum_of(&medium, record.range(part), &files).unwrap();
@@ -79,7 +80,7 @@ fn medium() -> Vec<u8> {
     medium
 }
 
-fn sum_of(medium: &[u8], range: Range<u64>, files: &[Range<u64>]) -> std::io::Result<[u8; 32]> {
+fn sum_of(medium: &[u8], range: Range<u64>, files: &[Range<u64>]) -> std::io::Result<appliance_contract::Sha256> {
     medium_record::sum(range, files, |at, piece| medium.read_exact_at(piece, at))
 }
 

@@ -5,13 +5,13 @@
 //! Parts that nobody went on with and indices that nobody asked for go after a while; packages stay.
 //! Nothing is synced: a file that a power cut emptied has the wrong hash, and is fetched again.
 
-use super::digest::Digest;
 use super::http::HttpError;
 use super::transfer::Sink;
 use super::url::Url;
-use sha2::{Digest as _, Sha256};
+use crate::util::sha256::{self, Hasher};
+use appliance_contract::Sha256;
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Seek, SeekFrom, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -37,7 +37,7 @@ pub enum CacheError {
     #[error("cache {}: {action}: {source}; another folder may be given with --cache", path.display())]
     Io { path: PathBuf, action: &'static str, source: io::Error },
     #[error("found the SHA-256 {found}, expected {expected}")]
-    Mismatch { expected: Digest, found: Digest },
+    Mismatch { expected: Sha256, found: Sha256 },
 }
 
 /// What a claim on a file gives: the file, or the right to make it.
@@ -65,7 +65,7 @@ impl Cache {
     }
 
     /// Where the file is, or would be.
-    pub fn path(&self, kind: Kind, digest: Digest) -> PathBuf {
+    pub fn path(&self, kind: Kind, digest: Sha256) -> PathBuf {
         let name = digest.to_string();
         let (kind, ending) = match kind {
             Kind::Package => ("packages", ".deb"),
@@ -75,7 +75,7 @@ impl Cache {
     }
 
     /// The file, if it is here and its content is right. One that is damaged is taken away.
-    pub fn get(&self, kind: Kind, digest: Digest, size: u64) -> Result<Option<PathBuf>, CacheError> {
+    pub fn get(&self, kind: Kind, digest: Sha256, size: u64) -> Result<Option<PathBuf>, CacheError> {
         let path = self.path(kind, digest);
         let fail = |action| failed(&path, action);
         let file = match File::open(&path) {
@@ -84,7 +84,7 @@ impl Cache {
             Err(error) => return Err(fail("opening")(error)),
         };
         let found = file.metadata().map_err(fail("reading"))?.len();
-        if found == size && Digest::of_reader(&file).map_err(fail("reading"))?.0 == digest {
+        if found == size && sha256::of_reader(&file).map_err(fail("reading"))?.0 == digest {
             if kind == Kind::Index {
                 // Its age is counted from its last use. In a cache that another user owns this fails, and so does removing.
                 let _ = file.set_modified(SystemTime::now());
@@ -98,7 +98,7 @@ impl Cache {
     }
 
     /// Whether a file of that size is here: what its content is, [`Cache::get`] tells.
-    pub(super) fn has(&self, kind: Kind, digest: Digest, size: u64) -> bool {
+    pub(super) fn has(&self, kind: Kind, digest: Sha256, size: u64) -> bool {
         fs::metadata(self.path(kind, digest)).is_ok_and(|found| found.is_file() && found.len() == size)
     }
 
@@ -128,7 +128,7 @@ impl Cache {
     }
 
     fn seen(&self, url: &Url) -> PathBuf {
-        self.folder.join("seen").join(Digest::of(url.to_string().as_bytes()).to_string())
+        self.folder.join("seen").join(sha256::of(url.to_string()).to_string())
     }
 
     /// Removes parts and indices that have not been touched for long by `now`. Packages stay: another lock may name
@@ -151,7 +151,7 @@ impl Cache {
     }
 
     /// The file, or the one part of it that is being made; waits while another process makes it, and says so by `waiting`.
-    pub(super) fn claim(&self, kind: Kind, digest: Digest, size: u64, waiting: &dyn Fn()) -> Result<Claim, CacheError> {
+    pub(super) fn claim(&self, kind: Kind, digest: Sha256, size: u64, waiting: &dyn Fn()) -> Result<Claim, CacheError> {
         let whole = self.path(kind, digest);
         let mut path = whole.clone().into_os_string();
         path.push(".part");
@@ -186,7 +186,8 @@ impl Cache {
                 fs::remove_file(&path).map_err(fail("removing"))?;
                 return Ok(Claim::Whole(whole));
             }
-            let mut part = Part { file, hasher: Sha256::new(), position: 0, resumed: false, path: path.clone(), whole };
+            let mut part =
+                Part { file, hasher: Hasher::default(), position: 0, resumed: false, path: path.clone(), whole };
             part.take_up(size)?;
             return Ok(Claim::Part(part));
         }
@@ -205,7 +206,7 @@ fn failed<'a>(path: &'a Path, action: &'static str) -> impl Fn(io::Error) -> Cac
 #[derive(Debug)]
 pub(super) struct Part {
     file: File,
-    hasher: Sha256,
+    hasher: Hasher,
     position: u64,
     /// Whether some of it is from an earlier run.
     pub resumed: bool,
@@ -221,18 +222,7 @@ impl Part {
         if length > size {
             return self.clear().map_err(|error| failed(&self.path, "writing")(error));
         }
-        let mut buffer = vec![0; 256 << 10];
-        loop {
-            match self.file.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(count) => {
-                    self.hasher.update(&buffer[..count]);
-                    self.position += count as u64;
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(fail(error)),
-            }
-        }
+        self.position = self.hasher.update_from(&mut self.file).map_err(fail)?;
         self.resumed = self.position > 0;
         Ok(())
     }
@@ -240,14 +230,14 @@ impl Part {
     fn clear(&mut self) -> io::Result<()> {
         self.file.set_len(0)?;
         self.file.seek(SeekFrom::Start(0))?;
-        self.hasher = Sha256::new();
+        self.hasher = Hasher::default();
         (self.position, self.resumed) = (0, false);
         Ok(())
     }
 
     /// Gives the file its name, if its content is right; else empties it.
-    pub fn finish(&mut self, expected: Digest) -> Result<PathBuf, CacheError> {
-        let found = Digest::from(<[u8; 32]>::from(self.hasher.clone().finalize()));
+    pub fn finish(&mut self, expected: Sha256) -> Result<PathBuf, CacheError> {
+        let found = self.hasher.clone().finish();
         if found != expected {
             self.clear().map_err(failed(&self.path, "writing"))?;
             return Err(CacheError::Mismatch { expected, found });
@@ -289,8 +279,8 @@ mod tests {
         path
     }
 
-    fn digest(text: &str) -> Digest {
-        Digest::of_reader(text.as_bytes()).unwrap().0
+    fn digest(text: &str) -> Sha256 {
+        sha256::of_reader(text.as_bytes()).unwrap().0
     }
 
     #[test]
