@@ -201,7 +201,8 @@ fn make_with(folder: &Path, tree: &Tree, format: RootFormat, guests: &[Guest<'_>
     let plain = format == RootFormat::Plain;
     let recorded = recorded(&profile, &lock);
     let image = described(&profile, &lock, tree, &recorded);
-    let offset = Iso.root_location(&image, guests.len()).offset;
+    let location = Iso.root_location(&profile);
+    let offset = location.map_or(0, |location| (location.offset)(image.manifest, guests.len()));
     let (root, bytes) = (folder.join("medium.part"), vec![5; 1_000_001]);
     if !plain {
         fs::File::create_new(&root).unwrap().write_all_at(&bytes, offset).unwrap();

@@ -7,6 +7,7 @@ use super::records::sbom;
 use super::{Artifact, Input, Output, OutputError, Root, RootLocation, Shape, failed};
 use crate::boot::kernel::Kernels;
 use crate::format::squashfs::NoCache;
+use crate::profile::Profile;
 use crate::progress::{Progress, Stage, Unit};
 use crate::tree::{Content, Metadata, Node, Tree, TreePath};
 use crate::util::sha256;
@@ -41,8 +42,8 @@ impl Output for GuestDirectory {
         false
     }
 
-    fn root_location(&self, _: &Image<'_>, _: usize) -> RootLocation {
-        RootLocation { file: ROOT, offset: 0 }
+    fn root_location(&self, profile: &Profile) -> Option<RootLocation> {
+        RootLocation::if_packed(profile, ROOT, |_, _| 0)
     }
 
     /// The root image is linked into the directory, so both have to be on one file system.

@@ -43,16 +43,8 @@ pub trait Output: Debug + Sync {
         true
     }
 
-    /// Whether it holds the root as a squashfs image with a verity tree. Otherwise the output is made of the tree itself.
-    fn packs_root(&self, profile: &Profile) -> bool {
-        match profile.root.format {
-            RootFormat::Squashfs => true,
-            RootFormat::Plain => false,
-        }
-    }
-
-    /// Where the root image is written, if the kind packs it. `guests` is the number of guest images in the output.
-    fn root_location(&self, image: &Image<'_>, guests: usize) -> RootLocation;
+    /// Where the root is written as a squashfs image with a verity tree. `None` if the output is made of the tree itself.
+    fn root_location(&self, profile: &Profile) -> Option<RootLocation>;
 
     /// Writes the output to `input.path`. Returns once all of it is on disk.
     fn lay_out(&self, input: &Input<'_>, progress: &dyn Progress) -> Result<Artifact, OutputError>;
@@ -90,12 +82,23 @@ impl Shape {
 }
 
 /// Where the root image is written before the output is laid out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub struct RootLocation {
     /// The file's name in the build's work directory.
     pub file: &'static str,
-    /// The offset of the root image in this file, in bytes.
-    pub offset: u64,
+    /// The offset of the root image in this file, in bytes. It depends on the image's manifest and on the number of guest
+    /// images in the output.
+    pub offset: fn(manifest: &Manifest, guests: usize) -> u64,
+}
+
+impl RootLocation {
+    /// `Some` if `profile` asks for a squashfs image.
+    fn if_packed(profile: &Profile, file: &'static str, offset: fn(&Manifest, usize) -> u64) -> Option<Self> {
+        match profile.root.format {
+            RootFormat::Squashfs => Some(Self { file, offset }),
+            RootFormat::Plain => None,
+        }
+    }
 }
 
 /// Everything that an output is made of.

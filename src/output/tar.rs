@@ -51,12 +51,8 @@ impl Output for Tar {
         false
     }
 
-    fn packs_root(&self, _: &Profile) -> bool {
-        false
-    }
-
-    fn root_location(&self, _: &Image<'_>, _: usize) -> RootLocation {
-        RootLocation { file: "root.squashfs", offset: 0 }
+    fn root_location(&self, _: &Profile) -> Option<RootLocation> {
+        None
     }
 
     fn lay_out(&self, input: &Input<'_>, progress: &dyn Progress) -> Result<Artifact, OutputError> {

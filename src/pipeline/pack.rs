@@ -102,7 +102,8 @@ impl Assembled {
             });
             let BuildRequest { profile, kind, .. } = &self.resolved.request;
             let tools = scope.spawn(|| kind.needs_boot_loader().then(|| self.tools(progress)).transpose());
-            let root = kind.packs_root(profile).then(|| self.squashfs(keeper, progress)).transpose();
+            let location = kind.root_location(profile);
+            let root = location.map(|location| self.squashfs(location, keeper, progress)).transpose();
             let initramfs = initramfs.join().unwrap_or_else(|panic| resume_unwind(panic));
             (root, initramfs, tools.join().unwrap_or_else(|panic| resume_unwind(panic)))
         });
@@ -124,9 +125,14 @@ impl Assembled {
         Ok(Some(image.initramfs(&kernels, agent, keeper, progress)?))
     }
 
-    fn squashfs(&self, keeper: &dyn BlockCache, progress: &dyn Progress) -> Result<PackedRoot, BuildError> {
-        let RootLocation { file, offset } = self.resolved.request.kind.root_location(&self.image(), self.guests.len());
-        let path = self.work.path().join(file);
+    fn squashfs(
+        &self,
+        location: RootLocation,
+        keeper: &dyn BlockCache,
+        progress: &dyn Progress,
+    ) -> Result<PackedRoot, BuildError> {
+        let offset = (location.offset)(self.image().manifest, self.guests.len());
+        let path = self.work.path().join(location.file);
         let failed = |attempt| {
             let path = path.clone();
             move |source: io::Error| BuildError::Io { attempt, path, source }

@@ -52,7 +52,7 @@ impl Ahead for Speculation<'_> {
         if request.kind.needs_boot_loader() {
             let _ = rootfs::tools_ahead(&self.resolved.lock.tools, self.files, self.trees);
         }
-        if !request.kind.packs_root(&request.profile) {
+        if request.kind.root_location(&request.profile).is_none() {
             return;
         }
         let Some(store) = self.store() else { return };

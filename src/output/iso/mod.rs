@@ -16,6 +16,7 @@ use crate::boot::kernel::Kernels;
 use crate::boot::microcode;
 use crate::format::iso::{BLOCK, Boot, Layout, Options, Patch, Present, Volume, VolumeUuid};
 use crate::format::squashfs::NoCache;
+use crate::profile::Profile;
 use crate::progress::{Progress, Stage, Unit};
 use crate::tree::{Content, Metadata, Node, Tree, TreePath};
 use crate::util::sha256;
@@ -39,6 +40,16 @@ pub struct Iso;
 /// The root begins at a multiple of it: a loop device is not to read pages, or verity's blocks, by halves.
 const ALIGNMENT: u64 = 64 << 10;
 
+/// The root is packed where it stays, so its offset is chosen before the rest of the medium is known. Before it lie the
+/// descriptors and directories (84 kB where they were measured) and the records, among them the manifest, which says there
+/// what it says in the image and more.
+fn root_offset(manifest: &Manifest, guests: usize) -> u64 {
+    const OWN: u64 = 256 << 10;
+    const OF_A_GUEST: u64 = 16 << 10;
+    let manifest = manifest_text(manifest).len() as u64;
+    (manifest + OWN + OF_A_GUEST * guests as u64).next_multiple_of(ALIGNMENT)
+}
+
 impl Output for Iso {
     fn command(&self) -> &'static str {
         "iso"
@@ -56,15 +67,8 @@ impl Output for Iso {
         true
     }
 
-    /// The root is packed where it stays, so its offset is chosen before the rest of the medium is known. Before it lie
-    /// the descriptors and directories (84 kB where they were measured) and the records, among them the manifest, which
-    /// says there what it says in the image and more.
-    fn root_location(&self, image: &Image<'_>, guests: usize) -> RootLocation {
-        const OWN: u64 = 256 << 10;
-        const OF_A_GUEST: u64 = 16 << 10;
-        let manifest = manifest_text(image.manifest).len() as u64;
-        let offset = (manifest + OWN + OF_A_GUEST * guests as u64).next_multiple_of(ALIGNMENT);
-        RootLocation { file: "medium.part", offset }
+    fn root_location(&self, profile: &Profile) -> Option<RootLocation> {
+        RootLocation::if_packed(profile, "medium.part", root_offset)
     }
 
     /// The file gets its name once all of it is on disk.
