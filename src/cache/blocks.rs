@@ -4,6 +4,7 @@
 use super::pack::{self, Entry, PackWriter};
 use super::{StoreError, failed};
 use crate::format::squashfs::{BlockCache, BlockKey, Hit};
+use crate::util::atomic_file;
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::io;
@@ -60,7 +61,7 @@ impl BlockStore {
         let mut known = HashMap::new();
         for path in paths(&folder).map_err(failed("listing", &folder))? {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
-            if name.starts_with(pack::UNFINISHED) && alone {
+            if name.starts_with(atomic_file::PREFIX) && alone {
                 // Of a build that was killed.
                 let _ = fs::remove_file(&path);
             }
@@ -247,7 +248,7 @@ mod tests {
     fn what_a_killed_build_left_goes_unless_another_runs() {
         let cache = tempfile::tempdir().unwrap();
         filled(cache.path());
-        let left = cache.path().join(FOLDER).join(format!("{}left", pack::UNFINISHED));
+        let left = cache.path().join(FOLDER).join(format!("{}left", atomic_file::PREFIX));
         let running = BlockStore::open(cache.path()).unwrap();
         fs::write(&left, "").unwrap();
         drop(BlockStore::open(cache.path()).unwrap());

@@ -7,6 +7,7 @@
 //! its hash.
 
 use super::Room;
+use crate::util::atomic_file::{AtomicFile, Durability};
 use appliance_contract::Sha256;
 use nix::sys::statvfs::statvfs;
 use std::fs::{self, File};
@@ -49,9 +50,10 @@ impl Unpacked {
 
     /// Reads what `from` has, and keeps it for the next build, in a file that is `aside` until it is whole.
     pub fn keep<R: Read>(&self, package: Sha256, from: R, aside: PathBuf) -> CachingReader<R> {
-        let to = self.has_room(&aside).then(|| File::create_new(&aside).ok()).flatten();
-        let to = to.map(|file| BufWriter::with_capacity(BUFFER, file));
-        CachingReader { from, to, ended: false, aside, path: self.path(package) }
+        let make = || AtomicFile::adopt(File::create_new(&aside)?, &aside);
+        let to =
+            self.has_room(&aside).then(make).and_then(Result::ok).map(|file| BufWriter::with_capacity(BUFFER, file));
+        CachingReader { from, to, ended: false, path: self.path(package) }
     }
 
     /// Whether a file that is `aside` can be renamed to here, on a disk that is not nearly full: what is kept must not be
@@ -84,9 +86,8 @@ pub struct Found {
 #[derive(Debug)]
 pub struct CachingReader<R> {
     from: R,
-    to: Option<BufWriter<File>>,
+    to: Option<BufWriter<AtomicFile>>,
     ended: bool,
-    aside: PathBuf,
     path: PathBuf,
 }
 
@@ -97,26 +98,23 @@ impl<R: Read> Read for CachingReader<R> {
         if let Some(to) = &mut self.to
             && to.write_all(&buffer[..count]).is_err()
         {
-            self.give_up();
+            self.to = None;
         }
         Ok(count)
     }
 }
 
 impl<R> CachingReader<R> {
-    fn give_up(&mut self) {
-        self.to = None;
-        let _ = fs::remove_file(&self.aside);
-    }
-
     /// Gives what was read to its end the name under which it is looked for; `hash` is of what it holds.
     pub fn finish(mut self, hash: Sha256) {
-        let Some(mut to) = self.to.take().filter(|_| self.ended) else { return self.give_up() };
-        let kept =
-            to.write_all(hash.as_bytes()).and_then(|()| to.flush()).and_then(|()| fs::rename(&self.aside, &self.path));
-        if kept.is_err() {
-            self.give_up();
-        }
+        let Some(mut to) = self.to.take().filter(|_| self.ended) else { return };
+        let keep = || -> io::Result<()> {
+            to.write_all(hash.as_bytes())?;
+            let file = to.into_inner().map_err(io::IntoInnerError::into_error)?;
+            file.persist(&self.path, 0o600, Durability::Unsynced)
+        };
+        // Without it, the next build decompresses the package once more.
+        let _ = keep();
     }
 }
 

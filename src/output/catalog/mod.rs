@@ -5,6 +5,7 @@ mod directory;
 mod file;
 
 use super::{Artifact, Shape};
+use crate::util::atomic_file::{self, Durability};
 use crate::util::sha256;
 use appliance_contract::Schema;
 use appliance_contract::Sha256;
@@ -29,8 +30,6 @@ pub const RECORDS: [&str; 5] = [MANIFEST, SBOM, LOCK_TEXT, REBUILD, RECORD];
 pub const NAMES: &str = ".names";
 /// Locked while files in the directory change.
 const LOCK: &str = ".lock";
-/// Prefix of temporary files.
-const NEW: &str = ".new-";
 /// Holds the work directories of running builds.
 const WORK: &str = ".work";
 
@@ -234,7 +233,8 @@ impl Catalog {
         file.lock().map_err(failed("locking", &path))?;
         for path in self.paths()? {
             // Of a build that was killed while it held the lock.
-            if path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(NEW.as_bytes())) {
+            if path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(atomic_file::PREFIX.as_bytes()))
+            {
                 fs::remove_file(&path).map_err(failed("removing", &path))?;
             }
         }
@@ -331,24 +331,14 @@ fn hash(path: &Path) -> Result<Option<Sha256>, CatalogError> {
     Ok(Some(digest))
 }
 
-/// Writes a file atomically, with a temporary name that [`Catalog::lock`] cleans up.
+/// Writes a file atomically. [`Catalog::lock`] removes what a killed build left; `publish` syncs the directory once.
 fn write(path: &Path, bytes: &[u8]) -> Result<(), CatalogError> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let put = || -> io::Result<()> {
-        let mut file = tempfile::Builder::new().prefix(NEW).tempfile_in(folder)?;
-        file.write_all(bytes)?;
-        // A temporary file is its owner's alone; what is published is not.
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
-        file.as_file().set_permissions(mode)?;
-        file.as_file().sync_all()?;
-        file.persist(path)?;
-        Ok(())
-    };
-    put().map_err(failed("writing", path))
+    let write = |file: &mut File| file.write_all(bytes);
+    atomic_file::write_atomic_with(path, Durability::FileSynced, write).map_err(failed("writing", path))
 }
 
 fn sync(folder: &Path) -> Result<(), CatalogError> {
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed("syncing", folder))
+    atomic_file::sync_directory(folder).map_err(failed("syncing", folder))
 }
 
 #[cfg(test)]

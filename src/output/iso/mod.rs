@@ -19,19 +19,18 @@ use crate::format::squashfs::NoCache;
 use crate::profile::Profile;
 use crate::progress::{Progress, Stage, Unit};
 use crate::tree::{Content, Metadata, Node, Tree, TreePath};
+use crate::util::atomic_file::{self, AtomicFile, Durability};
 use crate::util::sha256;
 use crate::util::writeback;
 use appliance_contract::Sha256;
 use appliance_contract::kernel_args::RootSource;
 use appliance_contract::manifest::{EmbeddedGuest, Manifest, RootImage};
 use appliance_contract::medium;
-use std::fs::{self, File, Permissions};
-use std::os::unix::fs::PermissionsExt;
+use std::fs::{self, File};
 use std::panic::resume_unwind;
 use std::path::Path;
 use std::sync::mpsc;
 use std::thread;
-use tempfile::{NamedTempFile, TempPath};
 
 /// The ISO image of a host: it boots from CD, stick and disk.
 #[derive(Debug)]
@@ -89,23 +88,13 @@ impl Output for Iso {
 }
 
 /// The file that becomes the medium.
-fn open(input: &Input<'_>) -> Result<NamedTempFile, OutputError> {
+fn open(input: &Input<'_>) -> Result<AtomicFile, OutputError> {
     if let Root::Squashfs { file, .. } = input.root {
         let opened = File::options().read(true).write(true).open(file).map_err(failed("opening", file))?;
-        let path = TempPath::try_from_path(file).map_err(failed("finding", file))?;
-        return Ok(NamedTempFile::from_parts(opened, path));
+        return AtomicFile::adopt(opened, file).map_err(failed("finding", file));
     }
-    let directory = parent(input.path);
-    let mut builder = tempfile::Builder::new();
-    let made = builder.prefix(".medium-").suffix(".part").tempfile_in(directory);
-    made.map_err(failed("making a file in", directory))
-}
-
-fn parent(path: &Path) -> &Path {
-    match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    }
+    let directory = atomic_file::directory(input.path);
+    AtomicFile::create_in(directory).map_err(failed("making a file in", directory))
 }
 
 /// The medium's files before its identity is known.
@@ -395,7 +384,7 @@ impl Contents {
         Ok(patches)
     }
 
-    fn write(mut self, file: &NamedTempFile, progress: &dyn Progress) -> Result<Written, OutputError> {
+    fn write(mut self, file: &AtomicFile, progress: &dyn Progress) -> Result<Written, OutputError> {
         let mut volume = Volume::new(&self.tree, &self.options)?;
         let core = self.settle(&mut volume)?;
         let patches = self.patches(&volume, core)?;
@@ -420,21 +409,16 @@ impl Contents {
         {
             return Err(OutputError::Scattered { path: path.to_string() });
         }
-        // Whatever the umask says: an image holds no secret.
-        let mode = Permissions::from_mode(0o644);
-        file.as_file().set_permissions(mode).map_err(failed("setting the mode of", file.path()))?;
         Ok(Written { contents: self, size: layout.size(), sha256 })
     }
 }
 
 impl Written {
     /// Waits for the disk, and gives the medium its name.
-    fn finish(self, file: NamedTempFile, output: &Path, progress: &dyn Progress) -> Result<Artifact, OutputError> {
+    fn finish(self, file: AtomicFile, output: &Path, progress: &dyn Progress) -> Result<Artifact, OutputError> {
         progress.stage(Stage::Sync, 0, Unit::Bytes);
-        file.as_file().sync_all().map_err(failed("syncing", file.path()))?;
-        file.persist(output).map_err(|error| failed("renaming to", output)(error.error))?;
-        let folder = parent(output);
-        File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed("syncing", folder))?;
+        // An image holds no secret, so everyone may read it.
+        file.persist(output, 0o644, Durability::Synced).map_err(failed("syncing and renaming to", output))?;
         let (manifest_json, _) = self.contents.records()?;
         Ok(Artifact {
             path: output.to_owned(),
