@@ -90,7 +90,7 @@ impl<'a> Volume<'a> {
         let root = Extent { offset: u64::from(le32(&sector, 158)) * SECTOR, length: u64::from(le32(&sector, 166)) };
         let mut volume = Self {
             device,
-            uuid: probe::iso9660::uuid(&sector),
+            uuid: probe::iso9660_uuid(&sector),
             label: probe::label(&sector[40..72]),
             root,
             susp_skip: None,

@@ -51,7 +51,7 @@ fn medium() -> Vec<u8> {
     let end = medium.len();
     medium.resize(end + PADDING + 9 * 2048, 0);
     medium[..440].copy_from_slice(&noise(440, 5));
-    gpt::tests::write(&mut medium, &[(ESP_TYPE, esp as u64 / 512, (esp + ESP_SIZE) as u64 / 512 - 1)]);
+    gpt::fixture::write(&mut medium, &[(ESP_TYPE, esp as u64 / 512, (esp + ESP_SIZE) as u64 / 512 - 1)]);
     let mbr = [(0x80, 0x17, 64, 100), (0, 0xef, esp as u32 / 512, ESP_SIZE as u32 / 512), (0, 0xee, 1, 63)];
     for (entry, (status, kind, first, count)) in medium[MBR_ENTRIES].chunks_exact_mut(16).zip(mbr) {
         (entry[0], entry[4]) = (status, kind);
@@ -95,7 +95,7 @@ fn with_partition() -> Vec<u8> {
     let behind = (stick.len() as u64 / 512).next_multiple_of(64);
     stick.resize((behind as usize + 200) * 512, 0);
     let old = (ESP_TYPE, esp.start / 512, esp.end / 512 - 1);
-    gpt::tests::write(&mut stick, &[old, (gpt::tests::LINUX, behind, behind + 100)]);
+    gpt::fixture::write(&mut stick, &[old, (gpt::fixture::LINUX, behind, behind + 100)]);
     stick
 }
 
@@ -242,18 +242,18 @@ fn tables_that_were_changed_must_be_valid() {
     }
     let esp = record(&stick).range(Part::Esp);
     for (partitions, said) in [
-        (vec![(gpt::tests::LINUX, 500, 510)], "it has no EFI system partition"),
+        (vec![(gpt::fixture::LINUX, 500, 510)], "it has no EFI system partition"),
         (vec![(ESP_TYPE, esp.start / 512 + 1, esp.end / 512 - 1)], "the EFI system partition's first byte is "),
         (vec![(ESP_TYPE, esp.start / 512, esp.end / 512)], "the EFI system partition's last byte is "),
     ] {
         let mut bad = stick.clone();
-        gpt::tests::write(&mut bad, &partitions);
+        gpt::fixture::write(&mut bad, &partitions);
         let found = damage(&bad);
         assert!(found.contains(said), "{said}: {found}");
     }
     // A backup of a table of before.
     let mut bad = stick.clone();
-    gpt::tests::write(&mut bad, &[(ESP_TYPE, esp.start / 512, esp.end / 512 - 1)]);
+    gpt::fixture::write(&mut bad, &[(ESP_TYPE, esp.start / 512, esp.end / 512 - 1)]);
     bad[..17_408].copy_from_slice(&stick[..17_408]);
     assert!(damage(&bad).contains("the checksum of the backup's entries is "), "{}", damage(&bad));
 }

@@ -1,11 +1,14 @@
 //! Partitions of a GUID partition table (UEFI 2.10, 5.3), with the backup when the first is damaged.
 
+#[cfg(any(test, feature = "fixtures"))]
+pub mod fixture;
+
 use crate::read_at::{ReadAt, array_at, le16, le32, le64};
 use crc::{CRC_32_ISO_HDLC, Crc, NoTable};
 use std::io;
 
 /// Without tables, which would be 16 KiB for a few KiB of partition table.
-pub(crate) const CRC_32: Crc<u32, NoTable> = Crc::<u32, NoTable>::new(&CRC_32_ISO_HDLC);
+pub const CRC_32: Crc<u32, NoTable> = Crc::<u32, NoTable>::new(&CRC_32_ISO_HDLC);
 
 pub const SIGNATURE: &[u8] = b"EFI PART";
 /// UEFI wants room for at least 128; a thousand is more than any tool makes.
@@ -153,4 +156,4 @@ fn guid(bytes: &[u8]) -> String {
 }
 
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;

@@ -1,25 +1,11 @@
 //! The list of what is in the config's `local/etc`, bounded; follows no link.
 
 use appliance_contract::boot_record::Refused;
-use appliance_contract::local_etc;
+use appliance_contract::local_etc::{Bounds, Excess, Meter};
 use std::fs;
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
-
-/// The layer lives in memory.
-#[derive(Debug, Clone, Copy)]
-pub struct Bounds {
-    pub bytes: u64,
-    pub entries: usize,
-    pub depth: usize,
-}
-
-impl Default for Bounds {
-    fn default() -> Self {
-        Self { bytes: local_etc::MAX_BYTES, entries: local_etc::MAX_ENTRIES, depth: local_etc::MAX_DEPTH }
-    }
-}
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kind {
@@ -69,7 +55,7 @@ pub enum SourceError {
 
 /// Lists `folder`. Where there is none, the list is empty and says so.
 pub fn read(folder: &Path, bounds: Bounds, attributes: &dyn Fn(&Path) -> Vec<String>) -> Result<Source, SourceError> {
-    let mut walk = Walk { folder, bounds, attributes, source: Source::default(), bytes: 0 };
+    let mut walk = Walk { folder, bounds, attributes, source: Source::default(), meter: Meter::new(bounds) };
     match fs::symlink_metadata(folder) {
         Ok(found) if found.is_dir() => walk.folder(folder, "", 0)?,
         Ok(_) => walk.drop("", "it is not a folder, so nothing of it is laid over the image's /etc"),
@@ -78,10 +64,8 @@ pub fn read(folder: &Path, bounds: Bounds, attributes: &dyn Fn(&Path) -> Vec<Str
         }
         Err(error) => return Err(SourceError::Read { path: folder.to_owned(), error }),
     }
-    if walk.bytes > bounds.bytes {
-        return Err(SourceError::TooLarge { path: folder.to_owned(), found: walk.bytes, bound: bounds.bytes });
-    }
-    let mut source = walk.source;
+    let Walk { mut source, meter, .. } = walk;
+    meter.finish().map_err(|excess| beyond(excess, folder, bounds))?;
     source.entries.sort_by(|a, b| a.path.cmp(&b.path));
     source.dropped.sort_by(|a, b| a.device.cmp(&b.device));
     Ok(source)
@@ -92,7 +76,16 @@ struct Walk<'a> {
     bounds: Bounds,
     attributes: &'a dyn Fn(&Path) -> Vec<String>,
     source: Source,
-    bytes: u64,
+    meter: Meter,
+}
+
+fn beyond(excess: Excess, folder: &Path, bounds: Bounds) -> SourceError {
+    let path = folder.to_owned();
+    match excess {
+        Excess::Bytes(found) => SourceError::TooLarge { path, found, bound: bounds.bytes },
+        Excess::Entries => SourceError::TooMany { path, bound: bounds.entries },
+        Excess::Depth => SourceError::TooDeep { path, bound: bounds.depth },
+    }
 }
 
 impl Walk<'_> {
@@ -102,9 +95,6 @@ impl Walk<'_> {
     }
 
     fn folder(&mut self, folder: &Path, relative: &str, depth: usize) -> Result<(), SourceError> {
-        if depth > self.bounds.depth {
-            return Err(SourceError::TooDeep { path: folder.to_owned(), bound: self.bounds.depth });
-        }
         let failed = |error| SourceError::Read { path: folder.to_owned(), error };
         for entry in fs::read_dir(folder).map_err(failed)? {
             let entry = entry.map_err(failed)?;
@@ -119,9 +109,6 @@ impl Walk<'_> {
     }
 
     fn entry(&mut self, place: &Path, path: String, depth: usize) -> Result<(), SourceError> {
-        if self.source.entries.len() == self.bounds.entries {
-            return Err(SourceError::TooMany { path: self.folder.to_owned(), bound: self.bounds.entries });
-        }
         let failed = |error| SourceError::Read { path: place.to_owned(), error };
         let found = fs::symlink_metadata(place).map_err(failed)?;
         let kind = match found.file_type() {
@@ -142,9 +129,15 @@ impl Walk<'_> {
             kind if kind.is_socket() => Kind::Other("a socket"),
             _ => Kind::Other("of an unknown kind"),
         };
-        if let Kind::File { size } = kind {
-            self.bytes = self.bytes.saturating_add(size);
-        }
+        let counted = match kind {
+            Kind::Folder => self.meter.directory(depth + 1),
+            Kind::File { size } => self.meter.file(size),
+            Kind::Link { .. } | Kind::Other(_) => self.meter.file(0),
+        };
+        counted.map_err(|excess| {
+            let folder = if excess == Excess::Depth { place } else { self.folder };
+            beyond(excess, folder, self.bounds)
+        })?;
         let mut attributes = (self.attributes)(place);
         attributes.sort();
         let descend = kind == Kind::Folder;

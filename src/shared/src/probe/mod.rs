@@ -12,7 +12,7 @@ mod encrypted;
 mod ext4;
 mod fat;
 mod foreign;
-pub(crate) mod iso9660;
+mod iso9660;
 mod lvm;
 mod partition_table;
 mod raid;
@@ -21,6 +21,8 @@ mod swap;
 mod view;
 mod xfs;
 mod zfs;
+
+pub use iso9660::uuid as iso9660_uuid;
 
 use crate::read_at::ReadAt;
 use std::fmt;
@@ -206,7 +208,7 @@ fn uuid(bytes: &[u8]) -> Option<String> {
 }
 
 /// A fixed-size label: up to the first NUL, without blanks at the end.
-pub(crate) fn label(bytes: &[u8]) -> Option<String> {
+pub fn label(bytes: &[u8]) -> Option<String> {
     let bytes = bytes.split(|&byte| byte == 0).next().unwrap_or_default();
     let text = String::from_utf8_lossy(bytes);
     let text = text.trim_end();
