@@ -1,6 +1,7 @@
 //! Builds bootable appliance images. ARCHITECTURE.md lists the modules in the order of their imports.
 
 pub mod boot;
+pub mod cache;
 pub mod differ;
 pub mod embedded;
 pub mod fleet;
@@ -14,7 +15,6 @@ pub mod progress;
 pub mod qemu;
 pub mod rootfs;
 pub mod sandbox;
-pub mod store;
 pub mod templates;
 pub mod tree;
 pub mod util;

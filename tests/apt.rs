@@ -3,12 +3,11 @@
 
 mod judges;
 
+use applbuild::cache::Cache;
 use applbuild::packages::http::Policy;
 use applbuild::packages::index::{Index, Priority, Source};
 use applbuild::packages::resolver::{BaseSet, Conflicts, Request, resolve};
-use applbuild::packages::{
-    Archives, Cache, Client, Keyring, MirrorChoice, RefreshRequest, SuiteIndex, SuiteWanted, refresh,
-};
+use applbuild::packages::{Archives, Client, Keyring, MirrorChoice, RefreshRequest, SuiteIndex, SuiteWanted, refresh};
 use applbuild::profile::{Origin, PackageRequest};
 use applbuild::progress::Silent;
 use std::collections::BTreeMap;

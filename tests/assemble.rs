@@ -8,13 +8,13 @@ mod inside;
 #[path = "inside/sets.rs"]
 mod sets;
 
+use applbuild::cache::{Cache, Unpacked};
 use applbuild::packages::Ids;
 use applbuild::profile::{Library, Profile};
 use applbuild::progress::Silent;
 use applbuild::rootfs::{
     Ahead, AssembleError, Assembled, Files, Request, WorkFolder, are_kept, configure, tools, tools_ahead,
 };
-use applbuild::store::Unpacked;
 use applbuild::tree::{Fingerprint, Kind, Node, Tree, TreePath};
 use applbuild::util::sha256;
 use debs::{Deb, base, lock, which};
@@ -711,7 +711,7 @@ fn modules_that_cannot_be_listed_are_an_error() {
 fn packages_are_decompressed_once() {
     let world = world("", &[]);
     let debs = with_base(varied());
-    let keeping = || Unpacked::new(&world.path().join("cache"));
+    let keeping = || Unpacked::new(&Cache::new(world.path().join("cache")));
     let assemble = || {
         let (lock, files) = lock(&debs, &world.path().join("debs"));
         let (files, others) = (files.keeping(keeping()), Ids::default());

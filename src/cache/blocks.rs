@@ -2,7 +2,7 @@
 //! compressed once in its life, and a rebuild copies.
 
 use super::pack::{self, Entry, PackWriter};
-use super::{StoreError, failed};
+use super::{Bucket, Cache, CacheError, failed};
 use crate::format::squashfs::{BlockCache, BlockKey, Hit};
 use crate::util::atomic_file;
 use std::collections::{HashMap, HashSet};
@@ -13,8 +13,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::SystemTime;
 
-/// Below the cache's folder.
-pub const FOLDER: &str = "blocks";
 /// A build that is killed loses no more than this.
 const PACK_SIZE: u64 = 64 << 20;
 
@@ -51,8 +49,8 @@ fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl BlockStore {
     /// Opens the store in the cache's folder, or makes it.
-    pub fn open(cache: &Path) -> Result<Self, StoreError> {
-        let folder = cache.join(FOLDER);
+    pub fn open(cache: &Cache) -> Result<Self, CacheError> {
+        let folder = cache.bucket(Bucket::Blocks);
         fs::create_dir_all(&folder).map_err(failed("making the folder", &folder))?;
         let lock = folder.join(".lock");
         let lock = File::create(&lock).map_err(failed("making", &lock))?;
@@ -91,7 +89,7 @@ impl BlockStore {
 
     /// Gives what was put a name. What went wrong while it was put is told
     /// here: a store that cannot be written is no reason for a build to fail.
-    pub fn finish(&self) -> Option<StoreError> {
+    pub fn finish(&self) -> Option<CacheError> {
         let now = SystemTime::now();
         for pack in self.packs.iter().filter(|pack| pack.used.swap(false, Ordering::Relaxed)) {
             // For the pruning of what was used least recently; without it a pack only looks older.
@@ -175,6 +173,10 @@ mod tests {
     use super::*;
     use std::os::unix::fs::FileExt;
 
+    fn at(path: &Path) -> Cache {
+        Cache::new(path)
+    }
+
     fn key(number: u8) -> BlockKey {
         BlockKey([number; 32])
     }
@@ -185,7 +187,7 @@ mod tests {
     }
 
     fn filled(cache: &Path) {
-        let store = BlockStore::open(cache).unwrap();
+        let store = BlockStore::open(&at(cache)).unwrap();
         store.put(&key(1), Some(b"one"));
         store.put(&key(2), None);
         store.put(&key(3), Some(b"three"));
@@ -193,7 +195,7 @@ mod tests {
     }
 
     fn packs(cache: &Path) -> Vec<PathBuf> {
-        let mut found = paths(&cache.join(FOLDER)).unwrap();
+        let mut found = paths(&at(cache).bucket(Bucket::Blocks)).unwrap();
         found.retain(|path| path.to_string_lossy().ends_with(pack::ENDING));
         found
     }
@@ -202,7 +204,7 @@ mod tests {
     fn gives_back_what_was_put() {
         let cache = tempfile::tempdir().unwrap();
         filled(cache.path());
-        let store = BlockStore::open(cache.path()).unwrap();
+        let store = BlockStore::open(&at(cache.path())).unwrap();
         assert_eq!(get(&store, 1), Some((Hit::Compressed, b"one".to_vec())));
         assert_eq!(get(&store, 2), Some((Hit::Stored, vec![])));
         assert_eq!(get(&store, 4), None);
@@ -214,13 +216,13 @@ mod tests {
         filled(cache.path());
         let path = packs(cache.path()).remove(0);
         File::options().write(true).open(&path).unwrap().write_all_at(b"x", 1).unwrap();
-        let store = BlockStore::open(cache.path()).unwrap();
+        let store = BlockStore::open(&at(cache.path())).unwrap();
         assert_eq!(get(&store, 1), None);
         assert_eq!(get(&store, 3), Some((Hit::Compressed, b"three".to_vec())));
         assert!(!path.exists());
         store.put(&key(1), Some(b"one"));
         assert!(store.finish().is_none());
-        assert_eq!(get(&BlockStore::open(cache.path()).unwrap(), 1), Some((Hit::Compressed, b"one".to_vec())));
+        assert_eq!(get(&BlockStore::open(&at(cache.path())).unwrap(), 1), Some((Hit::Compressed, b"one".to_vec())));
     }
 
     #[test]
@@ -236,9 +238,9 @@ mod tests {
         });
         for bytes in cut.chain(flipped) {
             let cache = tempfile::tempdir().unwrap();
-            fs::create_dir(cache.path().join(FOLDER)).unwrap();
-            fs::write(cache.path().join(FOLDER).join("x.pack"), bytes).unwrap();
-            let store = BlockStore::open(cache.path()).unwrap();
+            fs::create_dir(at(cache.path()).bucket(Bucket::Blocks)).unwrap();
+            fs::write(at(cache.path()).bucket(Bucket::Blocks).join("x.pack"), bytes).unwrap();
+            let store = BlockStore::open(&at(cache.path())).unwrap();
             assert_eq!(get(&store, 1), None);
             assert_eq!(packs(cache.path()).len(), 0);
         }
@@ -248,25 +250,26 @@ mod tests {
     fn what_a_killed_build_left_goes_unless_another_runs() {
         let cache = tempfile::tempdir().unwrap();
         filled(cache.path());
-        let left = cache.path().join(FOLDER).join(format!("{}left", atomic_file::PREFIX));
-        let running = BlockStore::open(cache.path()).unwrap();
+        let left = at(cache.path()).bucket(Bucket::Blocks).join(format!("{}left", atomic_file::PREFIX));
+        let running = BlockStore::open(&at(cache.path())).unwrap();
         fs::write(&left, "").unwrap();
-        drop(BlockStore::open(cache.path()).unwrap());
+        drop(BlockStore::open(&at(cache.path())).unwrap());
         assert!(left.exists());
         drop(running);
-        drop(BlockStore::open(cache.path()).unwrap());
+        drop(BlockStore::open(&at(cache.path())).unwrap());
         assert!(!left.exists());
     }
 
     #[test]
     fn two_builds_at_once_keep_what_both_made() {
         let cache = tempfile::tempdir().unwrap();
-        let (first, second) = (BlockStore::open(cache.path()).unwrap(), BlockStore::open(cache.path()).unwrap());
+        let (first, second) =
+            (BlockStore::open(&at(cache.path())).unwrap(), BlockStore::open(&at(cache.path())).unwrap());
         first.put(&key(1), Some(b"one"));
         second.put(&key(1), Some(b"one"));
         second.put(&key(2), Some(b"two"));
         assert!(first.finish().is_none() && second.finish().is_none());
-        let store = BlockStore::open(cache.path()).unwrap();
+        let store = BlockStore::open(&at(cache.path())).unwrap();
         assert_eq!(get(&store, 1), Some((Hit::Compressed, b"one".to_vec())));
         assert_eq!(get(&store, 2), Some((Hit::Compressed, b"two".to_vec())));
     }
@@ -275,8 +278,8 @@ mod tests {
     fn a_store_that_cannot_be_written_says_so_and_goes_on() {
         let cache = tempfile::tempdir().unwrap();
         filled(cache.path());
-        let store = BlockStore::open(cache.path()).unwrap();
-        fs::remove_dir_all(cache.path().join(FOLDER)).unwrap();
+        let store = BlockStore::open(&at(cache.path())).unwrap();
+        fs::remove_dir_all(at(cache.path()).bucket(Bucket::Blocks)).unwrap();
         store.put(&key(9), Some(b"nine"));
         assert_eq!(get(&store, 1), Some((Hit::Compressed, b"one".to_vec())));
         assert!(store.finish().unwrap().to_string().contains("keeping compressed blocks"));

@@ -6,7 +6,7 @@
 //! it is whole. Nothing is synced: one that a power cut left half is known by
 //! its hash.
 
-use super::Room;
+use super::{Bucket, Cache};
 use crate::util::atomic_file::{AtomicFile, Durability};
 use appliance_contract::Sha256;
 use nix::sys::statvfs::statvfs;
@@ -29,8 +29,8 @@ pub struct Unpacked {
 }
 
 impl Unpacked {
-    pub fn new(cache: &Path) -> Self {
-        Self { folder: cache.join(Room::Unpacked.folder()) }
+    pub fn new(cache: &Cache) -> Self {
+        Self { folder: cache.bucket(Bucket::Unpacked) }
     }
 
     fn path(&self, package: Sha256) -> PathBuf {
@@ -129,7 +129,7 @@ mod tests {
     }
 
     fn kept(cache: &Path, bytes: &[u8]) -> Unpacked {
-        let unpacked = Unpacked::new(cache);
+        let unpacked = Unpacked::new(&Cache::new(cache));
         let mut keeping = unpacked.keep(package(), bytes, cache.join("aside"));
         let mut found = Vec::new();
         keeping.read_to_end(&mut found).unwrap();
@@ -150,7 +150,7 @@ mod tests {
     fn gives_back_what_was_put() {
         for bytes in [vec![], b"one".to_vec(), vec![7; 3 * BUFFER + 1]] {
             let cache = tempfile::tempdir().unwrap();
-            assert!(read(&Unpacked::new(cache.path())).is_none());
+            assert!(read(&Unpacked::new(&Cache::new(cache.path()))).is_none());
             let unpacked = kept(cache.path(), &bytes);
             assert_eq!(read(&unpacked), Some((bytes, SOME)));
             unpacked.forget(package());
@@ -173,7 +173,7 @@ mod tests {
     #[test]
     fn what_was_not_read_to_its_end_is_not_kept() {
         let cache = tempfile::tempdir().unwrap();
-        let unpacked = Unpacked::new(cache.path());
+        let unpacked = Unpacked::new(&Cache::new(cache.path()));
         let mut keeping = unpacked.keep(package(), &b"some files"[..], cache.path().join("aside"));
         keeping.read_exact(&mut [0; 10]).unwrap();
         keeping.finish(SOME.into());

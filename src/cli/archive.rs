@@ -6,7 +6,6 @@ use applbuild::packages::archive_folder::{self, FolderError, Stock, Supply};
 use applbuild::packages::http::Policy;
 use applbuild::packages::{Client, Lock};
 use applbuild::profile::Library;
-use applbuild::store;
 use indicatif::HumanBytes;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -39,14 +38,14 @@ pub fn run(common: &Common, command: Command) -> Result<(), Failure> {
         Command::Export { dir, locks, sources } => {
             let locks = if locks.is_empty() { own(common)? } else { locks };
             let Place { archives, cache, client, .. } = sources.find(&mirrors(common, &locks))?;
-            let _held = store::hold(cache.folder());
+            let _held = cache.hold();
             let supply = Supply { archives: &archives, cache: &cache, client: &client };
             (dir.clone(), "exported", archive_folder::export(&dir, &locks, supply, &reporter))
         }
         Command::Import { dir, cache } => {
             let client = Client::new(Policy::default());
             let cache = cache.find()?;
-            let _held = store::hold(cache.folder());
+            let _held = cache.hold();
             (dir.clone(), "imported", archive_folder::import(&dir, &cache, &client, &reporter))
         }
     };

@@ -3,9 +3,10 @@
 use super::failure::Failure;
 use super::sources::Place;
 use super::{Common, diff, memory_disk, other_kernel, output};
+use applbuild::cache::{self, Cache};
 use applbuild::output::Output;
 use applbuild::output::catalog::{Catalog, NAMES};
-use applbuild::packages::{Cache, Lock, LockedPackage, cache, download};
+use applbuild::packages::{Lock, LockedPackage, download};
 use applbuild::pipeline::{BuildError, Built};
 use applbuild::progress::Silent;
 use applbuild::rootfs::WorkFolder;
@@ -144,7 +145,7 @@ impl Second {
         if !first.has_sets {
             command.args(["--root", "."]);
         }
-        command.arg("--cache").arg(absolute(self.cache.folder())?).arg("--output").arg(absolute(&self.output)?);
+        command.arg("--cache").arg(absolute(self.cache.directory())?).arg("--output").arg(absolute(&self.output)?);
         if let Some(level) = first.level {
             command.args(["--level", &level.to_string()]);
         }

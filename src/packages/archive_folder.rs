@@ -2,12 +2,12 @@
 //! also an archive that apt takes as a `file:` source (`deb [trusted=yes] file:DIR ./`).
 
 use super::archives::{ArchiveError, Archives};
-use super::cache::Cache;
 use super::deb::{Deb, DebError};
 use super::download::download;
 use super::error::FetchError;
 use super::http::Client;
 use super::lock::{Lock, LockError, LockedPackage};
+use crate::cache::Cache;
 use crate::progress::{Progress, Stage, Unit};
 use crate::util::atomic_file;
 use crate::util::sha256;

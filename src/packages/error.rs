@@ -1,12 +1,12 @@
 //! What can go wrong between an archive and verified package files.
 
 use super::archives::ArchiveError;
-use super::cache::CacheError;
 use super::http::HttpError;
 use super::inrelease::SignatureError;
 use super::keyring::KeyringError;
 use super::release::{ReleaseError, date};
 use super::url::{Url, UrlError};
+use crate::cache::CacheError;
 
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {

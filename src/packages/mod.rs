@@ -3,7 +3,6 @@
 
 pub mod archive_folder;
 pub mod archives;
-pub mod cache;
 pub mod deb;
 pub mod dependency;
 pub mod download;
@@ -28,7 +27,6 @@ pub mod url;
 pub mod version;
 
 pub use archives::{ArchiveError, Archives, MirrorChoice};
-pub use cache::Cache;
 pub use download::{are_here, download};
 pub use error::FetchError;
 pub use http::Client;

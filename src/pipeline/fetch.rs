@@ -1,8 +1,8 @@
 use super::{BuildError, Resolved};
+use crate::cache::Unpacked;
 use crate::packages::{LockedPackage, are_here, download};
 use crate::progress::Progress;
 use crate::rootfs::{self, Files};
-use crate::store::Unpacked;
 use std::time::SystemTime;
 
 /// A locked profile whose packages are all here: verified, or with what an earlier build made of them.
@@ -25,7 +25,7 @@ impl Resolved {
             let paths = download(&packages, &archives, &cache, &client, progress)?;
             Ok(packages.iter().map(|package| package.sha256).zip(paths).collect())
         });
-        let files = files.keeping(Unpacked::new(request.cache.folder()));
+        let files = files.keeping(Unpacked::new(&request.cache));
         let with_tools = request.kind.needs_boot_loader();
         if are_here && rootfs::are_kept(&request.trees(), &self.lock, self.source_date, with_tools)? {
             request.cache.tidy(SystemTime::now());

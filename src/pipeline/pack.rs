@@ -3,12 +3,12 @@
 use super::{Assembled, BuildError, BuildRequest, Resolved};
 use crate::boot::initramfs::Initramfs;
 use crate::boot::kernel::Kernels;
+use crate::cache::BlockStore;
 use crate::format::squashfs::{self, BlockCache, NoCache, Options};
 use crate::format::verity::{self, Hashed, VerityOptions};
 use crate::output::{Image, OutputError, RootLocation};
 use crate::progress::Progress;
 use crate::rootfs;
-use crate::store::BlockStore;
 use crate::tree::{Kind, Node, Tree, TreeError, TreePath};
 use crate::util::sha256;
 use crate::util::writeback;
@@ -81,7 +81,7 @@ impl Assembled {
         let ahead = self.ahead.end_blocks();
         let initramfs_ahead = self.ahead.take_initramfs();
         // Without a store it takes longer, and that is all.
-        let open = || BlockStore::open(self.resolved.request.cache.folder());
+        let open = || BlockStore::open(&self.resolved.request.cache);
         let store = open().map_err(|error| progress.warn(&error.to_string())).ok().map(|store| store.with_new(ahead));
         let keeper: &dyn BlockCache = match &store {
             Some(store) => store,

@@ -4,10 +4,10 @@
 use super::{BuildRequest, Resolved};
 use crate::boot::initramfs::Initramfs;
 use crate::boot::kernel::Kernels;
+use crate::cache::BlockStore;
 use crate::embedded;
 use crate::format::squashfs::{self, BlockKey};
 use crate::rootfs::{self, Ahead, Files};
-use crate::store::BlockStore;
 use crate::tree::{Tree, TreePath};
 use crate::util::priority;
 use std::num::NonZero;
@@ -41,7 +41,7 @@ impl<'a> Speculation<'a> {
     }
 
     fn store(&self) -> Option<BlockStore> {
-        BlockStore::open(self.resolved.request.cache.folder()).ok()
+        BlockStore::open(&self.resolved.request.cache).ok()
     }
 }
 

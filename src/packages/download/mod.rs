@@ -1,12 +1,12 @@
 //! The package files of a lock: from the cache, or from their archive into it.
 
 use super::archives::Archives;
-use super::cache::{Cache, CacheError, Claim, Kind, Part};
 use super::error::{FetchError, PackageError};
 use super::http::{Client, HttpError, PARALLEL};
 use super::lock::LockedPackage;
 use super::transfer::{Sink, Size, Stop};
 use super::url::Url;
+use crate::cache::{Cache, CacheError, Claim, Kind, Part};
 use crate::progress::{Progress, Stage, Unit};
 use appliance_contract::Sha256;
 use std::collections::{BTreeMap, BTreeSet};

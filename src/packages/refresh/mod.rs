@@ -1,7 +1,6 @@
 //! Package indices of suites: signature, age, identity and every hash checked.
 
 use super::archives::{Archives, known_suites};
-use super::cache::{Cache, CacheError, Claim, Kind};
 use super::error::{FetchError, IndexError};
 use super::http::{Client, HttpError};
 use super::inrelease;
@@ -10,6 +9,7 @@ use super::lock::LockedSuite;
 use super::release::{FileEntry, Release};
 use super::transfer::{Memory, Size, Stop};
 use super::url::Url;
+use crate::cache::{Cache, CacheError, Claim, Kind};
 use crate::progress::{Progress, Stage, Unit};
 use crate::util::sha256;
 use appliance_contract::Sha256;
@@ -188,11 +188,11 @@ impl Fetching<'_> {
             if let Some(locked) = of_lock.filter(|locked| dated < locked.date) {
                 return Err(older(locked.date, "the lock is made from one of"));
             }
-            if let Some(seen) = self.request.cache.newest_release(url).filter(|seen| dated < *seen) {
+            if let Some(seen) = self.request.cache.newest_release(&url.to_string()).filter(|seen| dated < *seen) {
                 return Err(older(seen, "one was seen there of"));
             }
         }
-        Ok(self.request.cache.saw_release(url, dated)?)
+        Ok(self.request.cache.saw_release(&url.to_string(), dated)?)
     }
 
     fn indices(&self, base: &Url, release: &Release, inrelease: Sha256) -> Result<Vec<SuiteIndex>, FetchError> {

@@ -1,6 +1,6 @@
 use super::{RefreshRequest, SuiteIndex, SuiteWanted, refresh};
+use crate::cache::Cache;
 use crate::packages::archives::{Archives, MirrorChoice};
-use crate::packages::cache::Cache;
 use crate::packages::error::FetchError;
 use crate::packages::http::{Client, Policy};
 use crate::packages::keyring::Keyring;

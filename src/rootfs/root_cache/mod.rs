@@ -6,6 +6,7 @@
 pub(crate) mod metadata;
 pub(crate) mod overlay_upper;
 
+use crate::cache;
 use crate::identity;
 use crate::packages::{Lock, LockedPackage};
 use crate::progress::{Progress, Silent, Stage, Unit};
@@ -32,7 +33,7 @@ const FORMAT: u32 = 1;
 const ROOT: &str = "root";
 const RECORD: &str = "record";
 /// Locked by those who use an entry; its time is when it was last used.
-const LOCK: &str = "lock";
+const LOCK: &str = cache::TREE_LOCK;
 
 /// What is below a build's own changes, and known by its hashes.
 #[derive(Debug)]

@@ -1,5 +1,6 @@
 //! A package, read once: its control files into memory, its data staged.
 
+use crate::cache::{Found, Unpacked};
 use crate::packages::LockedPackage;
 use crate::packages::deb::{ControlFile, Deb, DebError};
 use crate::rootfs::dpkg::control::Control;
@@ -7,7 +8,6 @@ use crate::rootfs::error::{AssembleError, io_at};
 use crate::rootfs::unpack::entry::{self, Entry, EntryKind};
 use crate::rootfs::unpack::package_files::Files;
 use crate::rootfs::unpack::stage::stage_tar;
-use crate::store::{Found, Unpacked};
 use md5::{Digest, Md5};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -1,9 +1,9 @@
 //! Where the packages' files come from.
 
+use crate::cache::Unpacked;
 use crate::packages::{FetchError, LockedPackage};
 use crate::progress::Progress;
 use crate::rootfs::error::AssembleError;
-use crate::store::Unpacked;
 use appliance_contract::Sha256;
 use std::collections::BTreeMap;
 use std::fmt;
