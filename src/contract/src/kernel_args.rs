@@ -8,15 +8,22 @@ use std::time::Duration;
 /// Seconds that the agent goes on looking for devices when the command line says nothing.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// All that the kernel command line tells the agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KernelArgs {
+    /// Where the root image is.
     pub root: RootSource,
     /// The verity root hash; `None` only where the entry says `appliance.roothash=none`.
     pub root_hash: Option<Sha256>,
+    /// What to do.
     pub action: Action,
+    /// Which config partition to take.
     pub config: ConfigChoice,
+    /// How long to look for devices.
     pub timeout: Duration,
+    /// What to do when a step fails.
     pub on_missing: OnMissing,
+    /// What the machine is.
     pub role: Role,
 }
 
@@ -25,50 +32,74 @@ pub struct KernelArgs {
 pub enum RootSource {
     /// A file on the ISO 9660 volume with this UUID.
     Medium {
+        /// The volume's UUID.
         uuid: String,
+        /// The file's path.
         path: String,
     },
     /// A file on the file system with this UUID.
     File {
+        /// The file system's UUID.
         uuid: String,
+        /// The file's path.
         path: String,
     },
     /// A whole block device, by its kernel name without `/dev/`.
     Device {
+        /// The device's name below `/dev`.
         name: String,
     },
+    /// A file on a web server.
     Http {
+        /// The file's URL.
         url: String,
     },
 }
 
+/// What the agent does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
+    /// Boots the system.
     Boot,
+    /// Checks every byte of the medium.
     Check,
+    /// Opens a shell.
     Rescue,
 }
 
+/// Which config partition the agent takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ConfigChoice {
+    /// The one whose marker fits.
     Auto,
+    /// The one on this device.
     Path(String),
+    /// The one with this UUID.
     Uuid(String),
+    /// The one with this label.
     Label(String),
 }
 
+/// What the agent does when a step fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnMissing {
+    /// Opens a shell, and tries again after it.
     Shell,
+    /// Waits for devices, and tries again.
     Wait,
+    /// Reboots.
     Reboot,
 }
 
+/// An argument that cannot be read.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("kernel argument {key}: found {found:?}, expected {expected}")]
 pub struct KernelArgsError {
+    /// The argument's name.
     pub key: String,
+    /// Its value.
     pub found: String,
+    /// What it should be.
     pub expected: &'static str,
 }
 

@@ -1,6 +1,8 @@
 //! What the builder and the agent agree on, and nothing else: names on media,
 //! kernel arguments, and the schemas of the files that both read. No I/O.
 
+#![warn(missing_docs)]
+
 pub mod boot_record;
 pub mod gpt_types;
 pub mod guest;

@@ -6,26 +6,33 @@ use serde::{Deserialize, Serialize};
 #[cfg(feature = "builder")]
 use std::collections::BTreeMap;
 
+/// The manifest of an image or a medium.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
+    /// The version of this format.
     pub schema: Schema,
     /// The profile's name.
     pub name: String,
     /// The profile's version, with the build number when it is not the first (`2026.11.1-2`).
     pub version: String,
+    /// What the image is for.
     pub kind: crate::marker::Role,
+    /// The architecture, as Debian names it.
     pub architecture: String,
     /// The agent asks nothing of it.
     #[cfg(feature = "builder")]
     pub applbuild: Program,
     /// SHA-256 of the agent (`/init`), where the image has it.
     pub agent_sha256: Option<Sha256>,
+    /// SHA-256 of the lock that the image was made from.
     pub lock_sha256: Sha256,
     /// The time that stands in all of the image's own files, in seconds since 1970.
     pub source_date_epoch: i64,
     /// The ISO 9660 volume's UUID, as blkid and GRUB write it.
     pub medium_uuid: Option<String>,
+    /// The root file system.
     pub root: Option<RootImage>,
+    /// The entries of the boot menu.
     #[serde(default)]
     pub boot_entries: Vec<BootEntry>,
     /// How a host starts it; a guest image's alone.
@@ -34,8 +41,10 @@ pub struct Manifest {
     /// The guest images that the medium holds.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub guests: Vec<EmbeddedGuest>,
+    /// The files beside the manifest.
     #[serde(default)]
     pub files: Vec<File>,
+    /// The packages in the image.
     pub packages: Vec<Package>,
 }
 
@@ -43,6 +52,7 @@ pub struct Manifest {
 #[cfg(feature = "builder")]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Program {
+    /// The version of its release.
     pub version: String,
     /// What it is known by: a hash over the version and all that follows. (Of images made before there was a
     /// `source_sha256`: the binary's.)
@@ -53,6 +63,7 @@ pub struct Program {
     /// Of the two programs that it carries.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub init_sha256: Option<Sha256>,
+    /// The second of them, the node's command.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub appliance_sha256: Option<Sha256>,
     /// What compiled them.
@@ -63,46 +74,60 @@ pub struct Program {
     pub libraries: BTreeMap<String, String>,
 }
 
+/// The file of the root file system.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RootImage {
     /// Path on the medium.
     pub path: String,
     /// `squashfs` or `plain`.
     pub format: String,
+    /// How it is verified; `None` where it is not.
     pub verity: Option<Verity>,
 }
 
 /// dm-verity's parameters; hash type 1, SHA-256, 4096-byte data and hash blocks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verity {
+    /// UUID of the hash tree.
     pub uuid: String,
+    /// The salt, in hexadecimal digits.
     pub salt: String,
+    /// The hash at the top of the tree.
     pub root_hash: Sha256,
     /// Where the verity superblock begins in the file, in bytes.
     pub hash_offset: u64,
+    /// The number of blocks before the tree.
     pub data_blocks: u64,
 }
 
+/// An entry of the boot menu.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BootEntry {
     /// `xen`, `kvm`, `check` or `rescue`.
     pub id: String,
+    /// What the menu shows.
     pub title: String,
+    /// The kernel command line.
     pub kernel_arguments: String,
 }
 
 /// What a hypervisor is given to start a guest; paths are relative to the image's folder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GuestBoot {
+    /// The kernel's file.
     pub kernel: String,
+    /// The initramfs' file.
     pub initramfs: String,
     /// [`crate::guest_image::kernel_arguments`] puts the device in; consoles are the host's to add.
     pub kernel_arguments: String,
 }
 
+/// A guest image on a host's medium.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EmbeddedGuest {
+    /// The name of its profile.
     pub name: String,
+    /// Its version.
     pub version: String,
     /// Its folder on the medium.
     pub path: String,
@@ -110,17 +135,25 @@ pub struct EmbeddedGuest {
     pub manifest_sha256: Sha256,
 }
 
+/// A file of the medium or of the image's directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct File {
+    /// Its path.
     pub path: String,
+    /// Its size in bytes.
     pub size: u64,
+    /// SHA-256 of its content.
     pub sha256: Sha256,
 }
 
+/// A package in the image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Package {
+    /// Its name.
     pub name: String,
+    /// Its version.
     pub version: String,
+    /// Its architecture.
     pub architecture: String,
 }
 

@@ -19,6 +19,7 @@ use std::ops::Range;
 
 /// Where the record lies on the medium: in block 16, from byte 883 of the descriptor on.
 pub const OFFSET: u64 = 16 * 2048 + 883;
+/// The record's size in bytes.
 pub const SIZE: usize = 512;
 /// Bytes of the root image's block with verity's superblock, which the hash tree does not cover.
 pub const SUPERBLOCK: usize = 4096;
@@ -38,6 +39,7 @@ const CHUNK: usize = 1 << 20;
 /// The parts that a medium is divided into, without a gap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
+    /// Boot code of the MBR.
     BootCode,
     /// Partition entries and boot signature.
     MbrTable,
@@ -45,16 +47,20 @@ pub enum Part {
     Gpt,
     /// What else ECMA-119, 6.2.1 leaves to boot code.
     Reserved,
+    /// Volume descriptors and directories.
     Descriptors,
     /// What lies between the first file and the last, and in none.
     BetweenFiles,
+    /// The EFI system partition.
     Esp,
+    /// Path tables and boot catalog.
     Catalog,
     /// Padding, and the backup of the partition table.
     End,
 }
 
 impl Part {
+    /// All parts, in their order on the medium.
     pub const ALL: [Self; 9] = [
         Self::BootCode,
         Self::MbrTable,
@@ -70,6 +76,7 @@ impl Part {
     /// Where the parts before the volume descriptors end: the same on every medium.
     pub const FIXED_ENDS: [u64; 4] = [440, 512, 34 * 512, 16 * 2048];
 
+    /// Its name in messages.
     pub fn name(self) -> &'static str {
         match self {
             Self::BootCode => "boot code of the MBR",
@@ -90,25 +97,34 @@ impl Part {
     }
 }
 
+/// The end and the hash of a part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PartSum {
     /// The first byte behind it.
     pub end: u64,
+    /// SHA-256 of its bytes.
     pub sha256: Sha256,
 }
 
+/// The record of a medium.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MediumRecord {
+    /// SHA-256 of the list of checksums.
     pub checksums: Sha256,
+    /// SHA-256 of the block with verity's superblock; zeros if there is none.
     pub superblock: Sha256,
     /// In the order of [`Part::ALL`].
     pub parts: [PartSum; PARTS],
 }
 
+/// Why a record cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "each variant says in its message what it means")]
 pub enum RecordError {
+    /// It was changed.
     #[error("the record of the medium's parts does not match its own checksum")]
     Damaged,
+    /// Another program wrote it.
     #[error("the record of the medium's parts has version {found}, expected {VERSION}")]
     Version { found: u32 },
 }
@@ -119,16 +135,19 @@ impl MediumRecord {
         self.parts[PARTS - 1].end
     }
 
+    /// Where a part lies, in bytes.
     pub fn range(&self, part: Part) -> Range<u64> {
         let index = part as usize;
         let start = if index == 0 { 0 } else { self.parts[index - 1].end };
         start..self.parts[index].end
     }
 
+    /// The hash of a part.
     pub fn sha256(&self, part: Part) -> Sha256 {
         self.parts[part as usize].sha256
     }
 
+    /// The record as it lies on the medium.
     pub fn to_bytes(&self) -> [u8; SIZE] {
         let mut bytes = [0; SIZE];
         bytes[..16].copy_from_slice(MAGIC);

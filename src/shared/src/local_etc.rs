@@ -7,29 +7,39 @@ use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+/// What an entry is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kind {
+    /// A regular file.
     File {
+        /// Its bytes.
         size: u64,
     },
+    /// A directory.
     Folder,
+    /// A symlink.
     Link {
+        /// Where it leads.
         target: String,
     },
     /// What cannot go in, in words.
     Other(&'static str),
 }
 
+/// An entry of the directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// Relative to `local/etc`.
     pub path: String,
+    /// What it is.
     pub kind: Kind,
+    /// Its mode bits.
     pub mode: u32,
     /// Names of extended attributes.
     pub attributes: Vec<String>,
 }
 
+/// The list of all entries.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Source {
     /// Sorted by path, so that a folder comes before what is in it.
@@ -38,17 +48,23 @@ pub struct Source {
     pub dropped: Vec<Refused>,
 }
 
+/// Why there is no list.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "each variant says in its message what it means")]
 pub enum SourceError {
+    /// An entry cannot be read.
     #[error("reading {path} of the config: {error}")]
     Read { path: PathBuf, error: io::Error },
+    /// All files together are too large.
     #[error(
         "{path} of the config holds {found} bytes, expected {bound} at most: /etc lives in memory; keep data on a \
          partition that /etc/fstab mounts"
     )]
     TooLarge { path: PathBuf, found: u64, bound: u64 },
+    /// There are too many entries.
     #[error("{path} of the config holds more than {bound} files and folders, expected {bound} at most")]
     TooMany { path: PathBuf, bound: usize },
+    /// A directory is too deep.
     #[error("{path} of the config is nested deeper than {bound} folders")]
     TooDeep { path: PathBuf, bound: usize },
 }

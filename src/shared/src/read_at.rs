@@ -4,8 +4,11 @@ use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
 
+/// A device, a file or bytes in memory.
 pub trait ReadAt {
+    /// Fills `buf` with the bytes from `offset` on.
     fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()>;
+    /// The number of bytes.
     fn size(&self) -> io::Result<u64>;
 }
 
@@ -59,6 +62,7 @@ pub fn array_at<const N: usize>(device: &dyn ReadAt, offset: u64) -> io::Result<
 /// inside an array whose length the caller chose, so that it is always there.
 macro_rules! integers {
     ($($name:ident $kind:ty, $from:ident;)*) => {$(
+        /// The integer at `at`.
         pub fn $name(bytes: &[u8], at: usize) -> $kind {
             const SIZE: usize = size_of::<$kind>();
             let mut value = [0; SIZE];

@@ -10,6 +10,7 @@ use std::io;
 /// Without tables, which would be 16 KiB for a few KiB of partition table.
 pub const CRC_32: Crc<u32, NoTable> = Crc::<u32, NoTable>::new(&CRC_32_ISO_HDLC);
 
+/// What a table's header begins with.
 pub const SIGNATURE: &[u8] = b"EFI PART";
 /// UEFI wants room for at least 128; a thousand is more than any tool makes.
 const MAX_ENTRIES: u32 = 1024;
@@ -17,25 +18,34 @@ const MAX_ENTRY_SIZE: u32 = 4096;
 const MIN_HEADER: u32 = 92;
 const SECTOR_SIZES: [u64; 2] = [512, 4096];
 
+/// A partition of a disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Partition {
     /// As in the kernel's name of it; counts from 1.
     pub number: u32,
     /// Lower case.
     pub type_guid: String,
+    /// The partition's own GUID, in lower case.
     pub guid: String,
+    /// Where it begins.
     pub first_byte: u64,
     /// Inclusive.
     pub last_byte: u64,
+    /// Its name.
     pub name: String,
 }
 
+/// Why there are no partitions to read.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "each variant says in its message what it means")]
 pub enum GptError {
+    /// The device cannot be read.
     #[error("reading the partition table: {0}")]
     Read(#[from] io::Error),
+    /// A table contradicts itself or the specification.
     #[error("partition table: {what} is {found}, expected {expected}")]
     Damaged { what: &'static str, found: u64, expected: String },
+    /// Both tables are damaged; the first one's damage.
     #[error("{0}, and the backup is no better")]
     Both(Box<Self>),
 }
@@ -47,6 +57,7 @@ pub struct Table {
     pub other: u64,
     /// CRC-32 of the entries.
     pub entries_sum: u32,
+    /// The entries that are in use.
     pub partitions: Vec<Partition>,
 }
 

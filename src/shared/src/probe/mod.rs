@@ -29,40 +29,60 @@ use std::fmt;
 use std::io;
 use view::View;
 
+/// What a device holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Contents {
+    /// A file system.
     FileSystem(FileSystem),
+    /// A part of something else.
     Member(Member),
+    /// Partitions.
     PartitionTable,
     /// Every byte that was looked at is zero.
     Empty,
+    /// Nothing that is known here.
     Unknown,
 }
 
+/// A file system by its superblock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileSystem {
+    /// Its kind.
     pub kind: FileSystemKind,
     /// In blkid's spelling.
     pub uuid: Option<String>,
+    /// Its label.
     pub label: Option<String>,
     /// A journal or log waits to be replayed, as far as the superblock tells (XFS's does not).
     pub needs_recovery: bool,
 }
 
+/// The kinds of file systems that are known here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum FileSystemKind {
     /// ext2 and ext3 too: the ext4 driver mounts them.
     Ext4,
+    /// FAT12, FAT16 or FAT32.
     Fat,
+    /// XFS.
     Xfs,
+    /// btrfs.
     Btrfs,
+    /// ISO 9660.
     Iso9660,
+    /// squashfs.
     Squashfs,
+    /// exFAT.
     Exfat,
+    /// NTFS.
     Ntfs,
+    /// F2FS.
     F2fs,
+    /// EROFS.
     Erofs,
+    /// UDF.
     Udf,
+    /// bcachefs.
     Bcachefs,
 }
 
@@ -105,23 +125,36 @@ impl fmt::Display for FileSystemKind {
 /// What a device is a part of, or used for by something that is no file system.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Member {
+    /// A physical volume of LVM.
     Lvm,
     /// Linux md; the text is its metadata's version: `0.90`, `1.0`, `1.1`, `1.2`, or `imsm`, `ddf`.
     Raid(&'static str),
+    /// A volume encrypted with LUKS.
     Luks,
+    /// A volume encrypted with BitLocker.
     BitLocker,
+    /// A swap space.
     Swap,
+    /// A device of bcache.
     Bcache,
+    /// A device of a ZFS pool.
     Zfs,
+    /// A device of DRBD.
     Drbd,
     /// One of several devices of a btrfs.
     Btrfs {
+        /// How many devices the file system has.
         devices: u64,
     },
+    /// A journal of another ext4 file system.
     ExtJournal,
+    /// A device of dm-integrity.
     DmIntegrity,
+    /// A hash tree of dm-verity.
     DmVerity,
+    /// A store of dm-snapshot.
     DmSnapshot,
+    /// A device of Ceph's BlueStore.
     CephBluestore,
 }
 

@@ -1,3 +1,5 @@
+//! A device whose first bytes are read once.
+
 use crate::read_at::{ReadAt, array_at};
 use std::io;
 
