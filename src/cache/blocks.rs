@@ -5,12 +5,13 @@ use super::pack::{self, Entry, PackWriter};
 use super::{Bucket, Cache, CacheError, failed};
 use crate::format::squashfs::{BlockCache, BlockKey, Hit};
 use crate::util::atomic_file;
+use crate::util::poison::Unpoisoned;
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Mutex, RwLock};
 use std::time::SystemTime;
 
 /// A build that is killed loses no more than this.
@@ -41,10 +42,6 @@ struct Writing {
     pack: Option<PackWriter>,
     /// Nothing more is put once writing has failed.
     trouble: Option<io::Error>,
-}
-
-fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl BlockStore {
@@ -95,7 +92,7 @@ impl BlockStore {
             // For the pruning of what was used least recently; without it a pack only looks older.
             let _ = pack.file.set_modified(now);
         }
-        let mut writing = held(&self.writing);
+        let mut writing = self.writing.lock().unpoisoned();
         if let Some(Err(error)) = writing.pack.take().map(PackWriter::finish) {
             writing.trouble = Some(error);
         }
@@ -103,13 +100,13 @@ impl BlockStore {
     }
 
     fn forget(&self, key: &BlockKey, pack: usize) {
-        self.known.write().unwrap_or_else(PoisonError::into_inner).remove(key);
+        self.known.write().unpoisoned().remove(key);
         // What is damaged once is not to be met again; its good blocks are made anew.
         let _ = fs::remove_file(&self.packs[pack].path);
     }
 
     fn write(&self, key: &BlockKey, hash: [u8; 32], packed: Option<&[u8]>) -> io::Result<()> {
-        let mut writing = held(&self.writing);
+        let mut writing = self.writing.lock().unpoisoned();
         if writing.trouble.is_some() {
             return Ok(());
         }
@@ -129,7 +126,7 @@ impl BlockStore {
 
 impl BlockCache for BlockStore {
     fn has(&self, key: &BlockKey) -> bool {
-        self.known.read().unwrap_or_else(PoisonError::into_inner).contains_key(key)
+        self.known.read().unpoisoned().contains_key(key)
     }
 
     fn is_new(&self, key: &BlockKey) -> bool {
@@ -137,7 +134,7 @@ impl BlockCache for BlockStore {
     }
 
     fn get(&self, key: &BlockKey, packed: &mut Vec<u8>) -> Option<Hit> {
-        let (pack, entry) = self.known.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned()?;
+        let (pack, entry) = self.known.read().unpoisoned().get(key).cloned()?;
         let found = entry.read(&self.packs[pack].file, packed);
         match found {
             Some(_) => self.packs[pack].used.store(true, Ordering::Relaxed),
@@ -149,7 +146,7 @@ impl BlockCache for BlockStore {
     fn put(&self, key: &BlockKey, packed: Option<&[u8]>) {
         let hash = blake3::hash(packed.unwrap_or_default()).into();
         if let Err(error) = self.write(key, hash, packed) {
-            held(&self.writing).trouble.get_or_insert(error);
+            self.writing.lock().unpoisoned().trouble.get_or_insert(error);
         }
     }
 }

@@ -9,11 +9,12 @@ use crate::embedded;
 use crate::format::squashfs::{self, BlockKey};
 use crate::rootfs::{self, Ahead, Files};
 use crate::tree::{Tree, TreePath};
+use crate::util::poison::Unpoisoned;
 use crate::util::priority;
 use std::num::NonZero;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
 
 /// Puts into the cache what later stages look for there, and make where they do
@@ -33,11 +34,11 @@ impl<'a> Speculation<'a> {
 
     /// What goes on until the root is packed.
     pub fn finish(self) -> SpeculativeThreads {
-        self.begun.into_inner().unwrap_or_else(PoisonError::into_inner)
+        self.begun.into_inner().unpoisoned()
     }
 
     fn begun(&self) -> MutexGuard<'_, SpeculativeThreads> {
-        self.begun.lock().unwrap_or_else(PoisonError::into_inner)
+        self.begun.lock().unpoisoned()
     }
 
     fn store(&self) -> Option<BlockStore> {

@@ -8,6 +8,7 @@ use super::transfer::{Sink, Size, Stop};
 use super::url::Url;
 use crate::cache::{Cache, CacheError, Claim, Kind, Part};
 use crate::progress::{Progress, Stage, Unit};
+use crate::util::poison::Unpoisoned;
 use appliance_contract::Sha256;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -43,13 +44,17 @@ pub fn download(
                 fetch(package, archives, cache, client, progress, &stop).map(Some)
             };
             match fetched {
-                Ok(Some(path)) => drop(lock(&files).insert(package.sha256, path)),
+                Ok(Some(path)) => drop(files.lock().unpoisoned().insert(package.sha256, path)),
                 // The cache may have the same version, with other bytes.
-                Ok(None) => lock(&missing).push(format!("{} (SHA-256 {:.12}…)", full_name(package), package.sha256)),
+                Ok(None) => missing.lock().unpoisoned().push(format!(
+                    "{} (SHA-256 {:.12}…)",
+                    full_name(package),
+                    package.sha256
+                )),
                 Err(PackageError::Transfer(HttpError::Stopped { .. })) => return,
                 Err(source) => {
                     stop.now();
-                    lock(&failure).get_or_insert(failed(package, source));
+                    failure.lock().unpoisoned().get_or_insert(failed(package, source));
                     return;
                 }
             }
@@ -60,16 +65,16 @@ pub fn download(
             scope.spawn(work);
         }
     });
-    if let Some(failure) = lock(&failure).take() {
+    if let Some(failure) = failure.lock().unpoisoned().take() {
         return Err(failure);
     }
-    let mut names = std::mem::take(&mut *lock(&missing));
+    let mut names = std::mem::take(&mut *missing.lock().unpoisoned());
     if !names.is_empty() {
         names.sort();
         return Err(FetchError::NotCached { names });
     }
     cache.tidy(std::time::SystemTime::now());
-    let files = lock(&files);
+    let files = files.lock().unpoisoned();
     // Each digest has a file, for neither a failure nor a missing one was left.
     Ok(packages.iter().filter_map(|package| files.get(&package.sha256).cloned()).collect())
 }
@@ -85,11 +90,6 @@ fn failed(package: &LockedPackage, source: PackageError) -> FetchError {
 
 fn full_name(package: &LockedPackage) -> String {
     format!("{} {}", package.name, package.version)
-}
-
-/// A thread that panicked leaves the data as good as it was.
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 fn cached(package: &LockedPackage, cache: &Cache, progress: &dyn Progress) -> Result<Option<PathBuf>, PackageError> {
