@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 #[cfg(feature = "builder")]
 use std::collections::BTreeMap;
 
-/// The manifest of an image or a medium.
+/// The manifest of an image or a medium. What the feature `builder` guards, the agent does not read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
     /// The version of this format.
@@ -19,32 +19,39 @@ pub struct Manifest {
     pub kind: crate::marker::Role,
     /// The architecture, as Debian names it.
     pub architecture: String,
-    /// The agent asks nothing of it.
+    /// The program that made the image.
     #[cfg(feature = "builder")]
     pub applbuild: Program,
     /// SHA-256 of the agent (`/init`), where the image has it.
+    #[cfg(feature = "builder")]
     pub agent_sha256: Option<Sha256>,
     /// SHA-256 of the lock that the image was made from.
+    #[cfg(feature = "builder")]
     pub lock_sha256: Sha256,
     /// The time that stands in all of the image's own files, in seconds since 1970.
+    #[cfg(feature = "builder")]
     pub source_date_epoch: i64,
     /// The ISO 9660 volume's UUID, as blkid and GRUB write it.
+    #[cfg(feature = "builder")]
     pub medium_uuid: Option<String>,
     /// The root file system.
     pub root: Option<RootImage>,
     /// The entries of the boot menu.
+    #[cfg(feature = "builder")]
     #[serde(default)]
     pub boot_entries: Vec<BootEntry>,
     /// How a host starts it; a guest image's alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guest: Option<GuestBoot>,
     /// The guest images that the medium holds.
+    #[cfg(feature = "builder")]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub guests: Vec<EmbeddedGuest>,
     /// The files beside the manifest.
     #[serde(default)]
     pub files: Vec<File>,
     /// The packages in the image.
+    #[cfg(feature = "builder")]
     pub packages: Vec<Package>,
 }
 
