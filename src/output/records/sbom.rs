@@ -103,7 +103,7 @@ fn relation(from: &str, kind: &str, to: &str) -> Value {
 fn id(package: &LockedPackage) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' };
     let name: String = package.name.chars().map(plain).collect();
-    format!("SPDXRef-Package-{name}-{:.16}", package.sha256)
+    format!("SPDXRef-Package-{name}-{}", hex::encode(&package.sha256.as_bytes()[..8]))
 }
 
 fn describe(package: &LockedPackage) -> Value {

@@ -46,11 +46,7 @@ pub fn download(
             match fetched {
                 Ok(Some(path)) => drop(files.lock().unpoisoned().insert(package.sha256, path)),
                 // The cache may have the same version, with other bytes.
-                Ok(None) => missing.lock().unpoisoned().push(format!(
-                    "{} (SHA-256 {:.12}…)",
-                    full_name(package),
-                    package.sha256
-                )),
+                Ok(None) => missing.lock().unpoisoned().push(named(package)),
                 Err(PackageError::Transfer(HttpError::Stopped { .. })) => return,
                 Err(source) => {
                     stop.now();
@@ -101,6 +97,11 @@ fn cached(package: &LockedPackage, cache: &Cache, progress: &dyn Progress) -> Re
         None => {}
     }
     Ok(path)
+}
+
+/// With the beginning of its hash.
+fn named(package: &LockedPackage) -> String {
+    format!("{} (SHA-256 {}…)", full_name(package), hex::encode(&package.sha256.as_bytes()[..6]))
 }
 
 /// A disk that loses bytes is worth knowing of.
