@@ -269,7 +269,7 @@ mod tests {
     }
 
     fn uuid() -> VolumeUuid {
-        VolumeUuid::from_hash(&[3; 32])
+        VolumeUuid::from_hash([3; 32].into())
     }
 
     #[test]

@@ -6,8 +6,8 @@ use crate::format::squashfs::{BlockCache, BlockKey, Hit};
 use crate::identity;
 use crate::profile;
 use crate::tree::{Fingerprint, Kind, Metadata, Node, PathError, Tree, TreeError, TreePath};
+use crate::util::sha256;
 use appliance_contract::initramfs::INDEX;
-use sha2::{Digest, Sha256};
 use std::sync::Arc;
 
 /// A build that passes this has packed more drivers than a start needs.
@@ -92,7 +92,7 @@ fn fingerprints(tree: &Tree, version: &str, choice: &Choice) -> Result<Vec<Arc<F
 /// All that [`content`] is made of, and how it is made and compressed.
 fn key(choice: &Choice, known: &[Arc<Fingerprint>], agent: &[u8], mtime: i64) -> BlockKey {
     let program = identity::sha256();
-    let mut text = format!("{program}\n{mtime}\n{}\n", hex::encode(Sha256::digest(agent)));
+    let mut text = format!("{program}\n{mtime}\n{}\n", sha256::of(agent));
     for ((name, below), known) in choice.packed.iter().zip(known) {
         // Its ending says how it is compressed.
         text.push_str(&format!("{name} {below} {}\n", hex::encode(known.digest())));

@@ -5,7 +5,6 @@ use super::{Common, output};
 use applbuild::packages::archive::directory::{self, FolderError, Stock, Supply};
 use applbuild::packages::{Client, Lock, Policy};
 use applbuild::profile::Library;
-use applbuild::store;
 use indicatif::HumanBytes;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -38,14 +37,14 @@ pub fn run(common: &Common, command: Command) -> Result<(), Failure> {
         Command::Export { dir, locks, sources } => {
             let locks = if locks.is_empty() { own(common)? } else { locks };
             let Place { archives, cache, client, .. } = sources.find(&mirrors(common, &locks))?;
-            let _held = store::hold(cache.folder());
+            let _held = cache.hold();
             let supply = Supply { archives: &archives, cache: &cache, client: &client };
             (dir.clone(), "exported", directory::export(&dir, &locks, supply, &reporter))
         }
         Command::Import { dir, cache } => {
             let client = Client::new(Policy::default());
             let cache = cache.find()?;
-            let _held = store::hold(cache.folder());
+            let _held = cache.hold();
             (dir.clone(), "imported", directory::import(&dir, &cache, &client, &reporter))
         }
     };

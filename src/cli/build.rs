@@ -124,7 +124,7 @@ fn report(common: &Common, built: &Built, stages: &[Ended], reused: &[String], t
             .map(|ended| json!({"stage": ended.stage.name(), "seconds": ended.time.as_secs_f64()}))
             .collect();
         let fields = json!({
-            "image": built.path, "version": built.name.version, "size": built.size, "sha256": hex::encode(built.sha256),
+            "image": built.path, "version": built.name.version, "size": built.size, "sha256": built.sha256,
             "was-there": built.was_there, "packages": built.packages, "root-size": built.root_size,
             "initramfs-size": built.initramfs_size, "content": built.content, "reused-content": built.reused, "reused": reused,
             "seconds": time.as_secs_f64(), "stages": stages,
@@ -140,7 +140,7 @@ fn report(common: &Common, built: &Built, stages: &[Ended], reused: &[String], t
         built.size,
         built.packages,
         time.as_secs_f64(),
-        hex::encode(built.sha256),
+        built.sha256,
         told(built, reused),
     ));
 }

@@ -1,8 +1,7 @@
 use super::failure::Failure;
 use super::{Common, output};
-use applbuild::packages::cache;
+use applbuild::cache::{self, Bucket, Cache};
 use applbuild::sandbox;
-use applbuild::store::{self, Room};
 use indicatif::HumanBytes;
 use serde_json::json;
 use std::path::PathBuf;
@@ -27,32 +26,38 @@ enum Command {
 }
 
 pub fn run(common: &Common, arguments: Arguments) -> Result<(), Failure> {
-    let Some(cache) = arguments.cache.or_else(cache::default_folder) else {
+    let Some(cache) = arguments.cache.or_else(cache::default_directory).map(Cache::new) else {
         return Err(Failure::usage("HOME is not set, so pass --cache DIR".to_owned()));
     };
     match arguments.command {
         None => {
-            let entries = store::usage(&cache).map_err(Failure::plain)?;
-            for room in Room::ALL {
-                let sizes = entries.iter().filter(|entry| entry.room == room).map(|entry| entry.size);
+            let entries = cache.usage().map_err(Failure::plain)?;
+            for bucket in Bucket::ALL {
+                let sizes = entries.iter().filter(|entry| entry.bucket == bucket).map(|entry| entry.size);
                 let (count, bytes) = (sizes.clone().count(), sizes.sum::<u64>());
                 if common.json {
-                    let fields = json!({"kind": room.folder(), "path": cache.join(room.folder()), "entries": count, "bytes": bytes});
+                    let fields =
+                        json!({"kind": bucket.name(), "path": cache.bucket(bucket), "entries": count, "bytes": bytes});
                     output::event("cache", fields);
                 } else {
                     let size = HumanBytes(bytes).to_string();
-                    output::text(format_args!("{:<10} {size:>12} in {count} files\n", room.folder()));
+                    output::text(format_args!("{:<10} {size:>12} in {count} files\n", bucket.name()));
                 }
             }
             if !common.json {
                 let all = HumanBytes(entries.iter().map(|entry| entry.size).sum());
-                output::text(format_args!("{:<10} {:>12} in {}\n", "all", all.to_string(), cache.display()));
+                output::text(format_args!(
+                    "{:<10} {:>12} in {}\n",
+                    "all",
+                    all.to_string(),
+                    cache.directory().display()
+                ));
             }
         }
         Some(Command::Prune { max }) => {
             // What a build of an ordinary user keeps belongs to subordinate ids, too.
             sandbox::enter_user_namespace().map_err(Failure::plain)?;
-            let pruned = store::prune(&cache, max).map_err(Failure::plain)?;
+            let pruned = cache.prune(max).map_err(Failure::plain)?;
             if common.json {
                 let fields = json!({"removed": pruned.removed, "freed": pruned.freed, "left": pruned.left, "in-use": pruned.in_use});
                 output::event("pruned", fields);

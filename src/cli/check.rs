@@ -3,9 +3,10 @@
 use super::failure::Failure;
 use super::sources::Place;
 use super::{Common, diff, memory_disk, other_kernel, output};
+use applbuild::cache::{self, Cache};
 use applbuild::output::Output;
 use applbuild::output::catalog::{Catalog, NAMES};
-use applbuild::packages::{Cache, Digest, Lock, LockedPackage, cache, download};
+use applbuild::packages::{Lock, LockedPackage, download};
 use applbuild::pipeline::{BuildError, Built};
 use applbuild::progress::Silent;
 use applbuild::rootfs::WorkFolder;
@@ -119,9 +120,10 @@ impl Second {
         fs::copy(images.join(NAMES), self.output.join(NAMES))?;
         // Nothing but packages: what is kept of earlier builds must not matter.
         for package in packages(&lock_of(built)?) {
-            let Some(digest) = Digest::parse(&package.sha256) else { continue };
-            let (from, to) =
-                (first.place.cache.path(cache::Kind::Package, digest), self.cache.path(cache::Kind::Package, digest));
+            let (from, to) = (
+                first.place.cache.path(cache::Kind::Package, package.sha256),
+                self.cache.path(cache::Kind::Package, package.sha256),
+            );
             fs::create_dir_all(to.parent().unwrap_or(Path::new(".")))?;
             if !to.exists() && fs::hard_link(&from, &to).is_err() {
                 fs::copy(&from, &to)?;
@@ -143,7 +145,7 @@ impl Second {
         if !first.has_sets {
             command.args(["--root", "."]);
         }
-        command.arg("--cache").arg(absolute(self.cache.folder())?).arg("--output").arg(absolute(&self.output)?);
+        command.arg("--cache").arg(absolute(self.cache.directory())?).arg("--output").arg(absolute(&self.output)?);
         if let Some(level) = first.level {
             command.args(["--level", &level.to_string()]);
         }

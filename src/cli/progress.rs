@@ -3,10 +3,11 @@
 
 use super::output;
 use applbuild::progress::{Progress, Stage, Unit};
+use applbuild::util::poison::Unpoisoned;
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 use std::io::IsTerminal;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 /// What became of each stage.
@@ -55,11 +56,6 @@ pub struct Reporter {
     reused: Mutex<Vec<String>>,
 }
 
-/// A thread that panicked leaves these as good as they were.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Reporter {
     pub fn new(as_json: bool) -> Self {
         let style = match as_json {
@@ -79,13 +75,13 @@ impl Reporter {
 
     /// Ends the last stage; all of them, in order.
     pub fn finish(&self) -> Vec<Ended> {
-        self.end(&mut lock(&self.running));
-        lock(&self.ended).clone()
+        self.end(&mut self.running.lock().unpoisoned());
+        self.ended.lock().unpoisoned().clone()
     }
 
     /// What earlier builds had made.
     pub fn reused(&self) -> Vec<String> {
-        lock(&self.reused).clone()
+        self.reused.lock().unpoisoned().clone()
     }
 
     fn end(&self, running: &mut Option<Running>) {
@@ -109,7 +105,7 @@ impl Reporter {
                 output::event("stage-end", fields);
             }
         }
-        lock(&self.ended).push(ended);
+        self.ended.lock().unpoisoned().push(ended);
     }
 }
 
@@ -155,11 +151,11 @@ fn bar(total: u64, unit: Unit) -> ProgressBar {
 
 impl Progress for Reporter {
     fn image(&self, name: &str) {
-        name.clone_into(&mut lock(&self.image));
+        name.clone_into(&mut self.image.lock().unpoisoned());
     }
 
     fn stage(&self, stage: Stage, total: u64, unit: Unit) {
-        let mut running = lock(&self.running);
+        let mut running = self.running.lock().unpoisoned();
         self.end(&mut running);
         let bar = match self.style {
             Style::Terminal => bar(total, unit),
@@ -168,16 +164,16 @@ impl Progress for Reporter {
         if matches!(self.style, Style::Json) {
             output::event(
                 "stage",
-                json!({"stage": stage.name(), "image": *lock(&self.image), "total": total, "unit": unit_name(unit)}),
+                json!({"stage": stage.name(), "image": *self.image.lock().unpoisoned(), "total": total, "unit": unit_name(unit)}),
             );
         }
-        let (now, image) = (Instant::now(), lock(&self.image).clone());
+        let (now, image) = (Instant::now(), self.image.lock().unpoisoned().clone());
         bar.set_prefix(format!("{} {image}", stage.name()));
         *running = Some(Running { stage, image, since: now, told: now, total, count: 0, unit, bar });
     }
 
     fn advance(&self, count: u64) {
-        let mut running = lock(&self.running);
+        let mut running = self.running.lock().unpoisoned();
         let Some(running) = running.as_mut() else { return };
         running.count += count;
         running.bar.inc(count);
@@ -189,17 +185,17 @@ impl Progress for Reporter {
     }
 
     fn item(&self, name: &str) {
-        if let (Style::Terminal, Some(running)) = (&self.style, lock(&self.running).as_ref()) {
+        if let (Style::Terminal, Some(running)) = (&self.style, self.running.lock().unpoisoned().as_ref()) {
             running.bar.set_message(name.to_owned());
         }
     }
 
     fn reused(&self, what: &str) {
-        lock(&self.reused).push(what.to_owned());
+        self.reused.lock().unpoisoned().push(what.to_owned());
     }
 
     fn warn(&self, message: &str) {
-        match (&self.style, lock(&self.running).as_ref()) {
+        match (&self.style, self.running.lock().unpoisoned().as_ref()) {
             (Style::Json, _) => output::event("warning", json!({"message": message})),
             (Style::Terminal, Some(running)) => running.bar.suspend(|| output::note!("warning: {message}")),
             (Style::Terminal | Style::Lines, _) => output::note!("warning: {message}"),

@@ -1,7 +1,8 @@
 //! Flags that say where packages come from, for every command that needs some.
 
 use super::failure::Failure;
-use applbuild::packages::{Archives, Cache, Client, Keyring, MirrorChoice, Policy, cache};
+use applbuild::cache::{self, Cache};
+use applbuild::packages::{Archives, Client, Keyring, MirrorChoice, Policy};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -43,7 +44,7 @@ pub struct CacheArguments {
 
 impl CacheArguments {
     pub fn find(&self) -> Result<Cache, Failure> {
-        let folder = self.cache.clone().or_else(cache::default_folder);
+        let folder = self.cache.clone().or_else(cache::default_directory);
         folder.map(Cache::new).ok_or_else(|| Failure::usage("HOME is not set, so pass --cache DIR".to_owned()))
     }
 }

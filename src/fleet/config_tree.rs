@@ -2,7 +2,7 @@
 
 use super::{FleetError, GLOBAL, GUESTS, NODES, guests};
 use crate::tree::{Kind, Metadata, Node, Tree, TreePath};
-use appliance_contract::local_etc::{MAX_BYTES, MAX_DEPTH, MAX_ENTRIES};
+use appliance_contract::local_etc::{Bounds, Excess, Meter};
 use appliance_contract::marker::{self, Marker, NodeName, Role};
 use appliance_contract::modes::{self, Modes};
 use std::path::{Path, PathBuf};
@@ -104,31 +104,34 @@ impl Source {
 
     /// What the agent would refuse is refused before it ships.
     fn check_etc(&self) -> Result<(), FleetError> {
-        let (mut entries, mut bytes) = (0, 0_u64);
-        for (path, id) in self.tree.walk().filter(|(path, _)| !is_version_control(path)) {
-            let mut names = path.names();
-            let depth = if names.next() == Some(b"etc") { names.count() } else { 0 };
-            if depth == 0 {
-                continue;
-            }
-            entries += 1;
-            match &self.tree.node(id).kind {
-                Kind::Directory(_) if depth > MAX_DEPTH => {
-                    let path = self.folder.join(path.to_string().trim_start_matches('/'));
-                    return Err(FleetError::TooDeep { path, expected: MAX_DEPTH });
-                }
-                Kind::File(content) => bytes = bytes.saturating_add(content.len()),
-                _ => {}
-            }
+        let below_etc = || {
+            let config = self.tree.walk().filter(|(path, _)| !is_version_control(path));
+            config.filter_map(|(path, id)| {
+                let is_etc = path.names().next() == Some(b"etc");
+                let depth = path.names().count().checked_sub(1).filter(|depth| is_etc && *depth > 0)?;
+                Some((path, id, depth))
+            })
+        };
+        let bounds = Bounds::default();
+        let beyond = |excess, path: PathBuf| match excess {
+            Excess::Bytes(found) => FleetError::TooLarge { path, found, expected: bounds.bytes },
+            Excess::Entries => FleetError::TooMany { path, found: below_etc().count(), expected: bounds.entries },
+            Excess::Depth => FleetError::TooDeep { path, expected: bounds.depth },
+        };
+        let etc = || self.folder.join("etc");
+        let mut meter = Meter::new(bounds);
+        for (path, id, depth) in below_etc() {
+            let counted = match &self.tree.node(id).kind {
+                Kind::Directory(_) => meter.directory(depth),
+                Kind::File(content) => meter.file(content.len()),
+                _ => meter.file(0),
+            };
+            counted.map_err(|excess| match excess {
+                Excess::Depth => beyond(excess, self.folder.join(path.to_string().trim_start_matches('/'))),
+                _ => beyond(excess, etc()),
+            })?;
         }
-        let path = || self.folder.join("etc");
-        if bytes > MAX_BYTES {
-            return Err(FleetError::TooLarge { path: path(), found: bytes, expected: MAX_BYTES });
-        }
-        if entries > MAX_ENTRIES {
-            return Err(FleetError::TooMany { path: path(), found: entries, expected: MAX_ENTRIES });
-        }
-        Ok(())
+        meter.finish().map_err(|excess| beyond(excess, etc()))
     }
 
     fn copy_into(&self, target: &mut Tree, below: &str, without: &[&str]) -> Result<(), FleetError> {
@@ -224,6 +227,7 @@ fn nearest(nodes: &Path, name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use appliance_contract::local_etc::{MAX_BYTES, MAX_DEPTH, MAX_ENTRIES};
     use std::fs;
 
     fn fleet() -> tempfile::TempDir {

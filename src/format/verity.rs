@@ -3,7 +3,8 @@
 //! bytes, as `veritysetup format` makes by default
 //! (kernel: Documentation/admin-guide/device-mapper/verity.rst).
 
-use sha2::{Digest as _, Sha256};
+use appliance_contract::Sha256;
+use sha2::Digest as _;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
@@ -32,7 +33,7 @@ pub struct VerityOptions {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerityRoot {
     /// The digest of the tree's root block.
-    pub root_hash: [u8; 32],
+    pub root_hash: Sha256,
     /// Where the superblock is: the data's end.
     pub hash_offset: u64,
     /// Blocks of 4096 bytes.
@@ -150,7 +151,7 @@ impl Image<'_> {
 }
 
 fn hash(salt: &[u8], block: &[u8]) -> [u8; DIGEST] {
-    Sha256::new().chain_update(salt).chain_update(block).finalize().into()
+    sha2::Sha256::new().chain_update(salt).chain_update(block).finalize().into()
 }
 
 /// The digests of an image's first chunks.
@@ -297,13 +298,13 @@ impl<'a> HashTree<'a> {
         self.push_to(level + 1, &digest)
     }
 
-    fn finish(mut self) -> Result<[u8; DIGEST], VerityError> {
+    fn finish(mut self) -> Result<Sha256, VerityError> {
         for level in 0..self.levels.len() {
             if !self.levels[level].pending.is_empty() {
                 self.flush(level)?;
             }
         }
-        Ok(self.root_hash)
+        Ok(self.root_hash.into())
     }
 }
 
@@ -328,7 +329,7 @@ mod tests {
         let mut block = b"salt".to_vec();
         block.push(b'x');
         block.resize(4 + BLOCK, 0);
-        assert_eq!(root.root_hash, <[u8; 32]>::from(Sha256::digest(&block)));
+        assert_eq!(root.root_hash, crate::util::sha256::of(&block));
         assert_eq!((root.hash_offset, root.data_blocks), (4096, 1));
     }
 

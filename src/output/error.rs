@@ -10,6 +10,7 @@ use crate::boot::microcode::MicrocodeError;
 use crate::format::iso::IsoError;
 use crate::templates::TemplateError;
 use crate::tree::{PathError, TreeError};
+use appliance_contract::Sha256;
 use std::io;
 use std::path::PathBuf;
 
@@ -63,12 +64,6 @@ pub enum OutputError {
         /// The file on the volume.
         path: String,
     },
-    /// dm-verity's root hash is none.
-    #[error("laying out the medium: verity's root hash is {found:?}, expected 64 hexadecimal digits")]
-    RootHash {
-        /// The text in its place.
-        found: String,
-    },
     /// The profile's volume label does not fit ISO 9660.
     #[error(
         "the volume label {label:?} is {length} characters long, expected 1 to 32; set volume-label in the profile"
@@ -90,8 +85,8 @@ pub enum OutputError {
     GuestFile {
         /// The file.
         path: PathBuf,
-        /// SHA-256 in hex.
-        found: String,
+        /// Its SHA-256.
+        found: Sha256,
         /// SHA-256 in hex.
         expected: String,
     },

@@ -7,8 +7,10 @@ use super::records::sbom;
 use super::{Artifact, Input, Output, OutputError, Root, RootLocation, Shape, failed};
 use crate::boot::kernel::Kernels;
 use crate::format::squashfs::NoCache;
+use crate::profile::Profile;
 use crate::progress::{Progress, Stage, Unit};
 use crate::tree::{Content, Metadata, Node, Tree, TreePath};
+use crate::util::sha256;
 use appliance_contract::guest_image::{CHECKSUMS, DEVICE, INITRAMFS, KERNEL, LOCK, MANIFEST, ROOT, SBOM};
 use appliance_contract::kernel_args::{Action, ConfigChoice, DEFAULT_TIMEOUT, KernelArgs, RootSource};
 use appliance_contract::manifest::{GuestBoot, Manifest, RootImage, Verity};
@@ -40,8 +42,8 @@ impl Output for GuestDirectory {
         false
     }
 
-    fn root_location(&self, _: &Image<'_>, _: usize) -> RootLocation {
-        RootLocation { file: ROOT, offset: 0 }
+    fn root_location(&self, profile: &Profile) -> Option<RootLocation> {
+        RootLocation::if_packed(profile, ROOT, |_, _| 0)
     }
 
     /// The root image is linked into the directory, so both have to be on one file system.
@@ -70,12 +72,12 @@ impl Output for GuestDirectory {
         progress.item("checksums");
         let mut hashes = Hashes::new();
         checksums::add_tree(&mut hashes, &files)?;
-        let mut identity = Identity::new(name, image.version, &image.lock_sha256);
+        let mut identity = Identity::new(name, image.version, image.lock_sha256);
         identity.files(&hashes);
         let identity = identity.finish();
-        let subject = sbom::Subject { name, version: image.version, identity: &identity, created: image.source_date };
+        let subject = sbom::Subject { name, version: image.version, identity, created: image.source_date };
         let sbom = sbom::render(&subject, image.lock)?;
-        hashes.insert(TreePath::parse(SBOM)?, checksums::of_bytes(&sbom));
+        hashes.insert(TreePath::parse(SBOM)?, sha256::of(&sbom));
         files.insert(&TreePath::parse(SBOM)?, Node::file(Metadata::new(0o644), sbom.clone().into()))?;
 
         let manifest = Manifest {
@@ -83,16 +85,16 @@ impl Output for GuestDirectory {
             guest: Some(GuestBoot {
                 kernel: KERNEL.into(),
                 initramfs: INITRAMFS.into(),
-                kernel_arguments: kernel_arguments(image, verity)?,
+                kernel_arguments: kernel_arguments(image, verity),
             }),
             files: relative(checksums::files(&files, &hashes)),
             ..image.manifest.clone()
         };
         let manifest_json = manifest_text(&manifest);
-        hashes.insert(TreePath::parse(MANIFEST)?, checksums::of_bytes(&manifest_json));
+        hashes.insert(TreePath::parse(MANIFEST)?, sha256::of(&manifest_json));
         files.insert(&TreePath::parse(MANIFEST)?, Node::file(Metadata::new(0o644), manifest_json.clone().into()))?;
         let sums = checksums::render(&hashes);
-        let sha256 = checksums::of_bytes(&sums);
+        let sha256 = sha256::of(&sums);
         files.insert(&TreePath::parse(CHECKSUMS)?, Node::file(Metadata::new(0o644), sums.into()))?;
         let size = write(&files, path)?;
         let path = path.to_path_buf();
@@ -101,14 +103,11 @@ impl Output for GuestDirectory {
 }
 
 /// What the kernel is told, with a word in the place of the root's device.
-fn kernel_arguments(image: &Image<'_>, verity: &Verity) -> Result<String, OutputError> {
-    let mut hash = [0; 32];
-    hex::decode_to_slice(&verity.root_hash, &mut hash)
-        .map_err(|_| OutputError::RootHash { found: verity.root_hash.clone() })?;
+fn kernel_arguments(image: &Image<'_>, verity: &Verity) -> String {
     let boot = &image.profile.boot;
     let arguments = KernelArgs {
         root: RootSource::Device { name: DEVICE.to_owned() },
-        root_hash: Some(hash),
+        root_hash: Some(verity.root_hash),
         action: Action::Boot,
         config: ConfigChoice::Auto,
         timeout: DEFAULT_TIMEOUT,
@@ -116,7 +115,7 @@ fn kernel_arguments(image: &Image<'_>, verity: &Verity) -> Result<String, Output
         role: Role::Guest,
     };
     let words = [arguments.to_string(), "ro".to_owned()];
-    Ok(words.iter().chain(&boot.kernel_arguments).map(String::as_str).collect::<Vec<_>>().join(" "))
+    words.iter().chain(&boot.kernel_arguments).map(String::as_str).collect::<Vec<_>>().join(" ")
 }
 
 /// Names in the folder, in the place of paths on a medium.

@@ -8,6 +8,7 @@ use crate::packages::Lock;
 use crate::profile::Profile;
 use crate::progress::Progress;
 use crate::tree::{Tree, TreePath};
+use appliance_contract::Sha256;
 use appliance_contract::manifest::Manifest;
 
 /// What every kind of output is made of.
@@ -20,7 +21,7 @@ pub struct Image<'a> {
     /// The packages in it.
     pub lock: &'a Lock,
     /// SHA-256 of the lock's text.
-    pub lock_sha256: [u8; 32],
+    pub lock_sha256: Sha256,
     /// Seconds since 1970, in every file of ours.
     pub source_date: i64,
     /// The assembled image: kernel, modules, microcode and Xen are taken from it.

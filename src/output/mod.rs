@@ -19,6 +19,7 @@ pub use tar::Tar;
 use crate::boot::grub::Loader;
 use crate::profile::{Profile, RootFormat};
 use crate::progress::Progress;
+use appliance_contract::Sha256;
 use appliance_contract::manifest::{Manifest, Verity};
 use appliance_contract::marker::Role;
 use std::fmt::Debug;
@@ -44,16 +45,8 @@ pub trait Output: Debug + Sync {
         true
     }
 
-    /// Whether it holds the root as a squashfs image with a verity tree. Otherwise the output is made of the tree itself.
-    fn packs_root(&self, profile: &Profile) -> bool {
-        match profile.root.format {
-            RootFormat::Squashfs => true,
-            RootFormat::Plain => false,
-        }
-    }
-
-    /// Where the root image is written, if the kind packs it. `guests` is the number of guest images in the output.
-    fn root_location(&self, image: &Image<'_>, guests: usize) -> RootLocation;
+    /// Where the root is written as a squashfs image with a verity tree. `None` if the output is made of the tree itself.
+    fn root_location(&self, profile: &Profile) -> Option<RootLocation>;
 
     /// Writes the output to `input.path`. Returns once all of it is on disk.
     fn lay_out(&self, input: &Input<'_>, progress: &dyn Progress) -> Result<Artifact, OutputError>;
@@ -92,12 +85,23 @@ impl Shape {
 }
 
 /// Where the root image is written before the output is laid out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub struct RootLocation {
     /// The file's name in the build's work directory.
     pub file: &'static str,
-    /// The offset of the root image in this file, in bytes.
-    pub offset: u64,
+    /// The offset of the root image in this file, in bytes. It depends on the image's manifest and on the number of guest
+    /// images in the output.
+    pub offset: fn(manifest: &Manifest, guests: usize) -> u64,
+}
+
+impl RootLocation {
+    /// `Some` if `profile` asks for a squashfs image.
+    fn if_packed(profile: &Profile, file: &'static str, offset: fn(&Manifest, usize) -> u64) -> Option<Self> {
+        match profile.root.format {
+            RootFormat::Squashfs => Some(Self { file, offset }),
+            RootFormat::Plain => None,
+        }
+    }
 }
 
 /// Everything that an output is made of.
@@ -152,7 +156,7 @@ pub struct Artifact {
     /// Bytes of the file, or of all files in the directory.
     pub size: u64,
     /// SHA-256 of the file, or of the `SHA256SUMS` in the directory, which lists all of its files.
-    pub sha256: [u8; 32],
+    pub sha256: Sha256,
     /// The manifest and the bill of materials, as they are in the output.
     pub manifest_json: Vec<u8>,
     /// See `manifest_json`.

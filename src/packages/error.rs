@@ -1,12 +1,12 @@
 //! What can go wrong between an archive and verified package files.
 
 #![warn(missing_docs)]
+use crate::cache::CacheError;
 
 use super::archive::inrelease::SignatureError;
 use super::archive::keyring::KeyringError;
 use super::archive::locations::ArchiveError;
 use super::archive::release::{ReleaseError, date};
-use super::cache::CacheError;
 use super::fetch::http::HttpError;
 use super::fetch::url::{Url, UrlError};
 
@@ -153,8 +153,6 @@ pub enum PackageError {
     Archive(#[from] ArchiveError),
     #[error("its path: {0}")]
     Path(#[from] UrlError),
-    #[error("its SHA-256: found {0:?}, expected 64 hexadecimal digits")]
-    Digest(String),
     #[error(transparent)]
     Transfer(#[from] HttpError),
     #[error("{url}: {source}")]

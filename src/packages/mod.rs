@@ -2,10 +2,8 @@
 //! `.deb` files.
 
 pub mod archive;
-pub mod cache;
 pub mod deb;
 pub(crate) mod dependency;
-mod digest;
 mod error;
 pub(crate) mod fetch;
 pub mod lock;
@@ -15,8 +13,6 @@ pub(crate) mod version;
 pub use archive::keyring::Keyring;
 pub use archive::locations::{ArchiveError, Archives, MirrorChoice};
 pub use archive::refresh::{RefreshRequest, SuiteIndex, SuiteWanted, refresh};
-pub use cache::Cache;
-pub use digest::Digest;
 pub use error::FetchError;
 pub use fetch::download::{are_here, download};
 pub use fetch::http::{Client, Policy};

@@ -44,7 +44,7 @@ impl Resolved {
         let inputs = input_hash::digest(self, guests)?;
         let profile = &request.profile;
         // The build number is in the image, so it must be known first.
-        let name = catalog.name(request.kind.shape(), &profile.name, &profile.version, &inputs, request.replace)?;
+        let name = catalog.name(request.kind.shape(), &profile.name, &profile.version, inputs, request.replace)?;
         Ok(Place { catalog, name })
     }
 }

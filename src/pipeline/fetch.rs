@@ -1,10 +1,10 @@
 //! The stage that fetches: from a lock to verified package files.
 
 use super::{BuildError, Resolved};
+use crate::cache::Unpacked;
 use crate::packages::{LockedPackage, are_here, download};
 use crate::progress::Progress;
 use crate::rootfs::{self, Files};
-use crate::store::Unpacked;
 use std::time::SystemTime;
 
 /// A locked profile whose packages are all here: verified, or with what an earlier build made of them.
@@ -26,9 +26,9 @@ impl Resolved {
         let (archives, cache, client) = (request.archives.clone(), request.cache.clone(), request.client.clone());
         let files = Files::later(move |progress| {
             let paths = download(&packages, &archives, &cache, &client, progress)?;
-            Ok(packages.iter().map(|package| package.sha256.clone()).zip(paths).collect())
+            Ok(packages.iter().map(|package| package.sha256).zip(paths).collect())
         });
-        let files = files.keeping(Unpacked::new(request.cache.folder()));
+        let files = files.keeping(Unpacked::new(&request.cache));
         let with_tools = request.kind.needs_boot_loader();
         if are_here && rootfs::are_kept(&request.trees(), &self.lock, self.source_date, with_tools)? {
             request.cache.tidy(SystemTime::now());

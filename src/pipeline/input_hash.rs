@@ -5,14 +5,15 @@ use super::{BuildError, Resolved};
 use crate::identity;
 use crate::output::manifest_text;
 use crate::profile::{OverlayContent, Profile};
-use sha2::{Digest, Sha256};
+use crate::util::sha256::Hasher;
+use appliance_contract::Sha256;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 /// SHA-256 over all that decides an image's bytes, but for its build number.
-pub(super) fn digest(resolved: &Resolved, guests: &[GuestImage]) -> Result<[u8; 32], BuildError> {
-    let mut parts = Parts(Sha256::new());
-    parts.add(identity::sha256());
+pub(super) fn digest(resolved: &Resolved, guests: &[GuestImage]) -> Result<Sha256, BuildError> {
+    let mut parts = Parts(Hasher::default());
+    parts.add(identity::sha256().to_string());
     parts.add(&resolved.lock_text);
     parts.add(resolved.source_date.to_le_bytes());
     profile(&resolved.request.profile, &mut parts);
@@ -31,7 +32,7 @@ pub(super) fn digest(resolved: &Resolved, guests: &[GuestImage]) -> Result<[u8; 
         // It names the SHA-256 of all the guest's other files.
         parts.add(manifest_text(&guest.manifest));
     }
-    Ok(parts.0.finalize().into())
+    Ok(parts.0.finish())
 }
 
 fn profile(profile: &Profile, parts: &mut Parts) {
@@ -52,7 +53,7 @@ fn profile(profile: &Profile, parts: &mut Parts) {
 }
 
 /// Parts of a hash, each with its length, so that none runs into the next.
-struct Parts(Sha256);
+struct Parts(Hasher);
 
 impl Parts {
     fn add(&mut self, bytes: impl AsRef<[u8]>) {
@@ -94,11 +95,11 @@ mod tests {
     /// Keys whose example cannot differ from the default: there is one architecture.
     const CONSTANT: [&str; 1] = ["architecture"];
 
-    fn digest_of(with: &Profile) -> [u8; 32] {
-        let mut parts = Parts(Sha256::new());
+    fn digest_of(with: &Profile) -> Sha256 {
+        let mut parts = Parts(Hasher::default());
         profile(with, &mut parts);
         with.guests.iter().for_each(|guest| profile(guest, &mut parts));
-        parts.0.finalize().into()
+        parts.0.finish()
     }
 
     #[test]

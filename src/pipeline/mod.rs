@@ -29,7 +29,7 @@ pub use resolve::Resolved;
 use crate::output::catalog::ImageName;
 use crate::progress::Progress;
 use crate::sandbox::Exit;
-use crate::store;
+use appliance_contract::Sha256;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -45,7 +45,7 @@ pub struct Built {
     /// Bytes of the image.
     pub size: u64,
     /// SHA-256 of the image's file, or of a directory's checksum file.
-    pub sha256: [u8; 32],
+    pub sha256: Sha256,
     /// How many packages are in the root.
     pub packages: usize,
     /// Bytes of the root file system image, where the kind has one.
@@ -63,7 +63,7 @@ pub struct Built {
 /// Makes the image that `request` asks for. To be called in the user namespace
 /// ([`crate::sandbox::enter_user_namespace`]).
 pub fn build(request: BuildRequest, progress: &dyn Progress) -> Result<Built, BuildError> {
-    let _held = store::hold(request.cache.folder());
+    let _held = request.cache.hold();
     request.check()?;
     let resolved = request.resolve(progress)?;
     if let Some(existing) = resolved.find_existing(progress)? {
@@ -80,7 +80,7 @@ pub fn shell(
     progress: &dyn Progress,
     begin: impl FnOnce(),
 ) -> Result<Exit, BuildError> {
-    let _held = store::hold(request.cache.folder());
+    let _held = request.cache.hold();
     request.check()?;
     let configured = request.resolve(progress)?.fetch(progress)?.configure(progress)?;
     begin();
@@ -95,7 +95,7 @@ pub fn shell(
 /// Makes the profile's lock, or brings it up to date, and no image. As the ids of
 /// users are in it, this configures the packages. To be called where [`build`] is.
 pub fn lock(request: BuildRequest, progress: &dyn Progress) -> Result<LockOutcome, BuildError> {
-    let _held = store::hold(request.cache.folder());
+    let _held = request.cache.hold();
     let resolved = request.resolve(progress)?;
     if resolved.whole {
         return Ok(LockOutcome::Unchanged);

@@ -2,12 +2,12 @@
 
 use super::BuildError;
 use super::lockfile::LockChoice;
+use crate::cache::{Bucket, Cache};
 use crate::output::catalog::Catalog;
 use crate::output::{GuestDirectory, Output};
-use crate::packages::{Archives, Cache, Client, Keyring};
+use crate::packages::{Archives, Client, Keyring};
 use crate::profile::Profile;
 use crate::rootfs;
-use crate::store::Room;
 use crate::templates;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -58,7 +58,7 @@ impl BuildRequest {
 
     /// Where configured trees are kept.
     pub(super) fn trees(&self) -> PathBuf {
-        self.cache.folder().join(Room::Trees.folder())
+        self.cache.bucket(Bucket::Trees)
     }
 
     /// The request for a guest image that this one's image holds.

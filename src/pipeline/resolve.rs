@@ -9,7 +9,8 @@ use crate::packages::resolver::{BaseSet, Conflicts, Request, Resolution, Resolve
 use crate::packages::{Lock, LockedPackage, LockedSet, RefreshRequest, SuiteWanted, download, refresh};
 use crate::profile::{Origin, PackageRequest, TarSet};
 use crate::progress::{Progress, Stage, Unit};
-use sha2::{Digest, Sha256};
+use crate::util::sha256;
+use appliance_contract::Sha256;
 use std::collections::BTreeMap;
 
 /// What the build runs or copies boot files from. base-files has the links of
@@ -35,7 +36,7 @@ pub struct Resolved {
     pub(super) whole: bool,
     /// The lock's file, as it stands beside the image.
     pub(super) lock_text: String,
-    pub(super) lock_sha256: [u8; 32],
+    pub(super) lock_sha256: Sha256,
     /// Seconds since 1970, in all of the image's own files.
     pub(super) source_date: i64,
     /// The guest images that the image holds.
@@ -136,7 +137,7 @@ impl BuildRequest {
     fn sets(&self) -> Vec<LockedSet> {
         let locked = |set: &TarSet| LockedSet {
             name: set.path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
-            sha256: hex::encode(set.sha256),
+            sha256: set.sha256,
         };
         self.profile.sets.iter().map(locked).collect()
     }
@@ -265,7 +266,7 @@ impl Resolved {
     /// To be called when the lock has changed.
     pub(super) fn render(&mut self) -> Result<(), BuildError> {
         self.lock_text = self.lock.render().map_err(BuildError::RenderLock)?;
-        self.lock_sha256 = Sha256::digest(&self.lock_text).into();
+        self.lock_sha256 = sha256::of(&self.lock_text);
         Ok(())
     }
 }

@@ -302,7 +302,7 @@ pub const KEYS: &[Key] = &[
                 lines(profile.sets.iter().map(|set| {
                     let mut table = InlineTable::new();
                     table.insert("file", set.path.display().to_string().into());
-                    table.insert("sha256", hex::encode(set.sha256).into());
+                    table.insert("sha256", set.sha256.to_string().into());
                     Value::InlineTable(table)
                 }))
             })

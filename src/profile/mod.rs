@@ -19,6 +19,7 @@ pub use library::{Home, Library};
 pub use reference::{example, reference, schema};
 
 use crate::templates::{self, Fault, TemplateError};
+use appliance_contract::Sha256;
 use appliance_contract::marker::Role;
 use error::{Place, Source};
 use std::collections::BTreeMap;
@@ -173,7 +174,7 @@ pub struct TarSet {
     /// The archive's file on this machine.
     pub path: PathBuf,
     /// What the file must hash to.
-    pub sha256: [u8; 32],
+    pub sha256: Sha256,
     /// The line that names it.
     pub origin: Origin,
 }

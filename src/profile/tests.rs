@@ -109,7 +109,7 @@ colour = "red"
     assert_eq!(packages, [("git", None), ("less", Some("668-1")), ("firmware-bnx2", None), ("intel-microcode", None)]);
     assert_eq!(profile.packages[0].origin.line, 12);
     assert_eq!(profile.sets[0].path, root.path().join("profiles/sets/base.tgz"));
-    assert_eq!(profile.sets[0].sha256, [0xab; 32]);
+    assert_eq!(profile.sets[0].sha256, [0xab; 32].into());
     assert_eq!((profile.boot.protocol, profile.boot.kernel.as_deref()), (Protocol::Multiboot, Some("/netbsd")));
     assert_eq!(profile.boot.kernel_arguments, ["quiet", "mitigations=auto"]);
     assert_eq!(profile.boot.consoles, ["ttyS1,9600n8", "tty0"]);

@@ -1,5 +1,6 @@
 //! The serial console: what came, without terminal control, and waiting for more.
 
+use crate::util::poison::Unpoisoned;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::path::Path;
@@ -66,7 +67,7 @@ impl Console {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
-        self.shared.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.shared.0.lock().unpoisoned()
     }
 
     fn push(&self, text: &str) {

@@ -90,21 +90,25 @@ mod tests {
     use std::fs;
 
     const HOST: &str = r#"{"schema": 1, "name": "host", "version": "1", "kind": "host", "architecture": "amd64",
-        "applbuild": {"version": "0", "sha256": ""}, "agent_sha256": null, "lock_sha256": "", "source_date_epoch": 0,
+        "applbuild": {"version": "0", "sha256": "HASH"}, "agent_sha256": null, "lock_sha256": "HASH", "source_date_epoch": 0,
         "medium_uuid": null, "root": null, "packages": [],
-        "guests": [{"name": "guest", "version": "1-2", "path": "/appliance/guests/guest", "manifest_sha256": ""}]}"#;
+        "guests": [{"name": "guest", "version": "1-2", "path": "/appliance/guests/guest", "manifest_sha256": "HASH"}]}"#;
+
+    fn host() -> String {
+        HOST.replace("HASH", &"00".repeat(32))
+    }
 
     fn guest() -> String {
         let guest = r#""guest": {"kernel": "vmlinuz", "initramfs": "initramfs.zst",
             "kernel_arguments": "appliance.root=dev:DEVICE ro"}, "root": {"path": "root.squashfs", "format": "squashfs"}"#;
-        HOST.replace("\"root\": null", guest).replace("\"kind\": \"host\"", "\"kind\": \"guest\"")
+        host().replace("\"root\": null", guest).replace("\"kind\": \"host\"", "\"kind\": \"guest\"")
     }
 
     #[test]
     fn the_folder_of_the_version_that_the_host_holds_is_taken() {
         let folder = tempfile::tempdir().unwrap();
         let image = folder.path().join("host-1.iso");
-        fs::write(folder.path().join("host-1.manifest.json"), HOST).unwrap();
+        fs::write(folder.path().join("host-1.manifest.json"), host()).unwrap();
         fs::create_dir(folder.path().join("guest-1-2")).unwrap();
         fs::write(folder.path().join("guest-1-2/manifest.json"), guest()).unwrap();
         let found = GuestImage::of_host(&image, "guest").unwrap();

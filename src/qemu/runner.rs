@@ -6,7 +6,8 @@ use super::fixture::{self, FixtureError};
 use super::monitor::Monitor;
 use super::scenario::{Scenario, ScenarioDrive, Step};
 use super::{Accelerator, Drive, Machine, QemuError, damage, keeper};
-use sha2::{Digest, Sha256};
+use crate::util::sha256;
+use appliance_contract::Sha256;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Stdio};
@@ -129,8 +130,8 @@ pub fn run(name: &str, scenario: &Scenario, setting: &Setting) -> Result<Outcome
     Ok(Outcome { failure, took: walk.begun.elapsed(), milestones: walk.milestones, tail: running.console.tail(25) })
 }
 
-fn hash(file: &Path) -> Result<[u8; 32], QemuError> {
-    Ok(Sha256::digest(std::fs::read(file).map_err(QemuError::file("reading", file))?).into())
+fn hash(file: &Path) -> Result<Sha256, QemuError> {
+    Ok(sha256::of(std::fs::read(file).map_err(QemuError::file("reading", file))?))
 }
 
 /// The image itself, or a copy with the damage, the length and the partition that the scenario wants.

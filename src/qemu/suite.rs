@@ -2,6 +2,7 @@
 
 use super::runner::{self, Outcome, RunError, Setting};
 use super::scenario::{Scenario, ScenarioError};
+use crate::util::poison::Unpoisoned;
 use appliance_contract::nearest::nearest;
 use include_dir::{Dir, include_dir};
 use std::fmt::Write;
@@ -107,12 +108,12 @@ impl Suite {
                         let outcome =
                             runner::run(name, scenario, setting).unwrap_or_else(|error| could_not_run(&error));
                         done(name, &outcome);
-                        results.lock().unwrap_or_else(std::sync::PoisonError::into_inner)[at] = Some(outcome);
+                        results.lock().unpoisoned()[at] = Some(outcome);
                     }
                 });
             }
         });
-        let results = results.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let results = results.into_inner().unpoisoned();
         self.scenarios.iter().zip(results).filter_map(|((name, _), outcome)| Some((name.clone(), outcome?))).collect()
     }
 }

@@ -2,11 +2,12 @@
 
 use crate::format::compression::CompressionError;
 use crate::format::tar::TarError;
+use crate::packages::FetchError;
 use crate::packages::deb::DebError;
-use crate::packages::{Digest, FetchError};
 use crate::sandbox::{Exit, SandboxError};
 use crate::templates::TemplateError;
 use crate::tree::TreeError;
+use appliance_contract::Sha256;
 use std::io;
 use std::path::PathBuf;
 
@@ -135,9 +136,9 @@ pub enum AssembleError {
         /// The line of the profile.
         origin: String,
         /// What the file hashes to.
-        found: Digest,
+        found: Sha256,
         /// What the profile says.
-        expected: Digest,
+        expected: Sha256,
     },
     /// A tar set cannot be unpacked.
     #[error("set {path} ({origin}): {source}", path = path.display())]

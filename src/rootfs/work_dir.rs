@@ -2,11 +2,12 @@
 
 use crate::rootfs::error::{AssembleError, io_at};
 use crate::sandbox;
+use crate::util::poison::Unpoisoned;
 use nix::fcntl::{Flock, FlockArg};
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::thread::{self, JoinHandle};
 
 const PREFIX: &str = "build-";
@@ -89,24 +90,24 @@ impl WorkFolder {
 
     /// Notes that something is mounted at `at`, which needs `held` to stay open.
     pub fn mounted(&self, at: PathBuf, held: File) {
-        self.mounts.lock().unwrap_or_else(PoisonError::into_inner).push(Mounted { at, _held: held });
+        self.mounts.lock().unpoisoned().push(Mounted { at, _held: held });
     }
 
     /// Keeps `lock` for as long as the build runs.
     pub fn holding(&self, lock: File) {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner).push(lock);
+        self.held.lock().unpoisoned().push(lock);
     }
 
     /// Keeps `other` as long as this one, or until [`Self::clear_others`].
     pub fn having(&self, other: Self) {
-        self.others.lock().unwrap_or_else(PoisonError::into_inner).push(other);
+        self.others.lock().unpoisoned().push(other);
     }
 
     /// Has the folders elsewhere removed, and waits for that at the end of the build only.
     pub fn clear_others(&self) {
-        let others = std::mem::take(&mut *self.others.lock().unwrap_or_else(PoisonError::into_inner));
+        let others = std::mem::take(&mut *self.others.lock().unpoisoned());
         let clearing = thread::spawn(|| drop(others));
-        self.clearing.lock().unwrap_or_else(PoisonError::into_inner).push(clearing);
+        self.clearing.lock().unpoisoned().push(clearing);
     }
 
     /// Gives the folder another name, under which it stays; an error where that is taken.
@@ -132,12 +133,12 @@ impl WorkFolder {
 
 impl Drop for WorkFolder {
     fn drop(&mut self) {
-        for mounted in self.mounts.get_mut().unwrap_or_else(PoisonError::into_inner).drain(..).rev() {
+        for mounted in self.mounts.get_mut().unpoisoned().drain(..).rev() {
             let _ = sandbox::take_off(&mounted.at);
         }
         // What cannot be removed now is stale for the next build.
         let _ = fs::remove_dir_all(&self.path);
-        for clearing in self.clearing.get_mut().unwrap_or_else(PoisonError::into_inner).drain(..) {
+        for clearing in self.clearing.get_mut().unpoisoned().drain(..) {
             let _ = clearing.join();
         }
     }

@@ -1,5 +1,5 @@
 //! The file tree of an image, in memory: metadata, and content by reference.
-//! Knows no format and imports no sibling.
+//! Knows no format and imports `util` alone.
 
 #![warn(missing_docs)]
 

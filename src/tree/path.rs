@@ -1,5 +1,6 @@
 //! Paths inside of a tree.
 
+use crate::util::chroot_path::Place;
 use std::cmp::Ordering;
 use std::fmt;
 
@@ -100,6 +101,18 @@ impl TreePath {
     /// The path with a leading slash, as bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
         if self.is_root() { b"/".to_vec() } else { self.text.clone() }
+    }
+}
+
+impl Place for TreePath {
+    type Error = PathError;
+
+    fn parent(&self) -> Option<Self> {
+        TreePath::parent(self)
+    }
+
+    fn join(&self, name: &[u8]) -> Result<Self, PathError> {
+        TreePath::join(self, name)
     }
 }
 

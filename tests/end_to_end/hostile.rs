@@ -1,6 +1,6 @@
 //! Mirrors that lie, break, hang and flood: nothing of theirs is accepted, and each is told by its own error.
 
-use applbuild::packages::Digest;
+use applbuild::util::sha256;
 use applbuild_test_support::debs::{Deb, frame};
 use applbuild_test_support::http_server::{Reply, Request, Server};
 use applbuild_test_support::keys::{How, Signer, clear_sign};
@@ -46,7 +46,7 @@ fn cache_is_sound(project: &Project) {
         for path in all(&project.at(room)) {
             if path.is_file() && path.extension().is_none_or(|ending| ending != "part") {
                 let name = path.file_stem().unwrap().to_str().unwrap();
-                assert_eq!(Digest::of(&fs::read(&path).unwrap()).to_string(), name);
+                assert_eq!(sha256::of(fs::read(&path).unwrap()).to_string(), name);
             }
         }
     }
@@ -340,7 +340,7 @@ fn what_a_bad_mirror_left_does_not_stop_a_good_one() {
     // The packages, too, begin with junk.
     for path in [pool("hello", "1.0"), pool("world", "1.0")] {
         let bytes = &good().files[&path];
-        let name = Digest::of(bytes).to_string();
+        let name = sha256::of(bytes).to_string();
         let part = project.at(&format!("cache/packages/sha256/{}/{name}.deb.part", &name[..2]));
         fs::create_dir_all(part.parent().unwrap()).unwrap();
         fs::write(part, vec![b'x'; bytes.len() / 2]).unwrap();

@@ -1,6 +1,6 @@
 //! Systems that come as tar sets, by the program itself: hostile sets leave no image, and nothing outside the cache.
 
-use applbuild::packages::Digest;
+use applbuild::util::sha256;
 use applbuild_test_support::mirror::{Archive, Mirror, TODAY};
 use applbuild_test_support::project::{Project, all};
 use applbuild_test_support::tar_sets;
@@ -15,7 +15,7 @@ fn write(project: &Project, archives: &[Vec<u8>]) {
     let mut text = PROFILE.to_owned();
     for (number, bytes) in archives.iter().enumerate() {
         fs::write(project.at(&format!("profiles/set{number}.tar")), bytes).unwrap();
-        text += &format!("[[sets]]\nfile = \"set{number}.tar\"\nsha256 = \"{}\"\n", Digest::of(bytes));
+        text += &format!("[[sets]]\nfile = \"set{number}.tar\"\nsha256 = \"{}\"\n", sha256::of(bytes));
     }
     fs::write(project.at("profiles/sets.toml"), text).unwrap();
 }

@@ -1,10 +1,10 @@
 //! Roots, tools and packages that are taken from the cache instead of being made again.
 
 use crate::world::{listing, node, varied, with_base, world};
+use applbuild::cache::{Cache, Unpacked};
 use applbuild::packages::Ids;
 use applbuild::progress::Silent;
 use applbuild::rootfs::{Files, Request, WorkFolder, are_kept, configure, tools, tools_ahead};
-use applbuild::store::Unpacked;
 use applbuild::tree::{Fingerprint, Kind};
 use applbuild_test_support::debs::{Deb, lock, which};
 use applbuild_test_support::namespace::{Test, tests};
@@ -75,7 +75,7 @@ fn packages_are_fetched_where_something_is_made_of_them() {
         let paths: BTreeMap<_, _> = lock
             .packages
             .iter()
-            .map(|package| (package.sha256.clone(), folder.join(format!("{}.deb", package.name))))
+            .map(|package| (package.sha256, folder.join(format!("{}.deb", package.name))))
             .collect();
         let asked = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&asked);
@@ -143,7 +143,7 @@ fn tools_are_unpacked_and_not_configured() {
 fn packages_are_decompressed_once() {
     let world = world("", &[]);
     let debs = with_base(varied());
-    let keeping = || Unpacked::new(&world.path().join("cache"));
+    let keeping = || Unpacked::new(&Cache::new(world.path().join("cache")));
     let assemble = || {
         let (lock, files) = lock(&debs, &world.path().join("debs"));
         let (files, others) = (files.keeping(keeping()), Ids::default());

@@ -1,9 +1,9 @@
 //! Systems that are not made of packages: tar sets.
 
 use crate::world::{World, node, text, world};
-use applbuild::packages::Digest;
 use applbuild::rootfs::Assembled;
 use applbuild::tree::Kind;
+use applbuild::util::sha256;
 use applbuild_test_support::debs::Deb;
 use applbuild_test_support::namespace::{Test, tests};
 use applbuild_test_support::tar_sets as sets;
@@ -17,7 +17,7 @@ fn sets_are_taken_as_they_are() {
     let set = |name: &str, deb: &Deb| {
         let bytes = zstd::encode_all(deb.tar().as_slice(), 1).unwrap();
         fs::write(folder.path().join(name), &bytes).unwrap();
-        Digest::of(&bytes).to_string()
+        sha256::of(&bytes).to_string()
     };
     let first = set("base.tzst", &Deb::new("x").folder("etc").file("etc/rc", "old").device("dev/console", 0, 0));
     let second = set("etc.tzst", &Deb::new("x").file("etc/rc", "new").file("netbsd", "kernel"));
@@ -42,7 +42,7 @@ fn assemble_sets(archives: &[Vec<u8>]) -> Result<(World, Assembled), String> {
     for (number, bytes) in archives.iter().enumerate() {
         let path = folder.path().join(format!("set{number}.tar"));
         fs::write(&path, bytes).unwrap();
-        toml += &format!("[[sets]]\nfile = \"{}\"\nsha256 = \"{}\"\n", path.display(), Digest::of(bytes));
+        toml += &format!("[[sets]]\nfile = \"{}\"\nsha256 = \"{}\"\n", path.display(), sha256::of(bytes));
     }
     let world = world(&toml, &[]);
     let outside = |world: &World| {

@@ -1,10 +1,11 @@
 //! A profile in a directory of its own, and what the tests read from the trees that come of it.
 
-use applbuild::packages::{Digest, Ids};
+use applbuild::packages::Ids;
 use applbuild::profile::{Library, Profile};
 use applbuild::progress::Silent;
 use applbuild::rootfs::{Ahead, AssembleError, Assembled, Request, WorkFolder, configure};
 use applbuild::tree::{Kind, Node, Tree, TreePath};
+use applbuild::util::sha256;
 use applbuild_test_support::debs::{Deb, base, lock};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -141,7 +142,7 @@ pub fn listing(tree: &Tree) -> String {
             let Node { metadata, kind } = tree.node(id);
             let kind = match kind {
                 Kind::Directory(_) => "directory".to_owned(),
-                Kind::File(content) => Digest::of(&content.read().unwrap()).to_string(),
+                Kind::File(content) => sha256::of(&content.read().unwrap()).to_string(),
                 other => format!("{other:?}"),
             };
             format!("{path} {metadata:?} {kind}\n")

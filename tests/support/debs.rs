@@ -162,8 +162,8 @@ pub fn lock(debs: &[Deb], folder: &Path) -> (Lock, Files) {
         let bytes = deb.bytes();
         let path = folder.join(format!("{}.deb", deb.name));
         fs::write(&path, &bytes).unwrap();
-        let sha256 = crate::sha256(&bytes);
-        files.push((sha256.clone(), path));
+        let sha256 = applbuild::util::sha256::of(&bytes);
+        files.push((sha256, path));
         packages.push(LockedPackage {
             name: deb.name.clone(),
             version: deb.version.clone(),

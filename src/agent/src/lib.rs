@@ -16,7 +16,6 @@ pub mod generator;
 pub mod guests;
 pub mod init;
 pub mod medium_check;
-pub mod probe;
 pub mod system;
 pub mod uplink;
 

@@ -1,9 +1,9 @@
 //! Others make the devices, and blkid and xorriso judge what the probes say of them.
 
 use applbuild_test_support::judges::judge;
-use appliance_agent::formats::gpt;
 use appliance_agent::formats::iso::Volume;
-use appliance_agent::probe::{Contents, FileSystem, FileSystemKind, Member, probe};
+use appliance_shared::gpt;
+use appliance_shared::probe::{Contents, FileSystem, FileSystemKind, Member, probe};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom, Write};

@@ -1,6 +1,7 @@
 //! The boot entries as data; the menu and the manifest are both made of them.
 
 use crate::profile::{Boot, Hypervisor, Protocol};
+use appliance_contract::Sha256;
 use appliance_contract::kernel_args::{Action, ConfigChoice, DEFAULT_TIMEOUT, KernelArgs, OnMissing, RootSource};
 use appliance_contract::{manifest, marker::Role, medium};
 use serde_json::{Value, json};
@@ -61,7 +62,7 @@ pub struct Request<'a> {
     /// Whether the image is of a host or of a guest.
     pub role: Role,
     /// `None` for a system without the agent.
-    pub root: Option<(RootSource, [u8; 32])>,
+    pub root: Option<(RootSource, Sha256)>,
     /// The kernel's path on the medium.
     pub kernel: &'a str,
     /// Whether the image has Xen.
@@ -156,7 +157,7 @@ fn xen(request: &Request<'_>, arguments: Vec<String>, initramfs: bool) -> Vec<St
     steps
 }
 
-fn appliance(request: &Request<'_>, root: &RootSource, hash: [u8; 32]) -> Entries {
+fn appliance(request: &Request<'_>, root: &RootSource, hash: Sha256) -> Entries {
     let Request { boot, name, version, .. } = request;
     let arguments = |action, consoles: Vec<String>| {
         let args = KernelArgs {

@@ -1,12 +1,17 @@
 //! A guest's root image: a folder with these files, on the medium below
 //! [`crate::medium::GUESTS`], in the node's store, and where it was built.
 
+/// The root file system with its verity tree.
 pub const ROOT: &str = "root.squashfs";
+/// The kernel.
 pub const KERNEL: &str = "vmlinuz";
+/// The compressed initramfs.
 pub const INITRAMFS: &str = "initramfs.zst";
+/// The manifest.
 pub const MANIFEST: &str = "manifest.json";
 /// Beside these where the image was built and in a node's store.
 pub const SBOM: &str = "sbom.spdx.json";
+/// The lock that the image was made from.
 pub const LOCK: &str = "lock";
 /// Lines of `sha256sum`, names relative to the folder.
 pub const CHECKSUMS: &str = "SHA256SUMS";

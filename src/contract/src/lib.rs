@@ -1,6 +1,8 @@
 //! What the builder and the agent agree on, and nothing else: names on media,
 //! kernel arguments, and the schemas of the files that both read. No I/O.
 
+#![warn(missing_docs)]
+
 pub mod boot_record;
 pub mod gpt_types;
 pub mod guest;
@@ -18,5 +20,7 @@ pub mod modes;
 pub mod nearest;
 pub mod readiness;
 mod schema;
+mod sha256;
 
 pub use schema::{Schema, SchemaError};
+pub use sha256::{Sha256, Sha256Error};

@@ -7,7 +7,7 @@ fn options() -> Options {
     Options {
         label: "TEST".into(),
         created: 1_700_000_000,
-        uuid: VolumeUuid::from_hash(&[7; 32]),
+        uuid: VolumeUuid::from_hash([7; 32].into()),
         joliet: true,
         boot: None,
         present: None,

@@ -1,5 +1,6 @@
 //! The UUID of an ISO 9660 volume.
 
+use appliance_contract::Sha256;
 use hadris_fs::{CivilDate, CivilTime, DateTime};
 use std::fmt;
 
@@ -18,7 +19,8 @@ pub struct VolumeUuid {
 
 impl VolumeUuid {
     /// A date that is valid in each month, drawn by `hash`.
-    pub fn from_hash(hash: &[u8; 32]) -> Self {
+    pub fn from_hash(hash: Sha256) -> Self {
+        let hash = hash.as_bytes();
         let mut rest = u128::from_be_bytes(std::array::from_fn(|index| hash[index]));
         let mut draw = |limit: u128| {
             let drawn = rest % limit;
@@ -59,7 +61,7 @@ mod tests {
     proptest! {
         #[test]
         fn every_hash_gives_a_valid_date(hash: [u8; 32]) {
-            let uuid = VolumeUuid::from_hash(&hash);
+            let uuid = VolumeUuid::from_hash(hash.into());
             prop_assert!(uuid.date().is_ok());
             prop_assert_eq!(uuid.to_string().len(), 22);
         }

@@ -15,7 +15,7 @@ mod resolve;
 pub use entry::{Entry, EntryKind};
 pub use error::{Problem, TarError};
 pub use load::{LoadError, load_into};
-pub use resolve::{ResolveError, resolve_below, resolve_in_tree};
+pub use resolve::{ResolveError, resolve_in_tree};
 
 use crate::tree::{Metadata, TreePath};
 use content::{Blocks, Content, Extent};

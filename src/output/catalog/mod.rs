@@ -5,8 +5,10 @@ mod directory;
 mod file;
 
 use super::{Artifact, Shape};
-use crate::packages::Digest;
+use crate::util::atomic_file::{self, Durability};
+use crate::util::sha256;
 use appliance_contract::Schema;
+use appliance_contract::Sha256;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -29,8 +31,6 @@ pub const RECORDS: [&str; 5] = [MANIFEST, SBOM, LOCK_TEXT, REBUILD, RECORD];
 pub const NAMES: &str = ".names";
 /// Locked while files in the directory change.
 const LOCK: &str = ".lock";
-/// Prefix of temporary files.
-const NEW: &str = ".new-";
 /// Holds the work directories of running builds.
 const WORK: &str = ".work";
 
@@ -55,10 +55,10 @@ pub enum CatalogError {
     Changed {
         /// The image.
         path: PathBuf,
-        /// Its SHA-256, in hex.
+        /// Its SHA-256.
         found: String,
-        /// SHA-256 of the new image, in hex.
-        expected: String,
+        /// SHA-256 of the new image.
+        expected: Sha256,
     },
 }
 
@@ -73,9 +73,9 @@ struct Record {
     schema: Schema,
     name: String,
     version: String,
-    inputs_sha256: String,
+    inputs_sha256: Sha256,
     size: u64,
-    sha256: String,
+    sha256: Sha256,
 }
 
 /// The name of an image, chosen before it is built.
@@ -85,7 +85,7 @@ pub struct ImageName {
     name: String,
     /// The profile's version, with the build number when it is not the first: `2026.11.1-2`.
     pub version: String,
-    inputs_sha256: String,
+    inputs_sha256: Sha256,
 }
 
 impl ImageName {
@@ -139,14 +139,14 @@ impl ImageName {
         format!("{} {}", self.file(), self.inputs_sha256)
     }
 
-    fn record(&self, size: u64, sha256: &str) -> Vec<u8> {
+    fn record(&self, size: u64, sha256: Sha256) -> Vec<u8> {
         let record = Record {
             schema: Schema::CURRENT,
             name: self.name.clone(),
             version: self.version.clone(),
-            inputs_sha256: self.inputs_sha256.clone(),
+            inputs_sha256: self.inputs_sha256,
             size,
-            sha256: sha256.to_owned(),
+            sha256,
         };
         // A record is strings and numbers, which all have a JSON form.
         let mut text = serde_json::to_vec_pretty(&record).unwrap_or_default();
@@ -185,7 +185,7 @@ pub struct ExistingImage {
     /// Bytes of the file, or of all files in the directory.
     pub size: u64,
     /// As [`Artifact::sha256`].
-    pub sha256: [u8; 32],
+    pub sha256: Sha256,
 }
 
 /// A directory of built images.
@@ -235,8 +235,7 @@ impl Catalog {
     pub fn find_existing(&self, name: &ImageName) -> Result<Option<ExistingImage>, CatalogError> {
         let Ok(record) = fs::read(self.record_path(name, RECORD)) else { return Ok(None) };
         let Ok(record) = serde_json::from_slice::<Record>(&record) else { return Ok(None) };
-        let mut sha256 = [0; 32];
-        if record.inputs_sha256 != name.inputs_sha256 || hex::decode_to_slice(&record.sha256, &mut sha256).is_err() {
+        if record.inputs_sha256 != name.inputs_sha256 {
             return Ok(None);
         }
         let intact = match name.shape {
@@ -247,7 +246,7 @@ impl Catalog {
             path: self.path(name),
             manifest: self.record_path(name, MANIFEST),
             size: record.size,
-            sha256,
+            sha256: record.sha256,
         };
         Ok(intact.then_some(existing))
     }
@@ -259,7 +258,8 @@ impl Catalog {
         file.lock().map_err(failed("locking", &path))?;
         for path in self.paths()? {
             // Of a build that was killed while it held the lock.
-            if path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(NEW.as_bytes())) {
+            if path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(atomic_file::PREFIX.as_bytes()))
+            {
                 fs::remove_file(&path).map_err(failed("removing", &path))?;
             }
         }
@@ -294,7 +294,8 @@ impl Catalog {
     /// Enters the name into the ledger. To be called before the image is published, while the directory is locked.
     fn record_name(&self, name: &ImageName) -> Result<(), CatalogError> {
         let mut names = self.names()?;
-        if names.insert(name.file(), name.inputs_sha256.clone()).as_ref() == Some(&name.inputs_sha256) {
+        let inputs = name.inputs_sha256.to_string();
+        if names.insert(name.file(), inputs.clone()).as_ref() == Some(&inputs) {
             return Ok(());
         }
         let lines: String = names.iter().map(|(file, inputs)| format!("{file} {inputs}\n")).collect();
@@ -309,10 +310,9 @@ impl Catalog {
         shape: Shape,
         name: &str,
         version: &str,
-        inputs: &[u8; 32],
+        inputs: Sha256,
         replace: bool,
     ) -> Result<ImageName, CatalogError> {
-        let inputs_sha256 = hex::encode(inputs);
         let prefix = format!("{name}-{version}");
         let number = |file: &str| build_number(file.strip_suffix(shape.suffix())?, &prefix);
         let given = self.names()?;
@@ -326,14 +326,14 @@ impl Catalog {
             let file = path.file_name().and_then(|file| file.to_str()).filter(|_| of_shape);
             newest = newest.max(file.and_then(number).unwrap_or(0));
         }
-        let same = given.iter().filter(|(_, inputs)| **inputs == inputs_sha256);
+        let same = given.iter().filter(|(_, given_inputs)| **given_inputs == inputs.to_string());
         let number = match same.filter_map(|(file, _)| number(file)).min() {
             Some(known) => known,
             None if replace => 1,
             None => newest + 1,
         };
         let version = if number == 1 { version.to_owned() } else { format!("{version}-{number}") };
-        Ok(ImageName { shape, name: name.to_owned(), version, inputs_sha256 })
+        Ok(ImageName { shape, name: name.to_owned(), version, inputs_sha256: inputs })
     }
 }
 
@@ -346,44 +346,33 @@ fn build_number(stem: &str, prefix: &str) -> Option<u64> {
 }
 
 /// SHA-256 of a file; `None` when there is none.
-fn hash(path: &Path) -> Result<Option<String>, CatalogError> {
+fn hash(path: &Path) -> Result<Option<Sha256>, CatalogError> {
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(failed("opening", path)(source)),
     };
-    let (digest, _) = Digest::of_reader(file).map_err(failed("reading", path))?;
-    Ok(Some(digest.to_string()))
+    let (digest, _) = sha256::of_reader(file).map_err(failed("reading", path))?;
+    Ok(Some(digest))
 }
 
-/// Writes a file atomically, with a temporary name that [`Catalog::lock`] cleans up.
+/// Writes a file atomically. [`Catalog::lock`] removes what a killed build left; `publish` syncs the directory once.
 fn write(path: &Path, bytes: &[u8]) -> Result<(), CatalogError> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let put = || -> io::Result<()> {
-        let mut file = tempfile::Builder::new().prefix(NEW).tempfile_in(folder)?;
-        file.write_all(bytes)?;
-        // A temporary file is its owner's alone; what is published is not.
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
-        file.as_file().set_permissions(mode)?;
-        file.as_file().sync_all()?;
-        file.persist(path)?;
-        Ok(())
-    };
-    put().map_err(failed("writing", path))
+    let write = |file: &mut File| file.write_all(bytes);
+    atomic_file::write_atomic_with(path, Durability::FileSynced, write).map_err(failed("writing", path))
 }
 
 fn sync(folder: &Path) -> Result<(), CatalogError> {
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed("syncing", folder))
+    atomic_file::sync_directory(folder).map_err(failed("syncing", folder))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sha2::{Digest as _, Sha256};
 
     const FILE: Shape = Shape::File { suffix: ".iso", records: "" };
 
-    pub(super) fn artifact(path: &Path, size: u64, sha256: [u8; 32]) -> Artifact {
+    pub(super) fn artifact(path: &Path, size: u64, sha256: Sha256) -> Artifact {
         let (manifest_json, sbom) = (b"{}".to_vec(), b"{}".to_vec());
         Artifact { path: path.to_owned(), size, sha256, manifest_json, sbom, initramfs_size: None }
     }
@@ -402,10 +391,10 @@ mod tests {
 
         fn build(&self, inputs: u8, content: &str, replace: bool) -> Result<Published, CatalogError> {
             fs::create_dir_all(self.images.work()).unwrap();
-            let slot = self.images.name(FILE, "host", "1.0", &[inputs; 32], replace)?;
+            let slot = self.images.name(FILE, "host", "1.0", [inputs; 32].into(), replace)?;
             let iso = self.images.work().join("iso");
             fs::write(&iso, content).unwrap();
-            let artifact = artifact(&iso, content.len() as u64, Sha256::digest(content).into());
+            let artifact = artifact(&iso, content.len() as u64, sha256::of(content));
             self.images.publish(&slot, &artifact, Texts { lock: "", rebuild: "" }, replace)
         }
 
@@ -434,7 +423,7 @@ mod tests {
         let names = [".lock", NAMES, ".work", CHECKSUMS, "host-1.0.build.json", "host-1.0.iso", "host-1.0.lock"];
         assert_eq!(folder.names()[..7], names);
         assert_eq!(folder.names()[7..], ["host-1.0.manifest.json", "host-1.0.rebuild", "host-1.0.spdx.json"]);
-        let sum = hex::encode(Sha256::digest("a"));
+        let sum = sha256::of("a").to_string();
         assert!(folder.read(CHECKSUMS).contains(&format!("{sum}  host-1.0.iso\n")));
     }
 
@@ -494,9 +483,9 @@ mod tests {
     fn an_image_stands_as_long_as_it_and_its_records_are_what_they_were() {
         let folder = Folder::new();
         folder.build(1, "a", false).unwrap();
-        let slot = |inputs| folder.images.name(FILE, "host", "1.0", &[inputs; 32], false).unwrap();
+        let slot = |inputs| folder.images.name(FILE, "host", "1.0", [inputs; 32].into(), false).unwrap();
         let existing = folder.images.find_existing(&slot(1)).unwrap().unwrap();
-        assert_eq!((existing.size, existing.sha256), (1, Sha256::digest("a").into()));
+        assert_eq!((existing.size, existing.sha256), (1, sha256::of("a")));
         assert_eq!(folder.images.find_existing(&slot(2)).unwrap(), None);
         for ending in ["iso", "manifest.json", "spdx.json", "lock", "rebuild", "build.json"] {
             let path = folder.images.directory.join(format!("host-1.0.{ending}"));
@@ -535,7 +524,7 @@ mod tests {
         for name in ["host-1.0.1.iso", "host-1.0-x.iso", "host-1.0-1.iso", "ghost-1.0-7.iso", "host-1.0-7.isox"] {
             fs::write(folder.images.directory.join(name), "").unwrap();
         }
-        assert_eq!(folder.images.name(FILE, "host", "1.0", &[0; 32], false).unwrap().version, "1.0");
+        assert_eq!(folder.images.name(FILE, "host", "1.0", [0; 32].into(), false).unwrap().version, "1.0");
     }
 
     #[test]

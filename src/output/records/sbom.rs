@@ -1,6 +1,7 @@
 //! The bill of materials: SPDX 2.3 as JSON.
 
 use crate::packages::{Lock, LockedPackage};
+use appliance_contract::Sha256;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use time::OffsetDateTime;
@@ -13,7 +14,7 @@ pub struct Subject<'a> {
     /// The image's version.
     pub version: &'a str,
     /// What tells this document from every other.
-    pub identity: &'a [u8; 32],
+    pub identity: Sha256,
     /// Seconds since 1970.
     pub created: i64,
 }
@@ -106,8 +107,7 @@ fn relation(from: &str, kind: &str, to: &str) -> Value {
 fn id(package: &LockedPackage) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' };
     let name: String = package.name.chars().map(plain).collect();
-    let hash = package.sha256.get(..16).unwrap_or(&package.sha256);
-    format!("SPDXRef-Package-{name}-{hash}")
+    format!("SPDXRef-Package-{name}-{}", hex::encode(&package.sha256.as_bytes()[..8]))
 }
 
 fn describe(package: &LockedPackage) -> Value {
@@ -161,7 +161,7 @@ mod tests {
             name: name.into(),
             version: version.into(),
             architecture: "amd64".into(),
-            sha256: "ab".repeat(32),
+            sha256: [0xab; 32].into(),
             size: 1,
             archive: "debian-security".into(),
             path: "pool/x.deb".into(),
@@ -194,7 +194,7 @@ mod tests {
             guests,
             ..lock("host", package("libstdc++6", "1:2.0~rc+b1"))
         };
-        let subject = Subject { name: "host", version: "1", identity: &[0; 32], created };
+        let subject = Subject { name: "host", version: "1", identity: Sha256::default(), created };
         Ok(serde_json::from_slice(&render(&subject, &lock)?).unwrap())
     }
 

@@ -2,15 +2,15 @@
 //! as a `file:` source (`deb [trusted=yes] file:DIR ./`).
 
 use super::locations::{ArchiveError, Archives};
-use crate::packages::cache::Cache;
+use crate::cache::Cache;
 use crate::packages::deb::{Deb, DebError};
-use crate::packages::digest::Digest;
 use crate::packages::error::FetchError;
 use crate::packages::fetch::download::download;
 use crate::packages::fetch::http::Client;
 use crate::packages::lock::{Lock, LockError, LockedPackage};
 use crate::progress::{Progress, Stage, Unit};
 use crate::util::atomic_file;
+use crate::util::sha256;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -205,7 +205,7 @@ fn release(index: &str, date: i64, architectures: &BTreeSet<&str>) -> String {
     format!(
         "Origin: applbuild\nLabel: applbuild archive\nDate: {date}\nArchitectures: {} all\nSHA256:\n {} {} {PACKAGES}\n",
         architectures.join(" "),
-        Digest::of(index.as_bytes()),
+        sha256::of(index),
         index.len()
     )
 }

@@ -231,7 +231,7 @@ mod tests {
     fn carries_the_keys_that_its_readme_names() {
         let readme = include_str!("keys/README.md");
         for (name, bytes) in BUILT_IN {
-            let digest = crate::packages::digest::Digest::of(bytes).to_string();
+            let digest = crate::util::sha256::of(bytes).to_string();
             assert!(readme.contains(&format!("`{name}.gpg`")), "{name}");
             assert!(readme.contains(&digest), "{name}: {digest}");
             for fingerprint in Keyring::parse(name, bytes).unwrap().fingerprints() {

@@ -1,6 +1,6 @@
 //! A suite's Release file: what it is, how old, and the hashes of its indices.
 
-use crate::packages::digest::Digest;
+use appliance_contract::Sha256;
 use std::collections::BTreeMap;
 use time::{Date, Month, Time};
 
@@ -34,7 +34,7 @@ pub struct FileEntry {
     /// Bytes of the file.
     pub size: u64,
     /// What the file hashes to.
-    pub sha256: Digest,
+    pub sha256: Sha256,
 }
 
 /// Why a Release file is refused.
@@ -174,7 +174,7 @@ impl Release {
 
 fn parse_file(line: &str) -> Option<(&str, FileEntry)> {
     let mut words = line.split_whitespace();
-    let sha256 = Digest::parse(words.next()?)?;
+    let sha256 = words.next()?.parse().ok()?;
     let size = words.next()?.parse().ok()?;
     let path = words.next()?;
     words.next().is_none().then_some((path, FileEntry { size, sha256 }))
@@ -229,7 +229,10 @@ mod tests {
         assert_eq!((release.date, release.valid_until), (1_795_040_263, Some(1_795_645_063)));
         assert!(release.acquire_by_hash);
         assert_eq!(release.component_names().collect::<Vec<_>>(), ["main", "contrib"]);
-        assert_eq!(release.files["main/binary-amd64/Packages"], FileEntry { size: 0, sha256: Digest::of(b"") });
+        assert_eq!(
+            release.files["main/binary-amd64/Packages"],
+            FileEntry { size: 0, sha256: crate::util::sha256::of("") }
+        );
         assert_eq!(release.files.len(), 1);
     }
 

@@ -73,7 +73,7 @@ fn locked() -> LockedPackage {
         name: "a".to_owned(),
         version: "1:2-3".to_owned(),
         architecture: "all".to_owned(),
-        sha256: String::new(),
+        sha256: Default::default(),
         size: 0,
         archive: "debian".to_owned(),
         path: "pool/a.deb".to_owned(),

@@ -100,10 +100,10 @@ pub struct Changes {
 impl Changes {
     /// What `new` has otherwise than `old`.
     pub fn between(old: &Lock, new: &Lock) -> Self {
-        let sets = |lock: &Lock| lock.sets.iter().map(|set| (set.name.clone(), set.sha256.clone())).collect();
+        let sets = |lock: &Lock| lock.sets.iter().map(|set| (set.name.clone(), set.sha256.to_string())).collect();
         let suites = |lock: &Lock| {
             let told = |suite: &super::LockedSuite| {
-                (format!("{}/{}", suite.archive, suite.name), (suite.date, suite.inrelease_sha256.clone()))
+                (format!("{}/{}", suite.archive, suite.name), (suite.date, suite.inrelease_sha256))
             };
             lock.suites.iter().map(told).collect::<BTreeMap<_, _>>()
         };
@@ -131,7 +131,7 @@ impl Changes {
                     Ordering::Less => Change::Upgraded { from: from.to_string(), to: to.to_string() },
                     Ordering::Greater => Change::Downgraded { from: from.to_string(), to: to.to_string() },
                     Ordering::Equal => {
-                        Change::OnlyHash { version: to.to_string(), from: before.clone(), to: now.clone() }
+                        Change::OnlyHash { version: to.to_string(), from: before.to_string(), to: now.to_string() }
                     }
                 },
             ),
@@ -168,7 +168,7 @@ fn moved(old: &LockedPackage, new: &LockedPackage) -> Change {
         (Ok(before), Ok(now)) if now > before => Change::Upgraded { from, to },
         (Ok(before), Ok(now)) if now < before => Change::Downgraded { from, to },
         _ if old.sha256 != new.sha256 => {
-            Change::OnlyHash { version: to, from: old.sha256.clone(), to: new.sha256.clone() }
+            Change::OnlyHash { version: to, from: old.sha256.to_string(), to: new.sha256.to_string() }
         }
         _ => {
             let place = |package: &LockedPackage| format!("{} {}", package.archive, package.path);
@@ -236,7 +236,7 @@ mod tests {
             package("up", "1"),
         ];
         old.packages[0].version = "2:1".to_owned();
-        new.packages[1].sha256 = "e".repeat(64);
+        new.packages[1].sha256 = [0xee; 32].into();
         new.packages[3].path = "pool/other.deb".to_owned();
         new.ids.users.insert("b".to_owned(), 998);
         new.suites[0].date += 1;

@@ -14,9 +14,9 @@ use super::dependency::is_package_name;
 use super::resolver::{BaseSet, Conflicts, Request, Resolution};
 use super::version::Version;
 use crate::profile::Suite;
-use appliance_contract::Schema;
+use crate::util::sha256;
+use appliance_contract::{Schema, Sha256};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 /// What a build takes from an archive; enough to rebuild without trusting the mirror.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,8 +59,8 @@ pub struct LockedSuite {
     pub archive: String,
     /// `trixie`, `trixie-updates` …
     pub name: String,
-    /// SHA-256 of its InRelease file, in hex.
-    pub inrelease_sha256: String,
+    /// SHA-256 of its InRelease file.
+    pub inrelease_sha256: Sha256,
     /// Seconds since 1970.
     pub date: i64,
 }
@@ -75,8 +75,8 @@ pub struct LockedPackage {
     pub version: String,
     /// The lock's architecture, or `all`.
     pub architecture: String,
-    /// SHA-256 of its file, in hex.
-    pub sha256: String,
+    /// SHA-256 of its file.
+    pub sha256: Sha256,
     /// Bytes of its file.
     pub size: u64,
     /// The archive that has it (`debian`, `debian-security`) and the path in its pool.
@@ -91,8 +91,8 @@ pub struct LockedPackage {
 pub struct LockedSet {
     /// The file's name without its folders.
     pub name: String,
-    /// SHA-256 of the file, in hex.
-    pub sha256: String,
+    /// SHA-256 of the file.
+    pub sha256: Sha256,
 }
 
 /// Why a lock is refused.
@@ -215,9 +215,6 @@ impl LockedPackage {
         if !is_package_name(&self.architecture) {
             return wrong("architecture", &self.architecture, "an architecture's name");
         }
-        if self.sha256.len() != 64 || !self.sha256.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
-            return wrong("sha256", &self.sha256, "64 lower-case hexadecimal digits");
-        }
         if !is_pool_path(&self.path) {
             return wrong("path", &self.path, "a path below the archive's root");
         }
@@ -231,7 +228,7 @@ impl From<&Record<'_>> for LockedPackage {
             name: record.name.to_owned(),
             version: record.version.to_string(),
             architecture: record.architecture.to_owned(),
-            sha256: record.sha256.to_owned(),
+            sha256: record.sha256,
             size: record.size,
             archive: record.archive.to_owned(),
             path: record.path.to_owned(),
@@ -244,7 +241,7 @@ impl From<&SuiteIndex> for LockedSuite {
         Self {
             archive: index.archive.clone(),
             name: index.suite.clone(),
-            inrelease_sha256: index.inrelease_sha256.clone(),
+            inrelease_sha256: index.inrelease_sha256,
             date: index.date,
         }
     }
@@ -271,7 +268,7 @@ pub fn request_digest(suites: &[Suite], image: &Request<'_>, tools: &Request<'_>
             text += &format!("supplied {} {} {}\n", supplied.name, supplied.version, supplied.provides.join(", "));
         }
     }
-    hex::encode(Sha256::digest(text))
+    sha256::of(text).to_string()
 }
 
 #[cfg(test)]
@@ -284,7 +281,7 @@ pub(super) mod tests {
             name: name.to_owned(),
             version: "1:2.0-3".to_owned(),
             architecture: "amd64".to_owned(),
-            sha256: "a".repeat(64),
+            sha256: [0xaa; 32].into(),
             size: 7,
             archive: "debian".to_owned(),
             path: format!("pool/main/{name}.deb"),
@@ -292,7 +289,7 @@ pub(super) mod tests {
         let suite = LockedSuite {
             archive: "debian".to_owned(),
             name: "trixie".to_owned(),
-            inrelease_sha256: "b".repeat(64),
+            inrelease_sha256: [0xbb; 32].into(),
             date: 1_700_000_000,
         };
         Lock {
@@ -302,7 +299,7 @@ pub(super) mod tests {
             request: "c".repeat(64),
             date: 1_700_000_000,
             suites: vec![suite],
-            sets: vec![LockedSet { name: "base.tgz".to_owned(), sha256: "d".repeat(64) }],
+            sets: vec![LockedSet { name: "base.tgz".to_owned(), sha256: [0xdd; 32].into() }],
             ids: Ids { users: [("a".to_owned(), 999)].into(), groups: [("a".to_owned(), 101)].into() },
             packages: vec![package("a"), package("b")],
             tools: vec![package("a")],
@@ -331,7 +328,7 @@ pub(super) mod tests {
         for (from, to, message) in [
             ("schema = 1", "schema = 2", "schema version 2"),
             ("name = \"b\"", "name = \"a\"", "\"a\" after \"a\""),
-            ("aaaa\"", "aaa\"", "has sha256"),
+            ("aaaa\"", "aaa\"", "expected a SHA-256: 64 hexadecimal digits"),
             ("pool/main/b.deb", "../b.deb", "has path"),
             ("1:2.0-3", "1:2.0-3 ", "has version"),
             ("size = 7", "size = 7\nextra = 1", "extra"),

@@ -2,9 +2,10 @@
 
 use crate::embedded;
 use crate::identity;
-use crate::packages::{Digest, Lock};
+use crate::packages::Lock;
 use crate::profile::Profile;
 use crate::rootfs::error::AssembleError;
+use crate::util::sha256;
 use appliance_contract::Schema;
 use appliance_contract::manifest::{Manifest, Package};
 
@@ -18,8 +19,8 @@ pub fn manifest(profile: &Profile, lock: &Lock, version: &str, epoch: i64) -> Re
         kind: profile.kind,
         architecture: profile.architecture.debian().to_owned(),
         applbuild: identity::own().clone(),
-        agent_sha256: profile.agent.then(|| Digest::of(embedded::AGENT).to_string()),
-        lock_sha256: Digest::of(rendered.as_bytes()).to_string(),
+        agent_sha256: profile.agent.then(|| sha256::of(embedded::AGENT)),
+        lock_sha256: sha256::of(rendered),
         source_date_epoch: epoch,
         medium_uuid: None,
         root: None,

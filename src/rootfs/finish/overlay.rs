@@ -1,7 +1,6 @@
 //! The profile's own files, and its tar sets, laid over what the packages brought.
 
 use crate::format::compression::decompress;
-use crate::packages::Digest;
 use crate::profile::{OverlayContent, OverlayFile, Profile, TarSet};
 use crate::rootfs::dpkg::scripts::run_in;
 use crate::rootfs::error::{AssembleError, io_at};
@@ -11,6 +10,7 @@ use crate::rootfs::unpack::install::{Installer, Source};
 use crate::rootfs::unpack::stage::{apply, stage_tar};
 use crate::templates;
 use crate::tree::{Fingerprint, Metadata, TreePath};
+use crate::util::sha256;
 use std::fs::{self, File};
 use std::io::{self, Seek, SeekFrom};
 use std::path::Path;
@@ -28,8 +28,8 @@ pub fn open_set(set: &TarSet) -> Result<File, AssembleError> {
         return Err(io_at("reading set", path)(source));
     }
     let mut file = File::open(path).map_err(io_at("opening set", path))?;
-    let (found, _) = Digest::of_reader(&mut file).map_err(io_at("reading set", path))?;
-    let expected = Digest::from(set.sha256);
+    let (found, _) = sha256::of_reader(&mut file).map_err(io_at("reading set", path))?;
+    let expected = set.sha256;
     if found != expected {
         let origin = set.origin.to_string();
         return Err(AssembleError::SetChecksum { path: path.clone(), origin, found, expected });

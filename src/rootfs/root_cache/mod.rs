@@ -5,8 +5,9 @@
 pub(crate) mod metadata;
 pub(crate) mod overlay_upper;
 
+use crate::cache;
 use crate::identity;
-use crate::packages::{Digest, Lock, LockedPackage};
+use crate::packages::{Lock, LockedPackage};
 use crate::progress::{Progress, Silent, Stage, Unit};
 use crate::rootfs::error::{AssembleError, io_at};
 use crate::rootfs::root_cache::metadata::{Record, state};
@@ -17,6 +18,7 @@ use crate::rootfs::unpack::{self, Sources};
 use crate::rootfs::work_dir::WorkFolder;
 use crate::sandbox;
 use crate::tree::{Content, Kind, Tree, in_parallel};
+use crate::util::sha256;
 use std::collections::HashMap;
 use std::fs::{self, File, Permissions};
 use std::io;
@@ -30,7 +32,7 @@ const FORMAT: u32 = 1;
 const ROOT: &str = "root";
 const RECORD: &str = "record";
 /// Locked by those who use an entry; its time is when it was last used.
-const LOCK: &str = "lock";
+const LOCK: &str = cache::TREE_LOCK;
 
 /// What is below a build's own changes, and known by its hashes.
 #[derive(Debug)]
@@ -157,7 +159,7 @@ fn key(packages: &[LockedPackage], epoch: i64) -> String {
     for LockedPackage { name, version, architecture, sha256, .. } in packages {
         text.push_str(&format!("{name} {version} {architecture} {sha256}\n"));
     }
-    Digest::of(text.as_bytes()).to_string()
+    sha256::of(text).to_string()
 }
 
 /// Whether the kernel lays one folder over another here.

@@ -6,6 +6,7 @@ use crate::rootfs::error::{AssembleError, io_at};
 use crate::rootfs::unpack::package::Package;
 use crate::rootfs::unpack::package_files::Files;
 use crate::tree::in_parallel;
+use crate::util::poison::Unpoisoned;
 use crate::util::priority;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -13,7 +14,7 @@ use std::io;
 use std::panic::resume_unwind;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
 
 /// Packages with all that they hold, in the order of the lock.
@@ -106,7 +107,7 @@ impl Drop for Ends<'_> {
 impl Reading {
     fn state(&self) -> MutexGuard<'_, State> {
         // A package is whole before it is put here.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unpoisoned()
     }
 
     /// Whether others are wanted.
@@ -146,7 +147,7 @@ impl Reading {
             if state.ended {
                 return None;
             }
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self.changed.wait(state).unpoisoned();
         }
     }
 

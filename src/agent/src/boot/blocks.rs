@@ -1,12 +1,12 @@
 //! The block devices that `/sys` shows, and what a read-only look at each finds.
 
 use super::devices::is_virtual;
-use crate::formats::gpt;
-use crate::probe::{Contents, FileSystem, probe};
 use crate::system::device_order;
 use crate::system::files;
 use crate::system::machine::Places;
 use crate::system::sys;
+use appliance_shared::gpt;
+use appliance_shared::probe::{Contents, FileSystem, probe};
 use nix::fcntl::OFlag;
 use std::fs::{self, File, OpenOptions};
 use std::io;

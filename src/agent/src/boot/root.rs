@@ -5,12 +5,13 @@ use super::lookout::Watch;
 use super::{Boot, BootError, devices, volume};
 use crate::formats::iso;
 use crate::formats::verity::{self, Superblock, VerityError};
-use crate::probe::FileSystemKind;
 use crate::system::machine::{Machine, Mount, MountFlags};
+use appliance_contract::Sha256;
 use appliance_contract::boot_record::{self, Image};
 use appliance_contract::kernel_args::{KernelArgs, RootSource};
 use appliance_contract::manifest::Manifest;
 use appliance_contract::medium;
+use appliance_shared::probe::FileSystemKind;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -73,7 +74,7 @@ impl Root {
             source: args.root.to_string(),
             device: format!("/dev/{}", self.device),
             offset: self.offset,
-            root_hash: self.verity.as_ref().and(args.root_hash).map(|hash| verity::hex(&hash)),
+            root_hash: self.verity.as_ref().and(args.root_hash),
         }
     }
 }
@@ -115,7 +116,7 @@ pub fn attach(boot: &mut Boot<'_>) -> Result<Attached, RootError> {
         return Ok(Attached { block: place.block, offset, device: data.clone(), verity: None, data });
     };
     boot.load_named(&["dm_verity"]);
-    match verify(boot, &name, &data, &root_hash) {
+    match verify(boot, &name, &data, root_hash) {
         Ok((device, superblock)) => Ok(Attached { block: place.block, offset, device, verity: Some(superblock), data }),
         Err(error) => {
             boot.machine.release_loop(&data);
@@ -125,7 +126,7 @@ pub fn attach(boot: &mut Boot<'_>) -> Result<Attached, RootError> {
 }
 
 /// Lays dm-verity over the image.
-fn verify(boot: &Boot<'_>, name: &str, data: &Path, root_hash: &[u8; 32]) -> Result<(PathBuf, Superblock), RootError> {
+fn verify(boot: &Boot<'_>, name: &str, data: &Path, root_hash: Sha256) -> Result<(PathBuf, Superblock), RootError> {
     let step = |doing| move |error| RootError::Step { doing, device: name.to_owned(), error };
     let file = fs::File::open(data).map_err(step("opening the device"))?;
     let superblock = Superblock::read(&file).map_err(|error| RootError::Verity { device: name.to_owned(), error })?;

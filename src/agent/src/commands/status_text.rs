@@ -83,7 +83,7 @@ fn kernel(status: &Status) -> String {
 }
 
 fn verity(status: &Status) -> String {
-    let hash = status.boot.root.root_hash.as_deref().unwrap_or_default();
+    let hash = status.boot.root.root_hash.map_or(String::new(), |hash| hash.to_string());
     match &status.verity {
         Verity::Unverified => "not verified (appliance.roothash=none)".to_owned(),
         Verity::Verified => format!("verified, hash {hash}"),

@@ -1,7 +1,6 @@
 //! On-disk formats that the agent reads or writes: bytes in, bytes out.
 
 pub mod fnmatch;
-pub mod gpt;
 pub mod iso;
 pub mod iso_writer;
 pub mod unit_file;

@@ -1,6 +1,6 @@
 //! How values are written into unit files.
 
-use crate::formats::gpt::CRC_32;
+use appliance_shared::gpt::CRC_32;
 use std::fmt::Write;
 
 /// A word of a command line: in double quotes, so that nothing in it is a

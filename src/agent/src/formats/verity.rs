@@ -5,8 +5,9 @@
 //! block. Nothing in it is trusted: the root hash comes from the kernel command
 //! line, and every number is checked against the device.
 
-use crate::system::read_at::{ReadAt, array_at, le16, le32, le64};
 use crate::system::sys::Target;
+use appliance_contract::Sha256;
+use appliance_shared::read_at::{ReadAt, array_at, le16, le32, le64};
 use std::io;
 use std::path::Path;
 
@@ -120,7 +121,7 @@ impl Superblock {
 
     /// The table of the verified device: data and hashes lie on the same `device`.
     /// Without options a block that does not match reads as an I/O error.
-    pub fn target(&self, device: &Path, root_hash: &[u8; 32]) -> Target {
+    pub fn target(&self, device: &Path, root_hash: Sha256) -> Target {
         let salt = if self.salt.is_empty() { "-".to_owned() } else { hex(&self.salt) };
         Target {
             kind: "verity",
@@ -131,7 +132,7 @@ impl Superblock {
                 blocks = self.data_blocks,
                 // The superblock takes the hash area's first block.
                 hashes = self.offset / BLOCK + 1,
-                root = hex(root_hash),
+                root = root_hash,
             ),
         }
     }
@@ -175,7 +176,7 @@ mod tests {
     #[test]
     fn leads_to_the_table_that_veritysetup_makes() {
         let superblock = Superblock::read(&image(9000, |_| {})).unwrap();
-        let target = superblock.target(Path::new("/dev/loop0"), &[0x11; 32]);
+        let target = superblock.target(Path::new("/dev/loop0"), [0x11; 32].into());
         assert_eq!(target.sectors, 24);
         let root = "11".repeat(32);
         assert_eq!(target.parameters, format!("1 /dev/loop0 /dev/loop0 4096 4096 3 4 sha256 {root} abcd"));

@@ -11,7 +11,6 @@ pub mod linux;
 pub mod machine;
 pub mod nonblocking;
 pub mod programs;
-pub mod read_at;
 pub mod sys;
 pub mod time_span;
 pub mod world;

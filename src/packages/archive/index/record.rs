@@ -3,6 +3,7 @@
 use super::{IndexError, Source};
 use crate::packages::dependency::is_package_name;
 use crate::packages::version::Version;
+use appliance_contract::Sha256;
 
 /// A package that an archive offers. Relations are the field's text, read when wanted.
 #[derive(Debug, Clone)]
@@ -29,8 +30,8 @@ pub struct Record<'a> {
     pub priority: Priority,
     /// Bytes of the package's file.
     pub size: u64,
-    /// SHA-256 of the package's file, in hex.
-    pub sha256: &'a str,
+    /// SHA-256 of the package's file.
+    pub sha256: Sha256,
     /// Below the archive's root: `pool/…`.
     pub path: &'a str,
     /// `Pre-Depends`.
@@ -187,9 +188,7 @@ impl<'a> Paragraph<'a> {
         let size = self[Field::Size];
         let size = size.parse().map_err(|_| wrong("Size", size, "a number of bytes"))?;
         let sha256 = self[Field::Sha256];
-        if sha256.len() != 64 || !sha256.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
-            return Err(wrong("SHA256", sha256, "64 lower-case hexadecimal digits"));
-        }
+        let sha256 = sha256.parse().map_err(|_| wrong("SHA256", sha256, "64 hexadecimal digits"))?;
         // Flat archives, as dpkg-scanpackages makes them, name files `./…`.
         let path = self[Field::Filename].trim_start_matches("./");
         if !is_pool_path(path) {

@@ -4,14 +4,15 @@ use super::inrelease;
 use super::keyring::Keyring;
 use super::locations::{Archives, known_suites};
 use super::release::{FileEntry, Release};
-use crate::packages::cache::{Cache, CacheError, Claim, Kind};
-use crate::packages::digest::Digest;
+use crate::cache::{Cache, CacheError, Claim, Kind};
 use crate::packages::error::{FetchError, IndexError};
 use crate::packages::fetch::http::{Client, HttpError};
 use crate::packages::fetch::transfer::{Memory, Size, Stop};
 use crate::packages::fetch::url::Url;
 use crate::packages::lock::LockedSuite;
 use crate::progress::{Progress, Stage, Unit};
+use crate::util::sha256;
+use appliance_contract::Sha256;
 use std::fs::File;
 use std::io::{self, Read};
 
@@ -60,8 +61,8 @@ pub struct SuiteIndex {
     pub suite: String,
     /// One of [`SuiteWanted::components`].
     pub component: String,
-    /// SHA-256 of the suite's InRelease file, in hex.
-    pub inrelease_sha256: String,
+    /// SHA-256 of the suite's InRelease file.
+    pub inrelease_sha256: Sha256,
     /// When the archive made the suite's Release file, seconds since 1970.
     pub date: i64,
     /// What [`Release::automatic`] says.
@@ -157,7 +158,7 @@ impl Fetching<'_> {
         nearest(&self.suite.name, known_suites(&self.suite.archive))
     }
 
-    fn release(&self, base: &Url) -> Result<(Release, Digest), FetchError> {
+    fn release(&self, base: &Url) -> Result<(Release, Sha256), FetchError> {
         let suite = || self.suite.name.clone();
         let url = below(base, "InRelease", &suite())?;
         self.progress.item(&format!("{} InRelease", self.suite.name));
@@ -187,7 +188,7 @@ impl Fetching<'_> {
             Err(source) => return Err(FetchError::Release { url, source }),
         };
         self.check_not_older(&url, &release)?;
-        Ok((release, Digest::of(&bytes.0)))
+        Ok((release, sha256::of(&bytes.0)))
     }
 
     /// Refuses a file of yesterday, signed as it is: it would bring yesterday's holes back.
@@ -199,14 +200,14 @@ impl Fetching<'_> {
             if let Some(locked) = of_lock.filter(|locked| dated < locked.date) {
                 return Err(older(locked.date, "the lock is made from one of"));
             }
-            if let Some(seen) = self.request.cache.newest_release(url).filter(|seen| dated < *seen) {
+            if let Some(seen) = self.request.cache.newest_release(&url.to_string()).filter(|seen| dated < *seen) {
                 return Err(older(seen, "one was seen there of"));
             }
         }
-        Ok(self.request.cache.saw_release(url, dated)?)
+        Ok(self.request.cache.saw_release(&url.to_string(), dated)?)
     }
 
-    fn indices(&self, base: &Url, release: &Release, inrelease: Digest) -> Result<Vec<SuiteIndex>, FetchError> {
+    fn indices(&self, base: &Url, release: &Release, inrelease: Sha256) -> Result<Vec<SuiteIndex>, FetchError> {
         let suite = &self.suite.name;
         if !release.architectures.iter().any(|known| known == self.request.architecture) {
             let (architecture, known) = (self.request.architecture.to_owned(), release.architectures.clone());
@@ -224,7 +225,7 @@ impl Fetching<'_> {
                 archive: self.suite.archive.clone(),
                 suite: suite.clone(),
                 component: component.clone(),
-                inrelease_sha256: inrelease.to_string(),
+                inrelease_sha256: inrelease,
                 date: release.date,
                 automatic: release.automatic,
                 packages: self.index(base, release, component)?,
@@ -341,7 +342,7 @@ fn unpack(file: File, form: Form, plain: FileEntry) -> Result<Vec<u8>, IndexErro
     if found > plain.size {
         return Err(IndexError::TooLarge { expected: plain.size });
     }
-    let (length, digest) = (found, Digest::of(&text));
+    let (length, digest) = (found, sha256::of(&text));
     if length != plain.size || digest != plain.sha256 {
         let expected = format!("{} bytes, SHA-256 {}", plain.size, plain.sha256);
         return Err(IndexError::Plain { expected, found: format!("{length} bytes, SHA-256 {digest}") });

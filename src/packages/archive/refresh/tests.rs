@@ -1,14 +1,15 @@
 use super::{RefreshRequest, SuiteIndex, SuiteWanted, refresh};
+use crate::cache::Cache;
 use crate::packages::archive::keyring::Keyring;
 use crate::packages::archive::locations::{Archives, MirrorChoice};
-use crate::packages::cache::Cache;
-use crate::packages::digest::Digest;
 use crate::packages::error::FetchError;
 use crate::packages::fetch::http::{Client, Policy};
 use crate::packages::lock::LockedSuite;
 use crate::progress::Silent;
+use crate::util::sha256;
 use applbuild_test_support::http_server::{Reply, Server};
 use applbuild_test_support::keys::{NOW, Signer, Terms};
+use appliance_contract::Sha256;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -50,7 +51,7 @@ fn suite(name: &str, by_hash: bool, change: impl Fn(String) -> String) -> Files 
         let folder = format!("{component}/binary-amd64");
         let plain = packages(name, component);
         for (ending, bytes) in [(".xz", xz(&plain)), (".gz", gz(&plain)), ("", plain.clone())] {
-            let digest = Digest::of(&bytes);
+            let digest = sha256::of(&bytes);
             listed += &format!(" {digest} {} {folder}/Packages{ending}\n", bytes.len());
             files.insert(format!("/debian/dists/{name}/{folder}/Packages{ending}"), bytes.clone());
             if by_hash {
@@ -141,7 +142,7 @@ fn good() -> Files {
 fn gives_the_indices_in_the_order_asked_for() {
     let mut files = good();
     files.extend(suite("trixie-updates", false, |text| text));
-    let inrelease = Digest::of(&files["/debian/dists/trixie/InRelease"]).to_string();
+    let inrelease = sha256::of(&files["/debian/dists/trixie/InRelease"]);
     let (server, mut machine) = serve(files);
     machine.suites = vec!["trixie-updates".into(), "trixie".into()];
     let indices = machine.refresh().unwrap();
@@ -335,7 +336,7 @@ fn a_suite_that_goes_back_is_refused_unless_asked_not_to() {
     let locked = |archive: &str, date| LockedSuite {
         archive: archive.into(),
         name: "trixie".into(),
-        inrelease_sha256: String::new(),
+        inrelease_sha256: Sha256::default(),
         date,
     };
     machine.locked = vec![locked("debian-security", i64::MAX), locked("debian", 1_700_856_000)];

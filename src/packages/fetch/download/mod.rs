@@ -3,12 +3,13 @@
 use super::http::{Client, HttpError, PARALLEL};
 use super::transfer::{Sink, Size, Stop};
 use super::url::Url;
+use crate::cache::{Cache, CacheError, Claim, Kind, Part};
 use crate::packages::archive::locations::Archives;
-use crate::packages::cache::{Cache, CacheError, Claim, Kind, Part};
-use crate::packages::digest::Digest;
 use crate::packages::error::{FetchError, PackageError};
 use crate::packages::lock::LockedPackage;
 use crate::progress::{Progress, Stage, Unit};
+use crate::util::poison::Unpoisoned;
+use appliance_contract::Sha256;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -23,35 +24,33 @@ pub fn download(
     client: &Client,
     progress: &dyn Progress,
 ) -> Result<Vec<PathBuf>, FetchError> {
-    let digests: Vec<Digest> = packages.iter().map(digest).collect::<Result<_, _>>()?;
     // An image and its tools may share packages; each is fetched once.
     let mut seen = BTreeSet::new();
-    let mut order: Vec<(Digest, &LockedPackage)> = digests.iter().copied().zip(packages).collect();
-    order.retain(|(digest, _)| seen.insert(*digest));
+    let mut order: Vec<&LockedPackage> = packages.iter().filter(|package| seen.insert(package.sha256)).collect();
     // The largest first, so that the last one running is a small one.
-    order.sort_by_key(|(_, package)| std::cmp::Reverse(package.size));
-    progress.stage(Stage::Download, order.iter().map(|(_, package)| package.size).sum(), Unit::Bytes);
+    order.sort_by_key(|package| std::cmp::Reverse(package.size));
+    progress.stage(Stage::Download, order.iter().map(|package| package.size).sum(), Unit::Bytes);
 
     let (next, stop) = (AtomicUsize::new(0), Stop::default());
-    let files: Mutex<BTreeMap<Digest, PathBuf>> = Mutex::default();
+    let files: Mutex<BTreeMap<Sha256, PathBuf>> = Mutex::default();
     let missing: Mutex<Vec<String>> = Mutex::default();
     let failure: Mutex<Option<FetchError>> = Mutex::default();
     let work = || {
         while !stop.is_set() {
-            let Some((digest, package)) = order.get(next.fetch_add(1, Ordering::Relaxed)) else { return };
+            let Some(&package) = order.get(next.fetch_add(1, Ordering::Relaxed)) else { return };
             let fetched = if client.is_offline() {
-                cached(package, *digest, cache, progress)
+                cached(package, cache, progress)
             } else {
-                fetch(package, *digest, archives, cache, client, progress, &stop).map(Some)
+                fetch(package, archives, cache, client, progress, &stop).map(Some)
             };
             match fetched {
-                Ok(Some(path)) => drop(lock(&files).insert(*digest, path)),
+                Ok(Some(path)) => drop(files.lock().unpoisoned().insert(package.sha256, path)),
                 // The cache may have the same version, with other bytes.
-                Ok(None) => lock(&missing).push(format!("{} (SHA-256 {:.12}…)", full_name(package), package.sha256)),
+                Ok(None) => missing.lock().unpoisoned().push(named(package)),
                 Err(PackageError::Transfer(HttpError::Stopped { .. })) => return,
                 Err(source) => {
                     stop.now();
-                    lock(&failure).get_or_insert(failed(package, source));
+                    failure.lock().unpoisoned().get_or_insert(failed(package, source));
                     return;
                 }
             }
@@ -62,30 +61,23 @@ pub fn download(
             scope.spawn(work);
         }
     });
-    if let Some(failure) = lock(&failure).take() {
+    if let Some(failure) = failure.lock().unpoisoned().take() {
         return Err(failure);
     }
-    let mut names = std::mem::take(&mut *lock(&missing));
+    let mut names = std::mem::take(&mut *missing.lock().unpoisoned());
     if !names.is_empty() {
         names.sort();
         return Err(FetchError::NotCached { names });
     }
     cache.tidy(std::time::SystemTime::now());
-    let files = lock(&files);
+    let files = files.lock().unpoisoned();
     // Each digest has a file, for neither a failure nor a missing one was left.
-    Ok(digests.iter().filter_map(|digest| files.get(digest).cloned()).collect())
+    Ok(packages.iter().filter_map(|package| files.get(&package.sha256).cloned()).collect())
 }
 
 /// Whether all of them are in the cache, as far as their sizes tell.
 pub fn are_here(packages: &[LockedPackage], cache: &Cache) -> bool {
-    packages.iter().all(|package| {
-        Digest::parse(&package.sha256).is_some_and(|digest| cache.has(Kind::Package, digest, package.size))
-    })
-}
-
-fn digest(package: &LockedPackage) -> Result<Digest, FetchError> {
-    let wrong = || failed(package, PackageError::Digest(package.sha256.clone()));
-    Digest::parse(&package.sha256).ok_or_else(wrong)
+    packages.iter().all(|package| cache.has(Kind::Package, package.sha256, package.size))
 }
 
 fn failed(package: &LockedPackage, source: PackageError) -> FetchError {
@@ -96,45 +88,39 @@ fn full_name(package: &LockedPackage) -> String {
     format!("{} {}", package.name, package.version)
 }
 
-/// A thread that panicked leaves the data as good as it was.
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-}
-
-fn cached(
-    package: &LockedPackage,
-    digest: Digest,
-    cache: &Cache,
-    progress: &dyn Progress,
-) -> Result<Option<PathBuf>, PackageError> {
-    let was_there = cache.path(Kind::Package, digest).exists();
-    let path = cache.get(Kind::Package, digest, package.size)?;
+fn cached(package: &LockedPackage, cache: &Cache, progress: &dyn Progress) -> Result<Option<PathBuf>, PackageError> {
+    let was_there = cache.path(Kind::Package, package.sha256).exists();
+    let path = cache.get(Kind::Package, package.sha256, package.size)?;
     match &path {
         Some(_) => progress.advance(package.size),
-        None if was_there => damaged(digest, cache, progress),
+        None if was_there => damaged(package.sha256, cache, progress),
         None => {}
     }
     Ok(path)
 }
 
+/// With the beginning of its hash.
+fn named(package: &LockedPackage) -> String {
+    format!("{} (SHA-256 {}…)", full_name(package), hex::encode(&package.sha256.as_bytes()[..6]))
+}
+
 /// A disk that loses bytes is worth knowing of.
-fn damaged(digest: Digest, cache: &Cache, progress: &dyn Progress) {
+fn damaged(digest: Sha256, cache: &Cache, progress: &dyn Progress) {
     let path = cache.path(Kind::Package, digest);
     progress.warn(&format!("{} was damaged: it had another SHA-256 than when it was kept; removed", path.display()));
 }
 
 fn fetch(
     package: &LockedPackage,
-    digest: Digest,
     archives: &Archives,
     cache: &Cache,
     client: &Client,
     progress: &dyn Progress,
     stop: &Stop,
 ) -> Result<PathBuf, PackageError> {
-    let was_there = cache.path(Kind::Package, digest).exists();
+    let was_there = cache.path(Kind::Package, package.sha256).exists();
     let waiting = || progress.item(&format!("{}: waiting for another build that fetches it", package.name));
-    let mut part = match cache.claim(Kind::Package, digest, package.size, &waiting)? {
+    let mut part = match cache.claim(Kind::Package, package.sha256, package.size, &waiting)? {
         Claim::Whole(path) => {
             progress.advance(package.size);
             return Ok(path);
@@ -142,7 +128,7 @@ fn fetch(
         Claim::Part(part) => part,
     };
     if was_there {
-        damaged(digest, cache, progress);
+        damaged(package.sha256, cache, progress);
     }
     let url: Url = archives.base(&package.archive)?.join(&package.path)?;
     progress.item(&package.name);
@@ -152,7 +138,7 @@ fn fetch(
     let mut again = true;
     loop {
         client.fetch(&url, &mut sink, Size::Exactly(package.size), stop)?;
-        match sink.part.finish(digest) {
+        match sink.part.finish(package.sha256) {
             Ok(path) => return Ok(path),
             // What an earlier run or a proxy left may be at fault: once more, from the start.
             Err(error @ CacheError::Mismatch { .. }) if again => {

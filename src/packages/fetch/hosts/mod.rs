@@ -2,11 +2,12 @@
 //!
 //! ureq asks for the addresses of each request's host, also where it then takes a connection that is open.
 
+use crate::util::poison::Unpoisoned;
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::mpsc;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 use ureq::Error;
 use ureq::config::Config;
@@ -66,7 +67,10 @@ impl Hosts {
     /// Asks, or waits for who asks already. A failure is told to all of these, and not kept.
     fn addresses(&self, host: &str, timeout: Duration) -> Result<Vec<IpAddr>, LookUpError> {
         let mut first = false;
-        let answer = lock(&self.known)
+        let answer = self
+            .known
+            .lock()
+            .unpoisoned()
             .entry(host.to_owned())
             .or_insert_with(|| {
                 first = true;
@@ -76,13 +80,14 @@ impl Hosts {
         if first {
             let found = self.ask(host, timeout).map_err(Arc::new);
             if found.is_err() {
-                lock(&self.known).remove(host);
+                self.known.lock().unpoisoned().remove(host);
             }
-            *lock(&answer.addresses) = Some(found);
+            *answer.addresses.lock().unpoisoned() = Some(found);
             answer.is_there.notify_all();
         }
-        let waited = answer.is_there.wait_timeout_while(lock(&answer.addresses), timeout, |found| found.is_none());
-        let (found, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        let waited =
+            answer.is_there.wait_timeout_while(answer.addresses.lock().unpoisoned(), timeout, |found| found.is_none());
+        let (found, _) = waited.unpoisoned();
         let found = found.clone().unwrap_or_else(|| Err(Arc::new(io::ErrorKind::TimedOut.into())));
         found.map_err(|source| LookUpError { host: host.to_owned(), source })
     }
@@ -112,8 +117,8 @@ impl Hosts {
 
     /// Puts the address that was reached before the others.
     fn prefer(&self, host: &str, reached: IpAddr) {
-        if let Some(answer) = lock(&self.known).get(host)
-            && let Some(Ok(addresses)) = &mut *lock(&answer.addresses)
+        if let Some(answer) = self.known.lock().unpoisoned().get(host)
+            && let Some(Ok(addresses)) = &mut *answer.addresses.lock().unpoisoned()
         {
             addresses.sort_by_key(|address| *address != reached);
         }
@@ -121,8 +126,8 @@ impl Hosts {
 
     /// Lets go of what was found, unless something else was found since.
     fn forget(&self, host: &str, tried: &[SocketAddr]) {
-        let mut known = lock(&self.known);
-        let same = known.get(host).is_some_and(|answer| match &*lock(&answer.addresses) {
+        let mut known = self.known.lock().unpoisoned();
+        let same = known.get(host).is_some_and(|answer| match &*answer.addresses.lock().unpoisoned() {
             Some(Ok(addresses)) => addresses.iter().all(|address| tried.iter().any(|tried| tried.ip() == *address)),
             _ => false,
         });
@@ -203,11 +208,6 @@ impl<In: Transport> Connector<In> for HostConnector {
         self.0.forget(&host, &details.addrs);
         Err(last)
     }
-}
-
-/// A thread that panicked leaves the data as good as it was.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use super::http::{Again, Client, Failure, HttpError, Opened, SLOWEST};
 use super::url::Url;
+use crate::cache::Part;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -20,6 +21,20 @@ pub(in crate::packages) trait Sink {
 pub(in crate::packages) enum Size {
     Exactly(u64),
     AtMost(u64),
+}
+
+impl Sink for Part {
+    fn position(&self) -> u64 {
+        Part::position(self)
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), HttpError> {
+        self.append(bytes).map_err(|source| HttpError::Write { path: self.path().to_owned(), source })
+    }
+
+    fn restart(&mut self) -> Result<(), HttpError> {
+        self.clear().map_err(|source| HttpError::Write { path: self.path().to_owned(), source })
+    }
 }
 
 /// Bytes in memory.

@@ -4,11 +4,11 @@
 mod units;
 
 use super::owners::Owners;
-use super::source::{Entry, Kind, Source};
 use super::view::{Attributes, View};
 use appliance_contract::boot_record::Refused;
 use appliance_contract::marker::Marker;
 use appliance_contract::modes::Modes;
+use appliance_shared::local_etc::{Entry, Kind, Source};
 use std::collections::BTreeMap;
 
 /// Where there is nothing to go by.

@@ -1,7 +1,7 @@
 //! Directory records (ECMA-119, 9.1).
 
 use super::{Extent, IsoError, SECTOR, damaged};
-use crate::system::read_at::le32;
+use appliance_shared::read_at::le32;
 
 const FLAG_DIRECTORY: u8 = 0x02;
 const FLAG_MORE: u8 = 0x80;

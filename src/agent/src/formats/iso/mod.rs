@@ -6,7 +6,8 @@ mod rock_ridge;
 #[cfg(test)]
 mod tests;
 
-use crate::system::read_at::{ReadAt, array_at, le16, le32};
+use appliance_shared::probe;
+use appliance_shared::read_at::{ReadAt, array_at, le16, le32};
 use directory::Record;
 use std::io;
 
@@ -101,8 +102,13 @@ impl<'a> Volume<'a> {
         }
         // 8.4.18: the root's directory record.
         let root = Extent { offset: u64::from(le32(&sector, 158)) * SECTOR, length: u64::from(le32(&sector, 166)) };
-        let mut volume =
-            Self { device, uuid: volume_uuid(&sector), label: label(&sector[40..72]), root, susp_skip: None };
+        let mut volume = Self {
+            device,
+            uuid: probe::iso9660_uuid(&sector),
+            label: probe::label(&sector[40..72]),
+            root,
+            susp_skip: None,
+        };
         let bytes = volume.read_directory(root)?;
         let first = directory::records(&bytes).next().transpose()?;
         volume.susp_skip = first.and_then(|dot| rock_ridge::skip(dot.system_use));
@@ -237,34 +243,4 @@ impl<'a> Volume<'a> {
 struct Piece {
     extent: Extent,
     directory: bool,
-}
-
-/// blkid's and GRUB's UUID of a volume: its modification date, else its creation
-/// date (ECMA-119 8.4.26.1: 16 digits and a zone), as `YYYY-MM-DD-hh-mm-ss-cc`.
-pub fn volume_uuid(descriptor: &[u8; 2048]) -> Option<String> {
-    date(&descriptor[830..847]).or_else(|| date(&descriptor[813..830]))
-}
-
-fn date(field: &[u8]) -> Option<String> {
-    let digits = &field[..16];
-    let unset = digits.iter().all(|&digit| digit == b'0') && field[16] == 0;
-    if unset || !digits.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    let mut text = String::with_capacity(22);
-    for (index, &digit) in digits.iter().enumerate() {
-        if index >= 4 && index % 2 == 0 {
-            text.push('-');
-        }
-        text.push(char::from(digit));
-    }
-    Some(text)
-}
-
-/// A fixed-size label: up to the first NUL, without blanks at the end.
-pub fn label(bytes: &[u8]) -> Option<String> {
-    let bytes = bytes.split(|&byte| byte == 0).next().unwrap_or_default();
-    let text = String::from_utf8_lossy(bytes);
-    let text = text.trim_end();
-    (!text.is_empty()).then(|| text.to_owned())
 }

@@ -2,7 +2,7 @@
 
 use super::{IsoError, damaged};
 use crate::formats::iso::SECTOR;
-use crate::system::read_at::{ReadAt, le32};
+use appliance_shared::read_at::{ReadAt, le32};
 
 /// Continuation areas that one record may chain; one holds several long names.
 const MAX_CONTINUATIONS: usize = 16;

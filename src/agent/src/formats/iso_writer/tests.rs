@@ -1,6 +1,6 @@
 use super::*;
 use crate::formats::iso::Volume;
-use crate::probe::{Contents, FileSystemKind, probe};
+use appliance_shared::probe::{Contents, FileSystemKind, probe};
 use proptest::prelude::*;
 
 fn file(text: &str) -> Node {

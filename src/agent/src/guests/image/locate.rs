@@ -2,8 +2,8 @@
 //! booted, which is read without mounting it.
 
 use crate::formats::iso::{FileRange, IsoError, Volume};
-use crate::system::read_at::ReadAt;
 use crate::system::world::World;
+use appliance_shared::read_at::ReadAt;
 use std::fmt;
 use std::fs::{self, File};
 use std::io;

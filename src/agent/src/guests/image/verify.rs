@@ -4,13 +4,14 @@
 
 use super::locate::Bytes;
 use super::{Image, Place};
-use crate::formats::verity::{BLOCK, Superblock, VerityError, hex};
-use crate::system::read_at::{ReadAt, array_at};
+use crate::formats::verity::{BLOCK, Superblock, VerityError};
 use crate::system::world::World;
+use appliance_contract::Sha256;
 use appliance_contract::kernel_args;
 use appliance_contract::manifest::{GuestBoot, Manifest, RootImage, Verity};
 use appliance_contract::marker::Role;
-use sha2::{Digest, Sha256};
+use appliance_shared::read_at::{ReadAt, array_at};
+use sha2::Digest;
 use std::fs::{File, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -58,13 +59,13 @@ pub enum ImageError {
     #[error("reading its {file}: {error}")]
     Read { file: String, error: io::Error },
     #[error("its {file} has SHA-256 {found}, expected {expected}; copy the image again")]
-    Hash { file: String, found: String, expected: String },
+    Hash { file: String, found: Sha256, expected: Sha256 },
     #[error("its {file}: {error}")]
     Verity { file: String, error: VerityError },
     #[error("its {file} has verity root {found}, expected {expected}; copy the image again")]
-    RootHash { file: String, found: String, expected: String },
+    RootHash { file: String, found: Sha256, expected: Sha256 },
     #[error("its kernel arguments have the verity root {found:?}, its manifest {expected}; copy the image again")]
-    Arguments { found: Vec<String>, expected: String },
+    Arguments { found: Vec<String>, expected: Sha256 },
 }
 
 /// Checks an image; costs a reading of kernel and initramfs.
@@ -85,14 +86,14 @@ pub fn verify(world: &World<'_>, image: Image, stage: Option<Stage<'_>>) -> Resu
     // What the guest holds its root against.
     let given = boot.kernel_arguments.split_ascii_whitespace();
     let given: Vec<_> = given.filter_map(|word| word.strip_prefix(kernel_args::ROOT_HASH)).collect();
-    if given != [verity.root_hash.as_str()] {
+    if given != [verity.root_hash.to_string()] {
         let found = given.into_iter().map(str::to_owned).collect();
         return Err(ImageError::Arguments { found, expected: verity.root_hash });
     }
     let mut places = [PathBuf::new(), PathBuf::new()];
     for (file, kept) in [&boot.kernel, &boot.initramfs].into_iter().zip(&mut places) {
         let listed = manifest.files.iter().find(|listed| listed.path == *file);
-        let expected = &listed.ok_or(ImageError::Lacks("the hash of its kernel or initramfs"))?.sha256;
+        let expected = listed.ok_or(ImageError::Lacks("the hash of its kernel or initramfs"))?.sha256;
         let read = |error| ImageError::Read { file: file.clone(), error };
         let bytes = place.open(world, file).map_err(read)?;
         let copy = stage
@@ -100,8 +101,8 @@ pub fn verify(world: &World<'_>, image: Image, stage: Option<Stage<'_>>) -> Resu
             .map(|stage| stage.folder.join(file));
         *kept = copy.clone().unwrap_or_else(|| bytes.backing.clone());
         let found = hash(world, &bytes, copy.as_deref()).map_err(read)?;
-        if found != *expected {
-            return Err(ImageError::Hash { file: file.clone(), found, expected: expected.clone() });
+        if found != expected {
+            return Err(ImageError::Hash { file: file.clone(), found, expected });
         }
     }
     let file = root.path.clone();
@@ -115,8 +116,8 @@ pub fn verify(world: &World<'_>, image: Image, stage: Option<Stage<'_>>) -> Resu
     Ok(VerifiedImage { place, manifest, kernel, initramfs, boot, root, verity })
 }
 
-fn hash(world: &World<'_>, bytes: &Bytes, copy: Option<&Path>) -> io::Result<String> {
-    let mut hasher = Sha256::new();
+fn hash(world: &World<'_>, bytes: &Bytes, copy: Option<&Path>) -> io::Result<Sha256> {
+    let mut hasher = sha2::Sha256::new();
     let mut copy = copy.map(|path| File::create(world.at(path))).transpose()?;
     if let Some(copy) = &copy {
         // For QEMU; neither is a secret.
@@ -126,18 +127,18 @@ fn hash(world: &World<'_>, bytes: &Bytes, copy: Option<&Path>) -> io::Result<Str
         hasher.update(piece);
         copy.as_mut().map_or(Ok(()), |copy| copy.write_all(piece))
     })?;
-    Ok(hex(&hasher.finalize()))
+    Ok(<[u8; 32]>::from(hasher.finalize()).into())
 }
 
 /// The hash of the tree's top block, which follows the superblock; with a single
 /// data block there is no tree, and the hash is that block's.
-pub fn root_hash(image: &dyn ReadAt) -> Result<String, VerityError> {
+pub fn root_hash(image: &dyn ReadAt) -> Result<Sha256, VerityError> {
     let superblock = Superblock::read(image)?;
     let at = if superblock.data_blocks == 1 { 0 } else { superblock.offset + BLOCK };
     let size = image.size()?;
     let top = array_at::<{ BLOCK as usize }>(image, at)?;
     let top = top.ok_or(VerityError::Short { what: "hash tree", size, expected: at + BLOCK })?;
     // Hash type 1: the salt comes first.
-    let hash = Sha256::new().chain_update(&superblock.salt).chain_update(top).finalize();
-    Ok(hex(&hash))
+    let hash = sha2::Sha256::new().chain_update(&superblock.salt).chain_update(top).finalize();
+    Ok(<[u8; 32]>::from(hash).into())
 }

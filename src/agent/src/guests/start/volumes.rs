@@ -4,10 +4,10 @@
 //! start that was interrupted between the two is taken up again and nothing
 //! else is ever formatted. A file is made beside and renamed.
 
-use crate::probe::{Contents, probe};
 use crate::system::world::World;
 use crate::system::{atomic_file, boot_record};
 use appliance_contract::guest::{Access, Content, Disk, GuestConfig};
+use appliance_shared::probe::{Contents, probe};
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::MetadataExt;

@@ -1,13 +1,13 @@
 //! Which of the devices found is the config partition: looks at what is known
 //! of them and decides; opens nothing itself.
 
-use crate::probe::{Contents, FileSystem, FileSystemKind};
 use crate::system::device_order;
 use appliance_contract::boot_record::Refused as Refusal;
 use appliance_contract::gpt_types;
 pub use appliance_contract::guest_image::CONFIG_LABEL;
 use appliance_contract::kernel_args::ConfigChoice;
 use appliance_contract::marker::{FILE_NAME, Marker, NodeName, Role};
+use appliance_shared::probe::{Contents, FileSystem, FileSystemKind};
 use std::cmp::Ordering;
 
 /// A block device that might hold the config.

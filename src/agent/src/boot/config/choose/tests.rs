@@ -1,5 +1,5 @@
 use super::*;
-use crate::probe::{FileSystemKind, Member};
+use appliance_shared::probe::{FileSystemKind, Member};
 
 fn file_system(kind: FileSystemKind) -> FileSystem {
     FileSystem { kind, uuid: None, label: None, needs_recovery: false }

@@ -16,7 +16,7 @@ pub fn member(view: &View) -> io::Result<Option<Member>> {
     let Some(ring) = view.at::<{ RING as usize }>(RING)? else { return Ok(None) };
     let found = (0..SLOTS)
         .filter(|slot| {
-            let number = crate::system::read_at::le64(&ring, (slot * SLOT) as usize);
+            let number = crate::read_at::le64(&ring, (slot * SLOT) as usize);
             number == MAGIC || number.swap_bytes() == MAGIC
         })
         .count();

@@ -2,7 +2,7 @@
 
 use super::view::View;
 use super::{FileSystem, FileSystemKind, label};
-use crate::system::read_at::{le16, le32};
+use crate::read_at::{le16, le32};
 use std::io;
 
 const ENTRY: usize = 32;

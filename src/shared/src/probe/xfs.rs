@@ -2,7 +2,7 @@
 
 use super::view::View;
 use super::{FileSystem, FileSystemKind, label, uuid};
-use crate::system::read_at::be32;
+use crate::read_at::be32;
 use std::io;
 
 const MAGIC: &[u8] = b"XFSB";

@@ -4,11 +4,11 @@ use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
 
-/// Reads at any position: a device, a file, bytes in memory.
+/// A device, a file or bytes in memory.
 pub trait ReadAt {
-    /// Fills `buf` from `offset` on; fewer bytes are an error.
+    /// Fills `buf` with the bytes from `offset` on.
     fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()>;
-    /// Number of bytes.
+    /// The number of bytes.
     fn size(&self) -> io::Result<u64>;
 }
 
@@ -62,7 +62,7 @@ pub fn array_at<const N: usize>(device: &dyn ReadAt, offset: u64) -> io::Result<
 /// inside an array whose length the caller chose, so that it is always there.
 macro_rules! integers {
     ($($name:ident $kind:ty, $from:ident;)*) => {$(
-        /// The number at byte `at`.
+        /// The integer at `at`.
         pub fn $name(bytes: &[u8], at: usize) -> $kind {
             const SIZE: usize = size_of::<$kind>();
             let mut value = [0; SIZE];

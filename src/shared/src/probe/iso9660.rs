@@ -1,8 +1,7 @@
 //! ISO 9660 (ECMA-119, 8.4: primary volume descriptor) and UDF (ECMA-167, 2/9.1).
 
 use super::view::View;
-use super::{FileSystem, FileSystemKind};
-use crate::formats::iso::{label, volume_uuid};
+use super::{FileSystem, FileSystemKind, label};
 use std::io;
 
 const SECTOR: u64 = 2048;
@@ -19,7 +18,7 @@ pub fn file_system(view: &View) -> io::Result<Option<FileSystem>> {
             (b"CD001", PRIMARY) => {
                 return Ok(Some(FileSystem {
                     kind: FileSystemKind::Iso9660,
-                    uuid: volume_uuid(&sector),
+                    uuid: uuid(&sector),
                     label: label(&sector[40..72]),
                     needs_recovery: false,
                 }));
@@ -30,4 +29,26 @@ pub fn file_system(view: &View) -> io::Result<Option<FileSystem>> {
         }
     }
     Ok(udf.then_some(FileSystem { kind: FileSystemKind::Udf, uuid: None, label: None, needs_recovery: false }))
+}
+
+/// blkid's and GRUB's UUID of a volume: its modification date, else its creation
+/// date (ECMA-119 8.4.26.1: 16 digits and a zone), as `YYYY-MM-DD-hh-mm-ss-cc`.
+pub fn uuid(descriptor: &[u8; 2048]) -> Option<String> {
+    date(&descriptor[830..847]).or_else(|| date(&descriptor[813..830]))
+}
+
+fn date(field: &[u8]) -> Option<String> {
+    let digits = &field[..16];
+    let unset = digits.iter().all(|&digit| digit == b'0') && field[16] == 0;
+    if unset || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let mut text = String::with_capacity(22);
+    for (index, &digit) in digits.iter().enumerate() {
+        if index >= 4 && index % 2 == 0 {
+            text.push('-');
+        }
+        text.push(char::from(digit));
+    }
+    Some(text)
 }

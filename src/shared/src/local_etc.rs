@@ -1,62 +1,45 @@
 //! The list of what is in the config's `local/etc`, bounded; follows no link.
 
 use appliance_contract::boot_record::Refused;
-use appliance_contract::local_etc;
+use appliance_contract::local_etc::{Bounds, Excess, Meter};
 use std::fs;
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
-
-/// The layer lives in memory.
-#[derive(Debug, Clone, Copy)]
-pub struct Bounds {
-    /// All files together.
-    pub bytes: u64,
-    /// Number of files, links and directories.
-    pub entries: usize,
-    /// Levels of directories.
-    pub depth: usize,
-}
-
-impl Default for Bounds {
-    fn default() -> Self {
-        Self { bytes: local_etc::MAX_BYTES, entries: local_etc::MAX_ENTRIES, depth: local_etc::MAX_DEPTH }
-    }
-}
 
 /// What an entry is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kind {
     /// A regular file.
     File {
-        /// In bytes.
+        /// Its bytes.
         size: u64,
     },
     /// A directory.
     Folder,
-    /// A symbolic link.
+    /// A symlink.
     Link {
-        /// Where the link points.
+        /// Where it leads.
         target: String,
     },
     /// What cannot go in, in words.
     Other(&'static str),
 }
 
-/// A file, link or directory of the config.
+/// An entry of the directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// Relative to `local/etc`.
     pub path: String,
     /// What it is.
     pub kind: Kind,
-    /// Permission bits.
+    /// Its mode bits.
     pub mode: u32,
     /// Names of extended attributes.
     pub attributes: Vec<String>,
 }
 
-/// The contents of `local/etc`.
+/// The list of all entries.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Source {
     /// Sorted by path, so that a folder comes before what is in it.
@@ -65,26 +48,30 @@ pub struct Source {
     pub dropped: Vec<Refused>,
 }
 
-/// Why the config's files are refused.
+/// Why there is no list.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs, reason = "the message of each variant says what it means")]
+#[allow(missing_docs, reason = "each variant says in its message what it means")]
 pub enum SourceError {
+    /// An entry cannot be read.
     #[error("reading {path} of the config: {error}")]
     Read { path: PathBuf, error: io::Error },
+    /// All files together are too large.
     #[error(
         "{path} of the config holds {found} bytes, expected {bound} at most: /etc lives in memory; keep data on a \
          partition that /etc/fstab mounts"
     )]
     TooLarge { path: PathBuf, found: u64, bound: u64 },
+    /// There are too many entries.
     #[error("{path} of the config holds more than {bound} files and folders, expected {bound} at most")]
     TooMany { path: PathBuf, bound: usize },
+    /// A directory is too deep.
     #[error("{path} of the config is nested deeper than {bound} folders")]
     TooDeep { path: PathBuf, bound: usize },
 }
 
 /// Lists `folder`. Where there is none, the list is empty and says so.
 pub fn read(folder: &Path, bounds: Bounds, attributes: &dyn Fn(&Path) -> Vec<String>) -> Result<Source, SourceError> {
-    let mut walk = Walk { folder, bounds, attributes, source: Source::default(), bytes: 0 };
+    let mut walk = Walk { folder, bounds, attributes, source: Source::default(), meter: Meter::new(bounds) };
     match fs::symlink_metadata(folder) {
         Ok(found) if found.is_dir() => walk.folder(folder, "", 0)?,
         Ok(_) => walk.drop("", "it is not a folder, so nothing of it is laid over the image's /etc"),
@@ -93,10 +80,8 @@ pub fn read(folder: &Path, bounds: Bounds, attributes: &dyn Fn(&Path) -> Vec<Str
         }
         Err(error) => return Err(SourceError::Read { path: folder.to_owned(), error }),
     }
-    if walk.bytes > bounds.bytes {
-        return Err(SourceError::TooLarge { path: folder.to_owned(), found: walk.bytes, bound: bounds.bytes });
-    }
-    let mut source = walk.source;
+    let Walk { mut source, meter, .. } = walk;
+    meter.finish().map_err(|excess| beyond(excess, folder, bounds))?;
     source.entries.sort_by(|a, b| a.path.cmp(&b.path));
     source.dropped.sort_by(|a, b| a.device.cmp(&b.device));
     Ok(source)
@@ -107,7 +92,16 @@ struct Walk<'a> {
     bounds: Bounds,
     attributes: &'a dyn Fn(&Path) -> Vec<String>,
     source: Source,
-    bytes: u64,
+    meter: Meter,
+}
+
+fn beyond(excess: Excess, folder: &Path, bounds: Bounds) -> SourceError {
+    let path = folder.to_owned();
+    match excess {
+        Excess::Bytes(found) => SourceError::TooLarge { path, found, bound: bounds.bytes },
+        Excess::Entries => SourceError::TooMany { path, bound: bounds.entries },
+        Excess::Depth => SourceError::TooDeep { path, bound: bounds.depth },
+    }
 }
 
 impl Walk<'_> {
@@ -117,9 +111,6 @@ impl Walk<'_> {
     }
 
     fn folder(&mut self, folder: &Path, relative: &str, depth: usize) -> Result<(), SourceError> {
-        if depth > self.bounds.depth {
-            return Err(SourceError::TooDeep { path: folder.to_owned(), bound: self.bounds.depth });
-        }
         let failed = |error| SourceError::Read { path: folder.to_owned(), error };
         for entry in fs::read_dir(folder).map_err(failed)? {
             let entry = entry.map_err(failed)?;
@@ -134,9 +125,6 @@ impl Walk<'_> {
     }
 
     fn entry(&mut self, place: &Path, path: String, depth: usize) -> Result<(), SourceError> {
-        if self.source.entries.len() == self.bounds.entries {
-            return Err(SourceError::TooMany { path: self.folder.to_owned(), bound: self.bounds.entries });
-        }
         let failed = |error| SourceError::Read { path: place.to_owned(), error };
         let found = fs::symlink_metadata(place).map_err(failed)?;
         let kind = match found.file_type() {
@@ -157,9 +145,15 @@ impl Walk<'_> {
             kind if kind.is_socket() => Kind::Other("a socket"),
             _ => Kind::Other("of an unknown kind"),
         };
-        if let Kind::File { size } = kind {
-            self.bytes = self.bytes.saturating_add(size);
-        }
+        let counted = match kind {
+            Kind::Folder => self.meter.directory(depth + 1),
+            Kind::File { size } => self.meter.file(size),
+            Kind::Link { .. } | Kind::Other(_) => self.meter.file(0),
+        };
+        counted.map_err(|excess| {
+            let folder = if excess == Excess::Depth { place } else { self.folder };
+            beyond(excess, folder, self.bounds)
+        })?;
         let mut attributes = (self.attributes)(place);
         attributes.sort();
         let descend = kind == Kind::Folder;

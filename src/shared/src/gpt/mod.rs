@@ -1,13 +1,16 @@
 //! Partitions of a GUID partition table (UEFI 2.10, 5.3), with the backup when the first is damaged.
 
-use crate::system::read_at::{ReadAt, array_at, le16, le32, le64};
+#[cfg(any(test, feature = "fixtures"))]
+pub mod fixture;
+
+use crate::read_at::{ReadAt, array_at, le16, le32, le64};
 use crc::{CRC_32_ISO_HDLC, Crc, NoTable};
 use std::io;
 
 /// Without tables, which would be 16 KiB for a few KiB of partition table.
-pub(crate) const CRC_32: Crc<u32, NoTable> = Crc::<u32, NoTable>::new(&CRC_32_ISO_HDLC);
+pub const CRC_32: Crc<u32, NoTable> = Crc::<u32, NoTable>::new(&CRC_32_ISO_HDLC);
 
-/// The first bytes of a GPT header (UEFI 5.3.2).
+/// What a table's header begins with.
 pub const SIGNATURE: &[u8] = b"EFI PART";
 /// UEFI wants room for at least 128; a thousand is more than any tool makes.
 const MAX_ENTRIES: u32 = 1024;
@@ -15,39 +18,36 @@ const MAX_ENTRY_SIZE: u32 = 4096;
 const MIN_HEADER: u32 = 92;
 const SECTOR_SIZES: [u64; 2] = [512, 4096];
 
-/// An entry of the table.
+/// A partition of a disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Partition {
     /// As in the kernel's name of it; counts from 1.
     pub number: u32,
     /// Lower case.
     pub type_guid: String,
-    /// The partition's own GUID.
+    /// The partition's own GUID, in lower case.
     pub guid: String,
-    /// Where the partition begins.
+    /// Where it begins.
     pub first_byte: u64,
     /// Inclusive.
     pub last_byte: u64,
-    /// Its label.
+    /// Its name.
     pub name: String,
 }
 
-/// Why a device's GPT cannot be used.
+/// Why there are no partitions to read.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs, reason = "the message of each variant says what it means")]
+#[allow(missing_docs, reason = "each variant says in its message what it means")]
 pub enum GptError {
+    /// The device cannot be read.
     #[error("reading the partition table: {0}")]
-    Read(io::Error),
+    Read(#[from] io::Error),
+    /// A table contradicts itself or the specification.
     #[error("partition table: {what} is {found}, expected {expected}")]
     Damaged { what: &'static str, found: u64, expected: String },
+    /// Both tables are damaged; the first one's damage.
     #[error("{0}, and the backup is no better")]
     Both(Box<Self>),
-}
-
-impl From<io::Error> for GptError {
-    fn from(error: io::Error) -> Self {
-        Self::Read(error)
-    }
 }
 
 /// One of a disk's two tables.
@@ -57,7 +57,7 @@ pub struct Table {
     pub other: u64,
     /// CRC-32 of the entries.
     pub entries_sum: u32,
-    /// Used entries, in the table's order.
+    /// The entries that are in use.
     pub partitions: Vec<Partition>,
 }
 
@@ -167,4 +167,4 @@ fn guid(bytes: &[u8]) -> String {
 }
 
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;

@@ -1,5 +1,5 @@
 use super::*;
-use crate::formats::gpt::tests::disk;
+use crate::gpt::fixture::disk;
 use proptest::prelude::*;
 
 const SIZE: usize = 1024 * 1024;

@@ -2,7 +2,7 @@
 
 use super::view::View;
 use super::{Contents, FileSystem, FileSystemKind, Member, label, uuid};
-use crate::system::read_at::{le16, le32};
+use crate::read_at::{le16, le32};
 use std::io;
 
 const OFFSET: u64 = 1024;

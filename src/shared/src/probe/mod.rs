@@ -22,28 +22,29 @@ mod view;
 mod xfs;
 mod zfs;
 
-use crate::formats::iso::label;
-use crate::system::read_at::ReadAt;
+pub use iso9660::uuid as iso9660_uuid;
+
+use crate::read_at::ReadAt;
 use std::fmt;
 use std::io;
 use view::View;
 
-/// What is on a device.
+/// What a device holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Contents {
-    /// A file system that can be mounted.
+    /// A file system.
     FileSystem(FileSystem),
-    /// A part of something larger, or no file system.
+    /// A part of something else.
     Member(Member),
-    /// A partition table.
+    /// Partitions.
     PartitionTable,
     /// Every byte that was looked at is zero.
     Empty,
-    /// Something else.
+    /// Nothing that is known here.
     Unknown,
 }
 
-/// A file system.
+/// A file system by its superblock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileSystem {
     /// Its kind.
@@ -56,7 +57,7 @@ pub struct FileSystem {
     pub needs_recovery: bool,
 }
 
-/// The kinds of file systems that are told apart.
+/// The kinds of file systems that are known here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum FileSystemKind {
     /// ext2 and ext3 too: the ext4 driver mounts them.
@@ -65,11 +66,11 @@ pub enum FileSystemKind {
     Fat,
     /// XFS.
     Xfs,
-    /// Btrfs.
+    /// btrfs.
     Btrfs,
     /// ISO 9660.
     Iso9660,
-    /// Squashfs.
+    /// squashfs.
     Squashfs,
     /// exFAT.
     Exfat,
@@ -81,7 +82,7 @@ pub enum FileSystemKind {
     Erofs,
     /// UDF.
     Udf,
-    /// Bcachefs.
+    /// bcachefs.
     Bcachefs,
 }
 
@@ -128,32 +129,32 @@ pub enum Member {
     Lvm,
     /// Linux md; the text is its metadata's version: `0.90`, `1.0`, `1.1`, `1.2`, or `imsm`, `ddf`.
     Raid(&'static str),
-    /// LUKS 1 or 2.
+    /// A volume encrypted with LUKS.
     Luks,
-    /// BitLocker.
+    /// A volume encrypted with BitLocker.
     BitLocker,
-    /// Swap space.
+    /// A swap space.
     Swap,
-    /// A backing or cache device of bcache.
+    /// A device of bcache.
     Bcache,
-    /// A member of a ZFS pool.
+    /// A device of a ZFS pool.
     Zfs,
     /// A device of DRBD.
     Drbd,
     /// One of several devices of a btrfs.
     Btrfs {
-        /// Number of devices.
+        /// How many devices the file system has.
         devices: u64,
     },
-    /// The external journal of an ext file system.
+    /// A journal of another ext4 file system.
     ExtJournal,
-    /// dm-integrity.
+    /// A device of dm-integrity.
     DmIntegrity,
-    /// The hash tree of dm-verity.
+    /// A hash tree of dm-verity.
     DmVerity,
-    /// A snapshot's exception store.
+    /// A store of dm-snapshot.
     DmSnapshot,
-    /// Ceph BlueStore.
+    /// A device of Ceph's BlueStore.
     CephBluestore,
 }
 
@@ -237,6 +238,14 @@ fn uuid(bytes: &[u8]) -> Option<String> {
         text += &format!("{byte:02x}");
     }
     Some(text)
+}
+
+/// A fixed-size label: up to the first NUL, without blanks at the end.
+pub fn label(bytes: &[u8]) -> Option<String> {
+    let bytes = bytes.split(|&byte| byte == 0).next().unwrap_or_default();
+    let text = String::from_utf8_lossy(bytes);
+    let text = text.trim_end();
+    (!text.is_empty()).then(|| text.to_owned())
 }
 
 #[cfg(test)]

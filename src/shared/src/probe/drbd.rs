@@ -2,7 +2,7 @@
 
 use super::Member;
 use super::view::View;
-use crate::system::read_at::be32;
+use crate::read_at::be32;
 use std::io;
 
 const BLOCK: u64 = 4096;

@@ -2,7 +2,7 @@
 
 use super::view::View;
 use super::{FileSystem, FileSystemKind};
-use crate::system::read_at::le16;
+use crate::read_at::le16;
 use std::io;
 
 pub fn file_system(view: &View) -> io::Result<Option<FileSystem>> {

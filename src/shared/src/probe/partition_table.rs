@@ -1,8 +1,8 @@
 //! Whether a device is divided: GPT (UEFI 2.10, 5.3) or MBR (5.2.1).
 
 use super::view::View;
-use crate::formats::gpt;
-use crate::system::read_at::le32;
+use crate::gpt;
+use crate::read_at::le32;
 use std::io;
 
 const ENTRIES: usize = 446;

@@ -1,6 +1,6 @@
-//! Reads a device for the recognisers of formats: bytes at an offset, magic numbers.
+//! A device whose first bytes are read once.
 
-use crate::system::read_at::{ReadAt, array_at};
+use crate::read_at::{ReadAt, array_at};
 use std::io;
 
 /// Where btrfs's superblock ends (64 KiB + 4 KiB): the last of those at a fixed place near the start.

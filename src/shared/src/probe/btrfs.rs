@@ -2,7 +2,7 @@
 
 use super::view::View;
 use super::{Contents, FileSystem, FileSystemKind, Member, label, uuid};
-use crate::system::read_at::le64;
+use crate::read_at::le64;
 use std::io;
 
 const OFFSET: u64 = 64 * 1024;

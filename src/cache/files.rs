@@ -1,17 +1,15 @@
-//! Files by their SHA-256, kept between builds and shared by builds that run at once.
+//! Fetched files by their SHA-256, kept between builds and shared by builds that run at once.
 //!
 //! A file gets its name only when its hash was right. What is not whole yet is
 //! beside it as `.part`, locked by whoever writes it, and the next run goes on there.
 //! Parts that nobody went on with and indices that nobody asked for go after a while; packages stay.
 //! Nothing is synced: a file that a power cut emptied has the wrong hash, and is fetched again.
 
-use super::digest::Digest;
-use super::fetch::http::HttpError;
-use super::fetch::transfer::Sink;
-use super::fetch::url::Url;
-use sha2::{Digest as _, Sha256};
+use super::{Bucket, Cache, CacheError};
+use crate::util::sha256::{self, Hasher};
+use appliance_contract::Sha256;
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Seek, SeekFrom, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -20,11 +18,8 @@ use std::time::{Duration, SystemTime};
 const KEEP_PART: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Each refresh of a suite brings a new index; an old one serves only a build that the mirror has not moved on from.
 const KEEP_INDEX: Duration = Duration::from_secs(30 * 24 * 3600);
-
-#[derive(Debug, Clone)]
-pub struct Cache {
-    folder: PathBuf,
-}
+/// Below the bucket, and then by the first two digits.
+const BY_SHA256: &str = "sha256";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -32,50 +27,26 @@ pub enum Kind {
     Index,
 }
 
-#[derive(Debug, thiserror::Error)]
-pub enum CacheError {
-    #[error("cache {}: {action}: {source}; another folder may be given with --cache", path.display())]
-    Io { path: PathBuf, action: &'static str, source: io::Error },
-    #[error("found the SHA-256 {found}, expected {expected}")]
-    Mismatch { expected: Digest, found: Digest },
-}
-
 /// What a claim on a file gives: the file, or the right to make it.
 #[derive(Debug)]
-pub(super) enum Claim {
+pub(crate) enum Claim {
     Whole(PathBuf),
     Part(Part),
 }
 
-/// `$XDG_CACHE_HOME/applbuild` or `~/.cache/applbuild`.
-pub fn default_folder() -> Option<PathBuf> {
-    // The XDG base directory specification: a path that is not absolute is to be ignored.
-    let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let base = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")))?;
-    Some(base.join("applbuild"))
-}
-
 impl Cache {
-    pub fn new(folder: impl Into<PathBuf>) -> Self {
-        Self { folder: folder.into() }
-    }
-
-    pub fn folder(&self) -> &Path {
-        &self.folder
-    }
-
     /// Where the file is, or would be.
-    pub fn path(&self, kind: Kind, digest: Digest) -> PathBuf {
+    pub fn path(&self, kind: Kind, digest: Sha256) -> PathBuf {
         let name = digest.to_string();
-        let (kind, ending) = match kind {
-            Kind::Package => ("packages", ".deb"),
-            Kind::Index => ("indices", ""),
+        let (bucket, ending) = match kind {
+            Kind::Package => (Bucket::Packages, ".deb"),
+            Kind::Index => (Bucket::Indices, ""),
         };
-        self.folder.join(kind).join("sha256").join(&name[..2]).join(format!("{name}{ending}"))
+        self.bucket(bucket).join(BY_SHA256).join(&name[..2]).join(format!("{name}{ending}"))
     }
 
     /// The file, if it is here and its content is right. One that is damaged is taken away.
-    pub fn get(&self, kind: Kind, digest: Digest, size: u64) -> Result<Option<PathBuf>, CacheError> {
+    pub fn get(&self, kind: Kind, digest: Sha256, size: u64) -> Result<Option<PathBuf>, CacheError> {
         let path = self.path(kind, digest);
         let fail = |action| failed(&path, action);
         let file = match File::open(&path) {
@@ -84,7 +55,7 @@ impl Cache {
             Err(error) => return Err(fail("opening")(error)),
         };
         let found = file.metadata().map_err(fail("reading"))?.len();
-        if found == size && Digest::of_reader(&file).map_err(fail("reading"))?.0 == digest {
+        if found == size && sha256::of_reader(&file).map_err(fail("reading"))?.0 == digest {
             if kind == Kind::Index {
                 // Its age is counted from its last use. In a cache that another user owns this fails, and so does removing.
                 let _ = file.set_modified(SystemTime::now());
@@ -98,25 +69,24 @@ impl Cache {
     }
 
     /// Whether a file of that size is here: what its content is, [`Cache::get`] tells.
-    pub(super) fn has(&self, kind: Kind, digest: Digest, size: u64) -> bool {
+    pub(crate) fn has(&self, kind: Kind, digest: Sha256, size: u64) -> bool {
         fs::metadata(self.path(kind, digest)).is_ok_and(|found| found.is_file() && found.len() == size)
     }
 
     /// The newest date of the Release files that were seen at `url`.
-    pub(super) fn newest_release(&self, url: &Url) -> Option<i64> {
-        let text = fs::read_to_string(self.seen(url)).ok()?;
-        let url = url.to_string();
+    pub(crate) fn newest_release(&self, url: &str) -> Option<i64> {
+        let text = fs::read_to_string(self.seen_at(url)).ok()?;
         // A full disk may have left half a line, which lacks the URL or a part of it.
         let dates = text.lines().filter_map(|line| line.split_once(' ').filter(|(_, at)| *at == url)?.0.parse().ok());
         dates.max()
     }
 
     /// Notes the date of a Release file whose signature is good.
-    pub(super) fn saw_release(&self, url: &Url, date: i64) -> Result<(), CacheError> {
+    pub(crate) fn saw_release(&self, url: &str, date: i64) -> Result<(), CacheError> {
         if self.newest_release(url).is_some_and(|newest| newest >= date) {
             return Ok(());
         }
-        let path = self.seen(url);
+        let path = self.seen_at(url);
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).map_err(failed(folder, "making the folder"))?;
         }
@@ -127,15 +97,15 @@ impl Cache {
         note().map_err(failed(&path, "writing"))
     }
 
-    fn seen(&self, url: &Url) -> PathBuf {
-        self.folder.join("seen").join(Digest::of(url.to_string().as_bytes()).to_string())
+    fn seen_at(&self, url: &str) -> PathBuf {
+        self.seen().join(sha256::of(url).to_string())
     }
 
     /// Removes parts and indices that have not been touched for long by `now`. Packages stay: another lock may name
     /// them. What cannot be removed stays, too: it is only in the way.
     pub fn tidy(&self, now: SystemTime) {
-        for (kind, keep) in [("packages", None), ("indices", Some(KEEP_INDEX))] {
-            let folders = entries(&self.folder.join(kind).join("sha256"));
+        for (bucket, keep) in [(Bucket::Packages, None), (Bucket::Indices, Some(KEEP_INDEX))] {
+            let folders = entries(&self.bucket(bucket).join(BY_SHA256));
             for path in folders.flat_map(|folder| entries(&folder)) {
                 let part = path.extension().is_some_and(|ending| ending == "part");
                 let Some(keep) = (if part { Some(KEEP_PART) } else { keep }) else { continue };
@@ -151,7 +121,7 @@ impl Cache {
     }
 
     /// The file, or the one part of it that is being made; waits while another process makes it, and says so by `waiting`.
-    pub(super) fn claim(&self, kind: Kind, digest: Digest, size: u64, waiting: &dyn Fn()) -> Result<Claim, CacheError> {
+    pub(crate) fn claim(&self, kind: Kind, digest: Sha256, size: u64, waiting: &dyn Fn()) -> Result<Claim, CacheError> {
         let whole = self.path(kind, digest);
         let mut path = whole.clone().into_os_string();
         path.push(".part");
@@ -186,7 +156,8 @@ impl Cache {
                 fs::remove_file(&path).map_err(fail("removing"))?;
                 return Ok(Claim::Whole(whole));
             }
-            let mut part = Part { file, hasher: Sha256::new(), position: 0, resumed: false, path: path.clone(), whole };
+            let mut part =
+                Part { file, hasher: Hasher::default(), position: 0, resumed: false, path: path.clone(), whole };
             part.take_up(size)?;
             return Ok(Claim::Part(part));
         }
@@ -203,9 +174,9 @@ fn failed<'a>(path: &'a Path, action: &'static str) -> impl Fn(io::Error) -> Cac
 
 /// A file that is not whole yet; locked as long as this lives.
 #[derive(Debug)]
-pub(super) struct Part {
+pub(crate) struct Part {
     file: File,
-    hasher: Sha256,
+    hasher: Hasher,
     position: u64,
     /// Whether some of it is from an earlier run.
     pub resumed: bool,
@@ -221,56 +192,46 @@ impl Part {
         if length > size {
             return self.clear().map_err(|error| failed(&self.path, "writing")(error));
         }
-        let mut buffer = vec![0; 256 << 10];
-        loop {
-            match self.file.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(count) => {
-                    self.hasher.update(&buffer[..count]);
-                    self.position += count as u64;
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(fail(error)),
-            }
-        }
+        self.position = self.hasher.update_from(&mut self.file).map_err(fail)?;
         self.resumed = self.position > 0;
         Ok(())
     }
 
-    fn clear(&mut self) -> io::Result<()> {
+    /// How many bytes it holds.
+    pub(crate) fn position(&self) -> u64 {
+        self.position
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Adds bytes at the end.
+    pub(crate) fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all(bytes)?;
+        self.hasher.update(bytes);
+        self.position += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Empties the file.
+    pub(crate) fn clear(&mut self) -> io::Result<()> {
         self.file.set_len(0)?;
         self.file.seek(SeekFrom::Start(0))?;
-        self.hasher = Sha256::new();
+        self.hasher = Hasher::default();
         (self.position, self.resumed) = (0, false);
         Ok(())
     }
 
     /// Gives the file its name, if its content is right; else empties it.
-    pub fn finish(&mut self, expected: Digest) -> Result<PathBuf, CacheError> {
-        let found = Digest::from(<[u8; 32]>::from(self.hasher.clone().finalize()));
+    pub fn finish(&mut self, expected: Sha256) -> Result<PathBuf, CacheError> {
+        let found = self.hasher.clone().finish();
         if found != expected {
             self.clear().map_err(failed(&self.path, "writing"))?;
             return Err(CacheError::Mismatch { expected, found });
         }
         fs::rename(&self.path, &self.whole).map_err(failed(&self.path, "renaming"))?;
         Ok(self.whole.clone())
-    }
-}
-
-impl Sink for Part {
-    fn position(&self) -> u64 {
-        self.position
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> Result<(), HttpError> {
-        self.file.write_all(bytes).map_err(|source| HttpError::Write { path: self.path.clone(), source })?;
-        self.hasher.update(bytes);
-        self.position += bytes.len() as u64;
-        Ok(())
-    }
-
-    fn restart(&mut self) -> Result<(), HttpError> {
-        self.clear().map_err(|source| HttpError::Write { path: self.path.clone(), source })
     }
 }
 
@@ -289,8 +250,8 @@ mod tests {
         path
     }
 
-    fn digest(text: &str) -> Digest {
-        Digest::of_reader(text.as_bytes()).unwrap().0
+    fn digest(text: &str) -> Sha256 {
+        sha256::of_reader(text.as_bytes()).unwrap().0
     }
 
     #[test]
@@ -332,19 +293,19 @@ mod tests {
     fn the_newest_release_is_remembered_for_each_place() {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::new(folder.path());
-        let (one, other) = (Url::parse("http://one.example.org").unwrap(), Url::parse("file:/other").unwrap());
-        assert_eq!(cache.newest_release(&one), None);
+        let (one, other) = ("http://one.example.org", "file:/other");
+        assert_eq!(cache.newest_release(one), None);
         for date in [70, 50, 90, 80] {
-            cache.saw_release(&one, date).unwrap();
+            cache.saw_release(one, date).unwrap();
         }
-        assert_eq!((cache.newest_release(&one), cache.newest_release(&other)), (Some(90), None));
+        assert_eq!((cache.newest_release(one), cache.newest_release(other)), (Some(90), None));
         // What a full disk leaves of a line counts for nothing.
         for half in ["\n9", "\n999 http://one.exam"] {
-            OpenOptions::new().append(true).open(cache.seen(&one)).unwrap().write_all(half.as_bytes()).unwrap();
-            assert_eq!(cache.newest_release(&one), Some(90));
+            OpenOptions::new().append(true).open(cache.seen_at(one)).unwrap().write_all(half.as_bytes()).unwrap();
+            assert_eq!(cache.newest_release(one), Some(90));
         }
-        cache.saw_release(&one, 95).unwrap();
-        assert_eq!(cache.newest_release(&one), Some(95));
+        cache.saw_release(one, 95).unwrap();
+        assert_eq!(cache.newest_release(one), Some(95));
     }
 
     #[test]
@@ -359,7 +320,7 @@ mod tests {
                 Claim::Whole(path) => path,
                 Claim::Part(mut part) => {
                     made.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                    part.write(text.as_bytes()).unwrap();
+                    part.append(text.as_bytes()).unwrap();
                     part.finish(expected).unwrap()
                 }
             };

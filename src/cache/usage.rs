@@ -1,42 +1,15 @@
 //! How much is kept, and what goes when it is too much.
 
-use super::{StoreError, blocks, failed};
+use super::{Bucket, Cache, CacheError, failed};
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-/// What is kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Room {
-    Packages,
-    Indices,
-    Blocks,
-    /// Packages' files, decompressed.
-    Unpacked,
-    /// Roots with all packages configured.
-    Trees,
-}
-
-impl Room {
-    pub const ALL: [Self; 5] = [Self::Packages, Self::Indices, Self::Unpacked, Self::Blocks, Self::Trees];
-
-    /// Its folder in the cache's.
-    pub fn folder(self) -> &'static str {
-        match self {
-            Self::Packages => "packages",
-            Self::Indices => "indices",
-            Self::Unpacked => "unpacked",
-            Self::Blocks => blocks::FOLDER,
-            Self::Trees => "trees",
-        }
-    }
-}
-
 /// What is used, and goes, as one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    pub room: Room,
+    pub bucket: Bucket,
     pub path: PathBuf,
     pub size: u64,
     pub used: SystemTime,
@@ -44,20 +17,6 @@ pub struct Entry {
 
 /// Locked by all who take something from the cache, and by who prunes it.
 const IN_USE: &str = "in-use";
-
-/// As long as the file lives, nothing goes that its owner may be about to open.
-/// A cache that this cannot be said in is another's, who alone can prune it.
-pub fn hold(cache: &Path) -> Option<File> {
-    let lock = lock_file(cache)?;
-    lock.lock_shared().ok()?;
-    Some(lock)
-}
-
-fn lock_file(cache: &Path) -> Option<File> {
-    fs::create_dir_all(cache).ok()?;
-    let path = cache.join(IN_USE);
-    File::open(&path).or_else(|_| File::create(&path)).ok()
-}
 
 /// What pruning came to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -69,22 +28,67 @@ pub struct Pruned {
     pub in_use: bool,
 }
 
-/// All that is kept in the cache's folder, the least recently used first.
-pub fn usage(cache: &Path) -> Result<Vec<Entry>, StoreError> {
-    let mut entries = Vec::new();
-    for room in Room::ALL {
-        let folder = cache.join(room.folder());
-        let listed = match room {
-            Room::Trees => list_trees(&folder, &mut entries),
-            _ => list(room, &folder, &mut entries),
-        };
-        listed.map_err(failed("listing", &folder))?;
+impl Cache {
+    /// As long as the file lives, nothing goes that its owner may be about to open.
+    /// A cache that this cannot be said in is another's, who alone can prune it.
+    pub fn hold(&self) -> Option<File> {
+        let lock = self.lock_file()?;
+        lock.lock_shared().ok()?;
+        Some(lock)
     }
-    entries.sort_by(|a, b| (a.used, &a.path).cmp(&(b.used, &b.path)));
-    Ok(entries)
+
+    fn lock_file(&self) -> Option<File> {
+        fs::create_dir_all(&self.directory).ok()?;
+        let path = self.directory.join(IN_USE);
+        File::open(&path).or_else(|_| File::create(&path)).ok()
+    }
+
+    /// All that is kept in the cache's folder, the least recently used first.
+    pub fn usage(&self) -> Result<Vec<Entry>, CacheError> {
+        let mut entries = Vec::new();
+        for bucket in Bucket::ALL {
+            let folder = self.bucket(bucket);
+            let listed = match bucket {
+                Bucket::Trees => list_trees(&folder, &mut entries),
+                _ => list(bucket, &folder, &mut entries),
+            };
+            listed.map_err(failed("listing", &folder))?;
+        }
+        entries.sort_by(|a, b| (a.used, &a.path).cmp(&(b.used, &b.path)));
+        Ok(entries)
+    }
+
+    /// Removes what was used least recently until no more than `most` bytes are left.
+    /// While a build runs, only blocks and unpacked packages go: it has open what it
+    /// needs of them, or makes it again.
+    pub fn prune(&self, most: u64) -> Result<Pruned, CacheError> {
+        let lock = self.lock_file().filter(|lock| lock.try_lock().is_ok());
+        let in_use = lock.is_none();
+        let entries = self.usage()?;
+        let mut pruned = Pruned { left: entries.iter().map(|entry| entry.size).sum(), in_use, ..Pruned::default() };
+        for entry in entries {
+            if pruned.left <= most {
+                break;
+            }
+            if in_use && !matches!(entry.bucket, Bucket::Blocks | Bucket::Unpacked) {
+                continue;
+            }
+            match remove(&entry) {
+                Ok(false) => continue,
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(failed("removing", &entry.path)(error));
+                }
+                _ => {}
+            }
+            pruned.removed += 1;
+            pruned.freed += entry.size;
+            pruned.left -= entry.size;
+        }
+        Ok(pruned)
+    }
 }
 
-fn list(room: Room, folder: &Path, entries: &mut Vec<Entry>) -> io::Result<()> {
+fn list(bucket: Bucket, folder: &Path, entries: &mut Vec<Entry>) -> io::Result<()> {
     let listing = match fs::read_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         listing => listing?,
@@ -94,16 +98,16 @@ fn list(room: Room, folder: &Path, entries: &mut Vec<Entry>) -> io::Result<()> {
         // One that another build has just taken away.
         let Ok(stat) = entry.metadata() else { continue };
         if stat.is_dir() {
-            list(room, &entry.path(), entries)?;
+            list(bucket, &entry.path(), entries)?;
         } else if !entry.file_name().as_encoded_bytes().starts_with(b".") {
-            entries.push(Entry { room, path: entry.path(), size: stat.len(), used: stat.modified()? });
+            entries.push(Entry { bucket, path: entry.path(), size: stat.len(), used: stat.modified()? });
         }
     }
     Ok(())
 }
 
 /// Locked by whoever uses a tree, or makes one.
-const TREE_LOCK: &str = "lock";
+pub const TREE_LOCK: &str = "lock";
 
 fn list_trees(folder: &Path, entries: &mut Vec<Entry>) -> io::Result<()> {
     let listing = match fs::read_dir(folder) {
@@ -113,7 +117,7 @@ fn list_trees(folder: &Path, entries: &mut Vec<Entry>) -> io::Result<()> {
     for entry in listing {
         let path = entry?.path();
         let Ok(stat) = fs::metadata(path.join(TREE_LOCK)).or_else(|_| fs::metadata(&path)) else { continue };
-        entries.push(Entry { room: Room::Trees, size: size_below(&path), used: stat.modified()?, path });
+        entries.push(Entry { bucket: Bucket::Trees, size: size_below(&path), used: stat.modified()?, path });
     }
     Ok(())
 }
@@ -130,7 +134,7 @@ fn size_below(folder: &Path) -> u64 {
 
 /// Removes an entry; false where a build needs it.
 fn remove(entry: &Entry) -> io::Result<bool> {
-    if entry.room != Room::Trees {
+    if entry.bucket != Bucket::Trees {
         return fs::remove_file(&entry.path).map(|()| true);
     }
     let lock = File::open(entry.path.join(TREE_LOCK));
@@ -143,35 +147,6 @@ fn remove(entry: &Entry) -> io::Result<bool> {
     let aside = entry.path.with_extension("pruned");
     fs::rename(&entry.path, &aside)?;
     fs::remove_dir_all(&aside).map(|()| true)
-}
-
-/// Removes what was used least recently until no more than `most` bytes are left.
-/// While a build runs, only blocks and unpacked packages go: it has open what it
-/// needs of them, or makes it again.
-pub fn prune(cache: &Path, most: u64) -> Result<Pruned, StoreError> {
-    let lock = lock_file(cache).filter(|lock| lock.try_lock().is_ok());
-    let in_use = lock.is_none();
-    let entries = usage(cache)?;
-    let mut pruned = Pruned { left: entries.iter().map(|entry| entry.size).sum(), in_use, ..Pruned::default() };
-    for entry in entries {
-        if pruned.left <= most {
-            break;
-        }
-        if in_use && !matches!(entry.room, Room::Blocks | Room::Unpacked) {
-            continue;
-        }
-        match remove(&entry) {
-            Ok(false) => continue,
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(failed("removing", &entry.path)(error));
-            }
-            _ => {}
-        }
-        pruned.removed += 1;
-        pruned.freed += entry.size;
-        pruned.left -= entry.size;
-    }
-    Ok(pruned)
 }
 
 #[cfg(test)]
@@ -189,13 +164,22 @@ mod tests {
             let time = SystemTime::now() - Duration::from_secs(age);
             File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
         }
-        assert_eq!(usage(cache.path()).unwrap().len(), 3);
-        assert_eq!(prune(cache.path(), 300).unwrap(), Pruned { removed: 0, freed: 0, left: 300, in_use: false });
-        assert_eq!(prune(cache.path(), 250).unwrap(), Pruned { removed: 1, freed: 100, left: 200, in_use: false });
+        assert_eq!(Cache::new(cache.path()).usage().unwrap().len(), 3);
+        assert_eq!(
+            Cache::new(cache.path()).prune(300).unwrap(),
+            Pruned { removed: 0, freed: 0, left: 300, in_use: false }
+        );
+        assert_eq!(
+            Cache::new(cache.path()).prune(250).unwrap(),
+            Pruned { removed: 1, freed: 100, left: 200, in_use: false }
+        );
         assert!(!cache.path().join("packages/a").exists());
-        assert_eq!(prune(cache.path(), 0).unwrap(), Pruned { removed: 2, freed: 200, left: 0, in_use: false });
+        assert_eq!(
+            Cache::new(cache.path()).prune(0).unwrap(),
+            Pruned { removed: 2, freed: 200, left: 0, in_use: false }
+        );
         assert!(cache.path().join("blocks/.lock").exists());
-        assert!(usage(Path::new("/nonexistent")).unwrap().is_empty());
+        assert!(Cache::new("/nonexistent").usage().unwrap().is_empty());
     }
 
     #[test]
@@ -211,10 +195,13 @@ mod tests {
         let (used, free) = (tree("used"), tree("free"));
         let lock = File::open(used.join(TREE_LOCK)).unwrap();
         lock.lock_shared().unwrap();
-        assert_eq!(prune(cache.path(), 0).unwrap(), Pruned { removed: 1, freed: 100, left: 100, in_use: false });
+        assert_eq!(
+            Cache::new(cache.path()).prune(0).unwrap(),
+            Pruned { removed: 1, freed: 100, left: 100, in_use: false }
+        );
         assert!(used.join("root/deep/file").exists() && !free.exists());
         drop(lock);
-        assert_eq!(prune(cache.path(), 0).unwrap().left, 0);
+        assert_eq!(Cache::new(cache.path()).prune(0).unwrap().left, 0);
     }
 
     #[test]
@@ -224,12 +211,18 @@ mod tests {
             fs::create_dir_all(cache.path().join(room)).unwrap();
             fs::write(cache.path().join(room).join("file"), [0; 10]).unwrap();
         }
-        let (one, other) = (hold(cache.path()), hold(cache.path()));
+        let (one, other) = (Cache::new(cache.path()).hold(), Cache::new(cache.path()).hold());
         assert!(one.is_some() && other.is_some());
         drop(one);
-        assert_eq!(prune(cache.path(), 0).unwrap(), Pruned { removed: 2, freed: 20, left: 30, in_use: true });
+        assert_eq!(
+            Cache::new(cache.path()).prune(0).unwrap(),
+            Pruned { removed: 2, freed: 20, left: 30, in_use: true }
+        );
         assert!(!cache.path().join("blocks/file").exists() && !cache.path().join("unpacked/file").exists());
         drop(other);
-        assert_eq!(prune(cache.path(), 0).unwrap(), Pruned { removed: 3, freed: 30, left: 0, in_use: false });
+        assert_eq!(
+            Cache::new(cache.path()).prune(0).unwrap(),
+            Pruned { removed: 3, freed: 30, left: 0, in_use: false }
+        );
     }
 }

@@ -2,18 +2,18 @@
 //! compressed once in its life, and a rebuild copies.
 
 use super::pack::{self, Entry, PackWriter};
-use super::{StoreError, failed};
+use super::{Bucket, Cache, CacheError, failed};
 use crate::format::squashfs::{BlockCache, BlockKey, Hit};
+use crate::util::atomic_file;
+use crate::util::poison::Unpoisoned;
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Mutex, RwLock};
 use std::time::SystemTime;
 
-/// Below the cache's folder.
-pub const FOLDER: &str = "blocks";
 /// A build that is killed loses no more than this.
 const PACK_SIZE: u64 = 64 << 20;
 
@@ -44,14 +44,10 @@ struct Writing {
     trouble: Option<io::Error>,
 }
 
-fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl BlockStore {
     /// Opens the store in the cache's folder, or makes it.
-    pub fn open(cache: &Path) -> Result<Self, StoreError> {
-        let folder = cache.join(FOLDER);
+    pub fn open(cache: &Cache) -> Result<Self, CacheError> {
+        let folder = cache.bucket(Bucket::Blocks);
         fs::create_dir_all(&folder).map_err(failed("making the folder", &folder))?;
         let lock = folder.join(".lock");
         let lock = File::create(&lock).map_err(failed("making", &lock))?;
@@ -60,7 +56,7 @@ impl BlockStore {
         let mut known = HashMap::new();
         for path in paths(&folder).map_err(failed("listing", &folder))? {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
-            if name.starts_with(pack::UNFINISHED) && alone {
+            if name.starts_with(atomic_file::PREFIX) && alone {
                 // Of a build that was killed.
                 let _ = fs::remove_file(&path);
             }
@@ -90,13 +86,13 @@ impl BlockStore {
 
     /// Gives what was put a name. What went wrong while it was put is told
     /// here: a store that cannot be written is no reason for a build to fail.
-    pub fn finish(&self) -> Option<StoreError> {
+    pub fn finish(&self) -> Option<CacheError> {
         let now = SystemTime::now();
         for pack in self.packs.iter().filter(|pack| pack.used.swap(false, Ordering::Relaxed)) {
             // For the pruning of what was used least recently; without it a pack only looks older.
             let _ = pack.file.set_modified(now);
         }
-        let mut writing = held(&self.writing);
+        let mut writing = self.writing.lock().unpoisoned();
         if let Some(Err(error)) = writing.pack.take().map(PackWriter::finish) {
             writing.trouble = Some(error);
         }
@@ -104,13 +100,13 @@ impl BlockStore {
     }
 
     fn forget(&self, key: &BlockKey, pack: usize) {
-        self.known.write().unwrap_or_else(PoisonError::into_inner).remove(key);
+        self.known.write().unpoisoned().remove(key);
         // What is damaged once is not to be met again; its good blocks are made anew.
         let _ = fs::remove_file(&self.packs[pack].path);
     }
 
     fn write(&self, key: &BlockKey, hash: [u8; 32], packed: Option<&[u8]>) -> io::Result<()> {
-        let mut writing = held(&self.writing);
+        let mut writing = self.writing.lock().unpoisoned();
         if writing.trouble.is_some() {
             return Ok(());
         }
@@ -130,7 +126,7 @@ impl BlockStore {
 
 impl BlockCache for BlockStore {
     fn has(&self, key: &BlockKey) -> bool {
-        self.known.read().unwrap_or_else(PoisonError::into_inner).contains_key(key)
+        self.known.read().unpoisoned().contains_key(key)
     }
 
     fn is_new(&self, key: &BlockKey) -> bool {
@@ -138,7 +134,7 @@ impl BlockCache for BlockStore {
     }
 
     fn get(&self, key: &BlockKey, packed: &mut Vec<u8>) -> Option<Hit> {
-        let (pack, entry) = self.known.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned()?;
+        let (pack, entry) = self.known.read().unpoisoned().get(key).cloned()?;
         let found = entry.read(&self.packs[pack].file, packed);
         match found {
             Some(_) => self.packs[pack].used.store(true, Ordering::Relaxed),
@@ -150,7 +146,7 @@ impl BlockCache for BlockStore {
     fn put(&self, key: &BlockKey, packed: Option<&[u8]>) {
         let hash = blake3::hash(packed.unwrap_or_default()).into();
         if let Err(error) = self.write(key, hash, packed) {
-            held(&self.writing).trouble.get_or_insert(error);
+            self.writing.lock().unpoisoned().trouble.get_or_insert(error);
         }
     }
 }
@@ -174,6 +170,10 @@ mod tests {
     use super::*;
     use std::os::unix::fs::FileExt;
 
+    fn at(path: &Path) -> Cache {
+        Cache::new(path)
+    }
+
     fn key(number: u8) -> BlockKey {
         BlockKey([number; 32])
     }
@@ -184,7 +184,7 @@ mod tests {
     }
 
     fn filled(cache: &Path) {
-        let store = BlockStore::open(cache).unwrap();
+        let store = BlockStore::open(&at(cache)).unwrap();
         store.put(&key(1), Some(b"one"));
         store.put(&key(2), None);
         store.put(&key(3), Some(b"three"));
@@ -192,7 +192,7 @@ mod tests {
     }
 
     fn packs(cache: &Path) -> Vec<PathBuf> {
-        let mut found = paths(&cache.join(FOLDER)).unwrap();
+        let mut found = paths(&at(cache).bucket(Bucket::Blocks)).unwrap();
         found.retain(|path| path.to_string_lossy().ends_with(pack::ENDING));
         found
     }
@@ -201,7 +201,7 @@ mod tests {
     fn gives_back_what_was_put() {
         let cache = tempfile::tempdir().unwrap();
         filled(cache.path());
-        let store = BlockStore::open(cache.path()).unwrap();
+        let store = BlockStore::open(&at(cache.path())).unwrap();
         assert_eq!(get(&store, 1), Some((Hit::Compressed, b"one".to_vec())));
         assert_eq!(get(&store, 2), Some((Hit::Stored, vec![])));
         assert_eq!(get(&store, 4), None);
@@ -213,13 +213,13 @@ mod tests {
         filled(cache.path());
         let path = packs(cache.path()).remove(0);
         File::options().write(true).open(&path).unwrap().write_all_at(b"x", 1).unwrap();
-        let store = BlockStore::open(cache.path()).unwrap();
+        let store = BlockStore::open(&at(cache.path())).unwrap();
         assert_eq!(get(&store, 1), None);
         assert_eq!(get(&store, 3), Some((Hit::Compressed, b"three".to_vec())));
         assert!(!path.exists());
         store.put(&key(1), Some(b"one"));
         assert!(store.finish().is_none());
-        assert_eq!(get(&BlockStore::open(cache.path()).unwrap(), 1), Some((Hit::Compressed, b"one".to_vec())));
+        assert_eq!(get(&BlockStore::open(&at(cache.path())).unwrap(), 1), Some((Hit::Compressed, b"one".to_vec())));
     }
 
     #[test]
@@ -235,9 +235,9 @@ mod tests {
         });
         for bytes in cut.chain(flipped) {
             let cache = tempfile::tempdir().unwrap();
-            fs::create_dir(cache.path().join(FOLDER)).unwrap();
-            fs::write(cache.path().join(FOLDER).join("x.pack"), bytes).unwrap();
-            let store = BlockStore::open(cache.path()).unwrap();
+            fs::create_dir(at(cache.path()).bucket(Bucket::Blocks)).unwrap();
+            fs::write(at(cache.path()).bucket(Bucket::Blocks).join("x.pack"), bytes).unwrap();
+            let store = BlockStore::open(&at(cache.path())).unwrap();
             assert_eq!(get(&store, 1), None);
             assert_eq!(packs(cache.path()).len(), 0);
         }
@@ -247,25 +247,26 @@ mod tests {
     fn what_a_killed_build_left_goes_unless_another_runs() {
         let cache = tempfile::tempdir().unwrap();
         filled(cache.path());
-        let left = cache.path().join(FOLDER).join(format!("{}left", pack::UNFINISHED));
-        let running = BlockStore::open(cache.path()).unwrap();
+        let left = at(cache.path()).bucket(Bucket::Blocks).join(format!("{}left", atomic_file::PREFIX));
+        let running = BlockStore::open(&at(cache.path())).unwrap();
         fs::write(&left, "").unwrap();
-        drop(BlockStore::open(cache.path()).unwrap());
+        drop(BlockStore::open(&at(cache.path())).unwrap());
         assert!(left.exists());
         drop(running);
-        drop(BlockStore::open(cache.path()).unwrap());
+        drop(BlockStore::open(&at(cache.path())).unwrap());
         assert!(!left.exists());
     }
 
     #[test]
     fn two_builds_at_once_keep_what_both_made() {
         let cache = tempfile::tempdir().unwrap();
-        let (first, second) = (BlockStore::open(cache.path()).unwrap(), BlockStore::open(cache.path()).unwrap());
+        let (first, second) =
+            (BlockStore::open(&at(cache.path())).unwrap(), BlockStore::open(&at(cache.path())).unwrap());
         first.put(&key(1), Some(b"one"));
         second.put(&key(1), Some(b"one"));
         second.put(&key(2), Some(b"two"));
         assert!(first.finish().is_none() && second.finish().is_none());
-        let store = BlockStore::open(cache.path()).unwrap();
+        let store = BlockStore::open(&at(cache.path())).unwrap();
         assert_eq!(get(&store, 1), Some((Hit::Compressed, b"one".to_vec())));
         assert_eq!(get(&store, 2), Some((Hit::Compressed, b"two".to_vec())));
     }
@@ -274,8 +275,8 @@ mod tests {
     fn a_store_that_cannot_be_written_says_so_and_goes_on() {
         let cache = tempfile::tempdir().unwrap();
         filled(cache.path());
-        let store = BlockStore::open(cache.path()).unwrap();
-        fs::remove_dir_all(cache.path().join(FOLDER)).unwrap();
+        let store = BlockStore::open(&at(cache.path())).unwrap();
+        fs::remove_dir_all(at(cache.path()).bucket(Bucket::Blocks)).unwrap();
         store.put(&key(9), Some(b"nine"));
         assert_eq!(get(&store, 1), Some((Hit::Compressed, b"one".to_vec())));
         assert!(store.finish().unwrap().to_string().contains("keeping compressed blocks"));

@@ -3,7 +3,7 @@
 
 use super::view::View;
 use super::{Member, partition_table};
-use crate::system::read_at::{le32, le64};
+use crate::read_at::{le32, le64};
 use std::io;
 
 const MAGIC: u32 = 0xa92b_4efc;

@@ -6,7 +6,9 @@
 //! it is whole. Nothing is synced: one that a power cut left half is known by
 //! its hash.
 
-use super::Room;
+use super::{Bucket, Cache};
+use crate::util::atomic_file::{AtomicFile, Durability};
+use appliance_contract::Sha256;
 use nix::sys::statvfs::statvfs;
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Read, Take, Write};
@@ -27,30 +29,31 @@ pub struct Unpacked {
 }
 
 impl Unpacked {
-    pub fn new(cache: &Path) -> Self {
-        Self { folder: cache.join(Room::Unpacked.folder()) }
+    pub fn new(cache: &Cache) -> Self {
+        Self { folder: cache.bucket(Bucket::Unpacked) }
     }
 
-    fn path(&self, package: &str) -> PathBuf {
+    fn path(&self, package: Sha256) -> PathBuf {
         self.folder.join(format!("{package}.tar"))
     }
 
     /// What is kept of the package with this SHA-256; it may be damaged.
-    pub fn get(&self, package: &str) -> Option<Found> {
+    pub fn get(&self, package: Sha256) -> Option<Found> {
         let file = File::open(self.path(package)).ok()?;
         let length = file.metadata().ok()?.len().checked_sub(HASH as u64)?;
         // For the pruning of what was used least recently.
         let _ = file.set_modified(SystemTime::now());
         let mut hash = [0; HASH];
         file.read_exact_at(&mut hash, length).ok()?;
-        Some(Found { archive: BufReader::with_capacity(BUFFER, file).take(length), hash })
+        Some(Found { archive: BufReader::with_capacity(BUFFER, file).take(length), hash: hash.into() })
     }
 
     /// Reads what `from` has, and keeps it for the next build, in a file that is `aside` until it is whole.
-    pub fn keep<R: Read>(&self, package: &str, from: R, aside: PathBuf) -> CachingReader<R> {
-        let to = self.has_room(&aside).then(|| File::create_new(&aside).ok()).flatten();
-        let to = to.map(|file| BufWriter::with_capacity(BUFFER, file));
-        CachingReader { from, to, ended: false, aside, path: self.path(package) }
+    pub fn keep<R: Read>(&self, package: Sha256, from: R, aside: PathBuf) -> CachingReader<R> {
+        let make = || AtomicFile::adopt(File::create_new(&aside)?, &aside);
+        let to =
+            self.has_room(&aside).then(make).and_then(Result::ok).map(|file| BufWriter::with_capacity(BUFFER, file));
+        CachingReader { from, to, ended: false, path: self.path(package) }
     }
 
     /// Whether a file that is `aside` can be renamed to here, on a disk that is not nearly full: what is kept must not be
@@ -66,7 +69,7 @@ impl Unpacked {
     }
 
     /// What is damaged once is not to be met again.
-    pub fn forget(&self, package: &str) {
+    pub fn forget(&self, package: Sha256) {
         let _ = fs::remove_file(self.path(package));
     }
 }
@@ -76,16 +79,15 @@ impl Unpacked {
 pub struct Found {
     pub archive: Take<BufReader<File>>,
     /// What it holds must come to this.
-    pub hash: [u8; HASH],
+    pub hash: Sha256,
 }
 
 /// Reads an archive that is kept at the same time. Where that fails, it is not kept, and nothing else.
 #[derive(Debug)]
 pub struct CachingReader<R> {
     from: R,
-    to: Option<BufWriter<File>>,
+    to: Option<BufWriter<AtomicFile>>,
     ended: bool,
-    aside: PathBuf,
     path: PathBuf,
 }
 
@@ -96,25 +98,23 @@ impl<R: Read> Read for CachingReader<R> {
         if let Some(to) = &mut self.to
             && to.write_all(&buffer[..count]).is_err()
         {
-            self.give_up();
+            self.to = None;
         }
         Ok(count)
     }
 }
 
 impl<R> CachingReader<R> {
-    fn give_up(&mut self) {
-        self.to = None;
-        let _ = fs::remove_file(&self.aside);
-    }
-
     /// Gives what was read to its end the name under which it is looked for; `hash` is of what it holds.
-    pub fn finish(mut self, hash: [u8; HASH]) {
-        let Some(mut to) = self.to.take().filter(|_| self.ended) else { return self.give_up() };
-        let kept = to.write_all(&hash).and_then(|()| to.flush()).and_then(|()| fs::rename(&self.aside, &self.path));
-        if kept.is_err() {
-            self.give_up();
-        }
+    pub fn finish(mut self, hash: Sha256) {
+        let Some(mut to) = self.to.take().filter(|_| self.ended) else { return };
+        let keep = || -> io::Result<()> {
+            to.write_all(hash.as_bytes())?;
+            let file = to.into_inner().map_err(io::IntoInnerError::into_error)?;
+            file.persist(&self.path, 0o600, Durability::Unsynced)
+        };
+        // Without it, the next build decompresses the package once more.
+        let _ = keep();
     }
 }
 
@@ -122,35 +122,38 @@ impl<R> CachingReader<R> {
 mod tests {
     use super::*;
 
-    const PACKAGE: &str = "5feceb66";
     const SOME: [u8; HASH] = [7; HASH];
 
+    fn package() -> Sha256 {
+        [5; 32].into()
+    }
+
     fn kept(cache: &Path, bytes: &[u8]) -> Unpacked {
-        let unpacked = Unpacked::new(cache);
-        let mut keeping = unpacked.keep(PACKAGE, bytes, cache.join("aside"));
+        let unpacked = Unpacked::new(&Cache::new(cache));
+        let mut keeping = unpacked.keep(package(), bytes, cache.join("aside"));
         let mut found = Vec::new();
         keeping.read_to_end(&mut found).unwrap();
         assert_eq!(found, bytes);
-        keeping.finish(SOME);
+        keeping.finish(SOME.into());
         assert!(!cache.join("aside").exists());
         unpacked
     }
 
     fn read(unpacked: &Unpacked) -> Option<(Vec<u8>, [u8; HASH])> {
-        let Found { mut archive, hash } = unpacked.get(PACKAGE)?;
+        let Found { mut archive, hash } = unpacked.get(package())?;
         let mut found = Vec::new();
         archive.read_to_end(&mut found).unwrap();
-        Some((found, hash))
+        Some((found, *hash.as_bytes()))
     }
 
     #[test]
     fn gives_back_what_was_put() {
         for bytes in [vec![], b"one".to_vec(), vec![7; 3 * BUFFER + 1]] {
             let cache = tempfile::tempdir().unwrap();
-            assert!(read(&Unpacked::new(cache.path())).is_none());
+            assert!(read(&Unpacked::new(&Cache::new(cache.path()))).is_none());
             let unpacked = kept(cache.path(), &bytes);
             assert_eq!(read(&unpacked), Some((bytes, SOME)));
-            unpacked.forget(PACKAGE);
+            unpacked.forget(package());
             assert!(read(&unpacked).is_none());
         }
     }
@@ -159,7 +162,7 @@ mod tests {
     fn one_cut_short_is_another_or_none() {
         let cache = tempfile::tempdir().unwrap();
         let unpacked = kept(cache.path(), b"some files");
-        let path = unpacked.path(PACKAGE);
+        let path = unpacked.path(package());
         let whole = fs::read(&path).unwrap();
         for length in 0..whole.len() {
             fs::write(&path, &whole[..length]).unwrap();
@@ -170,10 +173,10 @@ mod tests {
     #[test]
     fn what_was_not_read_to_its_end_is_not_kept() {
         let cache = tempfile::tempdir().unwrap();
-        let unpacked = Unpacked::new(cache.path());
-        let mut keeping = unpacked.keep(PACKAGE, &b"some files"[..], cache.path().join("aside"));
+        let unpacked = Unpacked::new(&Cache::new(cache.path()));
+        let mut keeping = unpacked.keep(package(), &b"some files"[..], cache.path().join("aside"));
         keeping.read_exact(&mut [0; 10]).unwrap();
-        keeping.finish(SOME);
+        keeping.finish(SOME.into());
         assert!(read(&unpacked).is_none() && !cache.path().join("aside").exists());
     }
 
@@ -183,8 +186,8 @@ mod tests {
         fs::write(cache.path().join("unpacked"), "in the way").unwrap();
         let unpacked = kept(cache.path(), b"some files");
         assert!(read(&unpacked).is_none());
-        let mut keeping = unpacked.keep(PACKAGE, &b"some files"[..], cache.path().join("no/such/folder"));
+        let mut keeping = unpacked.keep(package(), &b"some files"[..], cache.path().join("no/such/folder"));
         assert_eq!(keeping.read_to_end(&mut Vec::new()).unwrap(), 10);
-        keeping.finish(SOME);
+        keeping.finish(SOME.into());
     }
 }

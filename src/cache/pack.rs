@@ -11,15 +11,13 @@
 //! footer's hash, a block in it by its own.
 
 use crate::format::squashfs::{BlockKey, Hit};
+use crate::util::atomic_file::{AtomicFile, Durability};
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use tempfile::NamedTempFile;
 
 pub const ENDING: &str = ".pack";
-/// How files are named while they are written.
-pub const UNFINISHED: &str = ".new-";
 
 const MAGIC: &[u8; 8] = b"applpak2";
 const ENTRY: usize = 76;
@@ -89,14 +87,14 @@ pub fn read_index(file: &File) -> io::Result<Option<Vec<Entry>>> {
 /// A pack that is being written.
 #[derive(Debug)]
 pub struct PackWriter {
-    out: BufWriter<NamedTempFile>,
+    out: BufWriter<AtomicFile>,
     entries: Vec<Entry>,
     pub size: u64,
 }
 
 impl PackWriter {
     pub fn new(folder: &Path) -> io::Result<Self> {
-        let file = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(folder)?;
+        let file = AtomicFile::create_in(folder)?;
         Ok(Self { out: BufWriter::with_capacity(1 << 18, file), entries: Vec::new(), size: 0 })
     }
 
@@ -122,7 +120,7 @@ impl PackWriter {
         let file = self.out.into_inner().map_err(io::IntoInnerError::into_error)?;
         let folder = file.path().parent().unwrap_or(Path::new("/")).to_owned();
         let path = folder.join(format!("{}{ENDING}", hex::encode(&hash.as_bytes()[..16])));
-        file.persist(&path)?;
+        file.persist(&path, 0o600, Durability::Unsynced)?;
         Ok(path)
     }
 }
