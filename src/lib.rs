@@ -12,6 +12,7 @@ pub mod pipeline;
 pub mod profile;
 pub mod progress;
 pub mod qemu;
+pub mod reproduce;
 pub mod rootfs;
 pub mod sandbox;
 pub mod store;

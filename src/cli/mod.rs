@@ -1,40 +1,21 @@
-//! The command line: a file for each command, which turns flags into requests
-//! and prints what comes back.
+//! The command line: `commands/` has a file for each command, `flags/` what commands share of their flags, `report/` what
+//! they print.
 
-mod archive;
-mod boot;
 mod build;
-mod cache;
-mod check;
-mod completions;
-mod config;
-mod diff;
-mod failure;
-mod guest;
-mod help;
-mod init;
-mod interrupt;
-mod iso;
-mod lock;
-mod man;
-mod memory_disk;
-mod other_kernel;
-mod output;
-mod profile;
-mod progress;
-mod schema;
-mod shell;
-mod sources;
-mod tar;
-mod test;
-mod timings;
+mod commands;
+mod flags;
+mod report;
 
 use applbuild::identity;
-use clap::{Args, Parser, Subcommand};
-use failure::Failure;
+use clap::{Parser, Subcommand};
+use commands::{
+    archive, boot, cache, completions, config, diff, guest, help, init, iso, lock, man, profile, schema, shell, tar,
+    test,
+};
+use flags::common::Common;
+use report::failure::{self, Failure};
+use report::output;
 use serde_json::json;
-use std::env::VarError;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 const EXIT_CODES: &str = "\
@@ -61,19 +42,6 @@ pub struct Cli {
     common: Common,
     #[command(subcommand)]
     command: Command,
-}
-
-const COMMON: &str = "Options of every command";
-
-/// What every command understands.
-#[derive(Debug, Args)]
-struct Common {
-    /// Folder that holds profiles/, templates/ and images/
-    #[arg(long, value_name = "DIR", default_value = ".", global = true, help_heading = COMMON)]
-    root: PathBuf,
-    /// Print what happens as JSON, an object a line
-    #[arg(long, global = true, help_heading = COMMON)]
-    json: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -173,29 +141,6 @@ fn refused(error: &clap::Error) -> ExitCode {
     let text = error.render().to_string();
     output::event("error", json!({"message": text.trim().trim_start_matches("error: "), "causes": []}));
     ExitCode::from(2)
-}
-
-/// A variable of the environment.
-fn variable(name: &str) -> Result<Option<String>, Failure> {
-    match std::env::var(name) {
-        Ok(text) => Ok(Some(text)),
-        Err(VarError::NotPresent) => Ok(None),
-        Err(VarError::NotUnicode(found)) => Err(Failure::usage(format!("{name}: found {found:?}, expected UTF-8"))),
-    }
-}
-
-/// SOURCE_DATE_EPOCH; file systems count its seconds in 32 bits.
-fn source_date_epoch() -> Result<Option<i64>, Failure> {
-    let Some(text) = variable("SOURCE_DATE_EPOCH")? else { return Ok(None) };
-    let seconds: Result<u32, _> = text.parse();
-    seconds.map(|seconds| Some(seconds.into())).map_err(|_| {
-        Failure::usage(format!("SOURCE_DATE_EPOCH: found {text:?}, expected seconds since 1970, below 4294967296"))
-    })
-}
-
-/// The time of a config's files: SOURCE_DATE_EPOCH, else 2026-01-01; never the clock's.
-fn config_time() -> Result<i64, Failure> {
-    Ok(source_date_epoch()?.unwrap_or(1_767_225_600))
 }
 
 #[cfg(test)]

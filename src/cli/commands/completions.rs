@@ -1,5 +1,6 @@
-use super::failure::Failure;
-use super::{Cli, output};
+use crate::cli::Cli;
+use crate::cli::report::failure::Failure;
+use crate::cli::report::output;
 use clap::CommandFactory;
 
 #[derive(Debug, clap::Args)]

@@ -3,6 +3,7 @@ use applbuild::packages::{ArchiveError, FetchError};
 use applbuild::pipeline::BuildError;
 use applbuild::profile::ProfileError;
 use applbuild::qemu::QemuError;
+use applbuild::reproduce::ReproduceError;
 use applbuild::rootfs::AssembleError;
 use miette::{MietteHandlerOpts, Report};
 use serde_json::{Value, json};
@@ -89,7 +90,7 @@ impl Failure {
             Self::Input(_) => ExitCode::from(3),
             Self::Differ(_) => ExitCode::from(4),
             Self::Ended(code) => ExitCode::from(*code),
-            Self::Interrupted => ExitCode::from(super::interrupt::INTERRUPTED),
+            Self::Interrupted => ExitCode::from(crate::cli::report::interrupt::INTERRUPTED),
         }
     }
 
@@ -98,11 +99,11 @@ impl Failure {
             return;
         }
         if as_json {
-            super::output::event("error", self.as_json());
+            crate::cli::report::output::event("error", self.as_json());
         } else if let Some(report) = self.report() {
-            super::output::note!("{report:?}");
+            crate::cli::report::output::note!("{report:?}");
         } else {
-            super::output::note!("interrupted");
+            crate::cli::report::output::note!("interrupted");
         }
     }
 
@@ -158,6 +159,15 @@ fn asked_for_wrong(error: &FetchError) -> bool {
             | FetchError::UnknownArchitecture { .. }
             | FetchError::Archive(ArchiveError::Foreign { .. })
     )
+}
+
+impl From<ReproduceError> for Failure {
+    fn from(error: ReproduceError) -> Self {
+        match error {
+            ReproduceError::Build(error) => error.into(),
+            error => Self::plain(error),
+        }
+    }
 }
 
 impl From<ArchiveError> for Failure {

@@ -1,5 +1,7 @@
-use super::failure::Failure;
-use super::{Common, config_time, output};
+use crate::cli::flags::common::Common;
+use crate::cli::flags::environment::config_time;
+use crate::cli::report::failure::Failure;
+use crate::cli::report::output;
 use applbuild::fleet::{ConfigFormat, ConfigImage, ConfigTree};
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
@@ -60,7 +62,7 @@ impl From<Format> for ConfigFormat {
 
 pub fn run(common: &Common, command: Command) -> Result<(), Failure> {
     let Command::Image(image) = command;
-    let stop = super::interrupt::stop(common.json)?;
+    let stop = crate::cli::report::interrupt::stop(common.json)?;
     let time = config_time()?;
     let of_guest = image.guest.is_some();
     let (name, config) = match (image.guest, image.node) {

@@ -1,9 +1,10 @@
 //! `applbuild shell`: a shell, or one command, in the configured root of a profile.
 
-use super::build::{self, Target};
-use super::failure::Failure;
-use super::progress::Reporter;
-use super::{Common, interrupt};
+use crate::cli::flags::build::{self, Target};
+use crate::cli::flags::common::Common;
+use crate::cli::report::failure::Failure;
+use crate::cli::report::interrupt;
+use crate::cli::report::progress::Reporter;
 use applbuild::output::Tar;
 use applbuild::sandbox::Exit;
 use applbuild::{pipeline, sandbox};

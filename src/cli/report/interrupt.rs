@@ -1,6 +1,6 @@
 //! Ctrl-C and its like: what is half made goes, and the exit code says so.
 
-use super::failure::Failure;
+use crate::cli::report::failure::Failure;
 use serde_json::json;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -36,9 +36,9 @@ pub fn watch(as_json: bool) -> Result<(), Failure> {
                 continue;
             }
             if as_json {
-                super::output::event("error", json!({"message": SAID, "causes": []}));
+                crate::cli::report::output::event("error", json!({"message": SAID, "causes": []}));
             } else {
-                super::output::note!("\n{SAID}");
+                crate::cli::report::output::note!("\n{SAID}");
             }
             std::process::exit(INTERRUPTED.into());
         }

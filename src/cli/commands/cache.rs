@@ -1,19 +1,18 @@
-use super::failure::Failure;
-use super::{Common, output};
-use applbuild::packages::cache;
+use crate::cli::flags::common::Common;
+use crate::cli::flags::sources::CacheArguments;
+use crate::cli::report::failure::Failure;
+use crate::cli::report::output;
 use applbuild::sandbox;
 use applbuild::store::{self, Room};
 use indicatif::HumanBytes;
 use serde_json::json;
-use std::path::PathBuf;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
-    /// The cache's folder [default: ~/.cache/applbuild]
-    #[arg(long, value_name = "DIR", env = "APPLBUILD_CACHE", global = true)]
-    cache: Option<PathBuf>,
+    #[command(flatten)]
+    cache: CacheArguments,
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -27,9 +26,7 @@ enum Command {
 }
 
 pub fn run(common: &Common, arguments: Arguments) -> Result<(), Failure> {
-    let Some(cache) = arguments.cache.or_else(cache::default_folder) else {
-        return Err(Failure::usage("HOME is not set, so pass --cache DIR".to_owned()));
-    };
+    let cache = arguments.cache.folder()?;
     match arguments.command {
         None => {
             let entries = store::usage(&cache).map_err(Failure::plain)?;

@@ -1,7 +1,7 @@
 //! Shows how work goes on: bars on a terminal, a line for each stage that has
 //! ended elsewhere, events for machines.
 
-use super::output;
+use crate::cli::report::output;
 use applbuild::progress::{Progress, Stage, Unit};
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;

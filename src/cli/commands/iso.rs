@@ -1,5 +1,10 @@
-use super::failure::Failure;
-use super::{Common, boot, build, interrupt, output};
+use crate::cli::build;
+use crate::cli::commands::boot;
+use crate::cli::flags::build::Arguments as BuildArguments;
+use crate::cli::flags::common::Common;
+use crate::cli::report::failure::Failure;
+use crate::cli::report::interrupt;
+use crate::cli::report::output;
 use applbuild::output::Iso;
 use applbuild::pipeline::Built;
 use applbuild::{fleet, qemu};
@@ -8,7 +13,7 @@ use std::path::Path;
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     #[command(flatten)]
-    build: build::Arguments,
+    build: BuildArguments,
     /// Boot the image in QEMU, where that is installed, with the config of a new fleet's node1 and root logged in
     #[arg(long, conflicts_with = "json")]
     boot: bool,

@@ -1,5 +1,8 @@
-use super::failure::Failure;
-use super::{Common, build, output};
+use crate::cli::build;
+use crate::cli::flags::build::Arguments as BuildArguments;
+use crate::cli::flags::common::Common;
+use crate::cli::report::failure::Failure;
+use crate::cli::report::output;
 use applbuild::output::GuestDirectory;
 use applbuild::profile::Library;
 use appliance_contract::guest_image;
@@ -14,7 +17,7 @@ bill of materials, the lock and SHA256SUMS. A host starts guests from such folde
 #[command(after_help = DETAILS)]
 pub struct Arguments {
     #[command(flatten)]
-    build: build::Arguments,
+    build: BuildArguments,
 }
 
 pub fn run(common: &Common, arguments: Arguments) -> Result<(), Failure> {

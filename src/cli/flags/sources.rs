@@ -1,6 +1,6 @@
 //! Flags that say where packages come from, for every command that needs some.
 
-use super::failure::Failure;
+use crate::cli::report::failure::Failure;
 use applbuild::packages::http::Policy;
 use applbuild::packages::{Archives, Cache, Client, Keyring, MirrorChoice, cache};
 use std::collections::BTreeMap;
@@ -38,14 +38,19 @@ pub struct Sources {
 #[derive(Debug, Clone, clap::Args)]
 pub struct CacheArguments {
     /// Where downloads are kept [default: ~/.cache/applbuild]
-    #[arg(long, value_name = "DIR", env = "APPLBUILD_CACHE")]
+    #[arg(long, value_name = "DIR", env = "APPLBUILD_CACHE", global = true)]
     cache: Option<PathBuf>,
 }
 
 impl CacheArguments {
     pub fn find(&self) -> Result<Cache, Failure> {
+        self.folder().map(Cache::new)
+    }
+
+    /// The cache's directory.
+    pub fn folder(&self) -> Result<PathBuf, Failure> {
         let folder = self.cache.clone().or_else(cache::default_folder);
-        folder.map(Cache::new).ok_or_else(|| Failure::usage("HOME is not set, so pass --cache DIR".to_owned()))
+        folder.ok_or_else(|| Failure::usage("HOME is not set, so pass --cache DIR".to_owned()))
     }
 }
 
@@ -73,8 +78,8 @@ impl Sources {
         let choice = MirrorChoice {
             mirror: self.mirror,
             security_mirror: self.security_mirror,
-            environment: super::variable("APPLBUILD_MIRROR")?,
-            environment_security: super::variable("APPLBUILD_SECURITY_MIRROR")?,
+            environment: crate::cli::flags::environment::variable("APPLBUILD_MIRROR")?,
+            environment_security: crate::cli::flags::environment::variable("APPLBUILD_SECURITY_MIRROR")?,
             profile: mirrors.clone(),
             apt: Some(PathBuf::from("/etc/apt")),
         };

@@ -1,5 +1,6 @@
-use super::failure::Failure;
-use super::{Common, config_time};
+use crate::cli::flags::common::Common;
+use crate::cli::flags::environment::config_time;
+use crate::cli::report::failure::Failure;
 use applbuild::fleet::{self, ConfigFormat, ConfigImage};
 use applbuild::qemu::{self, Accelerator, Bus, Chosen, Drive, Firmware, Machine};
 use clap::{Args, ValueEnum};
@@ -72,7 +73,7 @@ impl Arguments {
 }
 
 pub fn run(common: &Common, arguments: &Arguments) -> Result<(), Failure> {
-    let stop = super::interrupt::stop(common.json)?;
+    let stop = crate::cli::report::interrupt::stop(common.json)?;
     let qemu = qemu::find().map_err(Failure::plain)?;
     qemu::image::check(&arguments.image).map_err(Failure::from_qemu)?;
     let folder = tempfile::tempdir().map_err(|source| Failure::reading(&std::env::temp_dir(), source))?;
@@ -111,9 +112,12 @@ pub fn run(common: &Common, arguments: &Arguments) -> Result<(), Failure> {
         monitor: None,
     };
     let name = accelerator.name();
-    super::output::note!("booting {} in QEMU by {name} ({reason}); Ctrl-A, then x, ends it", arguments.image.display());
+    crate::cli::report::output::note!(
+        "booting {} in QEMU by {name} ({reason}); Ctrl-A, then x, ends it",
+        arguments.image.display()
+    );
     if let Some(port) = arguments.ssh {
-        super::output::note!("ssh -p {port} root@127.0.0.1 reaches it, with a key that its config allows");
+        crate::cli::report::output::note!("ssh -p {port} root@127.0.0.1 reaches it, with a key that its config allows");
     }
     let status = qemu::terminal::run(&qemu, &machine, &stop).map_err(Failure::plain)?;
     if stop.load(Ordering::Relaxed) {

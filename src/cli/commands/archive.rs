@@ -1,7 +1,8 @@
-use super::failure::Failure;
-use super::progress::Reporter;
-use super::sources::{CacheArguments, Place, Sources};
-use super::{Common, output};
+use crate::cli::flags::common::Common;
+use crate::cli::flags::sources::{CacheArguments, Place, Sources};
+use crate::cli::report::failure::Failure;
+use crate::cli::report::output;
+use crate::cli::report::progress::Reporter;
 use applbuild::packages::archive_folder::{self, FolderError, Stock, Supply};
 use applbuild::packages::http::Policy;
 use applbuild::packages::{Client, Lock};

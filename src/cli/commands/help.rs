@@ -1,24 +1,25 @@
 //! `applbuild help`: the help of a command, or a chapter of the documentation.
 
-use super::failure::Failure;
-use super::{Cli, output};
+use crate::cli::Cli;
+use crate::cli::report::failure::Failure;
+use crate::cli::report::output;
 use appliance_contract::nearest::nearest;
 use clap::CommandFactory;
 
 /// The chapters of docs/, by name.
 const CHAPTERS: [(&str, &str); 12] = [
-    ("getting-started", include_str!("../../docs/getting-started.md")),
-    ("profiles", include_str!("../../docs/profiles.md")),
-    ("profile-reference", include_str!("../../docs/profile-reference.md")),
-    ("recipes", include_str!("../../docs/recipes.md")),
-    ("config", include_str!("../../docs/config.md")),
-    ("marker-reference", include_str!("../../docs/marker-reference.md")),
-    ("guests", include_str!("../../docs/guests.md")),
-    ("guest-reference", include_str!("../../docs/guest-reference.md")),
-    ("booting", include_str!("../../docs/booting.md")),
-    ("reproducibility", include_str!("../../docs/reproducibility.md")),
-    ("security", include_str!("../../docs/security.md")),
-    ("comparison", include_str!("../../docs/comparison.md")),
+    ("getting-started", include_str!("../../../docs/getting-started.md")),
+    ("profiles", include_str!("../../../docs/profiles.md")),
+    ("profile-reference", include_str!("../../../docs/profile-reference.md")),
+    ("recipes", include_str!("../../../docs/recipes.md")),
+    ("config", include_str!("../../../docs/config.md")),
+    ("marker-reference", include_str!("../../../docs/marker-reference.md")),
+    ("guests", include_str!("../../../docs/guests.md")),
+    ("guest-reference", include_str!("../../../docs/guest-reference.md")),
+    ("booting", include_str!("../../../docs/booting.md")),
+    ("reproducibility", include_str!("../../../docs/reproducibility.md")),
+    ("security", include_str!("../../../docs/security.md")),
+    ("comparison", include_str!("../../../docs/comparison.md")),
 ];
 
 const DETAILS: &str = "\

@@ -1,5 +1,5 @@
-use super::Cli;
-use super::failure::Failure;
+use crate::cli::Cli;
+use crate::cli::report::failure::Failure;
 use clap::CommandFactory;
 use clap::builder::Resettable;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,6 @@
-use super::failure::Failure;
-use super::{Common, output};
+use crate::cli::flags::common::Common;
+use crate::cli::report::failure::Failure;
+use crate::cli::report::output;
 use applbuild::profile::Library;
 use clap::Subcommand;
 use serde_json::json;

@@ -1,7 +1,7 @@
 //! `applbuild schema`: JSON Schemas, examples and reference pages of the files that people write.
 
-use super::failure::Failure;
-use super::output;
+use crate::cli::report::failure::Failure;
+use crate::cli::report::output;
 use applbuild::profile;
 use appliance_contract::json_schema;
 use serde_json::Value;

@@ -1,7 +1,7 @@
 //! A disk in memory, where there is enough of it.
 
-use applbuild::rootfs::WorkFolder;
-use applbuild::sandbox;
+use crate::rootfs::WorkFolder;
+use crate::sandbox;
 use std::fs::{self, File};
 use std::path::Path;
 

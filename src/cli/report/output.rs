@@ -18,9 +18,9 @@ pub fn lost() -> bool {
 /// A line for people, on standard error; one that is closed or full must not end
 /// the work, as it does with `eprintln!`.
 macro_rules! note {
-    ($($text:tt)*) => { $crate::cli::output::write_note(format_args!($($text)*)) };
+    ($($text:tt)*) => { $crate::cli::report::output::write_note(format_args!($($text)*)) };
 }
-pub(super) use note;
+pub(in crate::cli) use note;
 
 pub fn write_note(text: Arguments<'_>) {
     let _ = writeln!(io::stderr().lock(), "{text}");

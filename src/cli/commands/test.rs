@@ -1,5 +1,6 @@
-use super::failure::Failure;
-use super::{Common, output};
+use crate::cli::flags::common::Common;
+use crate::cli::report::failure::Failure;
+use crate::cli::report::output;
 use applbuild::qemu;
 use applbuild::qemu::runner::Setting;
 use applbuild::qemu::suite::{self, Suite};
@@ -34,7 +35,7 @@ pub struct Arguments {
 }
 
 pub fn run(common: &Common, arguments: &Arguments) -> Result<(), Failure> {
-    let stop = super::interrupt::stop(common.json)?;
+    let stop = crate::cli::report::interrupt::stop(common.json)?;
     let extracted = tempfile::tempdir().map_err(|source| Failure::reading(&std::env::temp_dir(), source))?;
     let own = common.root.join("ci/scenarios");
     let folder = match &arguments.from {

@@ -1,8 +1,8 @@
 //! Where a build's time went: a table, and a page with a bar for each stage.
 
-use super::failure::Failure;
-use super::output;
-use super::progress::Ended;
+use crate::cli::report::failure::Failure;
+use crate::cli::report::output;
+use crate::cli::report::progress::Ended;
 use applbuild::pipeline::Built;
 use std::fmt::Write;
 use std::path::PathBuf;

@@ -1,7 +1,10 @@
 //! `applbuild tar`: the root file system as an archive.
 
-use super::failure::Failure;
-use super::{Common, build, output};
+use crate::cli::build;
+use crate::cli::flags::build::Arguments as BuildArguments;
+use crate::cli::flags::common::Common;
+use crate::cli::report::failure::Failure;
+use crate::cli::report::output;
 use applbuild::output::Tar;
 
 const DETAILS: &str = "\
@@ -14,7 +17,7 @@ hard links and devices. Its manifest, bill of materials, lock and checksums lie 
 #[command(after_help = DETAILS)]
 pub struct Arguments {
     #[command(flatten)]
-    build: build::Arguments,
+    build: BuildArguments,
 }
 
 pub fn run(common: &Common, arguments: Arguments) -> Result<(), Failure> {
