@@ -2,6 +2,7 @@
 //! kernel arguments, and the schemas of the files that both read. No I/O.
 
 pub mod boot_record;
+pub mod causes;
 pub mod gpt_types;
 pub mod guest;
 pub mod guest_image;
