@@ -70,4 +70,62 @@ mod tests {
         }
         assert!(imports > 300, "{imports}");
     }
+
+    /// From the bracket that `text` begins with to the one that closes it.
+    fn bracketed(text: &str) -> &str {
+        let (mut depth, mut quoted, mut escaped) = (0, false, false);
+        for (at, letter) in text.char_indices() {
+            match letter {
+                _ if escaped => escaped = false,
+                '\\' if quoted => escaped = true,
+                '"' => quoted = !quoted,
+                '(' | '{' | '[' if !quoted => depth += 1,
+                ')' | '}' | ']' if !quoted => depth -= 1,
+                _ => {}
+            }
+            if depth == 0 {
+                return &text[..at];
+            }
+        }
+        text
+    }
+
+    /// Whether the message of an error prints what the error also gives as its cause.
+    fn prints_its_cause(message: &str, fields: &str) -> bool {
+        let named = |name: &str| {
+            let attribute = |kind: &str| fields.contains(&format!("#[{kind}] {name}: "));
+            let field = fields.split([' ', '{', ',']).any(|word| word == format!("{name}:"));
+            field && (name == "source" || attribute("source") || attribute("from"))
+        };
+        let printed = |name: &str| message.contains(&format!("{{{name}}}")) || message.contains(&format!("{{{name}:"));
+        ["source", "error", "problem", "last"].into_iter().any(|name| printed(name) && named(name))
+            || printed("0") && (fields.contains("(#[from]") || fields.contains("(#[source]"))
+    }
+
+    #[test]
+    fn no_message_repeats_its_cause() {
+        assert!(prints_its_cause("(\"reading {path}: {source}\"", "{ path: PathBuf, source: io::Error"));
+        assert!(prints_its_cause("(\"packing: {0}\"", "(#[from] TreeError"));
+        assert!(!prints_its_cause("(\"{url}{}\", mend(source)", "{ url: Url, source: IndexError"));
+        assert!(!prints_its_cause("(\"found {0:?}\"", "(String"));
+        let mut files = Vec::new();
+        rust_files(Path::new("src"), &mut files);
+        let mut messages = 0;
+        for file in files {
+            let text = std::fs::read_to_string(&file).unwrap();
+            for after in text.split("#[error").skip(1).filter(|after| after.starts_with('(')) {
+                let message = bracketed(after);
+                let rest = &after[message.len()..];
+                let Some(start) = rest.find(['{', '(']) else { continue };
+                let fields = bracketed(&rest[start..]);
+                // A variant without fields ends before the next one's begin.
+                if rest[..start].contains(',') || rest[..start].contains("#[error") {
+                    continue;
+                }
+                messages += 1;
+                assert!(!prints_its_cause(message, fields), "{}: #[error{message})]", file.display());
+            }
+        }
+        assert!(messages > 200, "{messages}");
+    }
 }

@@ -15,7 +15,7 @@ pub enum TemplateError {
     At(#[from] Box<Fault>),
     #[error("template {name} is not known; there are {}", known.join(", "))]
     Unknown { name: String, known: Vec<String> },
-    #[error("reading template {path}: {source}", path = path.display())]
+    #[error("reading template {path}", path = path.display())]
     Read { path: PathBuf, source: std::io::Error },
 }
 
@@ -146,6 +146,7 @@ fn known() -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use appliance_contract::causes::WithCauses as _;
     use serde_json::json;
 
     #[test]
@@ -171,7 +172,7 @@ mod tests {
         assert_eq!(error.text, "the é {{vars.colour}} is");
         let error = fault("{{zzzzzzzzzz}}", &json!({"vars": {}, "name": "host", "version": "1"}));
         assert_eq!(error.help.as_deref(), Some("there are name, version"));
-        assert!(error.to_string().starts_with("template t.hbs, line 1, column "), "{error}");
+        assert!(error.with_causes().starts_with("template t.hbs, line 1, column "), "{error}");
     }
 
     #[test]
@@ -190,9 +191,9 @@ mod tests {
         check(folder.path()).unwrap();
         assert_eq!(render_named(Some(folder.path()), "grub.cfg.hbs", &json!({"a": 1})).unwrap(), "1!");
         let error = render_named(Some(folder.path()), "yours.hbs", &json!({})).unwrap_err();
-        assert!(error.to_string().starts_with("template yours.hbs is not known"), "{error}");
+        assert!(error.with_causes().starts_with("template yours.hbs is not known"), "{error}");
         std::fs::write(&own, "{{#a}}").unwrap();
-        let error = check(folder.path()).unwrap_err().to_string();
+        let error = check(folder.path()).unwrap_err().with_causes();
         assert!(error.contains("grub.cfg.hbs, line 1") && error.ends_with("| {{#a}}"), "{error}");
     }
 }

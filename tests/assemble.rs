@@ -16,6 +16,7 @@ use applbuild::rootfs::{
 };
 use applbuild::store::Unpacked;
 use applbuild::tree::{Fingerprint, Kind, Node, Tree, TreePath};
+use appliance_contract::causes::WithCauses as _;
 use debs::{Deb, base, lock, which};
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
@@ -385,7 +386,7 @@ fn a_file_of_two_packages_is_refused() {
         matches!(&error, AssembleError::Conflict { path, other, .. } if path == "/lib/x" && other == "one"),
         "{error}"
     );
-    assert!(error.to_string().contains("two 1.0"), "{error}");
+    assert!(error.with_causes().contains("two 1.0"), "{error}");
     // One that replaces an older version than is there.
     let two = Deb::new("two").field("Replaces: one (<< 1.0)").file("usr/lib/x", "2");
     let error = world.assemble(&with_base([Deb::new("one").file("usr/lib/x", "1"), two])).unwrap_err();
@@ -413,7 +414,7 @@ fn nothing_is_written_outside() {
     let bait = Deb::new("bait").symlink("usr/share/out", target);
     let bite = Deb::new("bite").file("usr/share/out/file", "x");
     let error = world.assemble(&with_base([bait, bite])).unwrap_err();
-    assert!(error.to_string().contains("bite 1.0") && error.to_string().contains("missing"), "{error}");
+    assert!(error.with_causes().contains("bite 1.0") && error.with_causes().contains("missing"), "{error}");
     // Within one package the reader itself refuses it; `..` and absolute names too.
     let one = Deb::new("one").symlink("usr/share/out", target).file("usr/share/out/file", "x");
     assert!(world.assemble(&with_base([one])).is_err());
@@ -440,7 +441,7 @@ fn overlays_are_laid_over() {
     let stranger =
         world("[files.modes]\n\"/etc/x\" = { mode = \"0640\", owner = \"nobody-here\" }\n", &[("etc/x", "")]);
     let error = stranger.assemble(&base()).unwrap_err();
-    assert!(error.to_string().contains("nobody-here"), "{error}");
+    assert!(error.with_causes().contains("nobody-here"), "{error}");
     let services = world("[services]\nenable = [\"x.service\"]\n", &[]);
     assert!(matches!(services.assemble(&base()), Err(AssembleError::NoSystemctl { key: "enable" })));
 }
@@ -470,7 +471,7 @@ fn sets_are_taken_as_they_are() {
     assert!(node(&assembled.tree, "/etc/machine-id").is_none() && node(&assembled.tree, "/usr").is_none());
     let bad = world(&format!("{head}{}", entry("base.tzst", &second)), &[]);
     let error = bad.assemble(&[]).unwrap_err();
-    assert!(error.to_string().contains(&first) && error.to_string().contains(&second), "{error}");
+    assert!(error.with_causes().contains(&first) && error.with_causes().contains(&second), "{error}");
 }
 
 /// Assembles a system of these sets alone; it stands in a folder whose parent an attack would reach.
@@ -489,7 +490,7 @@ fn assemble_sets(archives: &[Vec<u8>]) -> Result<(World, Assembled), String> {
         names
     };
     let before = outside(&world);
-    let assembled = world.assemble(&[]).map_err(|error| error.to_string());
+    let assembled = world.assemble(&[]).map_err(|error| error.with_causes());
     let mut after = outside(&world);
     after.retain(|name| name != "work");
     assert_eq!(after, before);
@@ -760,7 +761,7 @@ fn damaged_packages_are_refused() {
     let work = WorkFolder::new(&world.path().join("work")).unwrap();
     let request = Request { profile: &world.profile, lock: &lock, files: &files, others: &Ids::default(), ahead: &() };
     let error = configure(&request, work, &Silent).unwrap_err();
-    assert!(error.to_string().contains("late"), "{error}");
+    assert!(error.with_causes().contains("late"), "{error}");
     assert!(world.work_is_empty());
 }
 

@@ -75,17 +75,17 @@ const ESP_SIZE: u32 = 8 << 20;
 pub enum GrubError {
     #[error("boot files: {path} is not among the unpacked tools; the lock's tools must hold {package}", path = path.display())]
     Missing { path: PathBuf, package: &'static str },
-    #[error("boot files: {action} {path}: {source}", path = path.display())]
+    #[error("boot files: {action} {path}", path = path.display())]
     File { action: &'static str, path: PathBuf, source: std::io::Error },
-    #[error("making GRUB's core image: {0}")]
+    #[error("making GRUB's core image")]
     Sandbox(#[from] SandboxError),
     #[error("making GRUB's core image: grub-mkimage ended with {exit}: {last}")]
     MakeImage { exit: String, last: String },
-    #[error("making the file system for UEFI: {0}")]
+    #[error("making the file system for UEFI")]
     Fat(#[from] FatError),
-    #[error("boot files: {0}")]
+    #[error("boot files")]
     Tree(#[from] TreeError),
-    #[error("boot files: {0}")]
+    #[error("boot files")]
     Path(#[from] PathError),
     #[error(transparent)]
     Template(#[from] TemplateError),
@@ -238,6 +238,7 @@ pub fn menu(
 mod tests {
     use super::*;
     use crate::boot::entries::{Entry, Step};
+    use appliance_contract::causes::WithCauses as _;
 
     fn entries() -> Entries {
         let entry = |id, verb: &'static str| Entry {
@@ -282,7 +283,7 @@ mod tests {
             (tools.esp(uuid(), true).unwrap_err(), "grub-efi-amd64-signed"),
             (tools.efi_modules().unwrap_err(), "grub-efi-amd64-bin"),
         ] {
-            assert!(error.to_string().ends_with(package), "{error}");
+            assert!(error.with_causes().ends_with(package), "{error}");
         }
     }
 }

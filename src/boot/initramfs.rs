@@ -31,13 +31,13 @@ pub struct Initramfs {
 pub enum InitramfsError {
     #[error(transparent)]
     Modules(#[from] ModulesError),
-    #[error("packing the initramfs: {0}")]
+    #[error("packing the initramfs")]
     Tree(#[from] TreeError),
-    #[error("packing the initramfs: {0}")]
+    #[error("packing the initramfs")]
     Path(#[from] PathError),
-    #[error("packing the initramfs: {0}")]
+    #[error("packing the initramfs")]
     Cpio(#[from] CpioError),
-    #[error("compressing the initramfs: {source}")]
+    #[error("compressing the initramfs")]
     Compress { source: std::io::Error },
 }
 

@@ -27,7 +27,7 @@ pub enum KernelError {
     None,
     #[error("boot.kernel names {path}, which the image does not hold as a file")]
     Missing { path: String },
-    #[error("boot.kernel names {path}: {source}")]
+    #[error("boot.kernel names {path}")]
     Path { path: String, source: crate::tree::PathError },
     #[error(
         "the kernel {path} has no modules: expected /usr/lib/modules/{version}/modules.dep in the image; is depmod run?"
@@ -122,6 +122,7 @@ mod tests {
     use super::*;
     use crate::profile::{OnMissing, Protocol};
     use crate::tree::{Metadata, Node};
+    use appliance_contract::causes::WithCauses as _;
 
     fn tree(files: &[&str]) -> Tree {
         let mut tree = Tree::new(Metadata::new(0o755));
@@ -166,7 +167,7 @@ mod tests {
     fn says_what_is_missing() {
         assert!(matches!(Kernels::find(&tree(&["/etc/passwd"]), &boot(None)), Err(KernelError::None)));
         let error = Kernels::find(&tree(&["/etc/passwd"]), &boot(Some("/netbsd"))).unwrap_err();
-        assert!(error.to_string().starts_with("boot.kernel names /netbsd, "), "{error}");
+        assert!(error.with_causes().starts_with("boot.kernel names /netbsd, "), "{error}");
         let mut looping = tree(&[]);
         looping.insert(&TreePath::parse("/a").unwrap(), Node::symlink("/a", 0)).unwrap();
         assert!(Kernels::find(&looping, &boot(Some("/a"))).is_err());

@@ -6,13 +6,13 @@ use crate::tree::{Kind, Metadata, Node, PathError, Tree, TreeError, TreePath};
 
 #[derive(Debug, thiserror::Error)]
 pub enum MicrocodeError {
-    #[error("reading microcode {path}: {source}")]
+    #[error("reading microcode {path}")]
     Read { path: TreePath, source: std::io::Error },
-    #[error("gathering microcode: {0}")]
+    #[error("gathering microcode")]
     Tree(#[from] TreeError),
-    #[error("gathering microcode: {0}")]
+    #[error("gathering microcode")]
     Path(#[from] PathError),
-    #[error("gathering microcode: {0}")]
+    #[error("gathering microcode")]
     Cpio(#[from] CpioError),
 }
 

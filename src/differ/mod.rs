@@ -40,7 +40,7 @@ impl fmt::Display for Difference {
 pub enum DiffError {
     #[error("reading {}", path.display())]
     Read { path: PathBuf, source: io::Error },
-    #[error("reading {place}: {source}")]
+    #[error("reading {place}")]
     Inside { place: String, source: io::Error },
     #[error("reading {place}: {what} is {found}, expected {expected}")]
     Damaged { place: String, what: &'static str, found: u64, expected: String },

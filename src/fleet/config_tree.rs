@@ -224,6 +224,7 @@ fn nearest(nodes: &Path, name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use appliance_contract::causes::WithCauses as _;
     use std::fs;
 
     fn fleet() -> tempfile::TempDir {
@@ -270,14 +271,14 @@ mod tests {
         assert!(get(&config, "global/hosts").is_some());
         let path = fleet.path().join("vservers/db/appliance.toml");
         fs::write(path, "schema = 1\nrole = \"host\"\nnode = \"db\"\n").unwrap();
-        let error = ConfigTree::read_guest(fleet.path(), "db", 0).unwrap_err().to_string();
+        let error = ConfigTree::read_guest(fleet.path(), "db", 0).unwrap_err().with_causes();
         assert!(error.contains("role = \"host\", expected \"guest\""), "{error}");
     }
 
     #[test]
     fn bad_input_is_named() {
         let fleet = fleet();
-        let error = |name: &str| ConfigTree::read(fleet.path(), name, 0).unwrap_err().to_string();
+        let error = |name: &str| ConfigTree::read(fleet.path(), name, 0).unwrap_err().with_causes();
         assert!(error("web2").contains("did you mean \"web1\"?"));
         assert!(error("../x").contains("not a host name"));
         let folder = fleet.path().join("pservers/web1");
@@ -287,7 +288,7 @@ mod tests {
         fs::write(folder.join("appliance.toml"), "schema = 1\nrole = \"host\"\nnode = \"web9\"\n").unwrap();
         assert!(error("web1").contains("node = \"web9\", expected \"web1\""));
         let none = tempfile::tempdir().unwrap();
-        assert!(ConfigTree::read(none.path(), "web1", 0).unwrap_err().to_string().contains("applbuild init"));
+        assert!(ConfigTree::read(none.path(), "web1", 0).unwrap_err().with_causes().contains("applbuild init"));
     }
 
     #[test]
@@ -297,13 +298,13 @@ mod tests {
         for folder in ["pservers/web1/etc", "global"] {
             let pipe = fleet.path().join(folder).join("pipe");
             nix::unistd::mkfifo(&pipe, Mode::S_IRWXU).unwrap();
-            let error = ConfigTree::read(fleet.path(), "web1", 0).unwrap_err().to_string();
+            let error = ConfigTree::read(fleet.path(), "web1", 0).unwrap_err().with_causes();
             assert!(error.contains(&format!("{folder}/pipe is a fifo")), "{error}");
             fs::remove_file(pipe).unwrap();
         }
         let socket = fleet.path().join("pservers/web1/etc/socket");
         let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
-        let error = ConfigTree::read(fleet.path(), "web1", 0).unwrap_err().to_string();
+        let error = ConfigTree::read(fleet.path(), "web1", 0).unwrap_err().with_causes();
         assert!(error.contains("etc/socket is a socket"), "{error}");
         fs::rename(socket, fleet.path().join("pservers/web1/.git/socket")).unwrap();
         assert!(ConfigTree::read(fleet.path(), "web1", 0).is_ok());
@@ -325,7 +326,7 @@ mod tests {
         fs::write(deep.join("file"), "").unwrap();
         assert!(read().is_ok(), "{:?}", read().err());
         fs::create_dir(deep.join("d")).unwrap();
-        let error = read().unwrap_err().to_string();
+        let error = read().unwrap_err().with_causes();
         assert!(error.contains("/d/d is nested deeper than 40 folders"), "{error}");
         fs::remove_dir_all(etc.join("d")).unwrap();
 

@@ -68,6 +68,7 @@ fn names(folder: &Path) -> Result<Vec<String>, FleetError> {
 mod tests {
     use super::super::ConfigTree;
     use crate::tree::TreePath;
+    use appliance_contract::causes::WithCauses as _;
     use std::fs;
 
     fn fleet(guest: &str) -> tempfile::TempDir {
@@ -111,17 +112,17 @@ mod tests {
             ("memroy = \"1G\"\n", "did you mean memory?"),
         ] {
             let fleet = fleet(&format!("{GUEST}{more}"));
-            let error = ConfigTree::read(fleet.path(), "node1", 0).unwrap_err().to_string();
+            let error = ConfigTree::read(fleet.path(), "node1", 0).unwrap_err().with_causes();
             assert!(error.contains(said) && error.contains("guest.toml"), "{error}: expected {said}");
         }
         let fleet = fleet(&format!("{GUEST}vserver = \"web\"\n"));
         let marker = fleet.path().join("vservers/web/appliance.toml");
         fs::write(&marker, "schema = 1\nrole = \"host\"\nnode = \"web\"\n").unwrap();
-        let error = ConfigTree::read(fleet.path(), "node1", 0).unwrap_err().to_string();
+        let error = ConfigTree::read(fleet.path(), "node1", 0).unwrap_err().with_causes();
         assert!(error.contains("expected \"guest\""), "{error}");
         fs::remove_file(marker).unwrap();
         fs::create_dir(fleet.path().join("pservers/node1/domUs/web/config")).unwrap();
-        let error = ConfigTree::read(fleet.path(), "node1", 0).unwrap_err().to_string();
+        let error = ConfigTree::read(fleet.path(), "node1", 0).unwrap_err().with_causes();
         assert!(error.contains("leave one of the two out"), "{error}");
     }
 }

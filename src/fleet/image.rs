@@ -247,6 +247,7 @@ impl DiskFailure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use appliance_contract::causes::WithCauses as _;
 
     #[test]
     fn the_config_type_is_a_guid_of_ours() {
@@ -277,7 +278,7 @@ mod tests {
         big.set_len(LARGEST / 2 + 1).unwrap();
         for (format, name) in [(ConfigFormat::Ext4, "ext4"), (ConfigFormat::Vfat, "vfat")] {
             let image = ConfigImage { node: "node1".into(), format, partition: 1, time: 0 };
-            let error = image.write(fleet.path(), &fleet.path().join("config.img")).unwrap_err().to_string();
+            let error = image.write(fleet.path(), &fleet.path().join("config.img")).unwrap_err().with_causes();
             assert!(error.contains(name) && error.contains("pass --format iso"), "{error}");
         }
     }

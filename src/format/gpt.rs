@@ -23,9 +23,9 @@ pub struct Partition {
 
 #[derive(Debug, thiserror::Error)]
 pub enum GptWriteError {
-    #[error("writing a partition table for a disk of {sectors} sectors: {source}")]
+    #[error("writing a partition table for a disk of {sectors} sectors")]
     Table { sectors: u64, source: GptError },
-    #[error("writing the protective MBR: {source}")]
+    #[error("writing the protective MBR")]
     Mbr { source: mbr::MBRError },
     #[error(
         "partition {name:?} lies in sectors {first} to {last}, expected them within {usable_first} to {usable_last} and apart from the others"

@@ -100,19 +100,19 @@ impl fmt::Display for VolumeUuid {
 
 #[derive(Debug, thiserror::Error)]
 pub enum IsoError {
-    #[error("laying out an ISO 9660 volume: {source}")]
+    #[error("laying out an ISO 9660 volume")]
     Volume { source: hadris_fs::PathError },
     #[error("ISO 9660 cannot hold {path}: {problem}")]
     Unsupported { path: String, problem: String },
-    #[error("reading the content of {path}: {source}")]
+    #[error("reading the content of {path}")]
     Content { path: TreePath, source: std::io::Error },
     #[error(
         "laying out an ISO 9660 volume: {path} lies at byte {offset}, but what comes before it ends at byte {needed}; shorter kernel arguments and names take less room"
     )]
     Room { path: TreePath, offset: u64, needed: u64 },
-    #[error("the time {seconds} (seconds since 1970) does not fit ISO 9660: {source}")]
+    #[error("the time {seconds} (seconds since 1970) does not fit ISO 9660")]
     Time { seconds: i64, source: hadris_fs::DateTimeError },
-    #[error("writing an ISO 9660 volume: {source}")]
+    #[error("writing an ISO 9660 volume")]
     Write { source: std::io::Error },
 }
 
@@ -472,6 +472,7 @@ fn attributes(metadata: &Metadata) -> Result<SetAttr, IsoError> {
 mod tests {
     use super::*;
     use crate::tree;
+    use appliance_contract::causes::WithCauses as _;
     use proptest::prelude::*;
     use std::io::Read;
     use std::os::unix::fs::FileExt as _;
@@ -590,12 +591,12 @@ mod tests {
         };
         let natural = Volume::new(&sample(), &options()).unwrap().plan().unwrap().place(&path).unwrap().0;
         for offset in [0, natural - BLOCK, natural + 1] {
-            let error = volume(&path, offset).unwrap_err().to_string();
+            let error = volume(&path, offset).unwrap_err().with_causes();
             let expected = format!("{path} lies at byte {offset}, but what comes before it ends at byte {natural};");
             assert!(error.contains(&expected), "{error}");
         }
         let error = volume(&TreePath::parse("/data").unwrap(), 1 << 20).unwrap_err();
-        assert_eq!(error.to_string(), "ISO 9660 cannot hold /data: it is no file of the tree");
+        assert_eq!(error.with_causes(), "ISO 9660 cannot hold /data: it is no file of the tree");
     }
 
     #[test]
@@ -614,7 +615,7 @@ mod tests {
         let id = sample.lookup(&TreePath::parse("/a").unwrap()).unwrap();
         sample.node_mut(id).metadata.xattrs.insert(b"security.capability".to_vec(), vec![1]);
         let error = Volume::new(&sample, &options()).unwrap_err();
-        assert_eq!(error.to_string(), "ISO 9660 cannot hold /a: it has the extended attribute security.capability");
+        assert_eq!(error.with_causes(), "ISO 9660 cannot hold /a: it has the extended attribute security.capability");
     }
 
     proptest! {

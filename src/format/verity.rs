@@ -45,9 +45,9 @@ pub enum VerityError {
     Salt { found: usize },
     #[error("a dm-verity hash tree for an empty file: there is nothing to check")]
     Empty,
-    #[error("reading data block {block} for its dm-verity hash: {source}")]
+    #[error("reading data block {block} for its dm-verity hash")]
     Read { block: u64, source: io::Error },
-    #[error("writing a dm-verity hash tree at byte {position}: {source}")]
+    #[error("writing a dm-verity hash tree at byte {position}")]
     Write { position: u64, source: io::Error },
 }
 

@@ -31,13 +31,13 @@ pub enum OutputError {
     Sbom(#[from] SbomError),
     #[error(transparent)]
     Iso(#[from] IsoError),
-    #[error("writing {path}: {source}", path = path.display())]
+    #[error("writing {path}", path = path.display())]
     Write { path: PathBuf, source: Box<IsoError> },
     #[error(transparent)]
     Core(#[from] CoreTooShort),
-    #[error("laying out the medium: {0}")]
+    #[error("laying out the medium")]
     Tree(#[from] TreeError),
-    #[error("laying out the medium: {0}")]
+    #[error("laying out the medium")]
     Path(#[from] PathError),
     #[error("laying out the medium: {path} is not in it in one run")]
     Scattered { path: String },
@@ -51,7 +51,7 @@ pub enum OutputError {
     NoAgent { name: String },
     #[error("laying {path} onto the medium: found SHA-256 {found}, its manifest expects {expected}", path = path.display())]
     GuestFile { path: PathBuf, found: String, expected: String },
-    #[error("{action} {path}: {source}", path = path.display())]
+    #[error("{action} {path}", path = path.display())]
     File { action: &'static str, path: PathBuf, source: io::Error },
     #[error("an ISO needs the boot loader, whose packages were not unpacked")]
     NoBootLoader,

@@ -34,7 +34,7 @@ pub enum Kind {
 
 #[derive(Debug, thiserror::Error)]
 pub enum CacheError {
-    #[error("cache {}: {action}: {source}; another folder may be given with --cache", path.display())]
+    #[error("cache {} (another folder may be given with --cache): {action}", path.display())]
     Io { path: PathBuf, action: &'static str, source: io::Error },
     #[error("found the SHA-256 {found}, expected {expected}")]
     Mismatch { expected: Digest, found: Digest },

@@ -16,13 +16,13 @@ pub enum FetchError {
     Keyring(#[from] KeyringError),
     #[error(transparent)]
     Cache(#[from] CacheError),
-    #[error("fetching the suite {suite}: {source}")]
+    #[error("fetching the suite {suite}")]
     Suite { suite: String, source: HttpError },
     #[error("the archive {archive} has no suite {suite} ({url} is not there){}", hint(.nearest))]
     UnknownSuite { archive: String, suite: String, url: Url, nearest: Option<String> },
-    #[error("verifying the signature of {url}: {source}")]
+    #[error("verifying the signature of {url}")]
     Signature { url: Url, source: SignatureError },
-    #[error("reading {url}: {source}")]
+    #[error("reading {url}")]
     Release { url: Url, source: ReleaseError },
     #[error(
         "{url}: it is dated {}, and {whence} {}: the mirror has gone back; try again later, pass another mirror with --mirror, or take it as it is with --allow-older",
@@ -35,10 +35,10 @@ pub enum FetchError {
     UnknownArchitecture { suite: String, architecture: String, known: Vec<String> },
     #[error("{url} lists no {path}, with its size and SHA-256, in a form that can be read (.xz, .gz or plain)")]
     NoIndex { url: Url, path: String },
-    #[error("{url}: {source}{}", mend(source))]
+    #[error("{url}{}", mend(source))]
     Index { url: Url, source: IndexError },
     /// With the package's name and version.
-    #[error("package {package}: {source}")]
+    #[error("package {package}")]
     Package { package: String, source: Box<PackageError> },
     #[error(
         "the build is offline, and the cache lacks {} package{}: {}; build once without --offline, or take what is missing \
@@ -55,8 +55,8 @@ pub enum IndexError {
     Transfer(#[from] HttpError),
     #[error(transparent)]
     Cache(#[from] CacheError),
-    #[error("decompressing: {0}")]
-    Corrupt(std::io::Error),
+    #[error("decompressing")]
+    Corrupt { source: std::io::Error },
     #[error("it decompresses to more than the {expected} bytes that Release lists")]
     TooLarge { expected: u64 },
     #[error("decompressed, found {found} and expected {expected}")]
@@ -68,13 +68,13 @@ pub enum IndexError {
 pub enum PackageError {
     #[error(transparent)]
     Archive(#[from] ArchiveError),
-    #[error("its path: {0}")]
+    #[error("its path")]
     Path(#[from] UrlError),
     #[error("its SHA-256: found {0:?}, expected 64 hexadecimal digits")]
     Digest(String),
     #[error(transparent)]
     Transfer(#[from] HttpError),
-    #[error("{url}: {source}")]
+    #[error("{url}")]
     Content { url: Url, source: CacheError },
     #[error(transparent)]
     Cache(#[from] CacheError),
@@ -85,9 +85,9 @@ fn mend(error: &IndexError) -> &'static str {
     match error {
         IndexError::Cache(CacheError::Io { .. }) | IndexError::Transfer(HttpError::Offline { .. }) => "",
         IndexError::Transfer(HttpError::GaveUp { .. } | HttpError::Transport { .. } | HttpError::Status { .. }) => {
-            "; try again later, or pass another mirror with --mirror"
+            " (try again later, or pass another mirror with --mirror)"
         }
-        _ => "; the mirror is inconsistent: try again later, or pass another with --mirror",
+        _ => " (the mirror is inconsistent: try again later, or pass another with --mirror)",
     }
 }
 

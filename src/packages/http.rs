@@ -18,14 +18,14 @@ pub enum HttpError {
     NotThere { url: Url, why: String },
     #[error("{url}: the server answered {status}")]
     Status { url: Url, status: u16 },
-    #[error("{url}: {source}")]
+    #[error("{url}")]
     Transport { url: Url, source: Box<ureq::Error> },
     #[error(
-        "{url}: looking up {host}: {source}; check the name and the machine's resolver, name another place with --mirror, \
-         or try more often with --retries N"
+        "{url}: looking up {host} (check the name and the machine's resolver, name another place with --mirror, or try more \
+         often with --retries N)"
     )]
     LookUp { url: Url, host: String, source: Arc<io::Error> },
-    #[error("{url}: the transfer broke off after {position} bytes: {source}")]
+    #[error("{url}: the transfer broke off after {position} bytes")]
     Broken { url: Url, position: u64, source: io::Error },
     #[error("{url}: the transfer ended after {found} bytes, expected {expected}")]
     Truncated { url: Url, expected: u64, found: u64 },
@@ -37,15 +37,15 @@ pub enum HttpError {
     TooSlow { url: Url },
     #[error("{url}: asked for octets from {asked} on, the server's Content-Range is {found:?}")]
     Range { url: Url, asked: u64, found: String },
-    #[error("{url}: reading: {source}")]
+    #[error("{url}: reading")]
     Read { url: Url, source: io::Error },
-    #[error("{url}: gave up after {attempts} attempts: {last}")]
-    GaveUp { url: Url, attempts: u32, last: Box<HttpError> },
+    #[error("{url}: gave up after {attempts} attempts")]
+    GaveUp { url: Url, attempts: u32, source: Box<HttpError> },
     #[error("{url}: not fetched, for the build is offline; build once without --offline")]
     Offline { url: Url },
     #[error("{url}: stopped")]
     Stopped { url: Url },
-    #[error("writing {}: {source}; another folder may be given with --cache", path.display())]
+    #[error("writing {} (another folder may be given with --cache)", path.display())]
     Write { path: std::path::PathBuf, source: io::Error },
 }
 

@@ -24,11 +24,11 @@ pub enum BuildError {
     Resolve(#[from] ResolveError),
     #[error(transparent)]
     Assemble(AssembleError),
-    #[error("making the root image {}: {source}", path.display())]
+    #[error("making the root image {}", path.display())]
     Squashfs { path: PathBuf, source: Box<SquashfsError> },
-    #[error("making the root image: {0}")]
+    #[error("making the root image")]
     Verity(#[from] VerityError),
-    #[error("making the root image: {0}")]
+    #[error("making the root image")]
     Tree(#[from] TreeError),
     #[error(transparent)]
     Template(#[from] TemplateError),
@@ -48,16 +48,16 @@ pub enum BuildError {
     #[error("the lock has no package {name}{}", nearest.as_ref().map(|near| format!("; did you mean {near}?")).unwrap_or_default())]
     NotLocked { name: String, nearest: Option<String> },
     #[error(
-        "no archive lists {} as the lock has it, and it cannot be had; move what is gone, too: --update {}",
+        "no archive offers {} in the version of the lock, and the cache lacks it (to update it as well, pass --update {})",
         names.join(", "), names.join(" ")
     )]
     Gone { names: Vec<String>, source: Box<FetchError> },
-    #[error("reading the package {name} that the lock keeps: {source}")]
+    #[error("reading the package {name} that the lock keeps")]
     Kept { name: String, source: Box<DebError> },
     #[error("reading {}", path.display())]
     Manifest { path: PathBuf, source: serde_json::Error },
     #[error("writing the lock")]
-    RenderLock(#[source] toml::ser::Error),
+    RenderLock { source: toml::ser::Error },
     #[error("{attempt} {}", path.display())]
     Io { attempt: &'static str, path: PathBuf, source: io::Error },
 }

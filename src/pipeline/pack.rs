@@ -11,6 +11,7 @@ use crate::rootfs;
 use crate::store::BlockStore;
 use crate::tree::{Kind, Node, Tree, TreeError, TreePath};
 use crate::util::writeback;
+use appliance_contract::causes::WithCauses as _;
 use appliance_contract::manifest::Verity;
 use appliance_contract::medium::IN_IMAGE_PRUNED;
 use sha2::{Digest, Sha256};
@@ -81,7 +82,7 @@ impl Assembled {
         let initramfs_ahead = self.ahead.take_initramfs();
         // Without a store it takes longer, and that is all.
         let open = || BlockStore::open(self.resolved.request.cache.folder());
-        let store = open().map_err(|error| progress.warn(&error.to_string())).ok().map(|store| store.with_new(ahead));
+        let store = open().map_err(|error| progress.warn(&error.with_causes())).ok().map(|store| store.with_new(ahead));
         let keeper: &dyn BlockCache = match &store {
             Some(store) => store,
             None => &NoCache,
@@ -95,7 +96,7 @@ impl Assembled {
                 self.work.clear_others();
                 let made = self.initramfs(store.as_ref().map_or(keeper, |store| store), progress);
                 if let Some(error) = store.as_ref().and_then(BlockStore::finish) {
-                    progress.warn(&error.to_string());
+                    progress.warn(&error.with_causes());
                 }
                 made
             });
@@ -106,7 +107,7 @@ impl Assembled {
             (root, initramfs, tools.join().unwrap_or_else(|panic| resume_unwind(panic)))
         });
         if let Some(error) = store.as_ref().and_then(BlockStore::finish) {
-            progress.warn(&error.to_string());
+            progress.warn(&error.with_causes());
         }
         let (root, initramfs, tools) = (root?, initramfs?, tools?);
         Ok(Packed { assembled: self, root, initramfs, tools })

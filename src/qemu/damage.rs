@@ -86,6 +86,7 @@ fn find(image: &Path, inside: &str) -> Result<(u64, u64), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use appliance_contract::causes::WithCauses as _;
 
     #[test]
     fn leaves_out_the_end_and_no_more_than_there_is() {
@@ -94,7 +95,7 @@ mod tests {
         std::fs::write(&image, "0123456789").unwrap();
         truncate(&image, 3).unwrap();
         assert_eq!(std::fs::read(&image).unwrap(), b"0123456");
-        let error = truncate(&image, 8).unwrap_err().to_string();
+        let error = truncate(&image, 8).unwrap_err().with_causes();
         assert!(error.contains("it has 7 bytes, expected at least the 8"), "{error}");
         assert_eq!(std::fs::read(&image).unwrap(), b"0123456");
     }

@@ -82,6 +82,7 @@ fn read(path: &Path) -> Result<Manifest, QemuError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use appliance_contract::causes::WithCauses as _;
     use std::fs;
 
     const HOST: &str = r#"{"schema": 1, "name": "host", "version": "1", "kind": "host", "architecture": "amd64",
@@ -105,7 +106,7 @@ mod tests {
         let found = GuestImage::of_host(&image, "guest").unwrap();
         assert_eq!(found.direct.arguments, "appliance.root=dev:vda ro console=ttyS0");
         assert_eq!(found.root, folder.path().join("guest-1-2/root.squashfs"));
-        let error = GuestImage::of_host(&image, "guets").unwrap_err().to_string();
+        let error = GuestImage::of_host(&image, "guets").unwrap_err().with_causes();
         assert!(error.contains("holds no guest \"guets\"") && error.ends_with("guest"), "{error}");
     }
 }

@@ -8,11 +8,11 @@ pub enum QemuError {
     NotInstalled,
     #[error("no {what} firmware found, looked for {looked}; install it: apt install ovmf")]
     NoFirmware { what: &'static str, looked: String },
-    #[error("{doing} {path}: {source}", path = path.display())]
+    #[error("{doing} {path}", path = path.display())]
     File { doing: &'static str, path: PathBuf, source: io::Error },
-    #[error("starting {}: {source}", super::PROGRAM)]
+    #[error("starting {}", super::PROGRAM)]
     Start { source: io::Error },
-    #[error("talking to QEMU's monitor: {source}")]
+    #[error("talking to QEMU's monitor")]
     MonitorIo { source: io::Error },
     #[error("QEMU's monitor refused {command}: {answer}")]
     Monitor { command: String, answer: String },
@@ -24,7 +24,7 @@ pub enum QemuError {
     NoEntry { manifest: PathBuf, known: String },
     #[error("{} is not of a guest image: it says neither guest nor root", path.display())]
     NotGuest { path: PathBuf },
-    #[error("reading {}: {source}", path.display())]
+    #[error("reading {}", path.display())]
     Manifest { path: PathBuf, source: serde_json::Error },
     #[error("{} is no image: found {found}, expected an ISO 9660 volume, as applbuild iso writes it", path.display())]
     NoImage { path: PathBuf, found: &'static str },

@@ -40,6 +40,7 @@ pub fn check(path: &Path) -> Result<(), QemuError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use appliance_contract::causes::WithCauses as _;
 
     #[test]
     fn only_a_whole_volume_passes() {
@@ -63,7 +64,7 @@ mod tests {
             ("", "a folder"),
             ("none", "No such file"),
         ] {
-            let error = check(&path(name)).unwrap_err().to_string();
+            let error = check(&path(name)).unwrap_err().with_causes();
             assert!(error.contains(said), "{name}: {error}");
         }
     }

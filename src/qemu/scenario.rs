@@ -190,9 +190,9 @@ pub enum Step {
 
 #[derive(Debug, thiserror::Error)]
 pub enum ScenarioError {
-    #[error("reading {path}: {source}", path = path.display())]
+    #[error("reading {path}", path = path.display())]
     Read { path: PathBuf, source: std::io::Error },
-    #[error("in {path}: {source}", path = path.display())]
+    #[error("in {path}", path = path.display())]
     Parse { path: PathBuf, source: Box<toml::de::Error> },
     #[error("in {path}: {reason}", path = path.display())]
     Invalid { path: PathBuf, reason: String },
@@ -299,10 +299,11 @@ impl Scenario {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use appliance_contract::causes::WithCauses as _;
 
     fn parse(extra: &str) -> Result<Scenario, String> {
         let text = format!("schema = 1\nsummary = \"s\"\nas = \"cd\"\nbound = 60\n{extra}");
-        let scenario: Scenario = toml::from_str(&text).map_err(|error| error.to_string())?;
+        let scenario: Scenario = toml::from_str(&text).map_err(|error| error.with_causes())?;
         scenario.check().map(|()| scenario)
     }
 

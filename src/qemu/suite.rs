@@ -2,6 +2,7 @@
 
 use super::runner::{self, Outcome, RunError, Setting};
 use super::scenario::{Scenario, ScenarioError};
+use appliance_contract::causes::WithCauses as _;
 use appliance_contract::nearest::nearest;
 use include_dir::{Dir, include_dir};
 use std::fmt::Write;
@@ -21,7 +22,7 @@ pub const FLEET: &str = "fleet";
 
 #[derive(Debug, thiserror::Error)]
 pub enum SuiteError {
-    #[error("{doing} {path}: {source}", path = path.display())]
+    #[error("{doing} {path}", path = path.display())]
     File { doing: &'static str, path: PathBuf, source: std::io::Error },
     #[error(transparent)]
     Scenario(#[from] ScenarioError),
@@ -100,7 +101,7 @@ impl Suite {
 
 fn could_not_run(error: &RunError) -> Outcome {
     Outcome {
-        failure: Some(format!("could not be run: {error}")),
+        failure: Some(format!("could not be run: {}", error.with_causes())),
         took: std::time::Duration::ZERO,
         milestones: Vec::new(),
         tail: Vec::new(),
@@ -196,7 +197,7 @@ mod tests {
     fn a_mistyped_name_gets_the_nearest() {
         let folder = tempfile::tempdir().unwrap();
         extract(folder.path()).unwrap();
-        let error = Suite::read(folder.path(), &["cd-bios-xne".to_owned()]).unwrap_err().to_string();
+        let error = Suite::read(folder.path(), &["cd-bios-xne".to_owned()]).unwrap_err().with_causes();
         assert!(error.contains("did you mean \"cd-bios-xen\"?"), "{error}");
     }
 

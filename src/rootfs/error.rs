@@ -12,9 +12,9 @@ use std::path::PathBuf;
 pub enum AssembleError {
     #[error("unpacking {archive}: {problem}")]
     Archive { archive: String, problem: String },
-    #[error("unpacking {archive}: {source}")]
+    #[error("unpacking {archive}")]
     Tar { archive: String, source: TarError },
-    #[error("decompressing it: {0}")]
+    #[error("decompressing it")]
     Compression(#[from] CompressionError),
     #[error("unpacking {archive}: {path} {problem}")]
     Entry { archive: String, path: String, problem: String },
@@ -22,7 +22,7 @@ pub enum AssembleError {
         "unpacking {archive}: {path} belongs to {other} too, and neither replaces the other; drop one of the two from the profile"
     )]
     Conflict { archive: String, path: String, other: String },
-    #[error("{attempt} {path}: {source}", path = path.display())]
+    #[error("{attempt} {path}", path = path.display())]
     Io { attempt: &'static str, path: PathBuf, source: io::Error },
     #[error(transparent)]
     Fetch(#[from] FetchError),
@@ -42,7 +42,7 @@ pub enum AssembleError {
     Overlay { path: String, problem: String },
     #[error("set {path} ({origin}): SHA-256 found {found}, expected {expected}", path = path.display())]
     SetChecksum { path: PathBuf, origin: String, found: Digest, expected: Digest },
-    #[error("set {path} ({origin}): {source}", path = path.display())]
+    #[error("set {path} ({origin})", path = path.display())]
     Set { path: PathBuf, origin: String, source: Box<AssembleError> },
     #[error("pruning pattern {pattern:?}: {problem}")]
     Pattern { pattern: String, problem: String },
@@ -62,9 +62,9 @@ pub enum AssembleError {
     TakenId { kind: &'static str, name: String, other: String, id: u32 },
     #[error("writing the lock out: {problem}")]
     Lock { problem: String },
-    #[error("writing the manifest: {0}")]
+    #[error("writing the manifest")]
     Manifest(#[from] serde_json::Error),
-    #[error("unpacking {archive}: {source}")]
+    #[error("unpacking {archive}")]
     Deb { archive: String, source: Box<DebError> },
     #[error(transparent)]
     Template(#[from] TemplateError),

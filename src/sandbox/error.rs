@@ -13,7 +13,9 @@ pub enum SandboxError {
         "mapping user ids: {file} gives {user} {found} subordinate ids, expected at least 65535; add a range: echo \"{user}:{free}:65536\" | sudo tee -a {file}"
     )]
     SubordinateIds { file: &'static str, user: String, found: u64, free: u64 },
-    #[error("reading {file}: {source}; it lists subordinate ids: echo \"{user}:100000:65536\" | sudo tee -a {file}")]
+    #[error(
+        "reading {file}, which lists subordinate ids (to write it: echo \"{user}:100000:65536\" | sudo tee -a {file})"
+    )]
     SubordinateFile { file: &'static str, user: String, source: std::io::Error },
     #[error("mapping user ids: {program} is not installed; install it: sudo apt install uidmap")]
     NoMapper { program: &'static str },
@@ -23,7 +25,7 @@ pub enum SandboxError {
     Threads,
     #[error("entering the sandbox: the build has not entered its user namespace (a bug in applbuild)")]
     NotEntered,
-    #[error("starting a process of the sandbox: {attempt}: {source}")]
+    #[error("starting a process of the sandbox: {attempt}")]
     Start { attempt: &'static str, source: std::io::Error },
     #[error("setting up the sandbox in {root}: {message}")]
     SetUp { root: PathBuf, message: String },

@@ -18,7 +18,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 #[derive(Debug, thiserror::Error)]
-#[error("cache {}: {action}: {source}; another folder may be given with --cache", path.display())]
+#[error("cache {} (another folder may be given with --cache): {action}", path.display())]
 pub struct StoreError {
     pub path: PathBuf,
     pub action: &'static str,

@@ -37,7 +37,7 @@ pub enum TreeError {
     Root { found: &'static str },
     #[error("{path} is not in the tree")]
     NotFound { path: TreePath },
-    #[error("reading {path}: {source}")]
+    #[error("reading {path}")]
     Host { path: std::path::PathBuf, source: std::io::Error },
     #[error(transparent)]
     Path(#[from] PathError),

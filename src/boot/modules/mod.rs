@@ -33,7 +33,7 @@ pub struct Choice {
 pub enum ModulesError {
     #[error("reading the kernel's modules: {path} is not in the image; depmod makes it")]
     Missing { path: String },
-    #[error("reading {path}: {source}")]
+    #[error("reading {path}")]
     Read { path: String, source: std::io::Error },
     #[error("reading {path}, line {line}: found {found:?}, expected {expected}")]
     Line { path: String, line: usize, found: String, expected: &'static str },

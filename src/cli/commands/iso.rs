@@ -8,6 +8,7 @@ use crate::cli::report::output;
 use applbuild::output::Iso;
 use applbuild::pipeline::Built;
 use applbuild::{fleet, qemu};
+use appliance_contract::causes::WithCauses as _;
 use std::path::Path;
 
 #[derive(Debug, clap::Args)]
@@ -41,7 +42,7 @@ fn try_out(common: &Common, image: &Path) -> Result<(), Failure> {
 fn next(built: &Built) -> String {
     let (program, image) = (output::program(), built.path.display());
     // The error says what to install.
-    let lacks = qemu::find().err().map(|error| format!("; {error}")).unwrap_or_default();
+    let lacks = qemu::find().err().map(|error| format!("; {}", error.with_causes())).unwrap_or_default();
     match built.initramfs_size {
         // What the agent boots asks for a config.
         Some(_) => format!("next: {program} init fleet\n      {program} boot {image} --config fleet{lacks}\n"),

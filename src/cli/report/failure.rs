@@ -5,6 +5,7 @@ use applbuild::profile::ProfileError;
 use applbuild::qemu::QemuError;
 use applbuild::reproduce::ReproduceError;
 use applbuild::rootfs::AssembleError;
+use appliance_contract::causes::WithCauses as _;
 use miette::{MietteHandlerOpts, Report};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -39,12 +40,12 @@ impl Failure {
 
     /// For a file that the user gave.
     pub fn input(error: impl std::error::Error + Send + Sync + 'static) -> Self {
-        Self::Input(Report::from_err(Told::new(&error)))
+        Self::Input(report(&error))
     }
 
-    /// For errors that know no diagnostics; their sources are printed below them.
+    /// For an error that knows no diagnostics.
     pub fn plain(error: impl std::error::Error + Send + Sync + 'static) -> Self {
-        Self::Failed(Report::from_err(Told::new(&error)))
+        Self::Failed(report(&error))
     }
 
     pub fn text(message: String) -> Self {
@@ -63,7 +64,7 @@ impl Failure {
     pub fn from_fleet(error: FleetError) -> Self {
         match error {
             _ if refused_by_system(&error) => Self::plain(error),
-            FleetError::NotAFile(_) => Self::usage(error.to_string()),
+            FleetError::NotAFile(_) => Self::usage(error.with_causes()),
             _ => Self::input(error),
         }
     }
@@ -109,8 +110,10 @@ impl Failure {
 
     fn as_json(&self) -> Value {
         let Some(report) = self.report() else { return json!({"message": "interrupted"}) };
-        let causes: Vec<String> = report.chain().skip(1).map(ToString::to_string).collect();
-        let mut event = json!({"message": report.to_string(), "causes": causes});
+        let mut event = match report.downcast_ref::<Sentence>() {
+            Some(Sentence { message, causes, .. }) => json!({"message": message, "causes": causes}),
+            None => json!({"message": report.to_string(), "causes": []}),
+        };
         if let Some(help) = report.help() {
             event["help"] = help.to_string().into();
         }
@@ -121,6 +124,24 @@ impl Failure {
         }
         event
     }
+}
+
+/// An error in one sentence, which its causes end; `--json` carries them one by one.
+#[derive(Debug, thiserror::Error)]
+#[error("{sentence}")]
+struct Sentence {
+    sentence: String,
+    message: String,
+    causes: Vec<String>,
+}
+
+fn report(error: &(dyn std::error::Error + 'static)) -> Report {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    Report::from_err(Sentence {
+        sentence: error.with_causes(),
+        message: error.to_string(),
+        causes: causes.map(ToString::to_string).collect(),
+    })
 }
 
 impl From<BuildError> for Failure {
@@ -174,7 +195,7 @@ impl From<ArchiveError> for Failure {
     fn from(error: ArchiveError) -> Self {
         match error {
             ArchiveError::Url { in_profile: true, .. } => Self::input(error),
-            ArchiveError::Url { .. } => Self::usage(error.to_string()),
+            ArchiveError::Url { .. } => Self::usage(error.with_causes()),
             _ => Self::plain(error),
         }
     }
@@ -182,36 +203,9 @@ impl From<ArchiveError> for Failure {
 
 impl From<ProfileError> for Failure {
     fn from(error: ProfileError) -> Self {
-        Self::Input(Report::new(error))
-    }
-}
-
-/// An error with those of its causes that it does not tell itself.
-#[derive(Debug)]
-struct Told {
-    message: String,
-    cause: Option<Box<Told>>,
-}
-
-impl Told {
-    fn new(error: &dyn std::error::Error) -> Self {
-        let message = error.to_string();
-        let mut cause = error.source();
-        while let Some(told) = cause.filter(|cause| message.contains(&cause.to_string())) {
-            cause = told.source();
+        match error {
+            ProfileError::Read { .. } => Self::input(error),
+            error => Self::Input(Report::new(error)),
         }
-        Self { message, cause: cause.map(|cause| Box::new(Self::new(cause))) }
-    }
-}
-
-impl std::fmt::Display for Told {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.message)
-    }
-}
-
-impl std::error::Error for Told {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.cause.as_deref().map(|cause| cause as _)
     }
 }

@@ -16,7 +16,9 @@ const SAID: &str = "interrupted; what was fetched is kept, and the next run clea
 
 #[derive(Debug, thiserror::Error)]
 #[error("asking for signals")]
-struct WatchError(#[source] std::io::Error);
+struct WatchError {
+    source: std::io::Error,
+}
 
 /// Set by the first signal, once [`stop`] asked for it.
 static STOP: OnceLock<Arc<AtomicBool>> = OnceLock::new();
@@ -29,7 +31,7 @@ pub fn watch(as_json: bool) -> Result<(), Failure> {
     if WATCHING.swap(true, Ordering::Relaxed) {
         return Ok(());
     }
-    let mut signals = Signals::new(ENDING).map_err(|source| Failure::plain(WatchError(source)))?;
+    let mut signals = Signals::new(ENDING).map_err(|source| Failure::plain(WatchError { source }))?;
     std::thread::spawn(move || {
         for _ in signals.forever() {
             if STOP.get().is_some_and(|stop| !stop.swap(true, Ordering::Relaxed)) {

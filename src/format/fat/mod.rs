@@ -30,9 +30,9 @@ pub enum FatError {
     Label { label: String },
     #[error("a FAT file system of {size} bytes does not hold these files; expected {least} bytes at least")]
     TooSmall { size: u32, least: u64 },
-    #[error("writing {path} to a FAT file system of {size} bytes: {source}")]
+    #[error("writing {path} to a FAT file system of {size} bytes")]
     Write { path: TreePath, size: u32, source: io::Error },
-    #[error("making a FAT file system of {size} bytes: {source}")]
+    #[error("making a FAT file system of {size} bytes")]
     Format { size: u32, source: io::Error },
 }
 

@@ -32,7 +32,7 @@ pub enum SquashfsError {
     TooManyNodes { found: usize },
     #[error("packing {path}: the {table} table of the image has outgrown the 4 GiB that its references reach")]
     TableSize { path: TreePath, table: &'static str },
-    #[error("packing {path}: reading its content: {source}")]
+    #[error("packing {path}: reading its content")]
     Read { path: TreePath, source: io::Error },
     #[error("packing {path}: it changed meanwhile: found {found} bytes, expected {expected}")]
     Resized { path: TreePath, expected: u64, found: u64 },
@@ -40,6 +40,6 @@ pub enum SquashfsError {
     Changed { path: TreePath, length: u64 },
     #[error("compressing {length} bytes for a squashfs image: {message}")]
     Compress { length: usize, message: String },
-    #[error("writing a squashfs image: {0}")]
+    #[error("writing a squashfs image")]
     Write(#[from] io::Error),
 }

@@ -4,7 +4,7 @@ use std::io;
 /// What is wrong with an archive. The caller knows, and adds, which one it is.
 #[derive(Debug, thiserror::Error)]
 pub enum TarError {
-    #[error("reading the archive{}: {source}", at.as_ref().map(|path| format!(" at {path}")).unwrap_or_default())]
+    #[error("reading the archive{}", at.as_ref().map(|path| format!(" at {path}")).unwrap_or_default())]
     Read { at: Option<TreePath>, source: io::Error },
     #[error("the archive ends at byte {offset}, expected {expected}")]
     Truncated { offset: u64, expected: &'static str },

@@ -19,9 +19,9 @@ pub enum LoadError {
     Directory { path: TreePath },
     #[error("unpacking {path}: its hard link's target {target} is no file")]
     HardLink { path: TreePath, target: TreePath },
-    #[error("unpacking {path}: reading the archive: {source}")]
+    #[error("unpacking {path}: reading the archive")]
     Read { path: TreePath, source: io::Error },
-    #[error("writing {}: {source}", path.display())]
+    #[error("writing {}", path.display())]
     Spill { path: PathBuf, source: io::Error },
 }
 

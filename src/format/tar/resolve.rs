@@ -13,9 +13,9 @@ use std::path::{Path, PathBuf};
 pub enum ResolveError {
     #[error("finding the place of {path}: more than {LOOPS} symlinks on the way, the last is {link}")]
     Loop { path: TreePath, link: TreePath },
-    #[error("finding the place of {path}: the symlink {link} is refused: {source}")]
+    #[error("finding the place of {path}: the symlink {link} is refused")]
     Target { path: TreePath, link: TreePath, source: PathError },
-    #[error("finding the place of {path}: reading {}: {source}", host.display())]
+    #[error("finding the place of {path}: reading {}", host.display())]
     Host { path: TreePath, host: PathBuf, source: io::Error },
 }
 

@@ -354,6 +354,7 @@ fn sync(folder: &Path) -> Result<(), CatalogError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use appliance_contract::causes::WithCauses as _;
     use sha2::{Digest as _, Sha256};
 
     const FILE: Shape = Shape::File { suffix: ".iso", records: "" };
@@ -500,7 +501,7 @@ mod tests {
         folder.images.check().unwrap();
         assert_eq!(folder.names(), [""; 0]);
         fs::write(folder.images.work(), "").unwrap();
-        let error = folder.images.check().unwrap_err().to_string();
+        let error = folder.images.check().unwrap_err().with_causes();
         assert!(error.starts_with("writing to the folder") && error.ends_with(".work"), "{error}");
     }
 

@@ -32,10 +32,10 @@ pub struct ControlFile {
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("reading package {}: {problem}", path.display())]
+#[error("reading package {}", path.display())]
 pub struct DebError {
     pub path: PathBuf,
-    pub problem: DebProblem,
+    pub source: DebProblem,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -52,11 +52,11 @@ pub enum DebProblem {
     Order { offset: u64, found: String, expected: &'static str },
     #[error("found format version {found:?}, expected 2.x")]
     Version { found: String },
-    #[error("{member}: {source}")]
+    #[error("{member}")]
     Compression { member: String, source: CompressionError },
     #[error("{member}: found {found} data, expected what the member's name says")]
     OtherCompression { member: String, found: Compression },
-    #[error("{member}: {source}")]
+    #[error("{member}")]
     Tar { member: String, source: TarError },
     #[error("control.tar: found {found}, expected plain files in one folder")]
     ControlEntry { found: String },
@@ -77,7 +77,7 @@ const LARGEST_RATIO: u64 = 1000;
 impl Deb {
     /// Reads the frame: members in the order of deb(5), sizes that add up to the file's.
     pub fn open(path: &Path) -> Result<Self, DebError> {
-        let located = |problem: DebProblem| DebError { path: path.to_owned(), problem };
+        let located = |source: DebProblem| DebError { path: path.to_owned(), source };
         let open = || -> Result<Self, DebProblem> {
             let mut file = File::open(path)?;
             let length = file.metadata()?.len();
@@ -170,8 +170,8 @@ impl Deb {
         open().map_err(|problem| self.located(problem))
     }
 
-    fn located(&self, problem: DebProblem) -> DebError {
-        DebError { path: self.path.clone(), problem }
+    fn located(&self, source: DebProblem) -> DebError {
+        DebError { path: self.path.clone(), source }
     }
 }
 

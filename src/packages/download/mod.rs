@@ -9,6 +9,7 @@ use super::lock::LockedPackage;
 use super::transfer::{Sink, Size, Stop};
 use super::url::Url;
 use crate::progress::{Progress, Stage, Unit};
+use appliance_contract::causes::WithCauses as _;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -156,7 +157,7 @@ fn fetch(
             Ok(path) => return Ok(path),
             // What an earlier run or a proxy left may be at fault: once more, from the start.
             Err(error @ CacheError::Mismatch { .. }) if again => {
-                progress.warn(&format!("{url}: {error}; fetching it again"));
+                progress.warn(&format!("{url}: {}; fetching it again", error.with_causes()));
                 again = false;
             }
             Err(source @ CacheError::Mismatch { .. }) => return Err(PackageError::Content { url, source }),

@@ -52,9 +52,9 @@ pub enum IndexError {
     Missing { suite: String, line: usize, field: &'static str },
     #[error("reading the package index of {suite}: package {name:?} has {field} {found:?}, expected {expected}")]
     Value { suite: String, name: String, field: &'static str, found: String, expected: &'static str },
-    #[error("reading the package index of {suite}: package {name:?}: {source}")]
+    #[error("reading the package index of {suite}: package {name:?}")]
     Version { suite: String, name: String, source: VersionError },
-    #[error("reading the package index of {suite}: Provides of package {name:?}: {source}")]
+    #[error("reading the package index of {suite}: Provides of package {name:?}")]
     Provides { suite: String, name: String, source: DependencyError },
 }
 

@@ -1,6 +1,7 @@
 use super::{SignatureError, Verified, verify};
 use crate::packages::keyring::Keyring;
 use crate::packages::test_keys::{BORN, DAY, How, NOW, Signer, Terms, clear_sign};
+use appliance_contract::causes::WithCauses as _;
 use pgp::crypto::hash::HashAlgorithm;
 use pgp::packet::SignatureType;
 
@@ -193,7 +194,7 @@ fn a_certificate_that_only_weak_hashes_hold_together_counts_for_nothing() {
     use pgp::ser::Serialize;
     let terms = Terms { hash: HashAlgorithm::Sha1, ..Terms::default() };
     let bytes = Signer::rsa().certificate(&terms).to_bytes().unwrap();
-    let said = Keyring::parse("weak", &bytes).unwrap_err().to_string();
+    let said = Keyring::parse("weak", &bytes).unwrap_err().with_causes();
     assert_eq!(said, "keyring weak: none of its 1 certificates has a key that may sign");
 }
 

@@ -79,13 +79,13 @@ pub struct LockedSet {
 
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
-    #[error("{0}")]
+    #[error(transparent)]
     Toml(#[from] toml::de::Error),
     #[error("package {name:?} has {key} {found:?}, expected {expected}")]
     Package { name: String, key: &'static str, found: String, expected: &'static str },
     #[error("{list} holds {second:?} after {first:?}, expected each name once and in order")]
     Order { list: &'static str, first: String, second: String },
-    #[error("{0}")]
+    #[error(transparent)]
     Ids(#[from] IdsError),
 }
 

@@ -317,14 +317,17 @@ fn unpack(file: File, form: Form, plain: FileEntry) -> Result<Vec<u8>, IndexErro
     let reader: Box<dyn Read> = match form {
         Form::Xz => {
             let stream = liblzma::stream::Stream::new_stream_decoder(XZ_MEMORY, liblzma::stream::CONCATENATED);
-            let stream = stream.map_err(|error| IndexError::Corrupt(error.into()))?;
+            let stream = stream.map_err(|error| IndexError::Corrupt { source: error.into() })?;
             Box::new(liblzma::bufread::XzDecoder::new_stream(file, stream))
         }
         Form::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(file)),
         Form::Plain => Box::new(file),
     };
     let mut text = Vec::new();
-    reader.take(plain.size.saturating_add(1)).read_to_end(&mut text).map_err(IndexError::Corrupt)?;
+    reader
+        .take(plain.size.saturating_add(1))
+        .read_to_end(&mut text)
+        .map_err(|source| IndexError::Corrupt { source })?;
     let found = text.len() as u64;
     if found > plain.size {
         return Err(IndexError::TooLarge { expected: plain.size });

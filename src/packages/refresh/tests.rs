@@ -9,6 +9,7 @@ use crate::packages::lock::LockedSuite;
 use crate::packages::test_keys::{NOW, Signer};
 use crate::packages::test_server::{Reply, Server};
 use crate::progress::Silent;
+use appliance_contract::causes::WithCauses as _;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -116,7 +117,7 @@ impl Machine {
     }
 
     fn said(&self) -> String {
-        self.refresh().unwrap_err().to_string()
+        self.refresh().unwrap_err().with_causes()
     }
 }
 

@@ -89,7 +89,7 @@ pub enum ResolveError {
     },
     #[error("resolving the packages: gave up after {conflicts} conflicts; ask for a version or an alternative by name")]
     GaveUp { conflicts: usize },
-    #[error("reading {field} of {name} {version}: {source}")]
+    #[error("reading {field} of {name} {version}")]
     Field { name: String, version: String, field: &'static str, source: Box<DependencyError> },
     #[error("the build's own package {name}: {what}")]
     Supplied { name: String, what: String },

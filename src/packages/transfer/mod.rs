@@ -92,7 +92,7 @@ impl Client {
             }
             failures += 1;
             if failures > self.policy.retries {
-                return Err(HttpError::GaveUp { url: url.clone(), attempts, last: Box::new(failure.error) });
+                return Err(HttpError::GaveUp { url: url.clone(), attempts, source: Box::new(failure.error) });
             }
             let pause = match failure.again {
                 Again::After(asked) => asked.max(wait),

@@ -269,6 +269,7 @@ fn said_of<'t>(package: &str, text: &'t str) -> &'t str {
 mod tests {
     use super::*;
     use crate::sandbox::Exit;
+    use appliance_contract::causes::WithCauses as _;
 
     fn output(log: &str) -> Output {
         Output { exit: Exit::Code(1), stdout: Vec::new(), log: log.as_bytes().to_vec() }
@@ -294,7 +295,7 @@ mod tests {
         );
         let unmet = "dpkg: error processing package a (--configure):\n dependency problems - leaving unconfigured\n";
         let error = failure(&output(unmet));
-        assert!(error.to_string().contains("dependency problems"), "{error}");
+        assert!(error.with_causes().contains("dependency problems"), "{error}");
         assert!(matches!(failure(&output("dpkg: nothing helps\n")), AssembleError::Program { .. }));
     }
 
