@@ -72,7 +72,7 @@ fn reproduce(common: &Common, second: &Reproduction, built: &Built) -> Result<()
     if common.json {
         output::event("check", json!({"image": built.path, "same": true, "varied": varied}));
     } else {
-        output::text(format_args!("built twice, the same bytes; varied: {varied}\n"));
+        output::result(format_args!("built twice, the same bytes; varied: {varied}\n"));
     }
     Ok(())
 }
@@ -93,7 +93,7 @@ fn print(common: &Common, built: &Built, stages: &[Ended], reused: &[String], ti
         return;
     }
     let path = built.path.display();
-    output::text(format_args!(
+    output::result(format_args!(
         "{path}{}\n  {} ({} bytes), {} packages, in {:.1} s\n  SHA-256 {}\n{}",
         if built.was_there { ": was there already, byte for byte" } else { "" },
         HumanBytes(built.size),

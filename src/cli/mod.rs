@@ -7,7 +7,7 @@ mod flags;
 mod report;
 
 use applbuild::identity;
-use clap::{Parser, Subcommand};
+use clap::{ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand};
 use commands::{
     archive, boot, cache, completions, config, diff, guest, help, init, iso, lock, man, profile, schema, shell, tar,
     test,
@@ -16,6 +16,7 @@ use flags::common::Common;
 use report::failure::{self, Failure};
 use report::output;
 use serde_json::json;
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 const EXIT_CODES: &str = "\
@@ -87,11 +88,13 @@ enum Command {
 
 /// Runs what the command line asks for.
 pub fn run() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let command = Cli::command().color(color(std::env::args_os()));
+    let cli = match command.try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => return refused(&error),
     };
-    failure::set_form();
+    failure::set_form(cli.common.color);
+    output::set_verbosity(cli.common.verbosity());
     let outcome = all_utf8().and_then(|()| dispatch(&cli.common, cli.command));
     match outcome {
         Ok(()) if output::lost() => ExitCode::FAILURE,
@@ -133,6 +136,22 @@ fn dispatch(common: &Common, command: Command) -> Result<(), Failure> {
     }
 }
 
+/// The value of `--color`, which help and errors of the command line heed before it is parsed.
+fn color(arguments: impl Iterator<Item = OsString>) -> ColorChoice {
+    let mut color = ColorChoice::Auto;
+    let mut arguments = arguments.take_while(|argument| argument != "--");
+    while let Some(argument) = arguments.next() {
+        let value = match argument.to_str().and_then(|argument| argument.strip_prefix("--color")) {
+            Some("") => arguments.next().and_then(|value| value.into_string().ok()),
+            Some(rest) => rest.strip_prefix('=').map(str::to_owned),
+            None => None,
+        };
+        // The parser refuses what is no value.
+        color = value.and_then(|value| value.parse().ok()).unwrap_or(color);
+    }
+    color
+}
+
 /// What clap says: help and versions for people, errors as `--json` wants them.
 fn refused(error: &clap::Error) -> ExitCode {
     if !error.use_stderr() || !std::env::args_os().any(|argument| argument == "--json") {
@@ -146,10 +165,19 @@ fn refused(error: &clap::Error) -> ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_well_formed() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_color_is_known_before_the_command_line_is_parsed() {
+        let of = |line: &str| color(line.split(' ').map(OsString::from));
+        assert_eq!(of("applbuild iso"), ColorChoice::Auto);
+        assert_eq!(of("applbuild --color never iso"), ColorChoice::Never);
+        assert_eq!(of("applbuild iso --color=always"), ColorChoice::Always);
+        assert_eq!(of("applbuild iso --color=pink --colors"), ColorChoice::Auto);
+        assert_eq!(of("applbuild shell -- ls --color=always"), ColorChoice::Auto);
     }
 }

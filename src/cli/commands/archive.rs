@@ -94,14 +94,14 @@ fn report(common: &Common, dir: &Path, what: &str, stock: &Stock) {
         return;
     }
     let size = HumanBytes(*bytes);
-    output::text(format_args!("{}: {what} {packages} packages, {size}, of {} locks\n", dir.display(), locks.len()));
+    output::result(format_args!("{}: {what} {packages} packages, {size}, of {} locks\n", dir.display(), locks.len()));
     let lock = locks.first().map(|lock| lock.display().to_string()).unwrap_or_default();
     let more = if what == "exported" {
         format!("--mirror file:{0} --security-mirror file:{0}", shown(dir))
     } else {
         "--offline".to_owned()
     };
-    output::text(format_args!("next: {} iso --profile NAME --lock {lock} {more}\n", output::program()));
+    output::result(format_args!("next: {} iso --profile NAME --lock {lock} {more}\n", output::program()));
 }
 
 /// Absolute, as a URL needs it.

@@ -56,7 +56,7 @@ pub fn run(common: &Common, arguments: Arguments) -> Result<(), Failure> {
             } else {
                 let (freed, left) = (HumanBytes(pruned.freed), HumanBytes(pruned.left));
                 let stays = if pruned.in_use { ": a build runs, so that packages, indices and trees stay" } else { "" };
-                output::text(format_args!("removed {} entries, {freed}; {left} are left{stays}\n", pruned.removed));
+                output::result(format_args!("removed {} entries, {freed}; {left} are left{stays}\n", pruned.removed));
             }
         }
     }

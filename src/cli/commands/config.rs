@@ -5,7 +5,7 @@ use crate::cli::report::output;
 use applbuild::fleet::{ConfigFormat, ConfigImage, ConfigTree};
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
 #[derive(Debug, Subcommand)]
@@ -38,8 +38,8 @@ pub struct Image {
     /// File system of the partition
     #[arg(long, value_enum, default_value_t = Format::Ext4)]
     format: Format,
-    /// The file to write
-    #[arg(short, long, value_name = "FILE")]
+    /// The file to write; a directory gets it as NODE.img, or NODE.iso
+    #[arg(short, long, value_name = "PATH")]
     output: PathBuf,
 }
 
@@ -75,24 +75,34 @@ pub fn run(common: &Common, command: Command) -> Result<(), Failure> {
     };
     let config = config.map_err(Failure::from_fleet)?;
     let request = ConfigImage { node: name, format: image.format.into(), partition: 1, time };
-    let made = request.make(&config.tree, &image.output).map_err(Failure::from_fleet)?;
+    let file = output_file(&image.output, &request);
+    let made = request.make(&config.tree, &file).map_err(Failure::from_fleet)?;
     if stop.load(Ordering::Relaxed) {
         return Err(Failure::Interrupted);
     }
     let written = made.put().map_err(Failure::from_fleet)?;
     if common.json {
         let fields =
-            json!({"file": image.output, "node": request.node, "size": written.size, "warnings": written.warnings});
+            json!({"file": file, "node": request.node, "size": written.size, "warnings": written.warnings});
         output::event("config-image", fields);
         return Ok(());
     }
     for warning in &written.warnings {
         output::note!("warning: {warning}");
     }
-    let shown = image.output.display();
-    output::text(format_args!("{shown}: the config of {}, {} KiB\n", request.node, written.size / 1024));
+    let shown = file.display();
+    output::result(format_args!("{shown}: the config of {}, {} KiB\n", request.node, written.size / 1024));
     if !of_guest {
-        output::text(format_args!("next: {} boot images/IMAGE.iso --config {shown}\n", output::program()));
+        output::result(format_args!("next: {} boot images/IMAGE.iso --config {shown}\n", output::program()));
     }
     Ok(())
+}
+
+/// The file that `--output` names: in a directory, by the node's name.
+fn output_file(output: &Path, config: &ConfigImage) -> PathBuf {
+    if !output.is_dir() && !output.as_os_str().as_encoded_bytes().ends_with(b"/") {
+        return output.to_owned();
+    }
+    let suffix = if config.format == ConfigFormat::Iso { "iso" } else { "img" };
+    output.join(format!("{}.{suffix}", config.node))
 }

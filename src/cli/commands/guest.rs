@@ -31,7 +31,7 @@ pub fn run(common: &Common, arguments: Arguments) -> Result<(), Failure> {
     let built = build::run(common, arguments.build, &GuestDirectory)?;
     if !common.json {
         let (path, store) = (built.path.display(), guest_image::STORE);
-        output::text(format_args!("next: rsync -a {path} NODE:{store}/\n"));
+        output::result(format_args!("next: rsync -a {path} NODE:{store}/\n"));
     }
     Ok(())
 }

@@ -20,8 +20,8 @@ pub fn run(common: &Common, arguments: &Arguments) -> Result<(), Failure> {
         return Ok(());
     }
     let shown = folder.display();
-    output::text(format_args!("{shown}: a fleet with the node node1, {} files; read {shown}/README.md\n", made.len()));
-    output::text(format_args!("next: put it under version control, then\n"));
-    output::text(format_args!("      {} config image --fleet {shown} --node node1 -o node1.img\n", output::program()));
+    output::result(format_args!("{shown}: a fleet with the node node1, {} files; read {shown}/README.md\n", made.len()));
+    output::result(format_args!("next: put it under version control, then\n"));
+    output::result(format_args!("      {} config image --fleet {shown} --node node1 -o node1.img\n", output::program()));
     Ok(())
 }

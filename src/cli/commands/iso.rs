@@ -23,7 +23,7 @@ pub struct Arguments {
 pub fn run(common: &Common, arguments: Arguments) -> Result<(), Failure> {
     let built = build::run(common, arguments.build, &Iso)?;
     if !common.json {
-        output::text(next(&built));
+        output::result(next(&built));
     }
     if arguments.boot && qemu::find().is_ok() { try_out(common, &built.path) } else { Ok(()) }
 }

@@ -79,7 +79,7 @@ pub fn run(common: &Common, arguments: Arguments) -> Result<(), Failure> {
     reporter.finish();
     let outcome = outcome?;
     if outcome == LockOutcome::Unchanged && !common.json {
-        output::text(format_args!("{}: is up to date\n", path.display()));
+        output::result(format_args!("{}: is up to date\n", path.display()));
     }
     report::lock::print_outcome(common, &path, &outcome);
     Ok(())

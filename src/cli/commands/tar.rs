@@ -24,7 +24,7 @@ pub fn run(common: &Common, arguments: Arguments) -> Result<(), Failure> {
     let name = arguments.build.target.profile.clone();
     let built = build::run(common, arguments.build, &Tar)?;
     if !common.json {
-        output::text(format_args!("next: podman import {} {name}\n", built.path.display()));
+        output::result(format_args!("next: podman import {} {name}\n", built.path.display()));
     }
     Ok(())
 }

@@ -72,8 +72,8 @@ pub fn run(common: &Common, arguments: &Arguments) -> Result<(), Failure> {
                 json!({"name": name, "failure": outcome.failure, "seconds": seconds, "milestones": milestones});
             output::event("scenario", fields);
         } else if let Some(failure) = &outcome.failure {
-            output::note!("{name}: {failure}\n  the console's last lines:");
-            outcome.tail.iter().for_each(|line| output::note!("  | {line}"));
+            output::error(format_args!("{name}: {failure}\n  the console's last lines:"));
+            outcome.tail.iter().for_each(|line| output::error(format_args!("  | {line}")));
         } else {
             output::note!("{name}: passed in {seconds:.0} s");
         }
@@ -83,8 +83,8 @@ pub fn run(common: &Common, arguments: &Arguments) -> Result<(), Failure> {
     }
     let failed = results.iter().filter(|(_, outcome)| outcome.failure.is_some()).count();
     if !common.json {
-        output::text(suite::table(&results));
-        output::text(format_args!(
+        output::result(suite::table(&results));
+        output::result(format_args!(
             "{} passed, {failed} failed; logs in {}\n",
             results.len() - failed,
             setting.logs.display()

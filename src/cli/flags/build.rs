@@ -8,7 +8,7 @@ use crate::cli::report::failure::Failure;
 use applbuild::output::Output;
 use applbuild::pipeline::BuildRequest;
 use applbuild::profile::Library;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// What is built, of what.
@@ -19,8 +19,8 @@ pub struct Target {
     pub profile: String,
     #[command(flatten)]
     pub sources: Sources,
-    /// Directory of images [default: images/ in the root folder]
-    #[arg(short, long, value_name = "DIR")]
+    /// Directory that gets the image and its records [default: images/ in the root directory]
+    #[arg(short, long, value_name = "PATH", value_parser = directory)]
     pub output: Option<PathBuf>,
     #[command(flatten)]
     pub lock: WhichLock,
@@ -43,6 +43,14 @@ pub struct Arguments {
     /// Build it twice, with everything varied that must not matter, and compare; exit code 4 if the two differ
     #[arg(long, alias = "check")]
     pub reproduce: bool,
+}
+
+/// An image is several files, so that its path is that of a directory.
+fn directory(text: &str) -> Result<PathBuf, String> {
+    match Path::new(text) {
+        path if path.exists() && !path.is_dir() => Err("found a file, expected a directory for the image's files".to_owned()),
+        path => Ok(path.to_owned()),
+    }
 }
 
 /// The request for an output of this kind.

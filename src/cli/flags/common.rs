@@ -1,6 +1,7 @@
 //! The flags of every command.
 
-use clap::Args;
+use crate::cli::report::output::Verbosity;
+use clap::{Args, ColorChoice};
 use std::path::PathBuf;
 
 const COMMON: &str = "Options of every command";
@@ -14,4 +15,24 @@ pub struct Common {
     /// Print what happens as JSON, an object a line
     #[arg(long, global = true, help_heading = COMMON)]
     pub json: bool,
+    /// Print errors only: no progress, no warnings, no results
+    #[arg(short, long, global = true, conflicts_with_all = ["verbose", "json"], help_heading = COMMON)]
+    pub quiet: bool,
+    /// Also print what maintainer scripts print, as it comes, and each file that is fetched
+    #[arg(short, long, global = true, help_heading = COMMON)]
+    pub verbose: bool,
+    /// When to use colors; `auto`: on a terminal, unless NO_COLOR is set
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t = ColorChoice::Auto, global = true, help_heading = COMMON)]
+    pub color: ColorChoice,
+}
+
+impl Common {
+    /// How much to print.
+    pub fn verbosity(&self) -> Verbosity {
+        match (self.quiet, self.verbose) {
+            (true, _) => Verbosity::Quiet,
+            (false, true) => Verbosity::Verbose,
+            (false, false) => Verbosity::Usual,
+        }
+    }
 }

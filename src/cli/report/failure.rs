@@ -6,15 +6,23 @@ use applbuild::qemu::QemuError;
 use applbuild::reproduce::ReproduceError;
 use applbuild::rootfs::AssembleError;
 use appliance_contract::causes::WithCauses as _;
+use clap::ColorChoice;
 use miette::{MietteHandlerOpts, Report};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::ExitCode;
 
 /// Errors keep their lines whole: terminals wrap by themselves, and a name that was cut cannot be copied.
-pub fn set_form() {
+pub fn set_form(color: ColorChoice) {
     // It fails where one is set already, which is as good.
-    let _ = miette::set_hook(Box::new(|_| Box::new(MietteHandlerOpts::new().wrap_lines(false).build())));
+    let _ = miette::set_hook(Box::new(move |_| {
+        let form = MietteHandlerOpts::new().wrap_lines(false);
+        Box::new(match color {
+            ColorChoice::Auto => form.build(),
+            ColorChoice::Always => form.color(true).build(),
+            ColorChoice::Never => form.color(false).build(),
+        })
+    }));
 }
 
 /// Why a command did not do what it was asked for.
@@ -102,9 +110,9 @@ impl Failure {
         if as_json {
             crate::cli::report::output::event("error", self.as_json());
         } else if let Some(report) = self.report() {
-            crate::cli::report::output::note!("{report:?}");
+            crate::cli::report::output::error(format_args!("{report:?}"));
         } else {
-            crate::cli::report::output::note!("interrupted");
+            crate::cli::report::output::error("interrupted");
         }
     }
 

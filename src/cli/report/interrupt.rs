@@ -40,7 +40,7 @@ pub fn watch(as_json: bool) -> Result<(), Failure> {
             if as_json {
                 crate::cli::report::output::event("error", json!({"message": SAID, "causes": []}));
             } else {
-                crate::cli::report::output::note!("\n{SAID}");
+                crate::cli::report::output::error(format_args!("\n{SAID}"));
             }
             std::process::exit(INTERRUPTED.into());
         }

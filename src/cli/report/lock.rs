@@ -1,7 +1,7 @@
 //! Prints what became of a lock.
 
 use crate::cli::flags::common::Common;
-use crate::cli::report::output;
+use crate::cli::report::output::{self, Verbosity};
 use applbuild::packages::lock::{Change, Changes};
 use applbuild::pipeline::LockOutcome;
 use serde_json::json;
@@ -17,9 +17,9 @@ pub fn print_outcome(common: &Common, path: &Path, outcome: &LockOutcome) {
     if common.json {
         output::event("lock", json!({"path": path, "outcome": what}));
     } else if *outcome != LockOutcome::Unchanged {
-        output::text(format_args!("{}: {what}\n", path.display()));
+        output::result(format_args!("{}: {what}\n", path.display()));
     }
-    if let LockOutcome::Changed(changes) = outcome {
+    if let (LockOutcome::Changed(changes), Verbosity::Usual | Verbosity::Verbose) = (outcome, output::verbosity()) {
         print(common, changes);
     }
 }

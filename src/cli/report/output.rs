@@ -1,8 +1,9 @@
-//! What goes to standard output.
+//! What goes to standard output and standard error.
 
 use serde_json::{Value, json};
 use std::fmt::{Arguments, Display};
 use std::io::{self, Write};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The version of the events that `--json` prints.
@@ -11,19 +12,56 @@ const SCHEMA: u32 = 1;
 /// Whether something could not be written to standard output.
 static LOST: AtomicBool = AtomicBool::new(false);
 
+/// How much is printed besides what a command is asked to print.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verbosity {
+    /// Errors.
+    Quiet,
+    /// Progress, warnings and results, too.
+    Usual,
+    /// Also the output of maintainer scripts, and each file that is fetched.
+    Verbose,
+}
+
+static VERBOSITY: OnceLock<Verbosity> = OnceLock::new();
+
+/// To be called once, before anything is printed.
+pub fn set_verbosity(verbosity: Verbosity) {
+    // A second call changes nothing.
+    let _ = VERBOSITY.set(verbosity);
+}
+
+pub fn verbosity() -> Verbosity {
+    VERBOSITY.get().copied().unwrap_or(Verbosity::Usual)
+}
+
+/// Whether a write to standard output failed.
 pub fn lost() -> bool {
     LOST.load(Ordering::Relaxed)
 }
 
-/// A line for people, on standard error; one that is closed or full must not end
-/// the work, as it does with `eprintln!`.
+/// A line for people, on standard error, that `--quiet` leaves out.
 macro_rules! note {
     ($($text:tt)*) => { $crate::cli::report::output::write_note(format_args!($($text)*)) };
 }
 pub(in crate::cli) use note;
 
 pub fn write_note(text: Arguments<'_>) {
+    if verbosity() != Verbosity::Quiet {
+        error(text);
+    }
+}
+
+/// A line on standard error. Where that is closed or full, work goes on, which `eprintln!` would end.
+pub fn error(text: impl Display) {
     let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+/// Prints the result of work, which `--quiet` leaves out.
+pub fn result(text: impl Display) {
+    if verbosity() != Verbosity::Quiet {
+        self::text(text);
+    }
 }
 
 /// Prints text; a reader that has seen enough (`| head`) is no error.
@@ -33,7 +71,7 @@ pub fn text(text: impl Display) {
         && error.kind() != io::ErrorKind::BrokenPipe
     {
         LOST.store(true, Ordering::Relaxed);
-        note!("writing to standard output: {error}");
+        self::error(format_args!("writing to standard output: {error}"));
     }
 }
 

@@ -1,7 +1,7 @@
 //! Shows how work goes on: bars on a terminal, a line for each stage that has
 //! ended elsewhere, events for machines.
 
-use crate::cli::report::output;
+use crate::cli::report::output::{self, Verbosity};
 use applbuild::progress::{Progress, Stage, Unit};
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
@@ -27,6 +27,8 @@ const TICK: Duration = Duration::from_millis(500);
 
 #[derive(Debug)]
 enum Style {
+    /// Nothing, as `--quiet` asks.
+    Quiet,
     Terminal,
     Lines,
     Json,
@@ -64,6 +66,7 @@ impl Reporter {
     pub fn new(as_json: bool) -> Self {
         let style = match as_json {
             true => Style::Json,
+            false if output::verbosity() == Verbosity::Quiet => Style::Quiet,
             false if std::io::stderr().is_terminal() => Style::Terminal,
             false => Style::Lines,
         };
@@ -101,6 +104,7 @@ impl Reporter {
         };
         match self.style {
             Style::Terminal | Style::Lines => output::note!("{}", line(&ended)),
+            Style::Quiet => {}
             Style::Json => {
                 let fields = json!({
                     "stage": ended.stage.name(), "image": ended.image, "count": ended.count, "unit": unit_name(ended.unit),
@@ -163,7 +167,7 @@ impl Progress for Reporter {
         self.end(&mut running);
         let bar = match self.style {
             Style::Terminal => bar(total, unit),
-            Style::Lines | Style::Json => ProgressBar::hidden(),
+            Style::Quiet | Style::Lines | Style::Json => ProgressBar::hidden(),
         };
         if matches!(self.style, Style::Json) {
             output::event(
@@ -202,7 +206,18 @@ impl Progress for Reporter {
         match (&self.style, lock(&self.running).as_ref()) {
             (Style::Json, _) => output::event("warning", json!({"message": message})),
             (Style::Terminal, Some(running)) => running.bar.suspend(|| output::note!("warning: {message}")),
-            (Style::Terminal | Style::Lines, _) => output::note!("warning: {message}"),
+            (Style::Quiet | Style::Terminal | Style::Lines, _) => output::note!("warning: {message}"),
+        }
+    }
+
+    fn detail(&self, line: &str) {
+        if output::verbosity() != Verbosity::Verbose {
+            return;
+        }
+        match (&self.style, lock(&self.running).as_ref()) {
+            (Style::Json, _) => output::event("detail", json!({"text": line})),
+            (Style::Terminal, Some(running)) => running.bar.suspend(|| output::note!("{line}")),
+            (Style::Quiet | Style::Terminal | Style::Lines, _) => output::note!("{line}"),
         }
     }
 }

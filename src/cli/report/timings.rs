@@ -15,8 +15,8 @@ pub fn tell(built: &Built, stages: &[Ended], all: Duration, json: bool) -> Resul
     if json {
         output::event("timings", serde_json::json!({"page": path}));
     } else {
-        output::text(table(stages, all));
-        output::text(format_args!("{}\n", path.display()));
+        output::result(table(stages, all));
+        output::result(format_args!("{}\n", path.display()));
     }
     Ok(())
 }

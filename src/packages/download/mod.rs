@@ -154,7 +154,10 @@ fn fetch(
     loop {
         client.fetch(&url, &mut sink, Size::Exactly(package.size), stop)?;
         match sink.part.finish(digest) {
-            Ok(path) => return Ok(path),
+            Ok(path) => {
+                progress.detail(&format!("fetched {url}"));
+                return Ok(path);
+            }
             // What an earlier run or a proxy left may be at fault: once more, from the start.
             Err(error @ CacheError::Mismatch { .. }) if again => {
                 progress.warn(&format!("{url}: {}; fetching it again", error.with_causes()));

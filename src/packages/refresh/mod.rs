@@ -151,7 +151,7 @@ impl Fetching<'_> {
         self.progress.item(&format!("{} InRelease", self.suite.name));
         let mut bytes = Memory::default();
         match self.request.client.fetch(&url, &mut bytes, Size::AtMost(LARGEST_RELEASE), self.stop) {
-            Ok(()) => {}
+            Ok(()) => self.progress.detail(&format!("fetched {url}")),
             Err(HttpError::NotThere { .. }) => {
                 let (archive, nearest) = (self.suite.archive.clone(), self.nearest_suite());
                 return Err(FetchError::UnknownSuite { archive, suite: suite(), url, nearest });
@@ -276,6 +276,7 @@ impl Fetching<'_> {
                     finished => finished,
                 };
                 self.progress.advance(entry.size);
+                self.progress.detail(&format!("fetched {url}"));
                 finished.map_err(|error| fail(error.into()))?
             }
         };

@@ -4,7 +4,7 @@
 use crate::rootfs::dpkg::depmod::Lists;
 use crate::rootfs::error::{AssembleError, io_at};
 use crate::rootfs::unpack::reader_pool::Packages;
-use crate::sandbox::{Command, Output, run_with};
+use crate::sandbox::{Command, Output, SandboxError, run_with};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -159,8 +159,13 @@ pub fn certificates(root: &Path, epoch: i64) -> Result<(), AssembleError> {
     Ok(())
 }
 
-/// Runs the `preinst` of each package that has one.
-pub fn preinst(root: &Path, packages: &Packages, epoch: i64) -> Result<(), AssembleError> {
+/// Runs the `preinst` of each package that has one. `listen` hears each line that they print.
+pub fn preinst(
+    root: &Path,
+    packages: &Packages,
+    epoch: i64,
+    listen: &(dyn Fn(&str) + Sync),
+) -> Result<(), AssembleError> {
     let mut input = String::new();
     for package in packages.iter().filter(|package| package.control_files.contains_key("preinst")) {
         input.push_str(&format!("{} {} {}\n", package.database_name(), package.name, package.architecture));
@@ -169,7 +174,7 @@ pub fn preinst(root: &Path, packages: &Packages, epoch: i64) -> Result<(), Assem
         return Ok(());
     }
     let command = command(root, "/bin/sh", epoch).arguments(["-c", RUN_PREINST]).stdin(input);
-    let output = run_with(&command, &|_| {})?;
+    let output = run_lines(&command, listen)?;
     if output.success() {
         return Ok(());
     }
@@ -199,7 +204,7 @@ fn last_lines(text: &str) -> String {
 }
 
 /// Configures what is unpacked; `triggers` says whether pending triggers are run too.
-/// `listen` hears the name of each package as its turn comes.
+/// `listen` hears each line that dpkg and the scripts print.
 pub fn configure(root: &Path, epoch: i64, triggers: bool, listen: &(dyn Fn(&str) + Sync)) -> Result<(), AssembleError> {
     // Through one pipe, or what dpkg says of a failure may be read before what led to it.
     let command = command(root, "/bin/sh", epoch)
@@ -210,22 +215,25 @@ pub fn configure(root: &Path, epoch: i64, triggers: bool, listen: &(dyn Fn(&str)
         .arguments(["--force-confdef", "--force-confold"])
         .argument(if triggers { "--triggers" } else { "--no-triggers" })
         .arguments(["--configure", "--pending"]);
+    let output = run_lines(&command, listen)?;
+    if output.success() { Ok(()) } else { Err(failure(&output)) }
+}
+
+/// Runs a command; `listen` hears each line that it prints, without its end.
+fn run_lines(command: &Command, listen: &(dyn Fn(&str) + Sync)) -> Result<Output, SandboxError> {
     let lines = Mutex::new(Vec::new());
-    let output = run_with(&command, &|bytes| {
+    run_with(command, &|bytes| {
         let Ok(mut lines) = lines.lock() else { return };
         lines.extend_from_slice(bytes);
         while let Some(end) = lines.iter().position(|&byte| byte == b'\n') {
             let line: Vec<u8> = lines.drain(..=end).collect();
-            if let Some(name) = set_up(&String::from_utf8_lossy(&line)) {
-                listen(name);
-            }
+            listen(String::from_utf8_lossy(&line).trim_end());
         }
-    })?;
-    if output.success() { Ok(()) } else { Err(failure(&output)) }
+    })
 }
 
 /// The package that a line of dpkg's says it configures.
-fn set_up(line: &str) -> Option<&str> {
+pub fn set_up(line: &str) -> Option<&str> {
     line.strip_prefix("Setting up ")?.split([' ', ':']).next()
 }
 
