@@ -24,8 +24,8 @@ Exit codes:
   0    done
   1    failed
   2    the command line is wrong
-  3    a profile, or another file that was given, is wrong
-  4    two images, or two builds of one, differ
+  3    a profile or another input file is wrong
+  4    two images, or two builds of one image, differ
   130  interrupted";
 
 /// Builds bootable appliance images: one read-only image for all servers, one small config partition for each.
@@ -47,22 +47,22 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Build an image: a medium for CD, USB stick and disk
+    /// Build a bootable ISO image, for CD, USB stick and disk
     Iso(iso::Arguments),
-    /// Build the image of a guest: a folder that a host starts virtual machines from
+    /// Build a guest image: a directory from which a host starts virtual machines
     Guest(guest::Arguments),
     /// Build the root file system as an archive (.tar.zst), for containers and tar
     Tar(tar::Arguments),
     /// Open a shell in the configured root of a profile, or run one command there
     Shell(shell::Arguments),
-    /// Make or update a profile's lock: the exact packages of its images
+    /// Create or update a profile's lock: the exact packages of its images
     Lock(lock::Arguments),
-    /// Keep the packages of locks in a folder, for the years when mirrors have moved on
+    /// Archive the packages of locks in a directory, for rebuilds after mirrors have dropped them
     #[command(subcommand)]
     Archive(archive::Command),
     /// Find the first file in which two images differ
     Diff(diff::Arguments),
-    /// Look at profiles
+    /// Show profiles
     #[command(subcommand)]
     Profile(profile::Command),
     /// Boot an image in QEMU, with its console on this terminal
@@ -72,15 +72,15 @@ enum Command {
     /// Make config partitions
     #[command(subcommand)]
     Config(config::Command),
-    /// Lay out a fleet: the folder that holds every node's config
+    /// Create a fleet: the directory that holds every node's config
     Init(init::Arguments),
-    /// Show what is kept between builds, or remove some of it
+    /// Show or prune the cache
     Cache(cache::Arguments),
-    /// Print the JSON Schema of a file that people write, or an example of it
+    /// Print the JSON Schema, an example or the reference page of a config file format
     Schema(schema::Arguments),
-    /// Print the completions for a shell
+    /// Print the completion script of a shell
     Completions(completions::Arguments),
-    /// Write the manual pages into a folder
+    /// Write the manual pages to a directory
     Man(man::Arguments),
     /// Print the help of a command, or a chapter of the documentation
     Help(help::Arguments),

@@ -15,19 +15,19 @@ use std::path::{Path, PathBuf};
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
-    /// Put every package of locks into a folder that builds, and apt, can take them from
+    /// Export every package of the locks to a directory that serves builds and apt as a mirror
     Export {
-        /// The folder; what earlier exports put there stays
+        /// The directory; packages of earlier exports stay
         dir: PathBuf,
-        /// Locks to export the packages of [default: all in profiles/]
+        /// Lock whose packages to export; may be repeated [default: all in profiles/]
         #[arg(long = "lock", value_name = "FILE")]
         locks: Vec<PathBuf>,
         #[command(flatten)]
         sources: Box<Sources>,
     },
-    /// Take all packages of such a folder into the cache, each checked by its hash
+    /// Import the packages of such a directory into the cache, and verify each by its hash
     Import {
-        /// The folder
+        /// The directory
         dir: PathBuf,
         #[command(flatten)]
         cache: CacheArguments,

@@ -9,35 +9,35 @@ use std::sync::atomic::Ordering;
 
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// The image, as `applbuild iso` wrote it
+    /// The image that `applbuild iso` built
     image: PathBuf,
-    /// A config partition: an image file, or a fleet's folder to make one from; without one the node finds none, and
+    /// Attach a config partition: an image file, or a fleet's directory to make one from; without a config the node
     /// offers a shell on its console
     #[arg(long, value_name = "FILE|DIR")]
     config: Option<PathBuf>,
-    /// Which node of the fleet it is, where the fleet has several
+    /// Boot as this node of the fleet; needed if the fleet has several
     #[arg(long, requires = "config")]
     node: Option<String>,
-    /// What starts the machine; uefi needs the package ovmf
+    /// Firmware; uefi needs the package ovmf
     #[arg(long, value_enum, default_value_t = FirmwareChoice::Bios)]
     firmware: FirmwareChoice,
-    /// What the machine sees the image as
+    /// Attach the image as this kind of drive
     #[arg(long = "as", value_enum, default_value_t = Attached::Cd)]
     attached: Attached,
-    /// Port of this machine that leads to the booted machine's ssh
+    /// Forward this port of the local machine to the ssh port of the booted machine
     #[arg(long, value_name = "PORT")]
     ssh: Option<u16>,
     /// Memory in MiB
     #[arg(long, value_name = "MIB", default_value_t = 2048, value_parser = clap::value_parser!(u32).range(128..=1 << 20))]
     memory: u32,
-    /// Who runs the machine's instructions [default: KVM where a trial shows that it works]
+    /// Accelerator [default: KVM if a trial succeeds, else TCG]
     #[arg(long, value_enum)]
     accel: Option<AcceleratorChoice>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum AcceleratorChoice {
-    /// The processor's own virtualisation
+    /// Hardware virtualization
     Kvm,
     /// Software emulation
     Tcg,

@@ -17,9 +17,9 @@ pub struct Arguments {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// Remove what was used least recently
+    /// Remove the least recently used entries
     Prune {
-        /// How much may stay: bytes, or with K, M, G or T (of 1024)
+        /// Size to shrink the cache to, in bytes or with the unit K, M, G or T (powers of 1024)
         #[arg(long, value_name = "SIZE", value_parser = size)]
         max: u64,
     },

@@ -10,29 +10,29 @@ use std::sync::atomic::Ordering;
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Make a node's config partition as an image to put on a disk, a stick or a CD
+    /// Make the image of a node's config partition, for a disk, a USB stick or a CD
     Image(Image),
 }
 
 const DETAILS: &str = "\
 The image holds appliance.toml (the marker), local/ from pservers/NODE/, and global/ from global/.
-Owners become root; files are 644 (755 where executable), folders 755, ssh_host_*_key 600.
-pservers/NODE/modes says otherwise, a line an entry: PATH OWNER MODE, for example
+All files belong to root. Files get mode 644 (executable ones 755), directories 755, ssh_host_*_key 600.
+The file pservers/NODE/modes overrides this with lines of PATH OWNER MODE, for example
   etc/ssl/private/**   root:ssl-cert   0640
-Where domUs/NAME/guest.toml names vserver = \"GUEST\", vservers/GUEST/ comes to domUs/NAME/config/.
-ext4 and vfat come as a GPT disk with one partition of the appliance's type; iso is a whole
-volume, for a CD. A vfat config keeps its links in the marker and its modes in local/modes.";
+If domUs/NAME/guest.toml has vserver = \"GUEST\", vservers/GUEST/ is copied to domUs/NAME/config/.
+The formats ext4 and vfat make a GPT disk with one partition of the appliance's type; iso makes a
+volume for a CD. A vfat config stores links in the marker and modes in local/modes.";
 
 #[derive(Debug, Args)]
 #[command(after_help = DETAILS)]
 pub struct Image {
-    /// The node: a folder in the fleet's pservers/
+    /// The node: a directory in the fleet's pservers/
     #[arg(long, required_unless_present = "guest")]
     node: Option<String>,
-    /// A guest that has its config on a disk of its own, in the node's place: a folder in the fleet's vservers/
+    /// Make the config of this guest instead of a node's, for a disk of the guest: a directory in the fleet's vservers/
     #[arg(long, conflicts_with = "node")]
     guest: Option<String>,
-    /// The fleet's folder
+    /// Directory of the fleet
     #[arg(long, value_name = "DIR", default_value = ".")]
     fleet: PathBuf,
     /// File system of the partition
@@ -82,8 +82,7 @@ pub fn run(common: &Common, command: Command) -> Result<(), Failure> {
     }
     let written = made.put().map_err(Failure::from_fleet)?;
     if common.json {
-        let fields =
-            json!({"file": file, "node": request.node, "size": written.size, "warnings": written.warnings});
+        let fields = json!({"file": file, "node": request.node, "size": written.size, "warnings": written.warnings});
         output::event("config-image", fields);
         return Ok(());
     }

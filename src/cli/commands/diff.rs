@@ -5,15 +5,15 @@ use applbuild::differ;
 use std::path::PathBuf;
 
 const DETAILS: &str = "\
-Opens ISO 9660 volumes, squashfs images and cpio archives, one in the other. Exit code 0: the
-files are the same bytes; 4: they differ.";
+Opens ISO 9660 volumes, squashfs images and cpio archives, also nested ones. Exit code 0: the
+files are identical; 4: they differ.";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = DETAILS)]
 pub struct Arguments {
-    /// An image, or any other file
+    /// The first image, or any other file
     first: PathBuf,
-    /// Another one
+    /// The second image or file
     second: PathBuf,
 }
 

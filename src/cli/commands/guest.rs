@@ -9,8 +9,8 @@ use appliance_contract::guest_image;
 use appliance_contract::marker::Role;
 
 const DETAILS: &str = "\
-The folder holds root.squashfs with its verity tree, vmlinuz, initramfs.zst, manifest.json, the
-bill of materials, the lock and SHA256SUMS. A host starts guests from such folders on its medium
+The directory holds root.squashfs with its verity tree, vmlinuz, initramfs.zst, manifest.json, the
+bill of materials, the lock and SHA256SUMS. A host starts guests from such directories on its medium
 (the key guests in its profile) and in /var/lib/appliance/images/.";
 
 #[derive(Debug, clap::Args)]

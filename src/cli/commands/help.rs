@@ -23,13 +23,13 @@ const CHAPTERS: [(&str, &str); 12] = [
 ];
 
 const DETAILS: &str = "\
-A command's name comes first where a chapter has it, too: `applbuild help config` is the command,
-`applbuild help config.md` the chapter.";
+If a command and a chapter have the same name, the command is printed: `applbuild help config`
+prints the command, `applbuild help config.md` the chapter.";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = DETAILS)]
 pub struct Arguments {
-    /// A command, or a chapter of the documentation; without it, the list of both
+    /// A command, or a chapter of the documentation [default: list both]
     topic: Vec<String>,
 }
 

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// A new or empty folder; a fresh checkout of an empty repository will do
+    /// A new or empty directory; a checkout of an empty repository counts as empty
     folder: PathBuf,
 }
 
@@ -20,8 +20,14 @@ pub fn run(common: &Common, arguments: &Arguments) -> Result<(), Failure> {
         return Ok(());
     }
     let shown = folder.display();
-    output::result(format_args!("{shown}: a fleet with the node node1, {} files; read {shown}/README.md\n", made.len()));
+    output::result(format_args!(
+        "{shown}: a fleet with the node node1, {} files; read {shown}/README.md\n",
+        made.len()
+    ));
     output::result(format_args!("next: put it under version control, then\n"));
-    output::result(format_args!("      {} config image --fleet {shown} --node node1 -o node1.img\n", output::program()));
+    output::result(format_args!(
+        "      {} config image --fleet {shown} --node node1 -o node1.img\n",
+        output::program()
+    ));
     Ok(())
 }

@@ -15,7 +15,7 @@ use std::path::Path;
 pub struct Arguments {
     #[command(flatten)]
     build: BuildArguments,
-    /// Boot the image in QEMU, where that is installed, with the config of a new fleet's node1 and root logged in
+    /// Boot the image in QEMU, if QEMU is installed, with the config of a new fleet and root logged in
     #[arg(long, conflicts_with = "json")]
     boot: bool,
 }

@@ -22,7 +22,7 @@ pub struct Arguments {
     /// The profile to lock
     #[arg(long, value_name = "NAME", required = true)]
     profile: Option<String>,
-    /// Take what the archives have now: of these packages and what they cannot do without, or of all
+    /// Update these packages and their dependencies to the versions in the archives now; without names, all packages
     #[arg(long, value_name = "PACKAGE", num_args = 0..)]
     update: Option<Vec<String>>,
     #[command(flatten)]
@@ -31,7 +31,7 @@ pub struct Arguments {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// Say which packages, sets, users and suites are other in a lock than in an older one
+    /// Print the differences between two locks: packages, sets, users and suites
     Diff {
         /// The older lock
         old: PathBuf,

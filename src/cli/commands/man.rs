@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// The folder; made where it is missing
+    /// The directory; created if missing
     #[arg(value_name = "DIR")]
     folder: PathBuf,
 }

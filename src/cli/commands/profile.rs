@@ -7,12 +7,12 @@ use serde_json::json;
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Print a profile as resolved: with all that it extends, and every default
+    /// Print a resolved profile, with what it inherits and all defaults
     Show {
-        /// Its name
+        /// The profile's name
         name: String,
     },
-    /// List the profiles that there are
+    /// List all profiles
     List,
 }
 

@@ -8,13 +8,13 @@ use serde_json::Value;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Which file
+    /// The file to describe
     #[arg(value_enum)]
     file: File,
-    /// Print an example that explains every key, instead of the schema
+    /// Print a commented example instead of the schema
     #[arg(long, conflicts_with = "reference")]
     example: bool,
-    /// Print the reference page, as Markdown, instead of the schema
+    /// Print the reference page in Markdown instead of the schema
     #[arg(long)]
     reference: bool,
 }

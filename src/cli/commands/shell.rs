@@ -11,9 +11,9 @@ use applbuild::{pipeline, sandbox};
 use std::ffi::OsString;
 
 const DETAILS: &str = "\
-The root holds the profile's packages, configured by their own scripts, and nothing of the
-profile's overlay. The sandbox has no network. All changes are lost when the command ends, whose
-exit code is this command's.
+The root holds the profile's packages after their maintainer scripts, without the profile's overlay.
+The sandbox has no network. All changes are lost when the command ends. The exit code is that of
+the command.
   applbuild shell --profile host
   applbuild shell --profile host -- dpkg --list";
 

@@ -12,24 +12,24 @@ use std::sync::atomic::Ordering;
 
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// The image, as `applbuild iso` wrote it
+    /// The image that `applbuild iso` built
     #[arg(required_unless_present = "list")]
     image: Option<PathBuf>,
-    /// Scenarios to run; all of them where none is named
+    /// Scenarios to run [default: all]
     scenarios: Vec<String>,
-    /// List the scenarios that there are, and run none
+    /// List the scenarios instead of running them
     #[arg(long)]
     list: bool,
-    /// Folder of scenarios [default: ci/scenarios below --root, else those that this program carries]
+    /// Directory of scenarios [default: ci/scenarios in the root directory, else the embedded scenarios]
     #[arg(long, value_name = "DIR")]
     from: Option<PathBuf>,
-    /// How many machines run at once; each takes 2 GiB and a processor
+    /// Number of machines to run at once; each takes 2 GiB of memory and one processor
     #[arg(long, value_name = "N", default_value_t = 1)]
     jobs: usize,
     /// Also write the results as JUnit XML
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
-    /// Where the consoles' logs go [default: a folder `console` beside the image]
+    /// Directory for the consoles' logs [default: `console` next to the image]
     #[arg(long, value_name = "DIR")]
     logs: Option<PathBuf>,
 }

@@ -34,13 +34,13 @@ pub struct Arguments {
     /// Overwrite an image of the same version
     #[arg(long)]
     pub replace: bool,
-    /// How hard to compress the root: 1 to 22 for zstd, to 9 for xz and gzip [default: as the profile says]
+    /// Compression level of the root: 1 to 22 for zstd, 1 to 9 for xz and gzip [default: from the profile]
     #[arg(long, value_name = "N")]
     pub level: Option<u32>,
-    /// Tell where the time went: a table, and a page NAME-VERSION.timings.html beside the image
+    /// Print the time of each stage, and write the page NAME-VERSION.timings.html next to the image
     #[arg(long)]
     pub timings: bool,
-    /// Build it twice, with everything varied that must not matter, and compare; exit code 4 if the two differ
+    /// Build twice in different environments and compare; exit code 4 if the two images differ
     #[arg(long, alias = "check")]
     pub reproduce: bool,
 }
@@ -48,7 +48,9 @@ pub struct Arguments {
 /// An image is several files, so that its path is that of a directory.
 fn directory(text: &str) -> Result<PathBuf, String> {
     match Path::new(text) {
-        path if path.exists() && !path.is_dir() => Err("found a file, expected a directory for the image's files".to_owned()),
+        path if path.exists() && !path.is_dir() => {
+            Err("found a file, expected a directory for the image's files".to_owned())
+        }
         path => Ok(path.to_owned()),
     }
 }

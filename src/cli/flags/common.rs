@@ -6,13 +6,13 @@ use std::path::PathBuf;
 
 const COMMON: &str = "Options of every command";
 
-/// What every command understands.
+/// The flags of every command.
 #[derive(Debug, Args)]
 pub struct Common {
-    /// Folder that holds profiles/, templates/ and images/
+    /// Root directory, with profiles/, templates/ and images/
     #[arg(long, value_name = "DIR", default_value = ".", global = true, help_heading = COMMON)]
     pub root: PathBuf,
-    /// Print what happens as JSON, an object a line
+    /// Print events and errors as JSON Lines
     #[arg(long, global = true, help_heading = COMMON)]
     pub json: bool,
     /// Print errors only: no progress, no warnings, no results

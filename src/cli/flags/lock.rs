@@ -8,11 +8,11 @@ use std::path::PathBuf;
 /// Flags that choose the lock of a build.
 #[derive(Debug, clap::Args)]
 pub struct WhichLock {
-    /// Build from exactly this lock, and change none [default: profiles/NAME.lock, which is made where it is missing
-    /// and brought up to date where the profile has moved past it]
+    /// Build from this lock, and change no lock [default: profiles/NAME.lock, which is created if missing and updated if
+    /// the profile has changed]
     #[arg(long, value_name = "FILE")]
     lock: Option<PathBuf>,
-    /// Fail where profiles/NAME.lock would be made or changed
+    /// Fail if profiles/NAME.lock is missing or out of date
     #[arg(long, conflicts_with = "lock")]
     locked: bool,
 }

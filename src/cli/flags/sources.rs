@@ -9,35 +9,35 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 #[derive(Debug, Clone, clap::Args)]
 pub struct Sources {
-    /// Where Debian's archive is [default: as the machine's apt sources say]
+    /// Mirror of Debian's archive [default: from the machine's apt sources]
     #[arg(long, value_name = "URL")]
     mirror: Option<String>,
-    /// Where Debian's security archive is [default: as the machine's apt sources say]
+    /// Mirror of Debian's security archive [default: from the machine's apt sources]
     #[arg(long, value_name = "URL")]
     security_mirror: Option<String>,
-    /// OpenPGP keys that may sign the archives, in the place of Debian's
+    /// OpenPGP keys to trust for the archives, instead of Debian's
     #[arg(long, value_name = "FILE")]
     keyring: Option<PathBuf>,
     #[command(flatten)]
     cache: CacheArguments,
-    /// Use what the cache holds, and no network; needs a lock that says all
+    /// Use only the cache, without network; needs a complete lock
     #[arg(long)]
     offline: bool,
-    /// How many seconds a mirror may be silent, and how long at most to wait before it is asked again
+    /// Seconds without data after which a transfer is retried; also the longest delay between retries
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
     timeout: u64,
-    /// How often a transfer that failed is tried again
+    /// Number of retries of a failed transfer
     #[arg(long, value_name = "N", default_value_t = 5)]
     retries: u32,
-    /// Take a suite's Release file though it is older than the one in the lock, or than one seen there before
+    /// Accept a Release file that is older than the lock's or than one seen before
     #[arg(long)]
     allow_older: bool,
 }
 
-/// Where packages are kept.
+/// The flag that names the cache.
 #[derive(Debug, Clone, clap::Args)]
 pub struct CacheArguments {
-    /// Where downloads are kept [default: ~/.cache/applbuild]
+    /// Directory of the cache [default: ~/.cache/applbuild]
     #[arg(long, value_name = "DIR", env = "APPLBUILD_CACHE", global = true)]
     cache: Option<PathBuf>,
 }
