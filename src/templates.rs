@@ -1,5 +1,6 @@
 //! Handlebars templates: embedded ones, which a folder of the user's may override, and sources from profiles.
 
+use crate::util::file_error::FileError;
 use appliance_contract::nearest::nearest;
 use handlebars::{Handlebars, RenderErrorReason, Template, no_escape};
 use include_dir::{Dir, include_dir};
@@ -15,8 +16,8 @@ pub enum TemplateError {
     At(#[from] Box<Fault>),
     #[error("template {name} is not known; there are {}", known.join(", "))]
     Unknown { name: String, known: Vec<String> },
-    #[error("reading template {path}", path = path.display())]
-    Read { path: PathBuf, source: std::io::Error },
+    #[error(transparent)]
+    File(#[from] FileError),
 }
 
 /// What is wrong at a place in a template.
@@ -103,7 +104,7 @@ fn own(folder: &Path, name: &str) -> Result<Option<(PathBuf, String)>, TemplateE
     match crate::util::bounded_read::read_user_text(&path) {
         Ok(source) => Ok(Some((path, source))),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(TemplateError::Read { path, source }),
+        Err(source) => Err(TemplateError::from(FileError::new("reading template", path, source))),
     }
 }
 

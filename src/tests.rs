@@ -23,6 +23,7 @@ use crate::sandbox::SandboxError;
 use crate::store::StoreError;
 use crate::templates::TemplateError;
 use crate::tree::{TreeError, TreePath};
+use crate::util::file_error::FileError;
 use appliance_contract::causes::WithCauses;
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -142,9 +143,9 @@ fn a_message_has_each_cause_once() {
     let path = || PathBuf::from("/directory/file");
     let tree_path = || TreePath::parse("/etc/file").unwrap();
     let url = || Url::parse("http://archive.invalid/debian").unwrap();
-    let tree = || TreeError::Host { path: path(), source: cause() };
+    let tree = || TreeError::from(FileError::new("reading", path(), cause()));
     let read = || HttpError::Read { url: url(), source: cause() };
-    let cache = || CacheError::Io { path: path(), action: "writing", source: cause() };
+    let cache = || CacheError::Io { source: FileError::new("writing", path(), cause()) };
     let tar = || TarError::Read { at: None, source: cause() };
     let transfer = PackageError::from(HttpError::GaveUp { url: url(), attempts: 5, source: Box::new(read()) });
     let set = AssembleError::Tar { archive: "set.tar".to_owned(), source: tar() };
@@ -153,24 +154,24 @@ fn a_message_has_each_cause_once() {
     let errors: Vec<Box<dyn Error>> = vec![
         Box::new(BuildError::Fetch(FetchError::Suite { suite: "trixie".to_owned(), source: read() })),
         Box::new(BuildError::Squashfs { path: path(), source: Box::new(squashfs) }),
-        Box::new(BuildError::Io { attempt: "reading", path: path(), source: cause() }),
+        Box::new(BuildError::from(FileError::new("reading", path(), cause()))),
         Box::new(FetchError::Index { url: url(), source: IndexError::Corrupt { source: cause() } }),
         Box::new(FetchError::Package { package: "dash 1".to_owned(), source: Box::new(transfer) }),
         Box::new(FetchError::Package { package: "dash 1".to_owned(), source: Box::new(cache().into()) }),
         Box::new(AssembleError::Set { path: path(), origin: "profile".to_owned(), source: Box::new(set) }),
         Box::new(AssembleError::Compression(CompressionError::Read(cause()))),
         Box::new(OutputError::Tree(tree())),
-        Box::new(OutputError::File { action: "reading", path: path(), source: cause() }),
+        Box::new(OutputError::from(FileError::new("reading", path(), cause()))),
         Box::new(GrubError::Fat(fat)),
         Box::new(InitramfsError::Cpio(CpioError::Write { path: tree_path(), source: cause() })),
         Box::new(Ext4Error::Entry { path: tree_path(), source: mkext4::Error::Io(cause()).into() }),
-        Box::new(FleetError::File { doing: "reading", path: path(), source: cause() }),
+        Box::new(FleetError::from(FileError::new("reading", path(), cause()))),
         Box::new(QemuError::Start { source: cause() }),
-        Box::new(DiffError::Read { path: path(), source: cause() }),
-        Box::new(ProfileError::Read { path: path(), source: cause() }),
-        Box::new(TemplateError::Read { path: path(), source: cause() }),
+        Box::new(DiffError::from(FileError::new("reading", path(), cause()))),
+        Box::new(ProfileError::from(FileError::new("reading", path(), cause()))),
+        Box::new(TemplateError::from(FileError::new("reading template", path(), cause()))),
         Box::new(SandboxError::Start { attempt: "forking", source: cause() }),
-        Box::new(StoreError { path: path(), action: "opening", source: cause() }),
+        Box::new(StoreError { source: FileError::new("opening", path(), cause()) }),
         Box::new(ReproduceError::Start { source: cause() }),
     ];
     for error in &errors {

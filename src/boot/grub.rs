@@ -8,6 +8,8 @@ use crate::format::iso::VolumeUuid;
 use crate::sandbox::{self, Command, SandboxError};
 use crate::templates::{self, TemplateError};
 use crate::tree::{Content, Metadata, Node, PathError, Tree, TreeError, TreePath};
+use crate::util::file_error::At as _;
+use crate::util::file_error::FileError;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
@@ -75,8 +77,8 @@ const ESP_SIZE: u32 = 8 << 20;
 pub enum GrubError {
     #[error("boot files: {path} is not among the unpacked tools; the lock's tools must hold {package}", path = path.display())]
     Missing { path: PathBuf, package: &'static str },
-    #[error("boot files: {action} {path}", path = path.display())]
-    File { action: &'static str, path: PathBuf, source: std::io::Error },
+    #[error("boot files")]
+    File(#[from] FileError),
     #[error("making GRUB's core image")]
     Sandbox(#[from] SandboxError),
     #[error("making GRUB's core image: grub-mkimage ended with {exit}: {last}")]
@@ -119,7 +121,7 @@ impl Tools<'_> {
         let path = self.folder.join(path);
         std::fs::read(&path).map_err(|source| match source.kind() {
             std::io::ErrorKind::NotFound => GrubError::Missing { path, package },
-            _ => GrubError::File { action: "reading", path, source },
+            _ => GrubError::from(FileError::new("reading", path, source)),
         })
     }
 }
@@ -139,14 +141,12 @@ impl Loader for Tools<'_> {
         }
         let failed = |action: &'static str, path: &Path| {
             let path = path.to_owned();
-            move |source| GrubError::File { action, path, source }
+            move |source| GrubError::from(FileError::new(action, path, source))
         };
-        let work = tempfile::Builder::new()
-            .prefix("grub-")
-            .tempdir_in(self.work)
-            .map_err(failed("making a folder in", self.work))?;
+        let work =
+            tempfile::Builder::new().prefix("grub-").tempdir_in(self.work).at("making a folder in", self.work)?;
         let config = work.path().join("embedded.cfg");
-        std::fs::write(&config, embedded(uuid)).map_err(failed("writing", &config))?;
+        std::fs::write(&config, embedded(uuid)).at("writing", &config)?;
         let inside = Path::new("/work");
         let command = Command::new(self.folder, "/usr/bin/grub-mkimage")
             .arguments(["--format=i386-pc-eltorito", "--directory=/usr/lib/grub/i386-pc", "--compression=auto"])

@@ -8,9 +8,10 @@ mod squashfs;
 
 use crate::format::compression;
 use crate::tree::Content;
+use crate::util::file_error::FileError;
 use std::fmt;
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Containers in containers; images of ours have three.
 const DEEPEST: usize = 8;
@@ -38,8 +39,8 @@ impl fmt::Display for Difference {
 
 #[derive(Debug, thiserror::Error)]
 pub enum DiffError {
-    #[error("reading {}", path.display())]
-    Read { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    File(#[from] FileError),
     #[error("reading {place}")]
     Inside { place: String, source: io::Error },
     #[error("reading {place}: {what} is {found}, expected {expected}")]
@@ -103,7 +104,7 @@ pub fn compare(left: &Path, right: &Path) -> Result<Option<Difference>, DiffErro
 }
 
 fn given(path: &Path) -> Result<Content, DiffError> {
-    let failed = |source| DiffError::Read { path: path.to_owned(), source };
+    let failed = |source| DiffError::from(FileError::new("reading", path.to_owned(), source));
     let found = std::fs::File::open(path).and_then(|file| file.metadata()).map_err(failed)?;
     if !found.is_file() {
         return Err(failed(io::Error::other("it is no file")));

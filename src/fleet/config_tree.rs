@@ -2,6 +2,7 @@
 
 use super::{FleetError, GLOBAL, GUESTS, NODES, guests};
 use crate::tree::{Kind, Metadata, Node, Tree, TreePath};
+use crate::util::file_error::FileError;
 use appliance_contract::local_etc::{MAX_BYTES, MAX_DEPTH, MAX_ENTRIES};
 use appliance_contract::marker::{self, Marker, NodeName, Role};
 use appliance_contract::modes::{self, Modes};
@@ -89,7 +90,7 @@ impl Source {
         let text = match crate::util::bounded_read::read_user_text(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-            Err(source) => return Err(FleetError::File { doing: "reading", path, source }),
+            Err(source) => return Err(FleetError::from(FileError::new("reading", path, source))),
         };
         let modes = Modes::parse(&text).map_err(|source| FleetError::Modes { path: path.clone(), source })?;
         for entry in modes.entries() {
@@ -196,7 +197,7 @@ pub(super) fn marker_text(folder: &Path, node: &NodeName, role: Role) -> Result<
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             return Ok(format!("schema = 1\nrole = \"{role}\"\nnode = \"{node}\"\nglobal-links = [\"/etc/hosts\"]\n"));
         }
-        Err(source) => return Err(FleetError::File { doing: "reading", path, source }),
+        Err(source) => return Err(FleetError::from(FileError::new("reading", path, source))),
     };
     let marker =
         Marker::parse(&text).map_err(|source| FleetError::Marker { path: path.clone(), source: Box::new(source) })?;

@@ -6,6 +6,7 @@ use crate::format::fat::{Fat, FatOptions};
 use crate::format::gpt::{self, Partition, SECTOR};
 use crate::format::iso::{self, VolumeUuid};
 use crate::tree::{Kind, Tree};
+use crate::util::file_error::At as _;
 use appliance_contract::gpt_types;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
@@ -90,7 +91,7 @@ impl ConfigImage {
             return Err(FleetError::NotAFile(file.to_owned()));
         }
         let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let mut out = NamedTempFile::new_in(folder).map_err(FleetError::file("making a file in", folder))?;
+        let mut out = NamedTempFile::new_in(folder).at("making a file in", folder)?;
         let mut warnings = Vec::new();
         if self.format == ConfigFormat::Iso {
             self.write_iso(tree, out.as_file())?;
@@ -130,8 +131,8 @@ impl ConfigImage {
         let bytes = Ext4::plan(tree, &self.ext4_options())?.write()?;
         let writing = FleetError::file("writing", file);
         let opened = std::fs::OpenOptions::new().read(true).write(true).open(file);
-        let mut disk = opened.map_err(FleetError::file("opening", file))?;
-        let start = disk.metadata().map_err(FleetError::file("reading", file))?.len().next_multiple_of(ALIGNMENT);
+        let mut disk = opened.at("opening", file)?;
+        let start = disk.metadata().at("reading", file)?.len().next_multiple_of(ALIGNMENT);
         let end = start + (bytes.len() as u64).next_multiple_of(ALIGNMENT);
         // Room for the backup table.
         let size = end + ALIGNMENT;

@@ -11,6 +11,7 @@ pub use config_tree::ConfigTree;
 pub use image::{ConfigFormat, ConfigImage, Made, Written};
 pub use init::{init, init_trial};
 
+use crate::util::file_error::FileError;
 use std::path::PathBuf;
 
 /// Folders of a fleet.
@@ -21,8 +22,8 @@ pub const DOCUMENTS: &str = "docs";
 
 #[derive(Debug, thiserror::Error)]
 pub enum FleetError {
-    #[error("{doing} {path}", path = path.display())]
-    File { doing: &'static str, path: PathBuf, source: std::io::Error },
+    #[error(transparent)]
+    File(#[from] FileError),
     #[error("{folder} is no fleet: expected a folder {NODES} in it; make one with: applbuild init DIR", folder = folder.display())]
     NoFleet { folder: PathBuf },
     #[error("there is no node {name:?} in {folder}{hint}", folder = folder.display())]
@@ -77,7 +78,7 @@ pub enum FleetError {
 impl FleetError {
     fn file(doing: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
-        move |source| Self::File { doing, path, source }
+        move |source| Self::from(FileError::new(doing, path, source))
     }
 }
 

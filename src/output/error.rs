@@ -10,7 +10,7 @@ use crate::boot::microcode::MicrocodeError;
 use crate::format::iso::IsoError;
 use crate::templates::TemplateError;
 use crate::tree::{PathError, TreeError};
-use std::io;
+use crate::util::file_error::FileError;
 use std::path::PathBuf;
 
 #[derive(Debug, thiserror::Error)]
@@ -51,8 +51,8 @@ pub enum OutputError {
     NoAgent { name: String },
     #[error("laying {path} onto the medium: found SHA-256 {found}, its manifest expects {expected}", path = path.display())]
     GuestFile { path: PathBuf, found: String, expected: String },
-    #[error("{action} {path}", path = path.display())]
-    File { action: &'static str, path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    File(#[from] FileError),
     #[error("an ISO needs the boot loader, whose packages were not unpacked")]
     NoBootLoader,
     #[error(

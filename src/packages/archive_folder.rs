@@ -11,6 +11,8 @@ use super::http::Client;
 use super::lock::{Lock, LockError, LockedPackage};
 use crate::progress::{Progress, Stage, Unit};
 use crate::util::atomic_file;
+use crate::util::file_error::At as _;
+use crate::util::file_error::FileError;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -30,8 +32,8 @@ pub enum FolderError {
     Archive(#[from] ArchiveError),
     #[error(transparent)]
     Deb(#[from] DebError),
-    #[error("{attempt} {}", path.display())]
-    Io { attempt: &'static str, path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    File(#[from] FileError),
     #[error("reading the lock {}", path.display())]
     Lock { path: PathBuf, source: LockError },
     #[error(
@@ -60,11 +62,11 @@ pub struct Supply<'a> {
 }
 
 fn failed<'p>(attempt: &'static str, path: &'p Path) -> impl FnOnce(io::Error) -> FolderError + use<'p> {
-    move |source| FolderError::Io { attempt, path: path.to_owned(), source }
+    move |source| FolderError::from(FileError::new(attempt, path.to_owned(), source))
 }
 
 fn read_lock(path: &Path) -> Result<(String, Lock), FolderError> {
-    let text = fs::read_to_string(path).map_err(failed("reading the lock", path))?;
+    let text = fs::read_to_string(path).at("reading the lock", path)?;
     let lock = Lock::parse(&text).map_err(|source| FolderError::Lock { path: path.to_owned(), source })?;
     Ok((text, lock))
 }
@@ -129,7 +131,7 @@ pub fn import(folder: &Path, cache: &Cache, client: &Client, progress: &dyn Prog
     }
     let locks = paths.iter().map(|path| Ok(read_lock(path)?.1)).collect::<Result<Vec<_>, FolderError>>()?;
     let packages = packages_of(&locks)?;
-    let whole = fs::canonicalize(folder).map_err(failed("reading", folder))?;
+    let whole = fs::canonicalize(folder).at("reading", folder)?;
     let names: BTreeSet<&str> = packages.iter().map(|package| package.archive.as_str()).collect();
     let archives = Archives::in_folder(&whole, names);
     download(&packages, &archives, cache, client, progress)?;

@@ -9,6 +9,7 @@ use super::digest::Digest;
 use super::http::HttpError;
 use super::transfer::Sink;
 use super::url::Url;
+use crate::util::file_error::FileError;
 use sha2::{Digest as _, Sha256};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -34,8 +35,8 @@ pub enum Kind {
 
 #[derive(Debug, thiserror::Error)]
 pub enum CacheError {
-    #[error("cache {} (another folder may be given with --cache): {action}", path.display())]
-    Io { path: PathBuf, action: &'static str, source: io::Error },
+    #[error("using the cache (another folder may be given with --cache)")]
+    Io { source: FileError },
     #[error("found the SHA-256 {found}, expected {expected}")]
     Mismatch { expected: Digest, found: Digest },
 }
@@ -198,7 +199,7 @@ fn entries(folder: &Path) -> impl Iterator<Item = PathBuf> + use<> {
 }
 
 fn failed<'a>(path: &'a Path, action: &'static str) -> impl Fn(io::Error) -> CacheError + 'a {
-    move |source| CacheError::Io { path: path.to_owned(), action, source }
+    move |source| CacheError::Io { source: FileError::new(action, path, source) }
 }
 
 /// A file that is not whole yet; locked as long as this lives.
@@ -263,14 +264,16 @@ impl Sink for Part {
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), HttpError> {
-        self.file.write_all(bytes).map_err(|source| HttpError::Write { path: self.path.clone(), source })?;
+        self.file
+            .write_all(bytes)
+            .map_err(|source| HttpError::Write { source: FileError::new("writing", &self.path, source) })?;
         self.hasher.update(bytes);
         self.position += bytes.len() as u64;
         Ok(())
     }
 
     fn restart(&mut self) -> Result<(), HttpError> {
-        self.clear().map_err(|source| HttpError::Write { path: self.path.clone(), source })
+        self.clear().map_err(|source| HttpError::Write { source: FileError::new("writing", &self.path, source) })
     }
 }
 

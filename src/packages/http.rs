@@ -3,6 +3,7 @@
 use super::hosts::{Hosts, LookUp, LookUpError, System};
 use super::proxy;
 use super::url::{Place, Url};
+use crate::util::file_error::FileError;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
@@ -45,8 +46,8 @@ pub enum HttpError {
     Offline { url: Url },
     #[error("{url}: stopped")]
     Stopped { url: Url },
-    #[error("writing {} (another folder may be given with --cache)", path.display())]
-    Write { path: std::path::PathBuf, source: io::Error },
+    #[error("using the cache (another folder may be given with --cache)")]
+    Write { source: FileError },
 }
 
 /// Six transfers at once work; sixteen made name look-ups fail.

@@ -10,7 +10,7 @@ use crate::packages::resolver::ResolveError;
 use crate::rootfs::AssembleError;
 use crate::templates::TemplateError;
 use crate::tree::TreeError;
-use std::io;
+use crate::util::file_error::FileError;
 use std::path::PathBuf;
 
 /// Why a build did not end with an image.
@@ -58,8 +58,8 @@ pub enum BuildError {
     Manifest { path: PathBuf, source: serde_json::Error },
     #[error("writing the lock")]
     RenderLock { source: toml::ser::Error },
-    #[error("{attempt} {}", path.display())]
-    Io { attempt: &'static str, path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    File(#[from] FileError),
 }
 
 impl From<AssembleError> for BuildError {

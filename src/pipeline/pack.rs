@@ -10,6 +10,7 @@ use crate::progress::Progress;
 use crate::rootfs;
 use crate::store::BlockStore;
 use crate::tree::{Kind, Node, Tree, TreeError, TreePath};
+use crate::util::file_error::FileError;
 use crate::util::writeback;
 use appliance_contract::causes::WithCauses as _;
 use appliance_contract::manifest::Verity;
@@ -129,7 +130,7 @@ impl Assembled {
         let path = self.work.path().join(file);
         let failed = |attempt| {
             let path = path.clone();
-            move |source: io::Error| BuildError::Io { attempt, path, source }
+            move |source: io::Error| BuildError::from(FileError::new(attempt, path, source))
         };
         let options = self.resolved.squashfs_options();
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path).map_err(failed("making"))?;
@@ -185,7 +186,7 @@ impl Assembled {
         if let Some(id) = tree.lookup(&list)
             && let Kind::File(content) = &tree.node(id).kind
         {
-            let failed = |source| BuildError::Io { attempt: "reading", path: IN_IMAGE_PRUNED.into(), source };
+            let failed = |source| BuildError::from(FileError::new("reading", IN_IMAGE_PRUNED, source));
             let before = content.read().map_err(failed)?;
             gone.extend(before.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()).map(<[u8]>::to_vec));
             let lines: Vec<u8> = gone.iter().flat_map(|path| [path.as_slice(), b"\n"].concat()).collect();

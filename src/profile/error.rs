@@ -1,7 +1,7 @@
+use crate::util::file_error::FileError;
 use appliance_contract::nearest::nearest;
 use miette::{Diagnostic, NamedSource, SourceSpan};
 use std::ops::Range;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Why a profile could not be read.
@@ -17,8 +17,8 @@ pub enum ProfileError {
         #[help]
         help: Option<String>,
     },
-    #[error("reading {}", path.display())]
-    Read { path: PathBuf, source: std::io::Error },
+    #[error(transparent)]
+    File(#[from] FileError),
 }
 
 /// Something wrong at a place in a profile's file.

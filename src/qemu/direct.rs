@@ -1,6 +1,7 @@
 //! Starting an image without a boot loader, a guest's as a host does: QEMU is given kernel, initramfs and arguments.
 
 use super::{QemuError, damage};
+use crate::util::file_error::At as _;
 use appliance_contract::guest_image::{MANIFEST, kernel_arguments};
 use appliance_contract::manifest::Manifest;
 use appliance_contract::medium;
@@ -75,7 +76,7 @@ impl GuestImage {
 }
 
 fn read(path: &Path) -> Result<Manifest, QemuError> {
-    let text = std::fs::read(path).map_err(QemuError::file("reading", path))?;
+    let text = std::fs::read(path).at("reading", path)?;
     serde_json::from_slice(&text).map_err(|source| QemuError::Manifest { path: path.to_owned(), source })
 }
 

@@ -1,3 +1,4 @@
+use crate::util::file_error::FileError;
 use std::io;
 use std::path::PathBuf;
 
@@ -8,8 +9,8 @@ pub enum QemuError {
     NotInstalled,
     #[error("no {what} firmware found, looked for {looked}; install it: apt install ovmf")]
     NoFirmware { what: &'static str, looked: String },
-    #[error("{doing} {path}", path = path.display())]
-    File { doing: &'static str, path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    File(#[from] FileError),
     #[error("starting {}", super::PROGRAM)]
     Start { source: io::Error },
     #[error("talking to QEMU's monitor")]
@@ -37,6 +38,6 @@ pub enum QemuError {
 impl QemuError {
     pub(super) fn file(doing: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
-        move |source| Self::File { doing, path, source }
+        move |source| Self::from(FileError::new(doing, path, source))
     }
 }

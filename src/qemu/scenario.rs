@@ -3,6 +3,8 @@
 
 use super::machine::PROCESSOR;
 use super::{Bus, Firmware};
+use crate::util::file_error::At as _;
+use crate::util::file_error::FileError;
 use appliance_contract::Schema;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
@@ -190,8 +192,8 @@ pub enum Step {
 
 #[derive(Debug, thiserror::Error)]
 pub enum ScenarioError {
-    #[error("reading {path}", path = path.display())]
-    Read { path: PathBuf, source: std::io::Error },
+    #[error(transparent)]
+    File(#[from] FileError),
     #[error("in {path}", path = path.display())]
     Parse { path: PathBuf, source: Box<toml::de::Error> },
     #[error("in {path}: {reason}", path = path.display())]
@@ -200,8 +202,7 @@ pub enum ScenarioError {
 
 impl Scenario {
     pub fn read(path: &Path) -> Result<Self, ScenarioError> {
-        let text = crate::util::bounded_read::read_user_text(path)
-            .map_err(|source| ScenarioError::Read { path: path.to_owned(), source })?;
+        let text = crate::util::bounded_read::read_user_text(path).at("reading", path)?;
         let scenario: Self = toml::from_str(&text)
             .map_err(|source| ScenarioError::Parse { path: path.to_owned(), source: Box::new(source) })?;
         scenario.check().map_err(|reason| ScenarioError::Invalid { path: path.to_owned(), reason })?;

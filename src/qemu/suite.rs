@@ -2,11 +2,12 @@
 
 use super::runner::{self, Outcome, RunError, Setting};
 use super::scenario::{Scenario, ScenarioError};
+use crate::util::file_error::FileError;
 use appliance_contract::causes::WithCauses as _;
 use appliance_contract::nearest::nearest;
 use include_dir::{Dir, include_dir};
 use std::fmt::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -22,8 +23,8 @@ pub const FLEET: &str = "fleet";
 
 #[derive(Debug, thiserror::Error)]
 pub enum SuiteError {
-    #[error("{doing} {path}", path = path.display())]
-    File { doing: &'static str, path: PathBuf, source: std::io::Error },
+    #[error(transparent)]
+    File(#[from] FileError),
     #[error(transparent)]
     Scenario(#[from] ScenarioError),
     #[error("there is no scenario {name:?}{hint}; there are: {known}")]
@@ -38,17 +39,13 @@ pub struct Suite {
 
 /// Writes the embedded scenarios below `folder`.
 pub fn extract(folder: &Path) -> Result<(), SuiteError> {
-    EMBEDDED.extract(folder).map_err(|source| SuiteError::File {
-        doing: "writing scenarios to",
-        path: folder.into(),
-        source,
-    })
+    EMBEDDED.extract(folder).map_err(|source| SuiteError::from(FileError::new("writing scenarios to", folder, source)))
 }
 
 impl Suite {
     /// Reads the scenarios named in `chosen`, or all, from the `.toml` files of `folder`.
     pub fn read(folder: &Path, chosen: &[String]) -> Result<Self, SuiteError> {
-        let failed = |source| SuiteError::File { doing: "reading", path: folder.to_owned(), source };
+        let failed = |source| SuiteError::from(FileError::new("reading", folder.to_owned(), source));
         let mut names = Vec::new();
         for entry in std::fs::read_dir(folder).map_err(failed)? {
             let path = entry.map_err(failed)?.path();

@@ -5,7 +5,7 @@ use crate::packages::{Digest, FetchError};
 use crate::sandbox::{Exit, SandboxError};
 use crate::templates::TemplateError;
 use crate::tree::TreeError;
-use std::io;
+use crate::util::file_error::FileError;
 use std::path::PathBuf;
 
 #[derive(Debug, thiserror::Error)]
@@ -22,8 +22,8 @@ pub enum AssembleError {
         "unpacking {archive}: {path} belongs to {other} too, and neither replaces the other; drop one of the two from the profile"
     )]
     Conflict { archive: String, path: String, other: String },
-    #[error("{attempt} {path}", path = path.display())]
-    Io { attempt: &'static str, path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    File(#[from] FileError),
     #[error(transparent)]
     Fetch(#[from] FetchError),
     #[error("package {name} {version} is in the lock, but its file is not at hand")]
@@ -72,10 +72,4 @@ pub enum AssembleError {
     Sandbox(#[from] SandboxError),
     #[error(transparent)]
     Tree(#[from] TreeError),
-}
-
-/// For `map_err`: what was attempted, where.
-pub fn io_at(attempt: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> AssembleError {
-    let path = path.into();
-    move |source| AssembleError::Io { attempt, path, source }
 }

@@ -14,17 +14,16 @@ pub use blocks::BlockStore;
 pub use unpacked::{CachingReader, Found, Unpacked};
 pub use usage::{Entry, Pruned, Room, hold, prune, usage};
 
+use crate::util::file_error::FileError;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 #[derive(Debug, thiserror::Error)]
-#[error("cache {} (another folder may be given with --cache): {action}", path.display())]
+#[error("using the cache (another folder may be given with --cache)")]
 pub struct StoreError {
-    pub path: PathBuf,
-    pub action: &'static str,
-    pub source: io::Error,
+    pub source: FileError,
 }
 
 fn failed<'p>(action: &'static str, path: &'p Path) -> impl FnOnce(io::Error) -> StoreError + use<'p> {
-    move |source| StoreError { path: path.to_owned(), action, source }
+    move |source| StoreError { source: FileError::new(action, path, source) }
 }

@@ -18,6 +18,7 @@ pub use node::{Kind, Node, NodeId};
 pub use parallel::in_parallel;
 pub use path::{PathError, TreePath};
 
+use crate::util::file_error::FileError;
 use std::collections::BTreeMap;
 
 /// A tree of nodes. Two directory entries that name one [`NodeId`] are hard links.
@@ -37,8 +38,8 @@ pub enum TreeError {
     Root { found: &'static str },
     #[error("{path} is not in the tree")]
     NotFound { path: TreePath },
-    #[error("reading {path}")]
-    Host { path: std::path::PathBuf, source: std::io::Error },
+    #[error(transparent)]
+    File(#[from] FileError),
     #[error(transparent)]
     Path(#[from] PathError),
 }

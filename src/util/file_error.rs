@@ -15,6 +15,13 @@ pub struct FileError {
     pub source: io::Error,
 }
 
+impl FileError {
+    /// `action` is in the gerund: "reading".
+    pub fn new(action: &'static str, path: impl Into<PathBuf>, source: io::Error) -> Self {
+        Self { action, path: path.into(), source }
+    }
+}
+
 /// Adds the attempt and the path to an I/O error.
 pub trait At<T> {
     /// `action` is in the gerund: `.at("reading", path)`.

@@ -212,7 +212,7 @@ impl From<ArchiveError> for Failure {
 impl From<ProfileError> for Failure {
     fn from(error: ProfileError) -> Self {
         match error {
-            ProfileError::Read { .. } => Self::input(error),
+            ProfileError::File(_) => Self::input(error),
             error => Self::Input(Report::new(error)),
         }
     }

@@ -1,6 +1,7 @@
 //! Images that are directories, with their records in them.
 
 use super::{Artifact, Catalog, CatalogError, ImageName, Published, REBUILD, RECORD, Texts, failed, hash, sync, write};
+use crate::util::file_error::At as _;
 use appliance_contract::guest_image::CHECKSUMS;
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use sha2::{Digest, Sha256};
@@ -38,7 +39,7 @@ impl Catalog {
             } else {
                 fs::rename(&artifact.path, &path)
             };
-            renamed.map_err(failed("renaming the image to", &path))?;
+            renamed.at("renaming the image to", &path)?;
             sync(&self.directory)?;
         }
         Ok(Published { path, version: name.version.clone(), was_there })

@@ -5,6 +5,7 @@ use super::{
     SBOM, Texts, failed, hash, sync, write,
 };
 use crate::packages::Digest;
+use crate::util::file_error::At as _;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
@@ -51,7 +52,7 @@ impl Catalog {
             sums.insert(name.record_file(record), Digest::of(bytes).to_string());
         }
         if !was_there {
-            fs::rename(&artifact.path, &path).map_err(failed("renaming the image to", &path))?;
+            fs::rename(&artifact.path, &path).at("renaming the image to", &path)?;
         }
         sums.insert(name.file(), sha256);
         self.write_checksums(sums)?;

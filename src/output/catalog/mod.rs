@@ -6,6 +6,8 @@ mod file;
 
 use super::{Artifact, Shape};
 use crate::packages::Digest;
+use crate::util::file_error::At as _;
+use crate::util::file_error::FileError;
 use appliance_contract::Schema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -35,8 +37,8 @@ const WORK: &str = ".work";
 
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogError {
-    #[error("{attempt} {}", path.display())]
-    Io { attempt: &'static str, path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    File(#[from] FileError),
     #[error(
         "{}: found SHA-256 {found}, expected {expected}, which the same inputs give now; pass --replace to overwrite it",
         path.display()
@@ -45,7 +47,7 @@ pub enum CatalogError {
 }
 
 fn failed<'p>(attempt: &'static str, path: &'p Path) -> impl FnOnce(io::Error) -> CatalogError + use<'p> {
-    move |source| CatalogError::Io { attempt, path: path.to_owned(), source }
+    move |source| CatalogError::from(FileError::new(attempt, path.to_owned(), source))
 }
 
 /// The inputs and the content of an image.
@@ -172,7 +174,7 @@ pub struct Catalog {
 impl Catalog {
     /// Opens the directory of images; makes it if it is missing.
     pub fn open(directory: &Path) -> Result<Self, CatalogError> {
-        fs::create_dir_all(directory).map_err(failed("making the folder", directory))?;
+        fs::create_dir_all(directory).at("making the folder", directory)?;
         Ok(Self { directory: directory.to_owned() })
     }
 
@@ -180,7 +182,7 @@ impl Catalog {
     pub fn check(&self) -> Result<(), CatalogError> {
         for directory in [self.directory.clone(), self.work()] {
             if directory.exists() {
-                tempfile::tempfile_in(&directory).map_err(failed("writing to the folder", &directory))?;
+                tempfile::tempfile_in(&directory).at("writing to the folder", &directory)?;
             }
         }
         Ok(())
@@ -230,12 +232,12 @@ impl Catalog {
     /// Locks the directory for a change.
     fn lock(&self) -> Result<File, CatalogError> {
         let path = self.directory.join(LOCK);
-        let file = File::create(&path).map_err(failed("making", &path))?;
-        file.lock().map_err(failed("locking", &path))?;
+        let file = File::create(&path).at("making", &path)?;
+        file.lock().at("locking", &path)?;
         for path in self.paths()? {
             // Of a build that was killed while it held the lock.
             if path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(NEW.as_bytes())) {
-                fs::remove_file(&path).map_err(failed("removing", &path))?;
+                fs::remove_file(&path).at("removing", &path)?;
             }
         }
         Ok(file)
@@ -327,7 +329,7 @@ fn hash(path: &Path) -> Result<Option<String>, CatalogError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(failed("opening", path)(source)),
     };
-    let (digest, _) = Digest::of_reader(file).map_err(failed("reading", path))?;
+    let (digest, _) = Digest::of_reader(file).at("reading", path)?;
     Ok(Some(digest.to_string()))
 }
 

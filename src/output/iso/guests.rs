@@ -3,6 +3,7 @@
 use crate::output::records::checksums;
 use crate::output::{Guest, OutputError};
 use crate::tree::{Content, Metadata, Node, NodeId, Tree, TreePath};
+use crate::util::file_error::FileError;
 use appliance_contract::guest_image::{INITRAMFS, KERNEL, MANIFEST, ROOT};
 use appliance_contract::manifest::EmbeddedGuest;
 use appliance_contract::medium;
@@ -18,7 +19,7 @@ pub(super) fn put(tree: &mut Tree, guests: &[Guest<'_>], mtime: i64) -> Result<V
         let mut manifest_sha256 = String::new();
         for name in [ROOT, KERNEL, INITRAMFS, MANIFEST] {
             let file = guest.directory.join(name);
-            let failed = |source| OutputError::File { action: "reading", path: file.clone(), source };
+            let failed = |source| OutputError::from(FileError::new("reading", file.clone(), source));
             let hash = fs::File::open(&file).and_then(checksums::of_reader).map_err(failed)?;
             let length = fs::metadata(&file).map_err(failed)?.len();
             let place = TreePath::parse(format!("{path}/{name}"))?;

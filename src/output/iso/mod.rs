@@ -18,6 +18,7 @@ use crate::format::iso::{BLOCK, Boot, Layout, Options, Patch, Present, Volume, V
 use crate::format::squashfs::NoCache;
 use crate::progress::{Progress, Stage, Unit};
 use crate::tree::{Content, Metadata, Node, Tree, TreePath};
+use crate::util::file_error::At as _;
 use crate::util::writeback;
 use appliance_contract::kernel_args::RootSource;
 use appliance_contract::manifest::{EmbeddedGuest, Manifest, RootImage};
@@ -77,7 +78,7 @@ impl Output for Iso {
             Draft::new(input, progress)?.finish()?.write(&file, progress)
         });
         let written = written?;
-        synced.map_err(failed("syncing", file.path()))?;
+        synced.at("syncing", file.path())?;
         written.finish(file, input.path, progress)
     }
 }
@@ -85,8 +86,8 @@ impl Output for Iso {
 /// The file that becomes the medium.
 fn open(input: &Input<'_>) -> Result<NamedTempFile, OutputError> {
     if let Root::Squashfs { file, .. } = input.root {
-        let opened = File::options().read(true).write(true).open(file).map_err(failed("opening", file))?;
-        let path = TempPath::try_from_path(file).map_err(failed("finding", file))?;
+        let opened = File::options().read(true).write(true).open(file).at("opening", file)?;
+        let path = TempPath::try_from_path(file).at("finding", file)?;
         return Ok(NamedTempFile::from_parts(opened, path));
     }
     let directory = parent(input.path);
@@ -223,13 +224,13 @@ impl<'a> Draft<'a> {
     /// The packed root.
     fn root(&self) -> Result<Option<Content>, OutputError> {
         let Root::Squashfs { file, offset, .. } = self.input.root else { return Ok(None) };
-        let end = fs::metadata(file).map_err(failed("reading", file))?.len();
+        let end = fs::metadata(file).at("reading", file)?.len();
         Ok(Some(Content::part(file.to_owned(), offset, end.saturating_sub(offset))))
     }
 
     fn superblock(&self) -> Result<[u8; 32], OutputError> {
         let Root::Squashfs { file, offset, verity } = self.input.root else { return Ok([0; 32]) };
-        let opened = File::open(file).map_err(failed("opening", file))?;
+        let opened = File::open(file).at("opening", file)?;
         medium_record::superblock(&opened, offset, verity.hash_offset)
             .map_err(failed("reading verity's superblock in", file))
     }
@@ -411,7 +412,7 @@ impl Contents {
         });
         let layout: Layout =
             layout.map_err(|source| OutputError::Write { path: file.path().to_owned(), source: Box::new(source) })?;
-        let sha256 = sha256.map_err(failed("reading back", file.path()))?;
+        let sha256 = sha256.at("reading back", file.path())?;
         if let Some(Present { path, offset }) = &self.options.present
             && layout.place(path).is_none_or(|(found, _)| found != *offset)
         {
@@ -419,7 +420,7 @@ impl Contents {
         }
         // Whatever the umask says: an image holds no secret.
         let mode = Permissions::from_mode(0o644);
-        file.as_file().set_permissions(mode).map_err(failed("setting the mode of", file.path()))?;
+        file.as_file().set_permissions(mode).at("setting the mode of", file.path())?;
         Ok(Written { contents: self, size: layout.size(), sha256 })
     }
 }
@@ -428,10 +429,10 @@ impl Written {
     /// Waits for the disk, and gives the medium its name.
     fn finish(self, file: NamedTempFile, output: &Path, progress: &dyn Progress) -> Result<Artifact, OutputError> {
         progress.stage(Stage::Sync, 0, Unit::Bytes);
-        file.as_file().sync_all().map_err(failed("syncing", file.path()))?;
+        file.as_file().sync_all().at("syncing", file.path())?;
         file.persist(output).map_err(|error| failed("renaming to", output)(error.error))?;
         let folder = parent(output);
-        File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed("syncing", folder))?;
+        File::open(folder).and_then(|folder| folder.sync_all()).at("syncing", folder)?;
         let (manifest_json, _) = self.contents.records()?;
         Ok(Artifact {
             path: output.to_owned(),

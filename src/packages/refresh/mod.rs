@@ -12,6 +12,7 @@ use super::release::{FileEntry, Release};
 use super::transfer::{Memory, Size, Stop};
 use super::url::Url;
 use crate::progress::{Progress, Stage, Unit};
+use crate::util::file_error::FileError;
 use std::fs::File;
 use std::io::{self, Read};
 
@@ -281,7 +282,7 @@ impl Fetching<'_> {
             }
         };
         File::open(&whole)
-            .map_err(|source| FetchError::Cache(CacheError::Io { path: whole.clone(), action: "opening", source }))
+            .map_err(|source| FetchError::Cache(CacheError::Io { source: FileError::new("opening", &whole, source) }))
     }
 }
 

@@ -2,9 +2,10 @@
 
 #[cfg(doc)]
 use crate::rootfs::dpkg::depmod::Lists;
-use crate::rootfs::error::{AssembleError, io_at};
+use crate::rootfs::error::AssembleError;
 use crate::rootfs::unpack::reader_pool::Packages;
 use crate::sandbox::{Command, Output, SandboxError, run_with};
+use crate::util::file_error::At as _;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -101,7 +102,7 @@ impl<'a> Surroundings<'a> {
         }
         script(&root.join(HELPER), ANSWER)?;
         let links = root.join(KERNEL_LINKS);
-        fs::write(&links, "do_symlinks = no\n").map_err(io_at("writing", &links))?;
+        fs::write(&links, "do_symlinks = no\n").at("writing", &links)?;
         Ok(Self { root })
     }
 
@@ -110,8 +111,8 @@ impl<'a> Surroundings<'a> {
         for folder in python_folders(self.root) {
             let (real, by) = (folder.join(COMPILER), folder.join(PUT_BY));
             if real.is_file() && !by.exists() {
-                fs::rename(&real, &by).map_err(io_at("renaming", &real))?;
-                fs::write(&real, NO_COMPILER).map_err(io_at("writing", &real))?;
+                fs::rename(&real, &by).at("renaming", &real)?;
+                fs::write(&real, NO_COMPILER).at("writing", &real)?;
             }
         }
         Ok(())
@@ -121,12 +122,12 @@ impl<'a> Surroundings<'a> {
         for folder in python_folders(self.root) {
             let by = folder.join(PUT_BY);
             if by.exists() {
-                fs::rename(&by, folder.join(COMPILER)).map_err(io_at("renaming", &by))?;
+                fs::rename(&by, folder.join(COMPILER)).at("renaming", &by)?;
             }
         }
         for name in [POLICY, KERNEL_LINKS, HELPER].into_iter().chain(IDLE) {
             let path = self.root.join(name);
-            fs::remove_file(&path).map_err(io_at("removing", &path))?;
+            fs::remove_file(&path).at("removing", &path)?;
         }
         Ok(())
     }
@@ -144,10 +145,10 @@ fn python_folders(root: &Path) -> Vec<PathBuf> {
 
 fn script(path: &Path, text: &str) -> Result<(), AssembleError> {
     if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder).map_err(io_at("making", folder))?;
+        fs::create_dir_all(folder).at("making", folder)?;
     }
-    fs::write(path, text).map_err(io_at("writing", path))?;
-    fs::set_permissions(path, Permissions::from_mode(0o755)).map_err(io_at("setting the mode of", path))
+    fs::write(path, text).at("writing", path)?;
+    Ok(fs::set_permissions(path, Permissions::from_mode(0o755)).at("setting the mode of", path)?)
 }
 
 /// Makes `/etc/ssl/certs`, where the image has certificates.

@@ -2,6 +2,7 @@
 
 use crate::rootfs::error::AssembleError;
 use crate::tree::{Kind, Metadata, Node, NodeId, Tree, TreeError, TreePath};
+use crate::util::file_error::At as _;
 use std::collections::VecDeque;
 
 /// A path that stands in this crate's source or was checked before.
@@ -53,7 +54,7 @@ pub fn find(tree: &Tree, text: &str) -> Option<NodeId> {
 pub fn read_text(tree: &Tree, text: &str) -> Result<Option<String>, AssembleError> {
     let Some(id) = find(tree, text) else { return Ok(None) };
     let Kind::File(content) = &tree.node(id).kind else { return Ok(None) };
-    let bytes = content.read().map_err(|source| AssembleError::Io { attempt: "reading", path: text.into(), source })?;
+    let bytes = content.read().at("reading", text)?;
     Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
 }
 

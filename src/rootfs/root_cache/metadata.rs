@@ -3,6 +3,7 @@
 
 use crate::rootfs::unpack::install::Extras;
 use crate::tree::{Kind, Metadata, Tree, TreeError, TreePath};
+use crate::util::file_error::At as _;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashMap};
@@ -121,9 +122,7 @@ pub fn state(tree: &Tree) -> Result<[u8; 32], TreeError> {
         add(node.kind.name().as_bytes());
         match &node.kind {
             Kind::File(content) => {
-                let known = content
-                    .fingerprint()
-                    .map_err(|source| TreeError::Host { path: path.to_string().into(), source })?;
+                let known = content.fingerprint().at("reading", path.to_string())?;
                 add(&known.digest());
             }
             Kind::Symlink(target) => add(target),

@@ -17,13 +17,14 @@ use crate::rootfs::dpkg::database::{self, Database};
 use crate::rootfs::dpkg::depmod::Lists;
 use crate::rootfs::dpkg::scripts::{self, Surroundings};
 use crate::rootfs::dpkg::triggers;
-use crate::rootfs::error::{AssembleError, io_at};
+use crate::rootfs::error::AssembleError;
 use crate::rootfs::speculate::{self, Ahead};
 use crate::rootfs::unpack::install::{Installer, Source};
 use crate::rootfs::unpack::package::Package;
 use crate::rootfs::unpack::package_files::Files;
 use crate::rootfs::unpack::reader_pool::{Packages, open_all, while_reading};
 use crate::rootfs::work_dir::WorkFolder;
+use crate::util::file_error::At as _;
 use std::fs;
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
@@ -65,9 +66,9 @@ pub fn tools(
     }
     for name in MOUNT_POINTS {
         let path = root.join(name);
-        fs::create_dir_all(&path).map_err(io_at("making", &path))?;
+        fs::create_dir_all(&path).at("making", &path)?;
     }
-    fs::remove_dir_all(&staged).map_err(io_at("removing", &staged))?;
+    fs::remove_dir_all(&staged).at("removing", &staged)?;
     Ok(root)
 }
 
