@@ -62,6 +62,8 @@ pub trait Progress: Send + Sync {
     fn item(&self, name: &str);
     /// Something that the user should know and that stops nothing.
     fn warn(&self, message: &str);
+    /// A line for those who want to see everything: what a maintainer script prints, a file that was fetched.
+    fn detail(&self, _line: &str) {}
     /// `what` was made by an earlier build, and is not made again.
     fn reused(&self, _what: &str) {}
 }

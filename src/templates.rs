@@ -2,6 +2,7 @@
 
 #![warn(missing_docs)]
 
+use crate::util::file_error::FileError;
 use appliance_contract::nearest::nearest;
 use handlebars::{Handlebars, RenderErrorReason, Template, no_escape};
 use include_dir::{Dir, include_dir};
@@ -25,14 +26,9 @@ pub enum TemplateError {
         /// The names of the embedded templates.
         known: Vec<String>,
     },
-    /// Reading the user's directory failed.
-    #[error("reading template {path}: {source}", path = path.display())]
-    Read {
-        /// The file or directory.
-        path: PathBuf,
-        /// The system's error.
-        source: std::io::Error,
-    },
+    /// Reading or writing a file failed.
+    #[error(transparent)]
+    File(#[from] FileError),
 }
 
 /// What is wrong at a place in a template.
@@ -123,7 +119,7 @@ fn own(folder: &Path, name: &str) -> Result<Option<(PathBuf, String)>, TemplateE
     match crate::util::bounded_read::read_user_text(&path) {
         Ok(source) => Ok(Some((path, source))),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(TemplateError::Read { path, source }),
+        Err(source) => Err(TemplateError::from(FileError::new("reading template", path, source))),
     }
 }
 
@@ -166,6 +162,7 @@ fn known() -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use appliance_contract::causes::WithCauses as _;
     use serde_json::json;
 
     #[test]
@@ -191,7 +188,7 @@ mod tests {
         assert_eq!(error.text, "the é {{vars.colour}} is");
         let error = fault("{{zzzzzzzzzz}}", &json!({"vars": {}, "name": "host", "version": "1"}));
         assert_eq!(error.help.as_deref(), Some("there are name, version"));
-        assert!(error.to_string().starts_with("template t.hbs, line 1, column "), "{error}");
+        assert!(error.with_causes().starts_with("template t.hbs, line 1, column "), "{error}");
     }
 
     #[test]
@@ -210,9 +207,9 @@ mod tests {
         check(folder.path()).unwrap();
         assert_eq!(render_named(Some(folder.path()), "grub.cfg.hbs", &json!({"a": 1})).unwrap(), "1!");
         let error = render_named(Some(folder.path()), "yours.hbs", &json!({})).unwrap_err();
-        assert!(error.to_string().starts_with("template yours.hbs is not known"), "{error}");
+        assert!(error.with_causes().starts_with("template yours.hbs is not known"), "{error}");
         std::fs::write(&own, "{{#a}}").unwrap();
-        let error = check(folder.path()).unwrap_err().to_string();
+        let error = check(folder.path()).unwrap_err().with_causes();
         assert!(error.contains("grub.cfg.hbs, line 1") && error.ends_with("| {{#a}}"), "{error}");
     }
 }

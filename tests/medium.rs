@@ -15,6 +15,7 @@ use applbuild::rootfs;
 use applbuild::tree::{Content, Kind, Metadata, Node, Tree, TreePath};
 use applbuild_test_support::judges;
 use appliance_agent::medium_check::{Known, check};
+use appliance_contract::causes::WithCauses as _;
 use appliance_contract::guest_image::kernel_arguments;
 use appliance_contract::kernel_args::{KernelArgs, RootSource};
 use appliance_contract::manifest::{Manifest, Verity};
@@ -384,7 +385,7 @@ fn nothing_stands_under_the_name_of_a_medium_that_failed() {
         path: &folder.path().join("host.iso"),
     };
     let error = Iso.lay_out(&input, &Silent).unwrap_err();
-    assert!(error.to_string().contains("gone"), "{error}");
+    assert!(error.with_causes().contains("gone"), "{error}");
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
@@ -411,7 +412,7 @@ fn sha256sum_and_the_manifest_agree_with_a_guests_folder() {
 fn a_guest_whose_making_failed_leaves_an_error_and_the_agent_is_asked_for() {
     let folder = tempfile::tempdir().unwrap();
     guest_folder(folder.path(), "guest", b"a").unwrap();
-    assert!(guest_folder(folder.path(), "guest", b"b").unwrap_err().to_string().contains("guest"));
+    assert!(guest_folder(folder.path(), "guest", b"b").unwrap_err().with_causes().contains("guest"));
     let (lock, tree, mut profile) = (lock(), image(), profile(RootFormat::Squashfs));
     profile.agent = false;
     let verity = Verity {
@@ -710,9 +711,9 @@ fn a_file_that_became_shorter_ends_the_archive_with_an_error() {
     fs::write(&file, "short").unwrap();
     let content = Content::host(file, 6);
     tree.insert(&TreePath::parse("/file").unwrap(), Node::file(Metadata::new(0o644), content)).unwrap();
-    let error = archive(&folder.path().join("root.tar.zst"), &tree).unwrap_err().to_string();
+    let error = archive(&folder.path().join("root.tar.zst"), &tree).unwrap_err().with_causes();
     assert!(error.contains("root.tar.zst: 1 bytes are missing"), "{error}");
     // One that exists is not overwritten.
     fs::write(folder.path().join("there"), "").unwrap();
-    assert!(archive(&folder.path().join("there"), &tree).unwrap_err().to_string().starts_with("making "));
+    assert!(archive(&folder.path().join("there"), &tree).unwrap_err().with_causes().starts_with("making "));
 }

@@ -5,6 +5,7 @@
 
 use applbuild::sandbox::{Command, Exit, Output, SandboxError, run};
 use applbuild_test_support::namespace::{self, Test, tests};
+use appliance_contract::causes::WithCauses as _;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::Path;
@@ -195,5 +196,5 @@ fn refuses_a_root_that_leads_out() {
 fn names_a_missing_program() {
     let root = world();
     let error = run(&Command::new(root.path(), "/usr/bin/no-such")).unwrap_err();
-    assert!(error.to_string().contains("/usr/bin/no-such"), "{error}");
+    assert!(error.with_causes().contains("/usr/bin/no-such"), "{error}");
 }

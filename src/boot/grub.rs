@@ -8,6 +8,8 @@ use crate::format::iso::VolumeUuid;
 use crate::sandbox::{self, Command, SandboxError};
 use crate::templates::{self, TemplateError};
 use crate::tree::{Content, Metadata, Node, PathError, Tree, TreeError, TreePath};
+use crate::util::file_error::At as _;
+use crate::util::file_error::FileError;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
@@ -74,17 +76,10 @@ pub enum GrubError {
         package: &'static str,
     },
     /// Reading or writing a file failed.
-    #[error("boot files: {action} {path}: {source}", path = path.display())]
-    File {
-        /// What was being done, in the gerund.
-        action: &'static str,
-        /// The file or directory.
-        path: PathBuf,
-        /// The system's error.
-        source: std::io::Error,
-    },
+    #[error("boot files")]
+    File(#[from] FileError),
     /// grub-mkimage cannot be run.
-    #[error("making GRUB's core image: {0}")]
+    #[error("making GRUB's core image")]
     Sandbox(#[from] SandboxError),
     /// grub-mkimage failed.
     #[error("making GRUB's core image: grub-mkimage ended with {exit}: {last}")]
@@ -95,13 +90,13 @@ pub enum GrubError {
         last: String,
     },
     /// The EFI system partition cannot be made.
-    #[error("making the file system for UEFI: {0}")]
+    #[error("making the file system for UEFI")]
     Fat(#[from] FatError),
     /// The EFI system partition's tree cannot be made.
-    #[error("boot files: {0}")]
+    #[error("boot files")]
     Tree(#[from] TreeError),
     /// As `Tree`.
-    #[error("boot files: {0}")]
+    #[error("boot files")]
     Path(#[from] PathError),
     /// The menu cannot be rendered.
     #[error(transparent)]
@@ -137,7 +132,7 @@ impl Tools<'_> {
         let path = self.folder.join(path);
         std::fs::read(&path).map_err(|source| match source.kind() {
             std::io::ErrorKind::NotFound => GrubError::Missing { path, package },
-            _ => GrubError::File { action: "reading", path, source },
+            _ => GrubError::from(FileError::new("reading", path, source)),
         })
     }
 }
@@ -157,14 +152,12 @@ impl Loader for Tools<'_> {
         }
         let failed = |action: &'static str, path: &Path| {
             let path = path.to_owned();
-            move |source| GrubError::File { action, path, source }
+            move |source| GrubError::from(FileError::new(action, path, source))
         };
-        let work = tempfile::Builder::new()
-            .prefix("grub-")
-            .tempdir_in(self.work)
-            .map_err(failed("making a folder in", self.work))?;
+        let work =
+            tempfile::Builder::new().prefix("grub-").tempdir_in(self.work).at("making a folder in", self.work)?;
         let config = work.path().join("embedded.cfg");
-        std::fs::write(&config, embedded(uuid)).map_err(failed("writing", &config))?;
+        std::fs::write(&config, embedded(uuid)).at("writing", &config)?;
         let inside = Path::new("/work");
         let command = Command::new(self.folder, "/usr/bin/grub-mkimage")
             .arguments(["--format=i386-pc-eltorito", "--directory=/usr/lib/grub/i386-pc", "--compression=auto"])
@@ -256,6 +249,7 @@ pub fn menu(
 mod tests {
     use super::*;
     use crate::boot::entries::{Entry, Step};
+    use appliance_contract::causes::WithCauses as _;
 
     fn entries() -> Entries {
         let entry = |id, verb: &'static str| Entry {
@@ -300,7 +294,7 @@ mod tests {
             (tools.esp(uuid(), true).unwrap_err(), "grub-efi-amd64-signed"),
             (tools.efi_modules().unwrap_err(), "grub-efi-amd64-bin"),
         ] {
-            assert!(error.to_string().ends_with(package), "{error}");
+            assert!(error.with_causes().ends_with(package), "{error}");
         }
     }
 }

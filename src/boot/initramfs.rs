@@ -36,16 +36,16 @@ pub enum InitramfsError {
     #[error(transparent)]
     Modules(#[from] ModulesError),
     /// Its tree cannot be made.
-    #[error("packing the initramfs: {0}")]
+    #[error("packing the initramfs")]
     Tree(#[from] TreeError),
     /// As `Tree`.
-    #[error("packing the initramfs: {0}")]
+    #[error("packing the initramfs")]
     Path(#[from] PathError),
     /// The archive cannot be written.
-    #[error("packing the initramfs: {0}")]
+    #[error("packing the initramfs")]
     Cpio(#[from] CpioError),
     /// zstd failed.
-    #[error("compressing the initramfs: {source}")]
+    #[error("compressing the initramfs")]
     Compress {
         /// The compressor's error.
         source: std::io::Error,

@@ -39,7 +39,7 @@ pub enum KernelError {
         path: String,
     },
     /// The profile's kernel is no path.
-    #[error("boot.kernel names {path}: {source}")]
+    #[error("boot.kernel names {path}")]
     Path {
         /// As the profile has it.
         path: String,
@@ -146,6 +146,7 @@ mod tests {
     use super::*;
     use crate::profile::{OnMissing, Protocol};
     use crate::tree::{Metadata, Node};
+    use appliance_contract::causes::WithCauses as _;
 
     fn tree(files: &[&str]) -> Tree {
         let mut tree = Tree::new(Metadata::new(0o755));
@@ -190,7 +191,7 @@ mod tests {
     fn says_what_is_missing() {
         assert!(matches!(Kernels::find(&tree(&["/etc/passwd"]), &boot(None)), Err(KernelError::None)));
         let error = Kernels::find(&tree(&["/etc/passwd"]), &boot(Some("/netbsd"))).unwrap_err();
-        assert!(error.to_string().starts_with("boot.kernel names /netbsd, "), "{error}");
+        assert!(error.with_causes().starts_with("boot.kernel names /netbsd, "), "{error}");
         let mut looping = tree(&[]);
         looping.insert(&TreePath::parse("/a").unwrap(), Node::symlink("/a", 0)).unwrap();
         assert!(Kernels::find(&looping, &boot(Some("/a"))).is_err());

@@ -8,7 +8,7 @@ use crate::tree::{Kind, Metadata, Node, PathError, Tree, TreeError, TreePath};
 #[derive(Debug, thiserror::Error)]
 pub enum MicrocodeError {
     /// A microcode file of the image cannot be read.
-    #[error("reading microcode {path}: {source}")]
+    #[error("reading microcode {path}")]
     Read {
         /// The file in the image.
         path: TreePath,
@@ -16,13 +16,13 @@ pub enum MicrocodeError {
         source: std::io::Error,
     },
     /// The archive's tree cannot be made.
-    #[error("gathering microcode: {0}")]
+    #[error("gathering microcode")]
     Tree(#[from] TreeError),
     /// As `Tree`.
-    #[error("gathering microcode: {0}")]
+    #[error("gathering microcode")]
     Path(#[from] PathError),
     /// The archive cannot be written.
-    #[error("gathering microcode: {0}")]
+    #[error("gathering microcode")]
     Cpio(#[from] CpioError),
 }
 

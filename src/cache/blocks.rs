@@ -96,7 +96,7 @@ impl BlockStore {
         if let Some(Err(error)) = writing.pack.take().map(PackWriter::finish) {
             writing.trouble = Some(error);
         }
-        writing.trouble.take().map(failed("keeping compressed blocks", &self.folder))
+        writing.trouble.take().map(failed("keeping compressed blocks in", &self.folder))
     }
 
     fn forget(&self, key: &BlockKey, pack: usize) {

@@ -6,6 +6,7 @@
 //! Nothing is synced: a file that a power cut emptied has the wrong hash, and is fetched again.
 
 use super::{Bucket, Cache, CacheError};
+use crate::util::file_error::FileError;
 use crate::util::sha256::{self, Hasher};
 use appliance_contract::Sha256;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -169,7 +170,7 @@ fn entries(folder: &Path) -> impl Iterator<Item = PathBuf> + use<> {
 }
 
 fn failed<'a>(path: &'a Path, action: &'static str) -> impl Fn(io::Error) -> CacheError + 'a {
-    move |source| CacheError::Io { path: path.to_owned(), action, source }
+    move |source| CacheError::Io { source: FileError::new(action, path, source) }
 }
 
 /// A file that is not whole yet; locked as long as this lives.

@@ -17,6 +17,7 @@ pub use unpacked::{CachingReader, Found, Unpacked};
 pub(crate) use usage::TREE_LOCK;
 pub use usage::{Entry, Pruned};
 
+use crate::util::file_error::FileError;
 use appliance_contract::Sha256;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -60,14 +61,14 @@ impl Bucket {
 
 #[derive(Debug, thiserror::Error)]
 pub enum CacheError {
-    #[error("cache {}: {action}: {source}; another folder may be given with --cache", path.display())]
-    Io { path: PathBuf, action: &'static str, source: io::Error },
+    #[error("using the cache (another directory may be given with --cache)")]
+    Io { source: FileError },
     #[error("found the SHA-256 {found}, expected {expected}")]
     Mismatch { expected: Sha256, found: Sha256 },
 }
 
 fn failed<'p>(action: &'static str, path: &'p Path) -> impl FnOnce(io::Error) -> CacheError + use<'p> {
-    move |source| CacheError::Io { path: path.to_owned(), action, source }
+    move |source| CacheError::Io { source: FileError::new(action, path, source) }
 }
 
 /// `$XDG_CACHE_HOME/applbuild` or `~/.cache/applbuild`.

@@ -9,9 +9,10 @@ mod squashfs;
 
 use crate::format::compression;
 use crate::tree::Content;
+use crate::util::file_error::FileError;
 use std::fmt;
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Containers in containers; images of ours have three.
 const DEEPEST: usize = 8;
@@ -42,16 +43,11 @@ impl fmt::Display for Difference {
 /// Why two files cannot be compared.
 #[derive(Debug, thiserror::Error)]
 pub enum DiffError {
-    /// Reading one of the two files failed.
-    #[error("reading {}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// The system's error.
-        source: io::Error,
-    },
+    /// Reading or writing a file failed.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// Reading a file inside of a container failed.
-    #[error("reading {place}: {source}")]
+    #[error("reading {place}")]
     Inside {
         /// Names of the containers and of the file in them.
         place: String,
@@ -129,7 +125,7 @@ pub fn compare(left: &Path, right: &Path) -> Result<Option<Difference>, DiffErro
 }
 
 fn given(path: &Path) -> Result<Content, DiffError> {
-    let failed = |source| DiffError::Read { path: path.to_owned(), source };
+    let failed = |source| DiffError::from(FileError::new("reading", path.to_owned(), source));
     let found = std::fs::File::open(path).and_then(|file| file.metadata()).map_err(failed)?;
     if !found.is_file() {
         return Err(failed(io::Error::other("it is no file")));

@@ -7,6 +7,7 @@ use crate::format::gpt::{self, Partition, SECTOR};
 use crate::format::iso::{self, VolumeUuid};
 use crate::tree::{Kind, Tree};
 use crate::util::atomic_file::{self, AtomicFile, Durability};
+use crate::util::file_error::At as _;
 use crate::util::sha256;
 use appliance_contract::gpt_types;
 use serde::Deserialize;
@@ -89,7 +90,7 @@ impl ConfigImage {
             return Err(FleetError::NotAFile(file.to_owned()));
         }
         let folder = atomic_file::directory(file);
-        let mut out = AtomicFile::create_in(folder).map_err(FleetError::file("making a file in", folder))?;
+        let mut out = AtomicFile::create_in(folder).at("making a file in", folder)?;
         let mut warnings = Vec::new();
         if self.format == ConfigFormat::Iso {
             self.write_iso(tree, out.as_file())?;
@@ -129,8 +130,8 @@ impl ConfigImage {
         let bytes = Ext4::plan(tree, &self.ext4_options())?.write()?;
         let writing = FleetError::file("writing", file);
         let opened = std::fs::OpenOptions::new().read(true).write(true).open(file);
-        let mut disk = opened.map_err(FleetError::file("opening", file))?;
-        let start = disk.metadata().map_err(FleetError::file("reading", file))?.len().next_multiple_of(ALIGNMENT);
+        let mut disk = opened.at("opening", file)?;
+        let start = disk.metadata().at("reading", file)?.len().next_multiple_of(ALIGNMENT);
         let end = start + (bytes.len() as u64).next_multiple_of(ALIGNMENT);
         // Room for the backup table.
         let size = end + ALIGNMENT;
@@ -244,6 +245,7 @@ impl DiskFailure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use appliance_contract::causes::WithCauses as _;
 
     #[test]
     fn the_config_type_is_a_guid_of_ours() {
@@ -274,7 +276,7 @@ mod tests {
         big.set_len(LARGEST / 2 + 1).unwrap();
         for (format, name) in [(ConfigFormat::Ext4, "ext4"), (ConfigFormat::Vfat, "vfat")] {
             let image = ConfigImage { node: "node1".into(), format, partition: 1, time: 0 };
-            let error = image.write(fleet.path(), &fleet.path().join("config.img")).unwrap_err().to_string();
+            let error = image.write(fleet.path(), &fleet.path().join("config.img")).unwrap_err().with_causes();
             assert!(error.contains(name) && error.contains("pass --format iso"), "{error}");
         }
     }

@@ -30,7 +30,7 @@ pub struct Partition {
 #[derive(Debug, thiserror::Error)]
 pub enum GptWriteError {
     /// The headers or tables cannot be written.
-    #[error("writing a partition table for a disk of {sectors} sectors: {source}")]
+    #[error("writing a partition table for a disk of {sectors} sectors")]
     Table {
         /// Sectors of the disk.
         sectors: u64,
@@ -38,7 +38,7 @@ pub enum GptWriteError {
         source: GptError,
     },
     /// The protective MBR cannot be written (UEFI 2.10, 5.2.3).
-    #[error("writing the protective MBR: {source}")]
+    #[error("writing the protective MBR")]
     Mbr {
         /// The writer's error.
         source: mbr::MBRError,

@@ -57,7 +57,7 @@ pub enum VerityError {
     #[error("a dm-verity hash tree for an empty file: there is nothing to check")]
     Empty,
     /// A data block cannot be read.
-    #[error("reading data block {block} for its dm-verity hash: {source}")]
+    #[error("reading data block {block} for its dm-verity hash")]
     Read {
         /// Its number, from 0.
         block: u64,
@@ -65,7 +65,7 @@ pub enum VerityError {
         source: io::Error,
     },
     /// The superblock or the tree cannot be written.
-    #[error("writing a dm-verity hash tree at byte {position}: {source}")]
+    #[error("writing a dm-verity hash tree at byte {position}")]
     Write {
         /// The byte, counted from the image's start.
         position: u64,

@@ -10,8 +10,8 @@ use crate::boot::microcode::MicrocodeError;
 use crate::format::iso::IsoError;
 use crate::templates::TemplateError;
 use crate::tree::{PathError, TreeError};
+use crate::util::file_error::FileError;
 use appliance_contract::Sha256;
-use std::io;
 use std::path::PathBuf;
 
 /// Why an output cannot be laid out.
@@ -42,7 +42,7 @@ pub enum OutputError {
     #[error(transparent)]
     Iso(#[from] IsoError),
     /// The volume cannot be written.
-    #[error("writing {path}: {source}", path = path.display())]
+    #[error("writing {path}", path = path.display())]
     Write {
         /// The volume's file.
         path: PathBuf,
@@ -53,10 +53,10 @@ pub enum OutputError {
     #[error(transparent)]
     Core(#[from] CoreTooShort),
     /// The output's tree cannot be made.
-    #[error("laying out the medium: {0}")]
+    #[error("laying out the medium")]
     Tree(#[from] TreeError),
     /// As `Tree`.
-    #[error("laying out the medium: {0}")]
+    #[error("laying out the medium")]
     Path(#[from] PathError),
     /// A file that is read by its offset lies in several pieces.
     #[error("laying out the medium: {path} is not in it in one run")]
@@ -91,15 +91,8 @@ pub enum OutputError {
         expected: String,
     },
     /// Reading or writing a file failed.
-    #[error("{action} {path}: {source}", path = path.display())]
-    File {
-        /// What was being done, in the gerund.
-        action: &'static str,
-        /// The file or directory.
-        path: PathBuf,
-        /// The system's error.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
     /// The kind needs GRUB, and there is none.
     #[error("an ISO needs the boot loader, whose packages were not unpacked")]
     NoBootLoader,

@@ -4,12 +4,13 @@ use super::image::{Image, manifest_text};
 use super::records::checksums::{self, Hashes};
 use super::records::identity::Identity;
 use super::records::sbom;
-use super::{Artifact, Input, Output, OutputError, Root, RootLocation, Shape, failed};
+use super::{Artifact, Input, Output, OutputError, Root, RootLocation, Shape};
 use crate::boot::kernel::Kernels;
 use crate::format::squashfs::NoCache;
 use crate::profile::Profile;
 use crate::progress::{Progress, Stage, Unit};
 use crate::tree::{Content, Metadata, Node, Tree, TreePath};
+use crate::util::file_error::At as _;
 use crate::util::sha256;
 use appliance_contract::guest_image::{CHECKSUMS, DEVICE, INITRAMFS, KERNEL, LOCK, MANIFEST, ROOT, SBOM};
 use appliance_contract::kernel_args::{Action, ConfigChoice, DEFAULT_TIMEOUT, KernelArgs, RootSource};
@@ -59,7 +60,7 @@ impl Output for GuestDirectory {
         let initramfs = image.initramfs(&kernels, agent, &NoCache, progress)?;
         let initramfs_size = initramfs.bytes.len() as u64;
 
-        let length = fs::metadata(root).map_err(failed("reading", root))?.len();
+        let length = fs::metadata(root).at("reading", root)?.len();
         let mut files = Tree::new(Metadata::new(0o755));
         let mut put = |name: &str, content: Content| -> Result<(), OutputError> {
             files.insert(&TreePath::parse(name)?, Node::file(Metadata::new(0o644), content))?;
@@ -131,9 +132,9 @@ fn relative(files: Vec<appliance_contract::manifest::File>) -> Vec<appliance_con
 
 /// Writes the files, synced; returns their bytes.
 fn write(files: &Tree, folder: &Path) -> Result<u64, OutputError> {
-    fs::create_dir(folder).map_err(failed("making the folder", folder))?;
+    fs::create_dir(folder).at("making the folder", folder)?;
     let mode = |path: &Path, mode| fs::set_permissions(path, Permissions::from_mode(mode));
-    mode(folder, 0o755).map_err(failed("setting the mode of", folder))?;
+    mode(folder, 0o755).at("setting the mode of", folder)?;
     let mut size = 0;
     for (place, id) in files.walk() {
         let crate::tree::Kind::File(content) = &files.node(id).kind else { continue };
@@ -149,9 +150,9 @@ fn write(files: &Tree, folder: &Path) -> Result<u64, OutputError> {
             mode(&path, 0o644)?;
             File::open(&path)?.sync_all()
         };
-        put().map_err(failed("writing", &path))?;
+        put().at("writing", &path)?;
         size += content.len();
     }
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed("syncing", folder))?;
+    File::open(folder).and_then(|folder| folder.sync_all()).at("syncing", folder)?;
     Ok(size)
 }

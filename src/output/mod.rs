@@ -19,6 +19,7 @@ pub use tar::Tar;
 use crate::boot::grub::Loader;
 use crate::profile::{Profile, RootFormat};
 use crate::progress::Progress;
+use crate::util::file_error::FileError;
 use appliance_contract::Sha256;
 use appliance_contract::manifest::{Manifest, Verity};
 use appliance_contract::marker::Role;
@@ -167,5 +168,5 @@ pub struct Artifact {
 
 /// Adds the operation and the path to an I/O error.
 fn failed<'p>(action: &'static str, path: &'p Path) -> impl FnOnce(io::Error) -> OutputError + use<'p> {
-    move |source| OutputError::File { action, path: path.to_owned(), source }
+    move |source| OutputError::from(FileError::new(action, path.to_owned(), source))
 }

@@ -6,11 +6,12 @@
 use super::image::manifest_text;
 use super::records::identity::Identity;
 use super::records::sbom;
-use super::{Artifact, Image, Input, Output, OutputError, RootLocation, Shape, failed};
+use super::{Artifact, Image, Input, Output, OutputError, RootLocation, Shape};
 use crate::format::squashfs::Compression;
 use crate::profile::Profile;
 use crate::progress::{Progress, Stage, Unit};
 use crate::tree::{Kind, Node, NodeId, TreePath};
+use crate::util::file_error::At as _;
 use crate::util::sha256::Hasher;
 use crate::util::writeback;
 use appliance_contract::Sha256;
@@ -57,14 +58,14 @@ impl Output for Tar {
 
     fn lay_out(&self, input: &Input<'_>, progress: &dyn Progress) -> Result<Artifact, OutputError> {
         let (image, path) = (&input.image, input.path);
-        let file = File::create_new(path).map_err(failed("making", path))?;
+        let file = File::create_new(path).at("making", path)?;
         let (written, synced) = writeback::with_background_sync(&file, || write(image, &file, progress));
-        let (size, sha256) = written.map_err(failed("writing", path))?;
-        synced.map_err(failed("syncing", path))?;
+        let (size, sha256) = written.at("writing", path)?;
+        synced.at("syncing", path)?;
         // Whatever the umask says: an image holds no secret.
-        fs::set_permissions(path, Permissions::from_mode(0o644)).map_err(failed("setting the mode of", path))?;
+        fs::set_permissions(path, Permissions::from_mode(0o644)).at("setting the mode of", path)?;
         progress.stage(Stage::Sync, 0, Unit::Bytes);
-        file.sync_all().map_err(failed("syncing", path))?;
+        file.sync_all().at("syncing", path)?;
 
         let name = &image.profile.name;
         let mut identity = Identity::new(name, image.version, image.lock_sha256);

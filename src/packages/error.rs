@@ -23,7 +23,7 @@ pub enum FetchError {
     #[error(transparent)]
     Cache(#[from] CacheError),
     /// A suite's InRelease file cannot be fetched.
-    #[error("fetching the suite {suite}: {source}")]
+    #[error("fetching the suite {suite}")]
     Suite {
         /// The suite.
         suite: String,
@@ -43,7 +43,7 @@ pub enum FetchError {
         nearest: Option<String>,
     },
     /// A suite's InRelease file is not signed as it must be.
-    #[error("verifying the signature of {url}: {source}")]
+    #[error("verifying the signature of {url}")]
     Signature {
         /// The file.
         url: Url,
@@ -51,7 +51,7 @@ pub enum FetchError {
         source: SignatureError,
     },
     /// A suite's Release file is refused.
-    #[error("reading {url}: {source}")]
+    #[error("reading {url}")]
     Release {
         /// The file.
         url: Url,
@@ -104,7 +104,7 @@ pub enum FetchError {
         path: String,
     },
     /// An index cannot be fetched or decompressed.
-    #[error("{url}: {source}{}", mend(source))]
+    #[error("{url}{}", mend(source))]
     Index {
         /// The index.
         url: Url,
@@ -112,7 +112,7 @@ pub enum FetchError {
         source: IndexError,
     },
     /// A package cannot be fetched.
-    #[error("package {package}: {source}")]
+    #[error("package {package}")]
     Package {
         /// The package and its version.
         package: String,
@@ -138,8 +138,8 @@ pub enum IndexError {
     Transfer(#[from] HttpError),
     #[error(transparent)]
     Cache(#[from] CacheError),
-    #[error("decompressing: {0}")]
-    Corrupt(std::io::Error),
+    #[error("decompressing")]
+    Corrupt { source: std::io::Error },
     #[error("it decompresses to more than the {expected} bytes that Release lists")]
     TooLarge { expected: u64 },
     #[error("decompressed, found {found} and expected {expected}")]
@@ -151,11 +151,11 @@ pub enum IndexError {
 pub enum PackageError {
     #[error(transparent)]
     Archive(#[from] ArchiveError),
-    #[error("its path: {0}")]
+    #[error("its path")]
     Path(#[from] UrlError),
     #[error(transparent)]
     Transfer(#[from] HttpError),
-    #[error("{url}: {source}")]
+    #[error("{url}")]
     Content { url: Url, source: CacheError },
     #[error(transparent)]
     Cache(#[from] CacheError),
@@ -166,9 +166,9 @@ fn mend(error: &IndexError) -> &'static str {
     match error {
         IndexError::Cache(CacheError::Io { .. }) | IndexError::Transfer(HttpError::Offline { .. }) => "",
         IndexError::Transfer(HttpError::GaveUp { .. } | HttpError::Transport { .. } | HttpError::Status { .. }) => {
-            "; try again later, or pass another mirror with --mirror"
+            " (try again later, or pass another mirror with --mirror)"
         }
-        _ => "; the mirror is inconsistent: try again later, or pass another with --mirror",
+        _ => " (the mirror is inconsistent: try again later, or pass another with --mirror)",
     }
 }
 

@@ -4,7 +4,7 @@
 pub mod archive;
 pub mod deb;
 pub(crate) mod dependency;
-mod error;
+pub(crate) mod error;
 pub(crate) mod fetch;
 pub mod lock;
 pub mod resolver;

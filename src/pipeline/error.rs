@@ -12,7 +12,7 @@ use crate::packages::resolver::ResolveError;
 use crate::rootfs::AssembleError;
 use crate::templates::TemplateError;
 use crate::tree::TreeError;
-use std::io;
+use crate::util::file_error::FileError;
 use std::path::PathBuf;
 
 /// Why a build did not end with an image.
@@ -31,7 +31,7 @@ pub enum BuildError {
     #[error(transparent)]
     Assemble(AssembleError),
     /// Writing the root file system image.
-    #[error("making the root image {}: {source}", path.display())]
+    #[error("making the root image {}", path.display())]
     Squashfs {
         /// The image's file.
         path: PathBuf,
@@ -39,10 +39,10 @@ pub enum BuildError {
         source: Box<SquashfsError>,
     },
     /// Appending the hash tree.
-    #[error("making the root image: {0}")]
+    #[error("making the root image")]
     Verity(#[from] VerityError),
     /// A path of the image that its tree cannot hold.
-    #[error("making the root image: {0}")]
+    #[error("making the root image")]
     Tree(#[from] TreeError),
     /// The user's templates.
     #[error(transparent)]
@@ -94,7 +94,7 @@ pub enum BuildError {
     },
     /// Packages that the lock keeps are neither in an index nor in the cache.
     #[error(
-        "no archive lists {} as the lock has it, and it cannot be had; move what is gone, too: --update {}",
+        "no archive offers {} in the version of the lock, and the cache lacks it (to update it as well, pass --update {})",
         names.join(", "), names.join(" ")
     )]
     Gone {
@@ -104,7 +104,7 @@ pub enum BuildError {
         source: Box<FetchError>,
     },
     /// The file of a package that the lock keeps cannot be read.
-    #[error("reading the package {name} that the lock keeps: {source}")]
+    #[error("reading the package {name} that the lock keeps")]
     Kept {
         /// The package.
         name: String,
@@ -121,17 +121,13 @@ pub enum BuildError {
     },
     /// The lock cannot be written as TOML.
     #[error("writing the lock")]
-    RenderLock(#[source] toml::ser::Error),
-    /// Anything else that reads or writes files.
-    #[error("{attempt} {}", path.display())]
-    Io {
-        /// What was being done, in the gerund.
-        attempt: &'static str,
-        /// The file or directory.
-        path: PathBuf,
-        /// The system's error.
-        source: io::Error,
+    RenderLock {
+        /// The serialiser's error.
+        source: toml::ser::Error,
     },
+    /// Reading or writing a file failed.
+    #[error(transparent)]
+    File(#[from] FileError),
 }
 
 impl From<AssembleError> for BuildError {

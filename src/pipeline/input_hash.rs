@@ -5,6 +5,8 @@ use super::{BuildError, Resolved};
 use crate::identity;
 use crate::output::manifest_text;
 use crate::profile::{OverlayContent, Profile};
+use crate::util::file_error::At as _;
+use crate::util::file_error::FileError;
 use crate::util::sha256::Hasher;
 use appliance_contract::Sha256;
 use std::fs;
@@ -64,15 +66,14 @@ impl Parts {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, BuildError> {
-    fs::read(path).map_err(|source| BuildError::Io { attempt: "reading", path: path.to_owned(), source })
+    fs::read(path).map_err(|source| BuildError::from(FileError::new("reading", path.to_owned(), source)))
 }
 
 fn list(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), BuildError> {
-    let failed = |source| BuildError::Io { attempt: "listing", path: folder.to_owned(), source };
+    let failed = |source| BuildError::from(FileError::new("listing", folder.to_owned(), source));
     for entry in fs::read_dir(folder).map_err(failed)? {
         let path = entry.map_err(failed)?.path();
-        let kind =
-            fs::metadata(&path).map_err(|source| BuildError::Io { attempt: "reading", path: path.clone(), source })?;
+        let kind = fs::metadata(&path).at("reading", &path)?;
         if kind.is_dir() {
             list(&path, files)?;
         } else if kind.is_file() {
@@ -80,7 +81,7 @@ fn list(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), BuildError> {
         } else {
             // Reading a pipe would wait for a writer.
             let source = std::io::Error::other("found a pipe, socket or device, expected a file");
-            return Err(BuildError::Io { attempt: "reading", path, source });
+            return Err(BuildError::from(FileError::new("reading", path, source)));
         }
     }
     Ok(())

@@ -5,6 +5,7 @@ use crate::packages::archive::index::Index;
 use crate::packages::lock::{Changes, Ids};
 use crate::packages::{Lock, LockedPackage};
 use crate::util::atomic_file;
+use crate::util::file_error::FileError;
 use appliance_contract::nearest::nearest;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -62,7 +63,7 @@ pub(super) fn read(path: &Path) -> Result<Option<Lock>, BuildError> {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(source) => {
-            return Err(BuildError::Io { attempt: "reading the lock", path: path.to_owned(), source });
+            return Err(BuildError::from(FileError::new("reading the lock", path.to_owned(), source)));
         }
     };
     let lock = Lock::parse(&text).map_err(|source| BuildError::Lock { path: path.to_owned(), source })?;
@@ -70,11 +71,8 @@ pub(super) fn read(path: &Path) -> Result<Option<Lock>, BuildError> {
 }
 
 pub(super) fn write(path: &Path, text: &str) -> Result<(), BuildError> {
-    atomic_file::write_atomic(path, |file| file.write_all(text.as_bytes())).map_err(|source| BuildError::Io {
-        attempt: "writing the lock",
-        path: path.to_owned(),
-        source,
-    })
+    atomic_file::write_atomic(path, |file| file.write_all(text.as_bytes()))
+        .map_err(|source| BuildError::from(FileError::new("writing the lock", path.to_owned(), source)))
 }
 
 /// The ids that the other locks in the folder give: a fleet's images agree on them.

@@ -10,9 +10,11 @@ use crate::output::{Image, OutputError, RootLocation};
 use crate::progress::Progress;
 use crate::rootfs;
 use crate::tree::{Kind, Node, Tree, TreeError, TreePath};
+use crate::util::file_error::FileError;
 use crate::util::sha256;
 use crate::util::writeback;
 use appliance_contract::Sha256;
+use appliance_contract::causes::WithCauses as _;
 use appliance_contract::manifest::Verity;
 use appliance_contract::medium::IN_IMAGE_PRUNED;
 use std::collections::BTreeSet;
@@ -82,7 +84,7 @@ impl Assembled {
         let initramfs_ahead = self.ahead.take_initramfs();
         // Without a store it takes longer, and that is all.
         let open = || BlockStore::open(&self.resolved.request.cache);
-        let store = open().map_err(|error| progress.warn(&error.to_string())).ok().map(|store| store.with_new(ahead));
+        let store = open().map_err(|error| progress.warn(&error.with_causes())).ok().map(|store| store.with_new(ahead));
         let keeper: &dyn BlockCache = match &store {
             Some(store) => store,
             None => &NoCache,
@@ -96,7 +98,7 @@ impl Assembled {
                 self.work.clear_others();
                 let made = self.initramfs(store.as_ref().map_or(keeper, |store| store), progress);
                 if let Some(error) = store.as_ref().and_then(BlockStore::finish) {
-                    progress.warn(&error.to_string());
+                    progress.warn(&error.with_causes());
                 }
                 made
             });
@@ -108,7 +110,7 @@ impl Assembled {
             (root, initramfs, tools.join().unwrap_or_else(|panic| resume_unwind(panic)))
         });
         if let Some(error) = store.as_ref().and_then(BlockStore::finish) {
-            progress.warn(&error.to_string());
+            progress.warn(&error.with_causes());
         }
         let (root, initramfs, tools) = (root?, initramfs?, tools?);
         Ok(Packed { assembled: self, root, initramfs, tools })
@@ -135,7 +137,7 @@ impl Assembled {
         let path = self.work.path().join(location.file);
         let failed = |attempt| {
             let path = path.clone();
-            move |source: io::Error| BuildError::Io { attempt, path, source }
+            move |source: io::Error| BuildError::from(FileError::new(attempt, path, source))
         };
         let options = self.resolved.squashfs_options();
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path).map_err(failed("making"))?;
@@ -191,7 +193,7 @@ impl Assembled {
         if let Some(id) = tree.lookup(&list)
             && let Kind::File(content) = &tree.node(id).kind
         {
-            let failed = |source| BuildError::Io { attempt: "reading", path: IN_IMAGE_PRUNED.into(), source };
+            let failed = |source| BuildError::from(FileError::new("reading", IN_IMAGE_PRUNED, source));
             let before = content.read().map_err(failed)?;
             gone.extend(before.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()).map(<[u8]>::to_vec));
             let lines: Vec<u8> = gone.iter().flat_map(|path| [path.as_slice(), b"\n"].concat()).collect();

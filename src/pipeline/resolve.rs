@@ -265,7 +265,7 @@ impl BuildRequest {
 impl Resolved {
     /// To be called when the lock has changed.
     pub(super) fn render(&mut self) -> Result<(), BuildError> {
-        self.lock_text = self.lock.render().map_err(BuildError::RenderLock)?;
+        self.lock_text = self.lock.render().map_err(|source| BuildError::RenderLock { source })?;
         self.lock_sha256 = sha256::of(&self.lock_text);
         Ok(())
     }

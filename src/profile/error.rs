@@ -1,9 +1,9 @@
 //! Why a profile cannot be read, with the place in its file.
 
+use crate::util::file_error::FileError;
 use appliance_contract::nearest::nearest;
 use miette::{Diagnostic, NamedSource, SourceSpan};
 use std::ops::Range;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Why a profile could not be read.
@@ -24,14 +24,9 @@ pub enum ProfileError {
         #[help]
         help: Option<String>,
     },
-    /// A file or directory cannot be read.
-    #[error("reading {}", path.display())]
-    Read {
-        /// The file or directory.
-        path: PathBuf,
-        /// The system's error.
-        source: std::io::Error,
-    },
+    /// Reading or writing a file failed.
+    #[error(transparent)]
+    File(#[from] FileError),
 }
 
 /// Something wrong at a place in a profile's file.

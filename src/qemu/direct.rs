@@ -1,6 +1,7 @@
 //! Starting an image without a boot loader, a guest's as a host does: QEMU is given kernel, initramfs and arguments.
 
 use super::{QemuError, damage};
+use crate::util::file_error::At as _;
 use appliance_contract::guest_image::{MANIFEST, kernel_arguments};
 use appliance_contract::manifest::Manifest;
 use appliance_contract::medium;
@@ -80,13 +81,14 @@ impl GuestImage {
 }
 
 fn read(path: &Path) -> Result<Manifest, QemuError> {
-    let text = std::fs::read(path).map_err(QemuError::file("reading", path))?;
+    let text = std::fs::read(path).at("reading", path)?;
     serde_json::from_slice(&text).map_err(|source| QemuError::Manifest { path: path.to_owned(), source })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use appliance_contract::causes::WithCauses as _;
     use std::fs;
 
     const HOST: &str = r#"{"schema": 1, "name": "host", "version": "1", "kind": "host", "architecture": "amd64",
@@ -114,7 +116,7 @@ mod tests {
         let found = GuestImage::of_host(&image, "guest").unwrap();
         assert_eq!(found.direct.arguments, "appliance.root=dev:vda ro console=ttyS0");
         assert_eq!(found.root, folder.path().join("guest-1-2/root.squashfs"));
-        let error = GuestImage::of_host(&image, "guets").unwrap_err().to_string();
+        let error = GuestImage::of_host(&image, "guets").unwrap_err().with_causes();
         assert!(error.contains("holds no guest \"guets\"") && error.ends_with("guest"), "{error}");
     }
 }

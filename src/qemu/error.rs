@@ -1,5 +1,6 @@
 //! Why a virtual machine cannot be started or watched.
 
+use crate::util::file_error::FileError;
 use std::io;
 use std::path::PathBuf;
 
@@ -18,23 +19,16 @@ pub enum QemuError {
         looked: String,
     },
     /// Reading or writing a file failed.
-    #[error("{doing} {path}: {source}", path = path.display())]
-    File {
-        /// What was being done, in the gerund.
-        doing: &'static str,
-        /// The file or directory.
-        path: PathBuf,
-        /// The system's error.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
     /// QEMU cannot be started.
-    #[error("starting {}: {source}", super::PROGRAM)]
+    #[error("starting {}", super::PROGRAM)]
     Start {
         /// The system's error.
         source: io::Error,
     },
     /// The connection to QEMU's monitor broke.
-    #[error("talking to QEMU's monitor: {source}")]
+    #[error("talking to QEMU's monitor")]
     MonitorIo {
         /// The system's error.
         source: io::Error,
@@ -80,7 +74,7 @@ pub enum QemuError {
         path: PathBuf,
     },
     /// A manifest cannot be parsed.
-    #[error("reading {}: {source}", path.display())]
+    #[error("reading {}", path.display())]
     Manifest {
         /// The manifest.
         path: PathBuf,
@@ -118,6 +112,6 @@ pub enum QemuError {
 impl QemuError {
     pub(super) fn file(doing: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
-        move |source| Self::File { doing, path, source }
+        move |source| Self::from(FileError::new(doing, path, source))
     }
 }

@@ -3,6 +3,7 @@
 use super::direct::Direct;
 use super::firmware::Flash;
 use super::{Accelerator, Firmware, QemuError};
+use crate::util::file_error::At as _;
 use serde::Deserialize;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -70,7 +71,7 @@ impl Machine {
         let flash = self.firmware.flash()?;
         if let Some(flash) = &flash {
             let copy = variables(folder);
-            std::fs::copy(&flash.variables, &copy).map_err(QemuError::file("copying UEFI variables to", &copy))?;
+            std::fs::copy(&flash.variables, &copy).at("copying UEFI variables to", &copy)?;
         }
         Ok(self.arguments(flash.as_ref(), folder))
     }

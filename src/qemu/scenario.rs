@@ -3,6 +3,8 @@
 
 use super::machine::PROCESSOR;
 use super::{Bus, Firmware};
+use crate::util::file_error::At as _;
+use crate::util::file_error::FileError;
 use appliance_contract::Schema;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
@@ -226,16 +228,11 @@ pub enum Step {
 /// Why a scenario's file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ScenarioError {
-    /// It cannot be read.
-    #[error("reading {path}: {source}", path = path.display())]
-    Read {
-        /// The scenario's file.
-        path: PathBuf,
-        /// The system's error.
-        source: std::io::Error,
-    },
+    /// Reading or writing a file failed.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// It is not in a scenario's form.
-    #[error("in {path}: {source}", path = path.display())]
+    #[error("in {path}", path = path.display())]
     Parse {
         /// The scenario's file.
         path: PathBuf,
@@ -255,8 +252,7 @@ pub enum ScenarioError {
 impl Scenario {
     /// Reads and checks a scenario's file.
     pub fn read(path: &Path) -> Result<Self, ScenarioError> {
-        let text = crate::util::bounded_read::read_user_text(path)
-            .map_err(|source| ScenarioError::Read { path: path.to_owned(), source })?;
+        let text = crate::util::bounded_read::read_user_text(path).at("reading", path)?;
         let scenario: Self = toml::from_str(&text)
             .map_err(|source| ScenarioError::Parse { path: path.to_owned(), source: Box::new(source) })?;
         scenario.check().map_err(|reason| ScenarioError::Invalid { path: path.to_owned(), reason })?;
@@ -354,10 +350,11 @@ impl Scenario {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use appliance_contract::causes::WithCauses as _;
 
     fn parse(extra: &str) -> Result<Scenario, String> {
         let text = format!("schema = 1\nsummary = \"s\"\nas = \"cd\"\nbound = 60\n{extra}");
-        let scenario: Scenario = toml::from_str(&text).map_err(|error| error.to_string())?;
+        let scenario: Scenario = toml::from_str(&text).map_err(|error| error.with_causes())?;
         scenario.check().map(|()| scenario)
     }
 

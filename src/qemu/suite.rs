@@ -2,11 +2,13 @@
 
 use super::runner::{self, Outcome, RunError, Setting};
 use super::scenario::{Scenario, ScenarioError};
+use crate::util::file_error::FileError;
 use crate::util::poison::Unpoisoned;
+use appliance_contract::causes::WithCauses as _;
 use appliance_contract::nearest::nearest;
 use include_dir::{Dir, include_dir};
 use std::fmt::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -24,15 +26,8 @@ pub const FLEET: &str = "fleet";
 #[derive(Debug, thiserror::Error)]
 pub enum SuiteError {
     /// Reading or writing a file failed.
-    #[error("{doing} {path}: {source}", path = path.display())]
-    File {
-        /// What was being done, in the gerund.
-        doing: &'static str,
-        /// The file or directory.
-        path: PathBuf,
-        /// The system's error.
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
     /// One of them cannot be used.
     #[error(transparent)]
     Scenario(#[from] ScenarioError),
@@ -57,17 +52,13 @@ pub struct Suite {
 
 /// Writes the embedded scenarios below `folder`.
 pub fn extract(folder: &Path) -> Result<(), SuiteError> {
-    EMBEDDED.extract(folder).map_err(|source| SuiteError::File {
-        doing: "writing scenarios to",
-        path: folder.into(),
-        source,
-    })
+    EMBEDDED.extract(folder).map_err(|source| SuiteError::from(FileError::new("writing scenarios to", folder, source)))
 }
 
 impl Suite {
     /// Reads the scenarios named in `chosen`, or all, from the `.toml` files of `folder`.
     pub fn read(folder: &Path, chosen: &[String]) -> Result<Self, SuiteError> {
-        let failed = |source| SuiteError::File { doing: "reading", path: folder.to_owned(), source };
+        let failed = |source| SuiteError::from(FileError::new("reading", folder.to_owned(), source));
         let mut names = Vec::new();
         for entry in std::fs::read_dir(folder).map_err(failed)? {
             let path = entry.map_err(failed)?.path();
@@ -120,7 +111,7 @@ impl Suite {
 
 fn could_not_run(error: &RunError) -> Outcome {
     Outcome {
-        failure: Some(format!("could not be run: {error}")),
+        failure: Some(format!("could not be run: {}", error.with_causes())),
         took: std::time::Duration::ZERO,
         milestones: Vec::new(),
         tail: Vec::new(),
@@ -216,7 +207,7 @@ mod tests {
     fn a_mistyped_name_gets_the_nearest() {
         let folder = tempfile::tempdir().unwrap();
         extract(folder.path()).unwrap();
-        let error = Suite::read(folder.path(), &["cd-bios-xne".to_owned()]).unwrap_err().to_string();
+        let error = Suite::read(folder.path(), &["cd-bios-xne".to_owned()]).unwrap_err().with_causes();
         assert!(error.contains("did you mean \"cd-bios-xen\"?"), "{error}");
     }
 

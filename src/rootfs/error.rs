@@ -7,8 +7,8 @@ use crate::packages::deb::DebError;
 use crate::sandbox::{Exit, SandboxError};
 use crate::templates::TemplateError;
 use crate::tree::TreeError;
+use crate::util::file_error::FileError;
 use appliance_contract::Sha256;
-use std::io;
 use std::path::PathBuf;
 
 /// Why a root cannot be made of a lock's packages.
@@ -23,7 +23,7 @@ pub enum AssembleError {
         problem: String,
     },
     /// A tar archive cannot be read.
-    #[error("unpacking {archive}: {source}")]
+    #[error("unpacking {archive}")]
     Tar {
         /// The package and its version, or the set.
         archive: String,
@@ -31,7 +31,7 @@ pub enum AssembleError {
         source: TarError,
     },
     /// A tar archive cannot be decompressed.
-    #[error("decompressing it: {0}")]
+    #[error("decompressing it")]
     Compression(#[from] CompressionError),
     /// An entry of a tar archive cannot be unpacked.
     #[error("unpacking {archive}: {path} {problem}")]
@@ -56,15 +56,8 @@ pub enum AssembleError {
         other: String,
     },
     /// Reading or writing a file failed.
-    #[error("{attempt} {path}: {source}", path = path.display())]
-    Io {
-        /// What was being done, in the gerund.
-        attempt: &'static str,
-        /// The file or directory.
-        path: PathBuf,
-        /// The system's error.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
     /// The packages cannot be fetched.
     #[error(transparent)]
     Fetch(#[from] FetchError),
@@ -141,7 +134,7 @@ pub enum AssembleError {
         expected: Sha256,
     },
     /// A tar set cannot be unpacked.
-    #[error("set {path} ({origin}): {source}", path = path.display())]
+    #[error("set {path} ({origin})", path = path.display())]
     Set {
         /// The set's file.
         path: PathBuf,
@@ -223,10 +216,10 @@ pub enum AssembleError {
         problem: String,
     },
     /// The manifest cannot be written.
-    #[error("writing the manifest: {0}")]
+    #[error("writing the manifest")]
     Manifest(#[from] serde_json::Error),
     /// A package's file cannot be read.
-    #[error("unpacking {archive}: {source}")]
+    #[error("unpacking {archive}")]
     Deb {
         /// The package and its version.
         archive: String,
@@ -242,10 +235,4 @@ pub enum AssembleError {
     /// The image's tree cannot be made.
     #[error(transparent)]
     Tree(#[from] TreeError),
-}
-
-/// For `map_err`: what was attempted, where.
-pub fn io_at(attempt: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> AssembleError {
-    let path = path.into();
-    move |source| AssembleError::Io { attempt, path, source }
 }

@@ -26,6 +26,7 @@ use crate::progress::Progress;
 use crate::sandbox::{self, Command, Exit};
 use crate::templates;
 use crate::tree::Tree;
+use crate::util::file_error::At as _;
 use appliance_contract::manifest::Manifest;
 use appliance_contract::marker::Role;
 use appliance_contract::medium;
@@ -87,7 +88,7 @@ pub fn configure(
     let Request { profile, lock, files, others, ahead } = *request;
     let epoch = profile.source_date_epoch.unwrap_or(lock.date);
     let root = work.folder("root")?;
-    fs::set_permissions(&root, Permissions::from_mode(0o755)).map_err(error::io_at("setting the mode of", &root))?;
+    fs::set_permissions(&root, Permissions::from_mode(0o755)).at("setting the mode of", &root)?;
     let mut installer = Installer::new(&root);
     if lock.packages.is_empty() {
         // What sets bring is taken as it is.

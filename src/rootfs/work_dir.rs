@@ -1,7 +1,8 @@
 //! The work directory of a build, removed when the build ends.
 
-use crate::rootfs::error::{AssembleError, io_at};
+use crate::rootfs::error::AssembleError;
 use crate::sandbox;
+use crate::util::file_error::At as _;
 use crate::util::poison::Unpoisoned;
 use nix::fcntl::{Flock, FlockArg};
 use std::fs::{self, File};
@@ -40,26 +41,22 @@ impl WorkFolder {
     /// Makes a folder in `base` after removing those of builds that are dead.
     /// To be called inside the user namespace, whose ids own what dead builds left.
     pub fn new(base: &Path) -> Result<Self, AssembleError> {
-        fs::create_dir_all(base).map_err(io_at("making the work folder", base))?;
+        fs::create_dir_all(base).at("making the work folder", base)?;
         // Held until the new folder has its lock: whoever looks for dead builds holds it, too, and so takes a folder
         // without a lock for one whose build was killed.
         let held = hold(base);
         remove_dead(base, held.is_some());
-        let path = tempfile::Builder::new()
-            .prefix(PREFIX)
-            .tempdir_in(base)
-            .map_err(io_at("making a work folder in", base))?
-            .keep();
+        let path = tempfile::Builder::new().prefix(PREFIX).tempdir_in(base).at("making a work folder in", base)?.keep();
         let new = path.join(format!("{LOCK}.new"));
-        let file = File::create(&new).map_err(io_at("making", &new))?;
-        let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock)
-            .map_err(|(_, errno)| io_at("locking", &new)(errno.into()))?;
+        let file = File::create(&new).at("making", &new)?;
+        let lock =
+            Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| errno).at("locking", &new)?;
         let path_of_lock = path.join(LOCK);
-        fs::rename(&new, &path_of_lock).map_err(io_at("renaming", &new))?;
+        fs::rename(&new, &path_of_lock).at("renaming", &new)?;
         drop(held);
         // `keep` left mode 0700; programs in the sandbox that drop root's rights must pass.
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-        fs::set_permissions(&path, mode).map_err(io_at("opening", &path))?;
+        fs::set_permissions(&path, mode).at("opening", &path)?;
         Ok(Self {
             path,
             trees: None,
@@ -126,7 +123,7 @@ impl WorkFolder {
     /// A new empty folder in it.
     pub fn folder(&self, name: &str) -> Result<PathBuf, AssembleError> {
         let path = self.path.join(name);
-        fs::create_dir(&path).map_err(io_at("making", &path))?;
+        fs::create_dir(&path).at("making", &path)?;
         Ok(path)
     }
 }

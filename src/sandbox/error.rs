@@ -39,7 +39,9 @@ pub enum SandboxError {
         free: u64,
     },
     /// Reading subuid(5) or subgid(5) failed.
-    #[error("reading {file}: {source}; it lists subordinate ids: echo \"{user}:100000:65536\" | sudo tee -a {file}")]
+    #[error(
+        "reading {file}, which lists subordinate ids (to write it: echo \"{user}:100000:65536\" | sudo tee -a {file})"
+    )]
     SubordinateFile {
         /// `/etc/subuid` or `/etc/subgid`.
         file: &'static str,
@@ -71,7 +73,7 @@ pub enum SandboxError {
     #[error("entering the sandbox: the build has not entered its user namespace (a bug in applbuild)")]
     NotEntered,
     /// A helper process could not be started or reached.
-    #[error("starting a process of the sandbox: {attempt}: {source}")]
+    #[error("starting a process of the sandbox: {attempt}")]
     Start {
         /// What was being done.
         attempt: &'static str,

@@ -20,6 +20,7 @@ pub use node::{Kind, Node, NodeId};
 pub use parallel::in_parallel;
 pub use path::{PathError, TreePath};
 
+use crate::util::file_error::FileError;
 use std::collections::BTreeMap;
 
 /// A tree of nodes. Two directory entries that name one [`NodeId`] are hard links.
@@ -57,14 +58,9 @@ pub enum TreeError {
         /// The path that was looked up.
         path: TreePath,
     },
-    /// Reading the host's directory failed.
-    #[error("reading {path}: {source}")]
-    Host {
-        /// The host's file.
-        path: std::path::PathBuf,
-        /// The system's error.
-        source: std::io::Error,
-    },
+    /// Reading or writing a file failed.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// A name in the host's directory is none that a tree can hold.
     #[error(transparent)]
     Path(#[from] PathError),

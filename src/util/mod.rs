@@ -3,6 +3,7 @@
 pub mod atomic_file;
 pub mod bounded_read;
 pub mod chroot_path;
+pub mod file_error;
 pub mod poison;
 pub mod priority;
 pub mod self_exe;

@@ -3,7 +3,7 @@
 use applbuild_test_support::mirror::{Archive, Mirror, YESTERDAY, package, with_user};
 use applbuild_test_support::project::Project;
 use predicates::prelude::PredicateBooleanExt;
-use predicates::str::contains;
+use predicates::str::{contains, is_match};
 
 #[test]
 fn a_shell_sees_the_configured_root_and_leaves_nothing() {
@@ -11,11 +11,18 @@ fn a_shell_sees_the_configured_root_and_leaves_nothing() {
     let project = Project::new();
     let shell = |command: &[&str]| project.make("shell", &mirror.url(), command);
     // Standard input, which ends, and an exit code.
-    shell(&[])
+    shell(&["--verbose"])
         .write_stdin("dpkg --status hello && echo >/usr/made; exit 7")
         .assert()
         .code(7)
-        .stdout(contains("Version: 1.0"));
+        .stdout(contains("Version: 1.0"))
+        .stderr(contains("Setting up hello (1.0)").and(is_match("(?m)^fetched http://.*hello_1.0.*deb$").unwrap()));
+    // A cache of its own, so that the packages are fetched and configured again.
+    shell(&["--cache", "other", "--", "true"])
+        .assert()
+        .success()
+        .stderr(contains("Setting up").not().and(contains("fetched").not()));
+    shell(&["--cache", "third", "--quiet", "--", "echo", "said"]).assert().success().stdout("said\n").stderr("");
     let script = "test ! -e /usr/made && test -z \"$(ls /sys)\" && echo nothing of it";
     shell(&["--", "sh", "-c", script]).assert().success().stdout(contains("nothing of it"));
     shell(&["--", "/no/such"]).assert().code(1).stderr(contains("starting /no/such").and(contains("No such file")));

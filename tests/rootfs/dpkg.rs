@@ -7,6 +7,7 @@ use applbuild::rootfs::{AssembleError, Request, WorkFolder, configure};
 use applbuild::tree::{Kind, TreePath};
 use applbuild_test_support::debs::{Deb, lock};
 use applbuild_test_support::namespace::{Test, tests};
+use appliance_contract::causes::WithCauses as _;
 use std::fs;
 
 pub const TESTS: &[Test] = tests![
@@ -141,7 +142,7 @@ fn a_file_of_two_packages_is_refused() {
         matches!(&error, AssembleError::Conflict { path, other, .. } if path == "/lib/x" && other == "one"),
         "{error}"
     );
-    assert!(error.to_string().contains("two 1.0"), "{error}");
+    assert!(error.with_causes().contains("two 1.0"), "{error}");
     // One that replaces an older version than is there.
     let two = Deb::new("two").field("Replaces: one (<< 1.0)").file("usr/lib/x", "2");
     let error = world.assemble(&with_base([Deb::new("one").file("usr/lib/x", "1"), two])).unwrap_err();
@@ -169,7 +170,7 @@ fn nothing_is_written_outside() {
     let bait = Deb::new("bait").symlink("usr/share/out", target);
     let bite = Deb::new("bite").file("usr/share/out/file", "x");
     let error = world.assemble(&with_base([bait, bite])).unwrap_err();
-    assert!(error.to_string().contains("bite 1.0") && error.to_string().contains("missing"), "{error}");
+    assert!(error.with_causes().contains("bite 1.0") && error.with_causes().contains("missing"), "{error}");
     // Within one package the reader itself refuses it; `..` and absolute names too.
     let one = Deb::new("one").symlink("usr/share/out", target).file("usr/share/out/file", "x");
     assert!(world.assemble(&with_base([one])).is_err());
@@ -191,7 +192,7 @@ fn damaged_packages_are_refused() {
     let work = WorkFolder::new(&world.path().join("work")).unwrap();
     let request = Request { profile: &world.profile, lock: &lock, files: &files, others: &Ids::default(), ahead: &() };
     let error = configure(&request, work, &Silent).unwrap_err();
-    assert!(error.to_string().contains("late"), "{error}");
+    assert!(error.with_causes().contains("late"), "{error}");
     assert!(world.work_is_empty());
 }
 

@@ -6,6 +6,7 @@ use applbuild::rootfs::AssembleError;
 use applbuild::tree::Tree;
 use applbuild_test_support::debs::{Deb, base};
 use applbuild_test_support::namespace::{Test, tests};
+use appliance_contract::causes::WithCauses as _;
 
 pub const TESTS: &[Test] = tests![overlays_are_laid_over, passwords_are_refused, users_keep_the_ids_that_the_lock_has];
 
@@ -24,7 +25,7 @@ fn overlays_are_laid_over() {
     let stranger =
         world("[files.modes]\n\"/etc/x\" = { mode = \"0640\", owner = \"nobody-here\" }\n", &[("etc/x", "")]);
     let error = stranger.assemble(&base()).unwrap_err();
-    assert!(error.to_string().contains("nobody-here"), "{error}");
+    assert!(error.with_causes().contains("nobody-here"), "{error}");
     let services = world("[services]\nenable = [\"x.service\"]\n", &[]);
     assert!(matches!(services.assemble(&base()), Err(AssembleError::NoSystemctl { key: "enable" })));
 }

@@ -7,6 +7,7 @@ use applbuild::util::sha256;
 use applbuild_test_support::debs::Deb;
 use applbuild_test_support::namespace::{Test, tests};
 use applbuild_test_support::tar_sets as sets;
+use appliance_contract::causes::WithCauses as _;
 use std::fs;
 use std::path::Path;
 
@@ -32,7 +33,7 @@ fn sets_are_taken_as_they_are() {
     assert!(node(&assembled.tree, "/etc/machine-id").is_none() && node(&assembled.tree, "/usr").is_none());
     let bad = world(&format!("{head}{}", entry("base.tzst", &second)), &[]);
     let error = bad.assemble(&[]).unwrap_err();
-    assert!(error.to_string().contains(&first) && error.to_string().contains(&second), "{error}");
+    assert!(error.with_causes().contains(&first) && error.with_causes().contains(&second), "{error}");
 }
 
 /// Assembles a system of these sets alone; it stands in a folder whose parent an attack would reach.
@@ -51,7 +52,7 @@ fn assemble_sets(archives: &[Vec<u8>]) -> Result<(World, Assembled), String> {
         names
     };
     let before = outside(&world);
-    let assembled = world.assemble(&[]).map_err(|error| error.to_string());
+    let assembled = world.assemble(&[]).map_err(|error| error.with_causes());
     let mut after = outside(&world);
     after.retain(|name| name != "work");
     assert_eq!(after, before);

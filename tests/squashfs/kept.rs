@@ -5,6 +5,7 @@ use applbuild::format::squashfs::{BlockCache, Compression, NoCache, Options, Sum
 use applbuild::progress::Silent;
 use applbuild::tree::{Content, Metadata, Node, Tree, TreePath};
 use applbuild_test_support::squashfs::{folder, options};
+use appliance_contract::causes::WithCauses as _;
 use std::fs;
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
@@ -194,7 +195,7 @@ fn a_file_that_changes_while_it_is_packed() {
     tree.insert(&TreePath::parse("x").expect("a path"), Node::file(Metadata::new(0o644), content)).expect("inserting");
     let store = BlockStore::open(&Cache::new(cache.path())).expect("opening");
     let error = write(&tree, &options(2), &store, &mut Cursor::new(Vec::new()), &Silent).expect_err("it changed");
-    assert!(error.to_string().contains("it changed meanwhile"), "{error}");
+    assert!(error.with_causes().contains("it changed meanwhile"), "{error}");
     assert!(store.finish().is_none());
     assert!(packs(cache.path()).is_empty());
 }

@@ -4,6 +4,7 @@ use applbuild::format::squashfs::{Compression, NoCache, Options, SquashfsError, 
 use applbuild::progress::{Progress, Silent, Stage, Unit};
 use applbuild::tree::{Content, Kind, Metadata, Node, Tree, TreePath};
 use applbuild_test_support::squashfs::{check, folder, options};
+use appliance_contract::causes::WithCauses as _;
 use std::fs;
 use std::io::{self, Cursor, Seek, SeekFrom, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,7 +24,7 @@ fn refused(change: impl FnOnce(&mut Node)) -> String {
     let mut out = Cursor::new(Vec::new());
     let error = write(&tree, &options(2), &NoCache, &mut out, &Silent).expect_err("it should be refused");
     assert!(out.get_ref().is_empty(), "something was written before the refusal");
-    error.to_string()
+    error.with_causes()
 }
 
 #[test]

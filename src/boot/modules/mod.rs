@@ -40,7 +40,7 @@ pub enum ModulesError {
         path: String,
     },
     /// A file of the image cannot be read.
-    #[error("reading {path}: {source}")]
+    #[error("reading {path}")]
     Read {
         /// The file in the image.
         path: String,

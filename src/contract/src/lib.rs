@@ -4,6 +4,7 @@
 #![warn(missing_docs)]
 
 pub mod boot_record;
+pub mod causes;
 pub mod gpt_types;
 pub mod guest;
 pub mod guest_image;

@@ -21,24 +21,44 @@ pub struct Ext4Options {
     pub time: i64,
 }
 
+/// An error of the crate `mkext4`, whose own type prints its cause and gives it as its source too.
+#[derive(Debug, thiserror::Error)]
+pub enum WriterError {
+    /// The system's error.
+    #[error(transparent)]
+    Io(io::Error),
+    /// Anything else.
+    #[error("{0}")]
+    Other(mkext4::Error),
+}
+
+impl From<mkext4::Error> for WriterError {
+    fn from(error: mkext4::Error) -> Self {
+        match error {
+            mkext4::Error::Io(error) => Self::Io(error),
+            error => Self::Other(error),
+        }
+    }
+}
+
 /// Why a tree cannot be written as ext4.
 #[derive(Debug, thiserror::Error)]
 pub enum Ext4Error {
     /// The writer refuses an entry.
-    #[error("putting {path} into an ext4 file system: {source}")]
+    #[error("putting {path} into an ext4 file system")]
     Entry {
         /// The entry.
         path: TreePath,
         /// The writer's error.
-        source: mkext4::Error,
+        source: WriterError,
     },
     /// The writer refuses the file system as a whole.
-    #[error("laying out an ext4 file system of {size} bytes: {source}")]
+    #[error("laying out an ext4 file system of {size} bytes")]
     Layout {
         /// Bytes of the file system.
         size: u64,
         /// The writer's error.
-        source: mkext4::Error,
+        source: WriterError,
     },
     /// The given size is too small.
     #[error("an ext4 file system of {size} bytes does not hold these files; expected {least} bytes at least")]
@@ -61,7 +81,7 @@ pub enum Ext4Error {
         path: TreePath,
     },
     /// A file's content cannot be read.
-    #[error("reading {path}: {source}")]
+    #[error("reading {path}")]
     Content {
         /// The file in the tree.
         path: TreePath,
@@ -133,7 +153,7 @@ impl<'a> Ext4<'a> {
         // The crate has no blocks to fill for an empty file.
         for File { handle, content, path } in files.into_iter().filter(|file| !file.content.is_empty()) {
             let mut reader = content.open().map_err(|source| Ext4Error::Content { path: path.clone(), source })?;
-            writer.fill(handle, &mut reader).map_err(|source| Ext4Error::Entry { path, source })?;
+            writer.fill(handle, &mut reader).map_err(|error| Ext4Error::Entry { path, source: error.into() })?;
         }
         writer.finish().map_err(self.laying())?;
         Ok(image.0)
@@ -141,7 +161,7 @@ impl<'a> Ext4<'a> {
 
     fn laying(&self) -> impl Fn(mkext4::Error) -> Ext4Error {
         let size = self.size;
-        move |source| Ext4Error::Layout { size, source }
+        move |error| Ext4Error::Layout { size, source: error.into() }
     }
 
     fn lay_out(&self) -> Result<(mkext4::Layout, Vec<File>), Ext4Error> {
@@ -165,7 +185,7 @@ impl Needed {
     fn least(&self, options: &Ext4Options) -> Result<u64, Ext4Error> {
         let mut size = SMALLEST;
         loop {
-            let failed = |source| Ext4Error::Layout { size, source };
+            let failed = |error: mkext4::Error| Ext4Error::Layout { size, source: error.into() };
             let empty = FsBuilder::new(settings(options, size, inodes(size, self.inodes))).and_then(FsBuilder::seal);
             let room = Measured::of(&empty.map_err(failed)?).map_err(failed)?;
             size += match self.content.saturating_sub(room.room()) {
@@ -204,7 +224,7 @@ fn declare(tree: &Tree, mut builder: FsBuilder) -> Result<(FsBuilder, Vec<File>)
     let mut declared: BTreeMap<NodeId, InodeHandle> = BTreeMap::new();
     let mut files = Vec::new();
     for (path, id) in tree.walk() {
-        let failed = |source| Ext4Error::Entry { path: path.clone(), source };
+        let failed = |error: mkext4::Error| Ext4Error::Entry { path: path.clone(), source: error.into() };
         let text = |bytes: &[u8]| match std::str::from_utf8(bytes) {
             Ok(text) => Ok(text.to_owned()),
             Err(_) => Err(Ext4Error::NotUtf8 { path: path.clone() }),

@@ -64,7 +64,7 @@ pub enum FatError {
         least: u64,
     },
     /// The writer refuses an entry.
-    #[error("writing {path} to a FAT file system of {size} bytes: {source}")]
+    #[error("writing {path} to a FAT file system of {size} bytes")]
     Write {
         /// The entry.
         path: TreePath,
@@ -74,7 +74,7 @@ pub enum FatError {
         source: io::Error,
     },
     /// The writer refuses the file system as a whole.
-    #[error("making a FAT file system of {size} bytes: {source}")]
+    #[error("making a FAT file system of {size} bytes")]
     Format {
         /// Its bytes.
         size: u32,

@@ -59,7 +59,7 @@ pub struct Boot {
 #[derive(Debug, thiserror::Error)]
 pub enum IsoError {
     /// hadris-iso refuses the tree.
-    #[error("laying out an ISO 9660 volume: {source}")]
+    #[error("laying out an ISO 9660 volume")]
     Volume {
         /// Its error.
         source: hadris_fs::PathError,
@@ -73,7 +73,7 @@ pub enum IsoError {
         problem: String,
     },
     /// A file's content cannot be read.
-    #[error("reading the content of {path}: {source}")]
+    #[error("reading the content of {path}")]
     Content {
         /// The file in the tree.
         path: TreePath,
@@ -93,7 +93,7 @@ pub enum IsoError {
         needed: u64,
     },
     /// A time that ISO 9660 has no date for.
-    #[error("the time {seconds} (seconds since 1970) does not fit ISO 9660: {source}")]
+    #[error("the time {seconds} (seconds since 1970) does not fit ISO 9660")]
     Time {
         /// The time, in seconds since 1970.
         seconds: i64,
@@ -101,7 +101,7 @@ pub enum IsoError {
         source: hadris_fs::DateTimeError,
     },
     /// The volume's file cannot be written.
-    #[error("writing an ISO 9660 volume: {source}")]
+    #[error("writing an ISO 9660 volume")]
     Write {
         /// The system's error.
         source: std::io::Error,

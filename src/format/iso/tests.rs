@@ -1,5 +1,6 @@
 use super::{BLOCK, Options, Patch, Present, Volume, VolumeUuid};
 use crate::tree::{self, Metadata, Tree, TreePath};
+use appliance_contract::causes::WithCauses as _;
 use std::io::Read;
 use std::os::unix::fs::FileExt as _;
 
@@ -117,12 +118,12 @@ fn refuses_a_place_that_is_taken_or_no_blocks_start() {
     };
     let natural = Volume::new(&sample(), &options()).unwrap().plan().unwrap().place(&path).unwrap().0;
     for offset in [0, natural - BLOCK, natural + 1] {
-        let error = volume(&path, offset).unwrap_err().to_string();
+        let error = volume(&path, offset).unwrap_err().with_causes();
         let expected = format!("{path} lies at byte {offset}, but what comes before it ends at byte {natural};");
         assert!(error.contains(&expected), "{error}");
     }
     let error = volume(&TreePath::parse("/data").unwrap(), 1 << 20).unwrap_err();
-    assert_eq!(error.to_string(), "ISO 9660 cannot hold /data: it is no file of the tree");
+    assert_eq!(error.with_causes(), "ISO 9660 cannot hold /data: it is no file of the tree");
 }
 
 #[test]
@@ -141,5 +142,5 @@ fn refuses_extended_attributes_by_name() {
     let id = sample.lookup(&TreePath::parse("/a").unwrap()).unwrap();
     sample.node_mut(id).metadata.xattrs.insert(b"security.capability".to_vec(), vec![1]);
     let error = Volume::new(&sample, &options()).unwrap_err();
-    assert_eq!(error.to_string(), "ISO 9660 cannot hold /a: it has the extended attribute security.capability");
+    assert_eq!(error.with_causes(), "ISO 9660 cannot hold /a: it has the extended attribute security.capability");
 }

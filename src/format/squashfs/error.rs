@@ -113,7 +113,7 @@ pub enum SquashfsError {
         table: &'static str,
     },
     /// A file's content cannot be read.
-    #[error("packing {path}: reading its content: {source}")]
+    #[error("packing {path}: reading its content")]
     Read {
         /// The file in the tree.
         path: TreePath,
@@ -147,6 +147,6 @@ pub enum SquashfsError {
         message: String,
     },
     /// The image cannot be written.
-    #[error("writing a squashfs image: {0}")]
+    #[error("writing a squashfs image")]
     Write(#[from] io::Error),
 }

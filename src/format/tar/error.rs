@@ -7,7 +7,7 @@ use std::io;
 #[derive(Debug, thiserror::Error)]
 pub enum TarError {
     /// The archive cannot be read or decompressed.
-    #[error("reading the archive{}: {source}", at.as_ref().map(|path| format!(" at {path}")).unwrap_or_default())]
+    #[error("reading the archive{}", at.as_ref().map(|path| format!(" at {path}")).unwrap_or_default())]
     Read {
         /// The entry that was being read, where that is known.
         at: Option<TreePath>,

@@ -34,7 +34,7 @@ pub enum LoadError {
         target: TreePath,
     },
     /// The content of an entry cannot be read.
-    #[error("unpacking {path}: reading the archive: {source}")]
+    #[error("unpacking {path}: reading the archive")]
     Read {
         /// The entry.
         path: TreePath,
@@ -42,7 +42,7 @@ pub enum LoadError {
         source: io::Error,
     },
     /// The file for large contents cannot be written.
-    #[error("writing {}: {source}", path.display())]
+    #[error("writing {}", path.display())]
     Spill {
         /// The file.
         path: PathBuf,

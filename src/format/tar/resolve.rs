@@ -17,7 +17,7 @@ pub enum ResolveError {
         link: TreePath,
     },
     /// A symlink's target is none.
-    #[error("finding the place of {path}: the symlink {link} is refused: {source}")]
+    #[error("finding the place of {path}: the symlink {link} is refused")]
     Target {
         /// The path.
         path: TreePath,

@@ -1,6 +1,7 @@
 //! Images that are directories, with their records in them.
 
 use super::{Artifact, Catalog, CatalogError, ImageName, Published, REBUILD, RECORD, Texts, failed, hash, sync, write};
+use crate::util::file_error::At as _;
 use crate::util::sha256;
 use appliance_contract::Sha256;
 use appliance_contract::guest_image::CHECKSUMS;
@@ -40,7 +41,7 @@ impl Catalog {
             } else {
                 fs::rename(&artifact.path, &path)
             };
-            renamed.map_err(failed("renaming the image to", &path))?;
+            renamed.at("renaming the image to", &path)?;
             sync(&self.directory)?;
         }
         Ok(Published { path, version: name.version.clone(), was_there })

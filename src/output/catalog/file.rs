@@ -4,6 +4,7 @@ use super::{
     Artifact, CHECKSUMS, Catalog, CatalogError, ImageName, LOCK_TEXT, MANIFEST, Published, REBUILD, RECORD, RECORDS,
     SBOM, Texts, failed, hash, sync, write,
 };
+use crate::util::file_error::At as _;
 use crate::util::sha256;
 use std::collections::BTreeMap;
 use std::fs;
@@ -51,7 +52,7 @@ impl Catalog {
             sums.insert(name.record_file(record), sha256::of(bytes).to_string());
         }
         if !was_there {
-            fs::rename(&artifact.path, &path).map_err(failed("renaming the image to", &path))?;
+            fs::rename(&artifact.path, &path).at("renaming the image to", &path)?;
         }
         sums.insert(name.file(), sha256.to_string());
         self.write_checksums(sums)?;

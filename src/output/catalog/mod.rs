@@ -6,6 +6,8 @@ mod file;
 
 use super::{Artifact, Shape};
 use crate::util::atomic_file::{self, Durability};
+use crate::util::file_error::At as _;
+use crate::util::file_error::FileError;
 use crate::util::sha256;
 use appliance_contract::Schema;
 use appliance_contract::Sha256;
@@ -38,15 +40,8 @@ const WORK: &str = ".work";
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogError {
     /// Reading or writing a file failed.
-    #[error("{attempt} {}", path.display())]
-    Io {
-        /// What was being done, in the gerund.
-        attempt: &'static str,
-        /// The file or directory.
-        path: PathBuf,
-        /// The system's error.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
     /// An image of this name has other bytes.
     #[error(
         "{}: found SHA-256 {found}, expected {expected}, which the same inputs give now; pass --replace to overwrite it",
@@ -63,7 +58,7 @@ pub enum CatalogError {
 }
 
 fn failed<'p>(attempt: &'static str, path: &'p Path) -> impl FnOnce(io::Error) -> CatalogError + use<'p> {
-    move |source| CatalogError::Io { attempt, path: path.to_owned(), source }
+    move |source| CatalogError::from(FileError::new(attempt, path.to_owned(), source))
 }
 
 /// The inputs and the content of an image.
@@ -197,7 +192,7 @@ pub struct Catalog {
 impl Catalog {
     /// Opens the directory of images; makes it if it is missing.
     pub fn open(directory: &Path) -> Result<Self, CatalogError> {
-        fs::create_dir_all(directory).map_err(failed("making the folder", directory))?;
+        fs::create_dir_all(directory).at("making the folder", directory)?;
         Ok(Self { directory: directory.to_owned() })
     }
 
@@ -205,7 +200,7 @@ impl Catalog {
     pub fn check(&self) -> Result<(), CatalogError> {
         for directory in [self.directory.clone(), self.work()] {
             if directory.exists() {
-                tempfile::tempfile_in(&directory).map_err(failed("writing to the folder", &directory))?;
+                tempfile::tempfile_in(&directory).at("writing to the folder", &directory)?;
             }
         }
         Ok(())
@@ -254,13 +249,13 @@ impl Catalog {
     /// Locks the directory for a change.
     fn lock(&self) -> Result<File, CatalogError> {
         let path = self.directory.join(LOCK);
-        let file = File::create(&path).map_err(failed("making", &path))?;
-        file.lock().map_err(failed("locking", &path))?;
+        let file = File::create(&path).at("making", &path)?;
+        file.lock().at("locking", &path)?;
         for path in self.paths()? {
             // Of a build that was killed while it held the lock.
             if path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(atomic_file::PREFIX.as_bytes()))
             {
-                fs::remove_file(&path).map_err(failed("removing", &path))?;
+                fs::remove_file(&path).at("removing", &path)?;
             }
         }
         Ok(file)
@@ -352,7 +347,7 @@ fn hash(path: &Path) -> Result<Option<Sha256>, CatalogError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(failed("opening", path)(source)),
     };
-    let (digest, _) = sha256::of_reader(file).map_err(failed("reading", path))?;
+    let (digest, _) = sha256::of_reader(file).at("reading", path)?;
     Ok(Some(digest))
 }
 
@@ -369,6 +364,7 @@ fn sync(folder: &Path) -> Result<(), CatalogError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use appliance_contract::causes::WithCauses as _;
 
     const FILE: Shape = Shape::File { suffix: ".iso", records: "" };
 
@@ -514,7 +510,7 @@ mod tests {
         folder.images.check().unwrap();
         assert_eq!(folder.names(), [""; 0]);
         fs::write(folder.images.work(), "").unwrap();
-        let error = folder.images.check().unwrap_err().to_string();
+        let error = folder.images.check().unwrap_err().with_causes();
         assert!(error.starts_with("writing to the folder") && error.ends_with(".work"), "{error}");
     }
 

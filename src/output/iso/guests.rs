@@ -2,6 +2,7 @@
 
 use crate::output::{Guest, OutputError};
 use crate::tree::{Content, Metadata, Node, NodeId, Tree, TreePath};
+use crate::util::file_error::FileError;
 use crate::util::sha256;
 use appliance_contract::Sha256;
 use appliance_contract::guest_image::{INITRAMFS, KERNEL, MANIFEST, ROOT};
@@ -19,7 +20,7 @@ pub(super) fn put(tree: &mut Tree, guests: &[Guest<'_>], mtime: i64) -> Result<V
         let mut manifest_sha256 = Sha256::default();
         for name in [ROOT, KERNEL, INITRAMFS, MANIFEST] {
             let file = guest.directory.join(name);
-            let failed = |source| OutputError::File { action: "reading", path: file.clone(), source };
+            let failed = |source| OutputError::from(FileError::new("reading", file.clone(), source));
             let hash = fs::File::open(&file).and_then(sha256::of_reader).map_err(failed)?.0;
             let length = fs::metadata(&file).map_err(failed)?.len();
             let place = TreePath::parse(format!("{path}/{name}"))?;

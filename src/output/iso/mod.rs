@@ -20,6 +20,7 @@ use crate::profile::Profile;
 use crate::progress::{Progress, Stage, Unit};
 use crate::tree::{Content, Metadata, Node, Tree, TreePath};
 use crate::util::atomic_file::{self, AtomicFile, Durability};
+use crate::util::file_error::At as _;
 use crate::util::sha256;
 use crate::util::writeback;
 use appliance_contract::Sha256;
@@ -82,7 +83,7 @@ impl Output for Iso {
             Draft::new(input, progress)?.finish()?.write(&file, progress)
         });
         let written = written?;
-        synced.map_err(failed("syncing", file.path()))?;
+        synced.at("syncing", file.path())?;
         written.finish(file, input.path, progress)
     }
 }
@@ -90,8 +91,8 @@ impl Output for Iso {
 /// The file that becomes the medium.
 fn open(input: &Input<'_>) -> Result<AtomicFile, OutputError> {
     if let Root::Squashfs { file, .. } = input.root {
-        let opened = File::options().read(true).write(true).open(file).map_err(failed("opening", file))?;
-        return AtomicFile::adopt(opened, file).map_err(failed("finding", file));
+        let opened = File::options().read(true).write(true).open(file).at("opening", file)?;
+        return Ok(AtomicFile::adopt(opened, file).at("finding", file)?);
     }
     let directory = atomic_file::directory(input.path);
     AtomicFile::create_in(directory).map_err(failed("making a file in", directory))
@@ -215,13 +216,13 @@ impl<'a> Draft<'a> {
     /// The packed root.
     fn root(&self) -> Result<Option<Content>, OutputError> {
         let Root::Squashfs { file, offset, .. } = self.input.root else { return Ok(None) };
-        let end = fs::metadata(file).map_err(failed("reading", file))?.len();
+        let end = fs::metadata(file).at("reading", file)?.len();
         Ok(Some(Content::part(file.to_owned(), offset, end.saturating_sub(offset))))
     }
 
     fn superblock(&self) -> Result<Sha256, OutputError> {
         let Root::Squashfs { file, offset, verity } = self.input.root else { return Ok(Sha256::default()) };
-        let opened = File::open(file).map_err(failed("opening", file))?;
+        let opened = File::open(file).at("opening", file)?;
         medium_record::superblock(&opened, offset, verity.hash_offset)
             .map_err(failed("reading verity's superblock in", file))
     }
@@ -403,7 +404,7 @@ impl Contents {
         });
         let layout: Layout =
             layout.map_err(|source| OutputError::Write { path: file.path().to_owned(), source: Box::new(source) })?;
-        let sha256 = sha256.map_err(failed("reading back", file.path()))?;
+        let sha256 = sha256.at("reading back", file.path())?;
         if let Some(Present { path, offset }) = &self.options.present
             && layout.place(path).is_none_or(|(found, _)| found != *offset)
         {
@@ -418,7 +419,7 @@ impl Written {
     fn finish(self, file: AtomicFile, output: &Path, progress: &dyn Progress) -> Result<Artifact, OutputError> {
         progress.stage(Stage::Sync, 0, Unit::Bytes);
         // An image holds no secret, so everyone may read it.
-        file.persist(output, 0o644, Durability::Synced).map_err(failed("syncing and renaming to", output))?;
+        file.persist(output, 0o644, Durability::Synced).at("syncing and renaming to", output)?;
         let (manifest_json, _) = self.contents.records()?;
         Ok(Artifact {
             path: output.to_owned(),

@@ -15,7 +15,7 @@ pub type Hashes = BTreeMap<TreePath, Sha256>;
 
 /// A file that could not be read.
 #[derive(Debug, thiserror::Error)]
-#[error("reading {path} for its checksum: {source}")]
+#[error("reading {path} for its checksum")]
 pub struct ChecksumError {
     /// The file.
     pub path: TreePath,
@@ -103,6 +103,7 @@ pub fn render(hashes: &Hashes) -> Vec<u8> {
 mod tests {
     use super::*;
     use crate::tree::{Metadata, Node};
+    use appliance_contract::causes::WithCauses as _;
 
     #[test]
     fn lists_files_as_sha256sum_does() {
@@ -127,7 +128,7 @@ mod tests {
         let gone = Content::host("/nonexistent/file".into(), 3);
         tree.insert(&TreePath::parse("/x").unwrap(), Node::file(Metadata::new(0o644), gone)).unwrap();
         let mut hashes = Hashes::new();
-        assert!(add_tree(&mut hashes, &tree).unwrap_err().to_string().starts_with("reading /x for its checksum: "));
+        assert!(add_tree(&mut hashes, &tree).unwrap_err().with_causes().starts_with("reading /x for its checksum: "));
         // One that has its hash is not read.
         hashes.insert(TreePath::parse("/x").unwrap(), [1; 32].into());
         add_tree(&mut hashes, &tree).unwrap();

@@ -10,6 +10,8 @@ use crate::packages::fetch::http::Client;
 use crate::packages::lock::{Lock, LockError, LockedPackage};
 use crate::progress::{Progress, Stage, Unit};
 use crate::util::atomic_file;
+use crate::util::file_error::At as _;
+use crate::util::file_error::FileError;
 use crate::util::sha256;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -35,15 +37,8 @@ pub enum FolderError {
     #[error(transparent)]
     Deb(#[from] DebError),
     /// Reading or writing a file failed.
-    #[error("{attempt} {}", path.display())]
-    Io {
-        /// What was being done, in the gerund.
-        attempt: &'static str,
-        /// The file or directory.
-        path: PathBuf,
-        /// The system's error.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
     /// A lock cannot be parsed.
     #[error("reading the lock {}", path.display())]
     Lock {
@@ -94,11 +89,11 @@ pub struct Supply<'a> {
 }
 
 fn failed<'p>(attempt: &'static str, path: &'p Path) -> impl FnOnce(io::Error) -> FolderError + use<'p> {
-    move |source| FolderError::Io { attempt, path: path.to_owned(), source }
+    move |source| FolderError::from(FileError::new(attempt, path.to_owned(), source))
 }
 
 fn read_lock(path: &Path) -> Result<(String, Lock), FolderError> {
-    let text = fs::read_to_string(path).map_err(failed("reading the lock", path))?;
+    let text = fs::read_to_string(path).at("reading the lock", path)?;
     let lock = Lock::parse(&text).map_err(|source| FolderError::Lock { path: path.to_owned(), source })?;
     Ok((text, lock))
 }
@@ -163,7 +158,7 @@ pub fn import(folder: &Path, cache: &Cache, client: &Client, progress: &dyn Prog
     }
     let locks = paths.iter().map(|path| Ok(read_lock(path)?.1)).collect::<Result<Vec<_>, FolderError>>()?;
     let packages = packages_of(&locks)?;
-    let whole = fs::canonicalize(folder).map_err(failed("reading", folder))?;
+    let whole = fs::canonicalize(folder).at("reading", folder)?;
     let names: BTreeSet<&str> = packages.iter().map(|package| package.archive.as_str()).collect();
     let archives = Archives::in_folder(&whole, names);
     download(&packages, &archives, cache, client, progress)?;

@@ -37,7 +37,7 @@ pub(in crate::packages) enum Material {
 
 #[derive(Debug, thiserror::Error)]
 pub enum KeyringError {
-    #[error("reading the keyring {}: {source}; pass another with --keyring", path.display())]
+    #[error("reading the keyring {} (pass another with --keyring)", path.display())]
     Read { path: PathBuf, source: std::io::Error },
     #[error("keyring {name}: {found}, expected OpenPGP public keys, binary or armored")]
     Parse { name: String, found: String },
@@ -226,6 +226,7 @@ pub(in crate::packages) fn strong(signature: &Signature) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use appliance_contract::causes::WithCauses as _;
 
     #[test]
     fn carries_the_keys_that_its_readme_names() {
@@ -257,7 +258,7 @@ mod tests {
         for bytes in [&b""[..], b"hello", b"\x99\x00", &BUILT_IN[0].1[..700]] {
             assert!(Keyring::parse("bad", bytes).is_err(), "{}", bytes.len());
         }
-        let said = Keyring::read(Path::new("/nowhere/keys.gpg")).unwrap_err().to_string();
+        let said = Keyring::read(Path::new("/nowhere/keys.gpg")).unwrap_err().with_causes();
         assert!(said.contains("/nowhere/keys.gpg") && said.contains("--keyring"), "{said}");
     }
 

@@ -41,7 +41,7 @@ pub struct Archives {
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
     /// What was given is no URL.
-    #[error("{from}: {source}")]
+    #[error("{from}")]
     Url {
         /// Who gave it: a flag, a variable, the profile, a file of apt's.
         from: String,
@@ -228,6 +228,7 @@ fn rank(source: &Source, sources: &Sources) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use appliance_contract::causes::WithCauses as _;
 
     fn machine(text: &str) -> (tempfile::TempDir, MirrorChoice) {
         let apt = tempfile::tempdir().unwrap();
@@ -303,18 +304,18 @@ mod tests {
         choice.mirror = Some("file:/srv/debian".into());
         let archives = Archives::find(&choice).unwrap();
         assert!(archives.base(DEBIAN).is_ok());
-        let said = archives.base(SECURITY).unwrap_err().to_string();
+        let said = archives.base(SECURITY).unwrap_err().with_causes();
         for part in ["debian-security", "--security-mirror URL", "http://archive.example.com/ubuntu", "sources.list:2"]
         {
             assert!(said.contains(part), "{said}");
         }
-        assert!(archives.base("acme").unwrap_err().to_string().contains("mirrors.acme"));
+        assert!(archives.base("acme").unwrap_err().with_causes().contains("mirrors.acme"));
     }
 
     #[test]
     fn a_flag_that_is_no_url_is_refused_by_name() {
         let choice = MirrorChoice { mirror: Some("/srv/debian".into()), ..MirrorChoice::default() };
-        let said = Archives::find(&choice).unwrap_err().to_string();
+        let said = Archives::find(&choice).unwrap_err().with_causes();
         assert!(said.starts_with("--mirror: found \"/srv/debian\", expected an http:, https: or file: URL"), "{said}");
     }
 }

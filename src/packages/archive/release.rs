@@ -208,6 +208,7 @@ pub(in crate::packages) fn date(seconds: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use appliance_contract::causes::WithCauses as _;
     use proptest::prelude::*;
 
     const HASH: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
@@ -241,7 +242,7 @@ mod tests {
         let release = Release::parse(&sample()).unwrap();
         assert_eq!(release.check_suite("trixie-security"), Ok(()));
         assert_eq!(release.check_suite("stable-security"), Ok(()));
-        let said = release.check_suite("bookworm-security").unwrap_err().to_string();
+        let said = release.check_suite("bookworm-security").unwrap_err().with_causes();
         assert_eq!(said, "found the suite trixie-security (stable-security), expected bookworm-security");
     }
 
@@ -252,7 +253,7 @@ mod tests {
         assert_eq!(release.check_age(release.date - 3600), Ok(()));
         assert!(matches!(release.check_age(release.date - 3601), Err(ReleaseError::Future { .. })));
         assert_eq!(release.check_age(1_795_645_063), Ok(()));
-        let said = release.check_age(1_795_645_064).unwrap_err().to_string();
+        let said = release.check_age(1_795_645_064).unwrap_err().with_causes();
         assert!(
             said.starts_with("it was valid until 2026-11-25 22:17:43 UTC and it is 2026-11-25 22:17:44 UTC"),
             "{said}"
@@ -261,7 +262,7 @@ mod tests {
 
     #[test]
     fn refuses_what_is_not_a_release_file() {
-        let refused = |text: &str| Release::parse(text).unwrap_err().to_string();
+        let refused = |text: &str| Release::parse(text).unwrap_err().with_causes();
         assert_eq!(refused("SHA256:\n"), "found no Date, expected one");
         assert_eq!(refused("Date: Sat, 12 Sep 2026 07:55:41 UTC\n"), "found no SHA256, expected one");
         assert!(refused("hello\n").starts_with("line 1: found \"hello\""));

@@ -37,12 +37,12 @@ pub struct ControlFile {
 
 /// A package file that is refused.
 #[derive(Debug, thiserror::Error)]
-#[error("reading package {}: {problem}", path.display())]
+#[error("reading package {}", path.display())]
 pub struct DebError {
     /// The file.
     pub path: PathBuf,
     /// What is wrong with it.
-    pub problem: DebProblem,
+    pub source: DebProblem,
 }
 
 /// What is wrong with a package file.
@@ -89,7 +89,7 @@ pub enum DebProblem {
         found: String,
     },
     /// A member cannot be decompressed.
-    #[error("{member}: {source}")]
+    #[error("{member}")]
     Compression {
         /// The member's name.
         member: String,
@@ -105,7 +105,7 @@ pub enum DebProblem {
         found: Compression,
     },
     /// A member is no tar archive that can be read.
-    #[error("{member}: {source}")]
+    #[error("{member}")]
     Tar {
         /// The member's name.
         member: String,
@@ -144,7 +144,7 @@ const LARGEST_RATIO: u64 = 1000;
 impl Deb {
     /// Reads the frame: members in the order of deb(5), sizes that add up to the file's.
     pub fn open(path: &Path) -> Result<Self, DebError> {
-        let located = |problem: DebProblem| DebError { path: path.to_owned(), problem };
+        let located = |source: DebProblem| DebError { path: path.to_owned(), source };
         let open = || -> Result<Self, DebProblem> {
             let mut file = File::open(path)?;
             let length = file.metadata()?.len();
@@ -238,8 +238,8 @@ impl Deb {
         open().map_err(|problem| self.located(problem))
     }
 
-    fn located(&self, problem: DebProblem) -> DebError {
-        DebError { path: self.path.clone(), problem }
+    fn located(&self, source: DebProblem) -> DebError {
+        DebError { path: self.path.clone(), source }
     }
 }
 

@@ -1,5 +1,6 @@
 use super::*;
 use crate::format::compression::tests::{ALL, compress};
+use appliance_contract::causes::WithCauses as _;
 use std::io::Write;
 
 fn tar(files: &[(&str, &str)]) -> Vec<u8> {
@@ -55,15 +56,15 @@ type Files = (BTreeMap<String, ControlFile>, Vec<String>);
 /// All that a package holds, or the error.
 fn read(bytes: &[u8]) -> Result<Files, String> {
     with(bytes, |path| {
-        let deb = Deb::open(path).map_err(|error| error.to_string())?;
-        let control = deb.control().map_err(|error| error.to_string())?;
+        let deb = Deb::open(path).map_err(|error| error.with_causes())?;
+        let control = deb.control().map_err(|error| error.with_causes())?;
         let mut paths = vec![];
-        let data = deb.data().map_err(|error| error.to_string())?;
+        let data = deb.data().map_err(|error| error.with_causes())?;
         tar::entries::<_, TarError>(data, Limits::default(), |entry| {
             paths.push(entry.path.to_string());
             Ok(())
         })
-        .map_err(|error| error.to_string())?;
+        .map_err(|error| error.with_causes())?;
         Ok((control, paths))
     })
 }

@@ -3,6 +3,7 @@
 use super::hosts::{Hosts, LookUp, LookUpError, System};
 use super::proxy;
 use super::url::{Place, Url};
+use crate::util::file_error::FileError;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
@@ -18,14 +19,14 @@ pub enum HttpError {
     NotThere { url: Url, why: String },
     #[error("{url}: the server answered {status}")]
     Status { url: Url, status: u16 },
-    #[error("{url}: {source}")]
+    #[error("{url}")]
     Transport { url: Url, source: Box<ureq::Error> },
     #[error(
-        "{url}: looking up {host}: {source}; check the name and the machine's resolver, name another place with --mirror, \
-         or try more often with --retries N"
+        "{url}: looking up {host} (check the name and the machine's resolver, name another place with --mirror, or try more \
+         often with --retries N)"
     )]
     LookUp { url: Url, host: String, source: Arc<io::Error> },
-    #[error("{url}: the transfer broke off after {position} bytes: {source}")]
+    #[error("{url}: the transfer broke off after {position} bytes")]
     Broken { url: Url, position: u64, source: io::Error },
     #[error("{url}: the transfer ended after {found} bytes, expected {expected}")]
     Truncated { url: Url, expected: u64, found: u64 },
@@ -37,16 +38,16 @@ pub enum HttpError {
     TooSlow { url: Url },
     #[error("{url}: asked for octets from {asked} on, the server's Content-Range is {found:?}")]
     Range { url: Url, asked: u64, found: String },
-    #[error("{url}: reading: {source}")]
+    #[error("{url}: reading")]
     Read { url: Url, source: io::Error },
-    #[error("{url}: gave up after {attempts} attempts: {last}")]
-    GaveUp { url: Url, attempts: u32, last: Box<HttpError> },
+    #[error("{url}: gave up after {attempts} attempts")]
+    GaveUp { url: Url, attempts: u32, source: Box<HttpError> },
     #[error("{url}: not fetched, for the build is offline; build once without --offline")]
     Offline { url: Url },
     #[error("{url}: stopped")]
     Stopped { url: Url },
-    #[error("writing {}: {source}; another folder may be given with --cache", path.display())]
-    Write { path: std::path::PathBuf, source: io::Error },
+    #[error("using the cache (another folder may be given with --cache)")]
+    Write { source: FileError },
 }
 
 /// Six transfers at once work; sixteen made name look-ups fail.

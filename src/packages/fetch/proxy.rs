@@ -149,6 +149,7 @@ mod tests {
     use crate::packages::fetch::transfer::{Memory, Size, Stop};
     use crate::packages::fetch::url::Url;
     use applbuild_test_support::http_server::{Reply, Server};
+    use appliance_contract::causes::WithCauses as _;
 
     fn fetch(proxy: &str, exceptions: &str, url: &str) -> Result<Vec<u8>, HttpError> {
         let none = std::time::Duration::ZERO;
@@ -196,7 +197,7 @@ mod tests {
     #[test]
     fn https_asks_for_a_tunnel() {
         let proxy = Server::start(|_| Reply::status(403, ""));
-        let said = fetch(&proxy.url(""), "", "https://mirror.invalid/a").unwrap_err().to_string();
+        let said = fetch(&proxy.url(""), "", "https://mirror.invalid/a").unwrap_err().with_causes();
         assert!(said.contains("https://mirror.invalid/a"), "{said}");
         assert_eq!(proxy.requests()[0].path, "mirror.invalid:443");
     }

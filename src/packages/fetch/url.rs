@@ -145,6 +145,7 @@ fn decode(text: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use appliance_contract::causes::WithCauses as _;
 
     fn shown(text: &str) -> Option<String> {
         Url::parse(text).ok().map(|url| url.to_string())
@@ -174,7 +175,7 @@ mod tests {
     #[test]
     fn hides_a_password() {
         assert_eq!(shown("https://me:secret@example.org/debian").unwrap(), "https://me@example.org/debian");
-        assert!(!Url::parse("ftp://me:secret@example.org").unwrap_err().to_string().contains("secret"));
+        assert!(!Url::parse("ftp://me:secret@example.org").unwrap_err().with_causes().contains("secret"));
     }
 
     #[test]

@@ -99,7 +99,7 @@ pub struct LockedSet {
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
     /// It is not in a lock's form.
-    #[error("{0}")]
+    #[error(transparent)]
     Toml(#[from] toml::de::Error),
     /// A package has a value that is none.
     #[error("package {name:?} has {key} {found:?}, expected {expected}")]
@@ -124,7 +124,7 @@ pub enum LockError {
         second: String,
     },
     /// Its ids contradict each other.
-    #[error("{0}")]
+    #[error(transparent)]
     Ids(#[from] IdsError),
 }
 

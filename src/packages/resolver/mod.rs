@@ -146,7 +146,7 @@ pub enum ResolveError {
         conflicts: usize,
     },
     /// A relation field of a record cannot be parsed.
-    #[error("reading {field} of {name} {version}: {source}")]
+    #[error("reading {field} of {name} {version}")]
     Field {
         /// The package.
         name: String,

@@ -1,6 +1,7 @@
 use super::*;
 use crate::packages::archive::index::Source;
 use crate::packages::dependency;
+use appliance_contract::causes::WithCauses as _;
 use proptest::prelude::*;
 use std::sync::LazyLock;
 
@@ -49,7 +50,7 @@ fn solve_with(
     let sources = [Source { archive: "debian", suite: "trixie", automatic: true, packages: text.as_bytes() }];
     let index = Index::read(&sources, "amd64").expect("an index");
     let asked = asked(names);
-    let resolution = resolve(&index, &change(request(&asked))).map_err(|error| error.to_string())?;
+    let resolution = resolve(&index, &change(request(&asked))).map_err(|error| error.with_causes())?;
     Ok(resolution.packages.iter().map(|record| record.name).collect::<Vec<_>>().join(" "))
 }
 

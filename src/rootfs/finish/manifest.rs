@@ -7,11 +7,12 @@ use crate::profile::Profile;
 use crate::rootfs::error::AssembleError;
 use crate::util::sha256;
 use appliance_contract::Schema;
+use appliance_contract::causes::WithCauses as _;
 use appliance_contract::manifest::{Manifest, Package};
 
 /// The manifest of an image; the root's hash and the medium's files are for later stages.
 pub fn manifest(profile: &Profile, lock: &Lock, version: &str, epoch: i64) -> Result<Manifest, AssembleError> {
-    let rendered = lock.render().map_err(|error| AssembleError::Lock { problem: error.to_string() })?;
+    let rendered = lock.render().map_err(|error| AssembleError::Lock { problem: error.with_causes() })?;
     Ok(Manifest {
         schema: Schema::CURRENT,
         name: profile.name.clone(),

@@ -3,6 +3,7 @@
 use crate::rootfs::error::AssembleError;
 use crate::tree::{Kind, Metadata, Node, NodeId, Tree, TreeError, TreePath};
 use crate::util::chroot_path;
+use crate::util::file_error::At as _;
 
 /// A path that stands in this crate's source or was checked before.
 pub fn path(text: &str) -> Result<TreePath, AssembleError> {
@@ -29,7 +30,7 @@ pub fn find(tree: &Tree, text: &str) -> Option<NodeId> {
 pub fn read_text(tree: &Tree, text: &str) -> Result<Option<String>, AssembleError> {
     let Some(id) = find(tree, text) else { return Ok(None) };
     let Kind::File(content) = &tree.node(id).kind else { return Ok(None) };
-    let bytes = content.read().map_err(|source| AssembleError::Io { attempt: "reading", path: text.into(), source })?;
+    let bytes = content.read().at("reading", text)?;
     Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
 }
 

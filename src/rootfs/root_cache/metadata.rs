@@ -3,6 +3,7 @@
 
 use crate::rootfs::unpack::install::Extras;
 use crate::tree::{Kind, Metadata, Tree, TreeError, TreePath};
+use crate::util::file_error::At as _;
 use crate::util::sha256::{self, Hasher};
 use appliance_contract::Sha256;
 use serde::{Deserialize, Serialize};
@@ -120,9 +121,7 @@ pub fn state(tree: &Tree) -> Result<Sha256, TreeError> {
         add(node.kind.name().as_bytes());
         match &node.kind {
             Kind::File(content) => {
-                let known = content
-                    .fingerprint()
-                    .map_err(|source| TreeError::Host { path: path.to_string().into(), source })?;
+                let known = content.fingerprint().at("reading", path.to_string())?;
                 add(&known.digest());
             }
             Kind::Symlink(target) => add(target),

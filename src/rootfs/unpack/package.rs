@@ -4,10 +4,11 @@ use crate::cache::{Found, Unpacked};
 use crate::packages::LockedPackage;
 use crate::packages::deb::{ControlFile, Deb, DebError};
 use crate::rootfs::dpkg::control::Control;
-use crate::rootfs::error::{AssembleError, io_at};
+use crate::rootfs::error::AssembleError;
 use crate::rootfs::unpack::entry::{self, Entry, EntryKind};
 use crate::rootfs::unpack::package_files::Files;
 use crate::rootfs::unpack::stage::stage_tar;
+use crate::util::file_error::At as _;
 use md5::{Digest, Md5};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -83,7 +84,7 @@ impl Package {
             if let EntryKind::File { staged: file, .. } = &entry.kind
                 && !self.conffiles.contains(path)
             {
-                let content = fs::read(file).map_err(io_at("reading", file))?;
+                let content = fs::read(file).at("reading", file)?;
                 lines.extend_from_slice(hex::encode(Md5::digest(content)).as_bytes());
                 lines.extend_from_slice(b"  ");
                 lines.extend_from_slice(path);

@@ -2,10 +2,11 @@
 
 use crate::packages::LockedPackage;
 use crate::progress::Progress;
-use crate::rootfs::error::{AssembleError, io_at};
+use crate::rootfs::error::AssembleError;
 use crate::rootfs::unpack::package::Package;
 use crate::rootfs::unpack::package_files::Files;
 use crate::tree::in_parallel;
+use crate::util::file_error::FileError;
 use crate::util::poison::Unpoisoned;
 use crate::util::priority;
 use std::cmp::Reverse;
@@ -158,7 +159,8 @@ impl Reading {
             progress.advance(1);
         };
         // A reader that panicked without an error ends the whole scope with its panic.
-        let lost = || io_at("reading", Path::new("packages"))(io::ErrorKind::BrokenPipe.into());
+        let lost =
+            || AssembleError::from(FileError::new("reading", Path::new("packages"), io::ErrorKind::BrokenPipe.into()));
         self.wait(wanted, &heard).ok_or_else(|| self.state().error.take().unwrap_or_else(lost))
     }
 

@@ -25,9 +25,9 @@ pub enum ResolveError {
     NotADirectory(TreePath),
     #[error("lies below {0}, a loop of symlinks")]
     Loop(TreePath),
-    #[error("cannot be resolved: {0}")]
+    #[error("cannot be resolved")]
     Io(#[from] io::Error),
-    #[error("cannot be resolved: {0}")]
+    #[error("cannot be resolved")]
     Path(#[from] crate::tree::PathError),
 }
 

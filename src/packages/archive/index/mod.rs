@@ -91,7 +91,7 @@ pub enum IndexError {
         expected: &'static str,
     },
     /// A version that is none (deb-version(7)).
-    #[error("reading the package index of {suite}: package {name:?}: {source}")]
+    #[error("reading the package index of {suite}: package {name:?}")]
     Version {
         /// The suite.
         suite: String,
@@ -101,7 +101,7 @@ pub enum IndexError {
         source: VersionError,
     },
     /// A field `Provides` that cannot be parsed.
-    #[error("reading the package index of {suite}: Provides of package {name:?}: {source}")]
+    #[error("reading the package index of {suite}: Provides of package {name:?}")]
     Provides {
         /// The suite.
         suite: String,

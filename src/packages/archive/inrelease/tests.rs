@@ -1,6 +1,7 @@
 use super::{SignatureError, Verified, verify};
 use crate::packages::archive::keyring::Keyring;
 use applbuild_test_support::keys::{BORN, DAY, How, NOW, Signer, Terms, clear_sign};
+use appliance_contract::causes::WithCauses as _;
 use pgp::crypto::hash::HashAlgorithm;
 use pgp::packet::SignatureType;
 
@@ -200,7 +201,7 @@ fn a_subkey_without_its_own_consent_or_leave_does_not_count() {
 fn a_certificate_that_only_weak_hashes_hold_together_counts_for_nothing() {
     let terms = Terms { hash: HashAlgorithm::Sha1, ..Terms::default() };
     let bytes = Signer::rsa().keyring(&terms);
-    let said = Keyring::parse("weak", &bytes).unwrap_err().to_string();
+    let said = Keyring::parse("weak", &bytes).unwrap_err().with_causes();
     assert_eq!(said, "keyring weak: none of its 1 certificates has a key that may sign");
 }
 

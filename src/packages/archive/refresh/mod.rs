@@ -11,6 +11,7 @@ use crate::packages::fetch::transfer::{Memory, Size, Stop};
 use crate::packages::fetch::url::Url;
 use crate::packages::lock::LockedSuite;
 use crate::progress::{Progress, Stage, Unit};
+use crate::util::file_error::FileError;
 use crate::util::sha256;
 use appliance_contract::Sha256;
 use std::fs::File;
@@ -164,7 +165,7 @@ impl Fetching<'_> {
         self.progress.item(&format!("{} InRelease", self.suite.name));
         let mut bytes = Memory::default();
         match self.request.client.fetch(&url, &mut bytes, Size::AtMost(LARGEST_RELEASE), self.stop) {
-            Ok(()) => {}
+            Ok(()) => self.progress.detail(&format!("fetched {url}")),
             Err(HttpError::NotThere { .. }) => {
                 let (archive, nearest) = (self.suite.archive.clone(), self.nearest_suite());
                 return Err(FetchError::UnknownSuite { archive, suite: suite(), url, nearest });
@@ -289,11 +290,12 @@ impl Fetching<'_> {
                     finished => finished,
                 };
                 self.progress.advance(entry.size);
+                self.progress.detail(&format!("fetched {url}"));
                 finished.map_err(|error| fail(error.into()))?
             }
         };
         File::open(&whole)
-            .map_err(|source| FetchError::Cache(CacheError::Io { path: whole.clone(), action: "opening", source }))
+            .map_err(|source| FetchError::Cache(CacheError::Io { source: FileError::new("opening", &whole, source) }))
     }
 }
 
@@ -330,14 +332,17 @@ fn unpack(file: File, form: Form, plain: FileEntry) -> Result<Vec<u8>, IndexErro
     let reader: Box<dyn Read> = match form {
         Form::Xz => {
             let stream = liblzma::stream::Stream::new_stream_decoder(XZ_MEMORY, liblzma::stream::CONCATENATED);
-            let stream = stream.map_err(|error| IndexError::Corrupt(error.into()))?;
+            let stream = stream.map_err(|error| IndexError::Corrupt { source: error.into() })?;
             Box::new(liblzma::bufread::XzDecoder::new_stream(file, stream))
         }
         Form::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(file)),
         Form::Plain => Box::new(file),
     };
     let mut text = Vec::new();
-    reader.take(plain.size.saturating_add(1)).read_to_end(&mut text).map_err(IndexError::Corrupt)?;
+    reader
+        .take(plain.size.saturating_add(1))
+        .read_to_end(&mut text)
+        .map_err(|source| IndexError::Corrupt { source })?;
     let found = text.len() as u64;
     if found > plain.size {
         return Err(IndexError::TooLarge { expected: plain.size });

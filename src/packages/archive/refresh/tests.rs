@@ -10,6 +10,7 @@ use crate::util::sha256;
 use applbuild_test_support::http_server::{Reply, Server};
 use applbuild_test_support::keys::{NOW, Signer, Terms};
 use appliance_contract::Sha256;
+use appliance_contract::causes::WithCauses as _;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -121,7 +122,7 @@ impl Machine {
     }
 
     fn said(&self) -> String {
-        self.refresh().unwrap_err().to_string()
+        self.refresh().unwrap_err().with_causes()
     }
 }
 

@@ -10,6 +10,7 @@ use crate::packages::lock::LockedPackage;
 use crate::progress::{Progress, Stage, Unit};
 use crate::util::poison::Unpoisoned;
 use appliance_contract::Sha256;
+use appliance_contract::causes::WithCauses as _;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -139,10 +140,13 @@ fn fetch(
     loop {
         client.fetch(&url, &mut sink, Size::Exactly(package.size), stop)?;
         match sink.part.finish(package.sha256) {
-            Ok(path) => return Ok(path),
+            Ok(path) => {
+                progress.detail(&format!("fetched {url}"));
+                return Ok(path);
+            }
             // What an earlier run or a proxy left may be at fault: once more, from the start.
             Err(error @ CacheError::Mismatch { .. }) if again => {
-                progress.warn(&format!("{url}: {error}; fetching it again"));
+                progress.warn(&format!("{url}: {}; fetching it again", error.with_causes()));
                 again = false;
             }
             Err(source @ CacheError::Mismatch { .. }) => return Err(PackageError::Content { url, source }),

@@ -8,6 +8,7 @@ use crate::packages::lock::LockedPackage;
 use crate::progress::{Progress, Silent, Stage, Unit};
 use crate::util::sha256;
 use applbuild_test_support::http_server::{Reply, Request, Server};
+use appliance_contract::causes::WithCauses as _;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -197,7 +198,7 @@ fn another_content_is_refused_by_name_and_the_rest_is_kept() {
     });
     let machine = Machine::new(&server);
     machine.download(&[5, 6].map(package)).unwrap();
-    let said = machine.download(&[5, 6, 3].map(package)).unwrap_err().to_string();
+    let said = machine.download(&[5, 6, 3].map(package)).unwrap_err().with_causes();
     let (expected, found) = (package(3).sha256.to_string(), sha256::of([99; 4000]).to_string());
     for part in ["package p3 1", "/debian/pool/p3_1_amd64.deb", expected.as_str(), found.as_str()] {
         assert!(said.contains(part), "{part}: {said}");
@@ -214,9 +215,9 @@ fn what_is_gone_or_has_another_size_is_named() {
         _ => Reply::file(request, b"short"),
     });
     let machine = Machine::new(&server);
-    let said = machine.download(&[package(1)]).unwrap_err().to_string();
+    let said = machine.download(&[package(1)]).unwrap_err().with_causes();
     assert!(said.starts_with("package p1 1: http://") && said.contains("404"), "{said}");
-    let said = machine.download(&[package(2)]).unwrap_err().to_string();
+    let said = machine.download(&[package(2)]).unwrap_err().with_causes();
     assert!(said.contains("found 5 bytes or more, expected 3000"), "{said}");
 }
 
@@ -257,7 +258,7 @@ fn offline_uses_the_cache_and_names_what_it_lacks() {
     machine.download(&[1, 2].map(package)).unwrap();
     machine.client = Client::offline();
     assert_eq!(machine.download(&[2, 1].map(package)).unwrap().len(), 2);
-    let said = machine.download(&[1, 2, 8, 7].map(package)).unwrap_err().to_string();
+    let said = machine.download(&[1, 2, 8, 7].map(package)).unwrap_err().with_causes();
     let named =
         [7, 8].map(|number| format!("p{number} 1 (SHA-256 {}…)", &package(number).sha256.to_string()[..12])).join(", ");
     let expected = format!(
@@ -275,7 +276,7 @@ fn a_lock_that_leads_out_of_the_archive_is_refused() {
     let wrong = |change: fn(&mut LockedPackage)| {
         let mut package = package(1);
         change(&mut package);
-        machine.download(&[package]).unwrap_err().to_string()
+        machine.download(&[package]).unwrap_err().with_causes()
     };
     assert!(wrong(|package| package.path = "../secret".into()).contains("\"../secret\""));
     assert!(wrong(|package| package.archive = "debian-security".into()).contains("--security-mirror"));
@@ -287,6 +288,6 @@ fn a_cache_that_cannot_be_written_is_named() {
     let server = good();
     let machine = Machine::new(&server);
     std::fs::write(machine.folder.path().join("packages"), b"a file where a folder should be").unwrap();
-    let said = machine.download(&[package(1)]).unwrap_err().to_string();
+    let said = machine.download(&[package(1)]).unwrap_err().with_causes();
     assert!(said.contains("--cache") && said.contains(&machine.folder.path().display().to_string()), "{said}");
 }

@@ -32,7 +32,7 @@ impl LookUp for System {
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("looking up {host}: {source}")]
+#[error("looking up {host}")]
 pub(in crate::packages) struct LookUpError {
     pub host: String,
     pub source: Arc<io::Error>,

@@ -3,6 +3,7 @@ use crate::packages::fetch::http::{Client, HttpError, Policy};
 use crate::packages::fetch::transfer::{Memory, Size, Stop};
 use crate::packages::fetch::url::Url;
 use applbuild_test_support::http_server::{Reply, Server};
+use appliance_contract::causes::WithCauses as _;
 use std::io;
 use std::net::{IpAddr, TcpListener, TcpStream};
 use std::sync::Arc;
@@ -114,7 +115,7 @@ fn a_question_whose_answer_is_lost_is_asked_again_meanwhile() {
 fn a_failed_look_up_names_the_host_and_the_flag_and_is_not_kept() {
     let failing = |before| if before < 3 { Err(io::Error::other("no such name")) } else { Ok(vec![SERVED]) };
     let setting = setting(2, failing);
-    let said = setting.fetch().unwrap_err().to_string();
+    let said = setting.fetch().unwrap_err().with_causes();
     for part in ["gave up after 3 attempts", "looking up mirror.invalid: no such name;", "--retries N"] {
         assert!(said.contains(part), "{said}");
     }
@@ -122,7 +123,7 @@ fn a_failed_look_up_names_the_host_and_the_flag_and_is_not_kept() {
     setting.fetch().unwrap();
     assert_eq!((setting.asked)(), 4);
     let none = self::setting(0, |_| Ok(Vec::new()));
-    let said = none.fetch().unwrap_err().to_string();
+    let said = none.fetch().unwrap_err().with_causes();
     assert!(said.contains("looking up mirror.invalid: it has no addresses"), "{said}");
 }
 

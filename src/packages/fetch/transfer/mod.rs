@@ -3,6 +3,7 @@
 use super::http::{Again, Client, Failure, HttpError, Opened, SLOWEST};
 use super::url::Url;
 use crate::cache::Part;
+use crate::util::file_error::FileError;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -29,11 +30,11 @@ impl Sink for Part {
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), HttpError> {
-        self.append(bytes).map_err(|source| HttpError::Write { path: self.path().to_owned(), source })
+        self.append(bytes).map_err(|source| HttpError::Write { source: FileError::new("writing", self.path(), source) })
     }
 
     fn restart(&mut self) -> Result<(), HttpError> {
-        self.clear().map_err(|source| HttpError::Write { path: self.path().to_owned(), source })
+        self.clear().map_err(|source| HttpError::Write { source: FileError::new("writing", self.path(), source) })
     }
 }
 
@@ -113,7 +114,7 @@ impl Client {
             }
             failures += 1;
             if failures > self.policy.retries {
-                return Err(HttpError::GaveUp { url: url.clone(), attempts, last: Box::new(failure.error) });
+                return Err(HttpError::GaveUp { url: url.clone(), attempts, source: Box::new(failure.error) });
             }
             let pause = match failure.again {
                 Again::After(asked) => asked.max(wait),

@@ -2,6 +2,7 @@ use super::{Memory, Sink, Size, Stop};
 use crate::packages::fetch::http::{Client, HttpError, Policy};
 use crate::packages::fetch::url::Url;
 use applbuild_test_support::http_server::{Reply, Server};
+use appliance_contract::causes::WithCauses as _;
 use std::time::Duration;
 
 /// Repeats at once.
@@ -55,7 +56,7 @@ fn passing_errors_are_repeated() {
 fn lasting_errors_are_not() {
     for status in [403, 404, 410, 400, 401] {
         let server = Server::start(move |_| Reply::status(status, ""));
-        let said = fetch(&server, exactly()).unwrap_err().to_string();
+        let said = fetch(&server, exactly()).unwrap_err().with_causes();
         assert!(said.contains(&status.to_string()) && said.contains(&server.url("file")), "{said}");
         assert_eq!(server.requests().len(), 1);
     }
@@ -66,7 +67,7 @@ fn lasting_errors_are_not() {
 #[test]
 fn a_server_that_never_recovers_is_given_up() {
     let server = Server::start(|_| Reply::status(503, ""));
-    let said = fetch(&server, exactly()).unwrap_err().to_string();
+    let said = fetch(&server, exactly()).unwrap_err().with_causes();
     assert!(said.contains("gave up after 4 attempts") && said.contains("the server answered 503"), "{said}");
     assert_eq!(server.requests().len(), 4);
 }
@@ -180,7 +181,7 @@ fn a_server_that_sends_an_octet_now_and_then_is_given_up() {
         };
         let url = Url::parse(&server.url("file")).unwrap();
         let client = Client::with_proxies(policy, None, None);
-        let said = client.fetch(&url, &mut Memory::default(), exactly(), &Stop::default()).unwrap_err().to_string();
+        let said = client.fetch(&url, &mut Memory::default(), exactly(), &Stop::default()).unwrap_err().with_causes();
         assert!(said.contains("gave up after 2 attempts") && server.requests().len() == 2, "{said}");
         said
     };
@@ -215,7 +216,7 @@ fn a_port_where_nobody_listens_is_named() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         Url::parse(&format!("http://{}/file", listener.local_addr().unwrap())).unwrap()
     };
-    let said = client().fetch(&url, &mut Memory::default(), exactly(), &Stop::default()).unwrap_err().to_string();
+    let said = client().fetch(&url, &mut Memory::default(), exactly(), &Stop::default()).unwrap_err().with_causes();
     assert!(said.contains(&url.to_string()) && said.contains("4 attempts"), "{said}");
 }
 

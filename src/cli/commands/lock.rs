@@ -1,0 +1,98 @@
+use crate::cli::flags::common::Common;
+use crate::cli::flags::lock::own;
+use crate::cli::flags::sources::{Place, Sources};
+use crate::cli::report;
+use crate::cli::report::failure::Failure;
+use crate::cli::report::output;
+use crate::cli::report::progress::Reporter;
+use applbuild::output::default_kind;
+use applbuild::packages::Lock;
+use applbuild::packages::lock::{Changes, LockError};
+use applbuild::pipeline::{self, BuildRequest, LockChoice, LockOutcome, Update};
+use applbuild::profile::Library;
+use applbuild::sandbox;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// The profile to lock
+    #[arg(long, value_name = "NAME", required = true)]
+    profile: Option<String>,
+    /// Update these packages and their dependencies to the versions in the archives now; without names, all packages
+    #[arg(long, value_name = "PACKAGE", num_args = 0..)]
+    update: Option<Vec<String>>,
+    #[command(flatten)]
+    sources: Sources,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Print the differences between two locks: packages, sets, users and suites
+    Diff {
+        /// The older lock
+        old: PathBuf,
+        /// The newer lock
+        new: PathBuf,
+    },
+}
+
+pub fn run(common: &Common, arguments: Arguments) -> Result<(), Failure> {
+    if let Some(Command::Diff { old, new }) = arguments.command {
+        let changes = Changes::between(&read(&old)?, &read(&new)?);
+        report::lock::print(common, &changes);
+        return Ok(());
+    }
+    // Clap lets nobody come here without one.
+    let name = arguments.profile.unwrap_or_default();
+    let profile = Library::new(&common.root).load(&name)?;
+    let update = match arguments.update {
+        None => Update::Needed,
+        Some(names) if names.is_empty() => Update::All,
+        Some(names) => Update::Packages(names),
+    };
+    let path = own(common, &profile);
+    let Place { archives, keyring, cache, client, allow_older } = arguments.sources.find(&profile.mirrors)?;
+    let request = BuildRequest {
+        kind: default_kind(profile.kind),
+        profile,
+        archives,
+        keyring,
+        cache,
+        client: Arc::new(client),
+        lock: LockChoice::Own { path: path.clone(), update },
+        allow_older,
+        now: crate::cli::flags::sources::now(),
+        source_date_epoch: crate::cli::flags::environment::source_date_epoch()?,
+        templates: None,
+        output: common.root.join("images"),
+        replace: false,
+    };
+    // Before anything begins a thread: bars do.
+    sandbox::enter_user_namespace().map_err(Failure::plain)?;
+    crate::cli::report::interrupt::watch(common.json)?;
+    let reporter = Reporter::new(common.json);
+    let outcome = pipeline::lock(request, &reporter);
+    reporter.finish();
+    let outcome = outcome?;
+    if outcome == LockOutcome::Unchanged && !common.json {
+        output::result(format_args!("{}: is up to date\n", path.display()));
+    }
+    report::lock::print_outcome(common, &path, &outcome);
+    Ok(())
+}
+
+fn read(path: &Path) -> Result<Lock, Failure> {
+    let text = std::fs::read_to_string(path).map_err(|error| Failure::reading(path, error))?;
+    Lock::parse(&text).map_err(|source| Failure::input(InFile { path: path.to_owned(), source }))
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("reading the lock {}", path.display())]
+struct InFile {
+    path: PathBuf,
+    source: LockError,
+}

@@ -1,0 +1,104 @@
+//! Flags that say where packages come from, for every command that needs some.
+
+use crate::cli::report::failure::Failure;
+use applbuild::cache::{self, Cache};
+use applbuild::packages::{Archives, Client, Keyring, MirrorChoice, Policy};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+#[derive(Debug, Clone, clap::Args)]
+pub struct Sources {
+    /// Mirror of Debian's archive [default: from the machine's apt sources]
+    #[arg(long, value_name = "URL")]
+    mirror: Option<String>,
+    /// Mirror of Debian's security archive [default: from the machine's apt sources]
+    #[arg(long, value_name = "URL")]
+    security_mirror: Option<String>,
+    /// OpenPGP keys to trust for the archives, instead of Debian's
+    #[arg(long, value_name = "FILE")]
+    keyring: Option<PathBuf>,
+    #[command(flatten)]
+    cache: CacheArguments,
+    /// Use only the cache, without network; needs a complete lock
+    #[arg(long)]
+    offline: bool,
+    /// Seconds without data after which a transfer is retried; also the longest delay between retries
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    timeout: u64,
+    /// Number of retries of a failed transfer
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    retries: u32,
+    /// Accept a Release file that is older than the lock's or than one seen before
+    #[arg(long)]
+    allow_older: bool,
+}
+
+/// The flag that names the cache.
+#[derive(Debug, Clone, clap::Args)]
+pub struct CacheArguments {
+    /// Directory of the cache [default: ~/.cache/applbuild]
+    #[arg(long, value_name = "DIR", env = "APPLBUILD_CACHE", global = true)]
+    cache: Option<PathBuf>,
+}
+
+impl CacheArguments {
+    pub fn find(&self) -> Result<Cache, Failure> {
+        self.directory().map(Cache::new)
+    }
+
+    /// The cache's directory.
+    pub fn directory(&self) -> Result<PathBuf, Failure> {
+        let directory = self.cache.clone().or_else(cache::default_directory);
+        directory.ok_or_else(|| Failure::usage("HOME is not set, so pass --cache DIR".to_owned()))
+    }
+}
+
+/// What the flags, the environment, the profile and the machine come to.
+#[derive(Debug)]
+pub struct Place {
+    pub archives: Archives,
+    pub keyring: Keyring,
+    pub cache: Cache,
+    pub client: Client,
+    pub allow_older: bool,
+}
+
+impl Sources {
+    fn policy(&self) -> Policy {
+        let usual = Policy::default();
+        let timeout = Duration::from_secs(self.timeout);
+        let connect_timeout = usual.connect_timeout.min(timeout);
+        Policy { connect_timeout, read_timeout: timeout, retries: self.retries, longest_wait: timeout, ..usual }
+    }
+
+    /// `mirrors` are the profile's.
+    pub fn find(self, mirrors: &BTreeMap<String, String>) -> Result<Place, Failure> {
+        let client = if self.offline { Client::offline() } else { Client::new(self.policy()) };
+        let choice = MirrorChoice {
+            mirror: self.mirror,
+            security_mirror: self.security_mirror,
+            environment: crate::cli::flags::environment::variable("APPLBUILD_MIRROR")?,
+            environment_security: crate::cli::flags::environment::variable("APPLBUILD_SECURITY_MIRROR")?,
+            profile: mirrors.clone(),
+            apt: Some(PathBuf::from("/etc/apt")),
+        };
+        let archives = Archives::find(&choice)?;
+        let keyring = match &self.keyring {
+            Some(path) => Keyring::read(path),
+            None => Keyring::debian(),
+        };
+        Ok(Place {
+            archives,
+            keyring: keyring.map_err(Failure::input)?,
+            cache: self.cache.find()?,
+            client,
+            allow_older: self.allow_older,
+        })
+    }
+}
+
+pub fn now() -> i64 {
+    // A clock before 1970 is as wrong as one at 1970: the archives' dates then tell.
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64)
+}
