@@ -6,8 +6,7 @@ mod file;
 
 use super::{Artifact, Shape};
 use crate::packages::Digest;
-use crate::util::file_error::At as _;
-use crate::util::file_error::FileError;
+use crate::util::file_error::{At as _, FileError};
 use appliance_contract::Schema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
