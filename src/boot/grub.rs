@@ -8,8 +8,7 @@ use crate::format::iso::VolumeUuid;
 use crate::sandbox::{self, Command, SandboxError};
 use crate::templates::{self, TemplateError};
 use crate::tree::{Content, Metadata, Node, PathError, Tree, TreeError, TreePath};
-use crate::util::file_error::At as _;
-use crate::util::file_error::FileError;
+use crate::util::file_error::{At as _, FileError};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 

@@ -3,8 +3,7 @@
 
 use super::machine::PROCESSOR;
 use super::{Bus, Firmware};
-use crate::util::file_error::At as _;
-use crate::util::file_error::FileError;
+use crate::util::file_error::{At as _, FileError};
 use appliance_contract::Schema;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};

@@ -70,7 +70,7 @@ pub struct FilesDiffer {
 pub enum ReproduceError {
     /// The packages of the lock could not be fetched.
     #[error(transparent)]
-    Build(#[from] BuildError),
+    Build(Box<BuildError>),
     /// The catalog of images could not be opened.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
@@ -98,6 +98,12 @@ pub enum ReproduceError {
         /// The system's error.
         source: io::Error,
     },
+}
+
+impl From<BuildError> for ReproduceError {
+    fn from(error: BuildError) -> Self {
+        Self::Build(Box::new(error))
+    }
 }
 
 impl Reproduction {

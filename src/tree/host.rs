@@ -1,8 +1,7 @@
 //! Reading a folder of the build machine into a tree.
 
 use super::{Content, Kind, Metadata, Node, NodeId, Tree, TreeError, in_parallel};
-use crate::util::file_error::At as _;
-use crate::util::file_error::FileError;
+use crate::util::file_error::{At as _, FileError};
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsStr;
 use std::fs;

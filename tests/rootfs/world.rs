@@ -142,7 +142,7 @@ pub fn listing(tree: &Tree) -> String {
             let Node { metadata, kind } = tree.node(id);
             let kind = match kind {
                 Kind::Directory(_) => "directory".to_owned(),
-                Kind::File(content) => sha256::of(&content.read().unwrap()).to_string(),
+                Kind::File(content) => sha256::of(content.read().unwrap()).to_string(),
                 other => format!("{other:?}"),
             };
             format!("{path} {metadata:?} {kind}\n")

@@ -5,6 +5,7 @@ use applbuild::profile::ProfileError;
 use applbuild::qemu::QemuError;
 use applbuild::reproduce::ReproduceError;
 use applbuild::rootfs::AssembleError;
+use applbuild::util::file_error::FileError;
 use appliance_contract::causes::WithCauses as _;
 use clap::ColorChoice;
 use miette::{MietteHandlerOpts, Report};
@@ -61,11 +62,11 @@ impl Failure {
     }
 
     pub fn reading(path: &Path, error: std::io::Error) -> Self {
-        Self::text(format!("reading {}: {error}", path.display()))
+        Self::plain(FileError::new("reading", path, error))
     }
 
     pub fn writing(path: &Path, error: std::io::Error) -> Self {
-        Self::text(format!("writing {}: {error}", path.display()))
+        Self::plain(FileError::new("writing", path, error))
     }
 
     /// A fleet is the user's own files, but for what the machine refuses.
@@ -193,7 +194,7 @@ fn asked_for_wrong(error: &FetchError) -> bool {
 impl From<ReproduceError> for Failure {
     fn from(error: ReproduceError) -> Self {
         match error {
-            ReproduceError::Build(error) => error.into(),
+            ReproduceError::Build(error) => (*error).into(),
             error => Self::plain(error),
         }
     }

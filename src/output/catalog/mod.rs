@@ -6,8 +6,7 @@ mod file;
 
 use super::{Artifact, Shape};
 use crate::util::atomic_file::{self, Durability};
-use crate::util::file_error::At as _;
-use crate::util::file_error::FileError;
+use crate::util::file_error::{At as _, FileError};
 use crate::util::sha256;
 use appliance_contract::Schema;
 use appliance_contract::Sha256;

@@ -75,7 +75,7 @@ impl Lists {
             // What does not fit here may fit in the image, where scripts divert files.
             return Ok(Self::default());
         }
-        settle_config(&root.join(CONFIG)).at("reading", &root.join(CONFIG))?;
+        settle_config(&root.join(CONFIG)).at("reading", root.join(CONFIG))?;
         if !root.join(PROGRAM).exists() || !root.join(MODULES).exists() {
             // Nothing is merged here: what is where, only the whole image tells.
             return Ok(Self::default());
@@ -209,7 +209,7 @@ fn inodes(folder: &Path) -> Result<BTreeMap<OsString, u64>, AssembleError> {
 fn look(root: &Path) -> Result<Seen, AssembleError> {
     let mut seen = Seen::new();
     for path in NEEDED.into_iter().filter(|path| *path != "boot" && root.join(path).exists()) {
-        look_below(root, Path::new(path), &mut seen).at("reading", &root.join(path))?;
+        look_below(root, Path::new(path), &mut seen).at("reading", root.join(path))?;
     }
     Ok(seen)
 }

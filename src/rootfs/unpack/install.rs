@@ -134,7 +134,8 @@ impl Installer {
                 }
                 _ => None,
             };
-            self.make(entry, &real, link_target).map_err(|error| refuse(format!("cannot be made: {error}")))?;
+            self.make(entry, &real, link_target)
+                .map_err(|error| refuse(format!("cannot be made: {}", error.with_causes())))?;
             if !matches!(entry.kind, EntryKind::Symlink(_)) {
                 // A conffile ends up at `wanted` less its ending, once it is configured.
                 let last = self.root.resolve(&named).map_err(|error| refuse(error.with_causes()))?;

@@ -4,8 +4,8 @@ use crate::format::tar::{self, Limits, TarError};
 use crate::rootfs::error::AssembleError;
 use crate::rootfs::unpack::entry::{Entry, EntryKind};
 use crate::tree::{Fingerprint, Fingerprinter, Metadata};
-use crate::util::file_error::At as _;
-use crate::util::file_error::FileError;
+use crate::util::file_error::{At as _, FileError};
+use appliance_contract::causes::WithCauses as _;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::{self, File, FileTimes, Permissions};
@@ -83,7 +83,7 @@ fn write(
             Ok(0) => break,
             Ok(count) => count,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(refuse(format!("cannot be read: {error}"))),
+            Err(error) => return Err(refuse(format!("cannot be read: {}", error.with_causes()))),
         };
         taken.update(&buffer[..count]);
         file.write_all(&buffer[..count]).map_err(failed("writing"))?;
