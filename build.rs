@@ -1,4 +1,4 @@
-//! Builds the agent's programs statically, so that one binary carries them, and takes the hash of the source.
+//! Builds the agent's static programs, which the binary embeds, and hashes the source.
 
 #[path = "src/identity/source.rs"]
 mod source;
@@ -9,7 +9,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The agent: small, static, no unwinding. Given on the command line, which a user's own settings cannot change.
+/// The agent's profile: small, static, no unwinding. It is passed on the command line, which has precedence over a
+/// user's cargo configuration.
 const PROFILE: [&str; 13] = [
     "inherits = 'release'",
     "opt-level = 'z'",
@@ -23,7 +24,7 @@ const PROFILE: [&str; 13] = [
     "overflow-checks = false",
     "incremental = false",
     "rpath = false",
-    // *Check this medium* hashes all of it.
+    // The boot entry *Check this medium* hashes the whole medium.
     "package.sha2.opt-level = 3",
 ];
 
@@ -53,7 +54,7 @@ fn build_agent(root: &Path, out: &Path) {
     // Static linking needs `--target`, or it would also apply to build scripts
     // and procedural macros; the gnu target needs no toolchain beyond the user's own.
     let target = format!("{}-unknown-linux-gnu", variable("CARGO_CFG_TARGET_ARCH").display());
-    // One folder for all profiles: OUT_DIR is TARGET/PROFILE/build/NAME/out.
+    // One directory for all profiles: OUT_DIR is TARGET/PROFILE/build/NAME/out.
     let built = out.ancestors().nth(4).unwrap_or(out).join("agent");
     let mut command = Command::new(variable("CARGO"));
     command
@@ -69,7 +70,7 @@ fn build_agent(root: &Path, out: &Path) {
         }
     }
     let status = command
-        // They come before any `rustflags` of a config file.
+        // They have precedence over any `rustflags` of a config file.
         .env("CARGO_ENCODED_RUSTFLAGS", flags(root, &built).join("\x1f"))
         .status()
         .unwrap_or_else(|error| panic!("starting cargo to build the agent: {error}"));
@@ -82,8 +83,8 @@ fn build_agent(root: &Path, out: &Path) {
     }
 }
 
-/// Whether a variable of the environment would give the agent other bytes, or is for the outer build alone, as a wrapper
-/// such as clippy's driver is. What leads to a registry stays, and so does a linker, which another architecture needs.
+/// Whether an environment variable would change the agent's bytes, or is meant for the outer build only (a wrapper such
+/// as clippy's driver). Variables of registries stay, and so does the linker, which cross-compilation needs.
 fn changes_the_agent(name: &str) -> bool {
     ["CARGO_PROFILE_", "CARGO_BUILD_", "CARGO_UNSTABLE_"].iter().any(|prefix| name.starts_with(prefix))
         || name.starts_with("CARGO_TARGET_") && !name.ends_with("_LINKER")
@@ -91,15 +92,15 @@ fn changes_the_agent(name: &str) -> bool {
             .contains(&name)
 }
 
-/// rustc's, with which the agent is the same bytes in whatever folder it is built.
+/// Flags of rustc that make the agent's bytes independent of the build directory.
 fn flags(root: &Path, built: &Path) -> Vec<String> {
     let mut flags = vec!["-Ctarget-feature=+crt-static".to_owned(), "-Crelocation-model=static".to_owned()];
-    // Of several that match, the last one counts.
+    // If several prefixes match, rustc uses the last one.
     let mut remap = |from: &Path, to: &str| flags.push(format!("--remap-path-prefix={}={to}", from.display()));
     let home = env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| Some(env::home_dir()?.join(".cargo")));
     if let Some(home) = home {
         remap(&home, "/cargo");
-        // A folder for each registry, with its host in the name. They are there: sha2 has been unpacked.
+        // One directory for each registry, with its host in the name. They exist: sha2 has been unpacked.
         let registries = fs::read_dir(home.join("registry/src")).into_iter().flatten().flatten();
         let mut registries: Vec<PathBuf> = registries.map(|entry| entry.path()).collect();
         registries.sort();
@@ -112,7 +113,7 @@ fn flags(root: &Path, built: &Path) -> Vec<String> {
     flags
 }
 
-/// What compiles the agent and us, as `rustc --version` names it.
+/// The compiler of the agent and of this program, as `rustc --version` names it.
 fn compiler() -> String {
     let rustc = variable("RUSTC");
     let output = Command::new(&rustc).arg("--version").output();
@@ -121,14 +122,14 @@ fn compiler() -> String {
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
-/// The version of a package in Cargo.lock, which has one of that name.
+/// The version of a package in Cargo.lock, which has one package of that name.
 fn locked<'a>(lock: &'a str, name: &str) -> &'a str {
     let mut lines = lock.lines().skip_while(|line| *line != format!("name = \"{name}\""));
     let version = lines.nth(1).and_then(|line| line.strip_prefix("version = \"")?.strip_suffix('"'));
     version.unwrap_or_else(|| panic!("Cargo.lock: found no version of {name}, expected the one that is linked"))
 }
 
-/// Copies the templates as their hash counts them: with LF, without what editors leave.
+/// Copies the templates in the form in which they are hashed: with LF, without editors' backup files.
 fn embed_templates(root: &Path, out: &Path) -> io::Result<()> {
     let folder = out.join("templates");
     if folder.exists() {
@@ -142,8 +143,8 @@ fn embed_templates(root: &Path, out: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Copies what is to be embedded. Locks stay out: they are a user's own, and none may get into the binary.
-/// So that making one builds nothing anew, cargo watches what was copied, not the folder itself.
+/// Copies the files to embed. Locks are left out: they belong to the user and must not get into the binary. Cargo
+/// watches the copied files, not the directory, so that a new lock causes no rebuild.
 fn embed_profiles(from: &Path, to: &Path) {
     copy_profiles(from, to).unwrap_or_else(|error| panic!("embedding {}: {error}", from.display()));
 }

@@ -1,11 +1,11 @@
-//! The interface through which long work reports progress, without knowing who listens.
+//! The interface through which long work reports progress, independent of how progress is shown.
 
 #![warn(missing_docs)]
 
 /// The stages of a build, in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Stage {
-    /// Indices are fetched, versions are chosen.
+    /// Package indices are fetched and versions are selected.
     Resolve,
     /// Package files are fetched.
     Download,
@@ -15,16 +15,16 @@ pub enum Stage {
     Configure,
     /// The root file system image is written.
     Pack,
-    /// The output's files are written around it.
+    /// The other files of the output are written.
     LayOut,
-    /// What is written is waited for until the disk has it.
+    /// The written files are synced to disk.
     Sync,
-    /// Of no build: packages into a folder.
+    /// Packages are copied to a directory (`applbuild archive export`; not a stage of a build).
     Export,
 }
 
 impl Stage {
-    /// The name that a person reads, and that `--json` carries.
+    /// The name shown to people and in `--json` events.
     pub fn name(self) -> &'static str {
         match self {
             Self::Resolve => "resolve",
@@ -39,7 +39,7 @@ impl Stage {
     }
 }
 
-/// What the numbers of a stage count.
+/// The unit of a stage's numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
     /// Octets.
@@ -50,25 +50,25 @@ pub enum Unit {
     Files,
 }
 
-/// Receives what long work has to say. All methods may be called from any thread.
+/// Receives the progress of long work. All methods may be called from any thread.
 pub trait Progress: Send + Sync {
-    /// The stages that follow are of this image: those of a host's guests are made in the same run.
+    /// The following stages belong to this image. The images of a host's guests are built in the same run.
     fn image(&self, _name: &str) {}
-    /// A stage begins; the one before it has ended. `total` is 0 when not known.
+    /// A stage begins; the previous one has ended. `total` is 0 if it is not known.
     fn stage(&self, stage: Stage, total: u64, unit: Unit);
-    /// `count` more units of the running stage are done.
+    /// `count` more units of the current stage are done.
     fn advance(&self, count: u64);
-    /// What the stage is at, in a few words: a package, a file.
+    /// The current item of the stage: a package, a file.
     fn item(&self, name: &str);
-    /// Something that the user should know and that stops nothing.
+    /// A warning: something the user should know that does not stop the build.
     fn warn(&self, message: &str);
-    /// A line for those who want to see everything: what a maintainer script prints, a file that was fetched.
+    /// A line of verbose output: a line of a maintainer script, a fetched file.
     fn detail(&self, _line: &str) {}
-    /// `what` was made by an earlier build, and is not made again.
+    /// `what` was made by an earlier build and is reused.
     fn reused(&self, _what: &str) {}
 }
 
-/// Says nothing: for tests and for callers that do not care.
+/// Reports nothing: for tests and for callers that show no progress.
 #[derive(Debug, Clone, Copy)]
 pub struct Silent;
 

@@ -1,4 +1,4 @@
-//! Handlebars templates: embedded ones, which a folder of the user's may override, and sources from profiles.
+//! Handlebars templates: embedded ones, which a directory of the user may override, and sources from profiles.
 
 #![warn(missing_docs)]
 
@@ -19,9 +19,9 @@ pub enum TemplateError {
     #[error(transparent)]
     At(#[from] Box<Fault>),
     /// No embedded template has this name.
-    #[error("template {name} is not known; there are {}", known.join(", "))]
+    #[error("there is no template {name}; the templates are {}", known.join(", "))]
     Unknown {
-        /// The name, of a file in the user's directory or as it was asked for.
+        /// The name of a file in the user's directory, or the requested name.
         name: String,
         /// The names of the embedded templates.
         known: Vec<String>,
@@ -31,7 +31,7 @@ pub enum TemplateError {
     File(#[from] FileError),
 }
 
-/// What is wrong at a place in a template.
+/// An error at a place in a template.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("template {file}, line {line}, column {column}: {problem}{}\n  | {text}", help.as_ref().map(|help| format!("; {help}")).unwrap_or_default())]
 pub struct Fault {
@@ -43,11 +43,11 @@ pub struct Fault {
     pub column: usize,
     /// What is wrong, in a few words.
     pub problem: String,
-    /// What may be meant instead.
+    /// A suggestion.
     pub help: Option<String>,
     /// The whole line.
     pub text: String,
-    /// Bytes of the template: from the place to the end of its tag or line.
+    /// The byte range in the template: from the place to the end of its tag or line.
     pub span: Range<usize>,
 }
 
@@ -62,8 +62,8 @@ impl Fault {
     }
 }
 
-/// Renders `source`, a handlebars template; `file` stands in messages. A
-/// variable without a value is an error; nothing is escaped, as nothing here is HTML.
+/// Renders `source`, a handlebars template; messages name it `file`. A variable without a value is an error. Nothing is
+/// escaped, because no output is HTML.
 pub fn render(source: &str, file: &str, context: &Value) -> Result<String, TemplateError> {
     let fault = |at, problem, help| Box::new(Fault::new(file, source, at, problem, help));
     let mut engine = Handlebars::new();
@@ -84,7 +84,7 @@ pub fn render(source: &str, file: &str, context: &Value) -> Result<String, Templ
     })
 }
 
-/// The names that templates may use, or the one that was meant.
+/// The names that templates may use, or the nearest one to `typed`.
 fn known_names(context: &Value, typed: &str) -> Option<String> {
     let mut names = Vec::new();
     for (name, value) in context.as_object()? {
@@ -100,8 +100,7 @@ fn known_names(context: &Value, typed: &str) -> Option<String> {
     }
 }
 
-/// Renders the template at `name` (`grub.cfg.hbs`): the one in `folder` where
-/// there is one, else the embedded one.
+/// Renders the template `name` (`grub.cfg.hbs`): the one in `folder` if it has one, else the embedded one.
 pub fn render_named(folder: Option<&Path>, name: &str, context: &Value) -> Result<String, TemplateError> {
     let own = match folder {
         Some(folder) => own(folder, name)?,
@@ -113,7 +112,7 @@ pub fn render_named(folder: Option<&Path>, name: &str, context: &Value) -> Resul
     }
 }
 
-/// The user's own template of that name.
+/// The user's own template of that name, if there is one.
 fn own(folder: &Path, name: &str) -> Result<Option<(PathBuf, String)>, TemplateError> {
     let path = folder.join(name);
     match crate::util::bounded_read::read_user_text(&path) {
@@ -123,8 +122,7 @@ fn own(folder: &Path, name: &str) -> Result<Option<(PathBuf, String)>, TemplateE
     }
 }
 
-/// Refuses a folder of the user's with a template that cannot be read: long
-/// before there is anything to render it with.
+/// Refuses a directory of the user with a template that cannot be parsed, before the build starts.
 pub fn check(folder: &Path) -> Result<(), TemplateError> {
     for name in known() {
         let Some((path, source)) = own(folder, &name)? else { continue };
@@ -207,7 +205,7 @@ mod tests {
         check(folder.path()).unwrap();
         assert_eq!(render_named(Some(folder.path()), "grub.cfg.hbs", &json!({"a": 1})).unwrap(), "1!");
         let error = render_named(Some(folder.path()), "yours.hbs", &json!({})).unwrap_err();
-        assert!(error.with_causes().starts_with("template yours.hbs is not known"), "{error}");
+        assert!(error.with_causes().starts_with("there is no template yours.hbs;"), "{error}");
         std::fs::write(&own, "{{#a}}").unwrap();
         let error = check(folder.path()).unwrap_err().with_causes();
         assert!(error.contains("grub.cfg.hbs, line 1") && error.ends_with("| {{#a}}"), "{error}");

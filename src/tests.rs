@@ -49,7 +49,7 @@ fn rows(architecture: &str) -> BTreeMap<String, usize> {
 
 #[test]
 fn imports_only_go_down_in_the_table_of_modules() {
-    // Tests are started in the directory of their package.
+    // Cargo runs tests in the directory of their package.
     let rows = rows(&std::fs::read_to_string("ARCHITECTURE.md").unwrap());
     let mut files = Vec::new();
     rust_files(Path::new("src"), &mut files);
@@ -71,13 +71,13 @@ fn imports_only_go_down_in_the_table_of_modules() {
                 used.chars().take_while(|letter| letter.is_ascii_lowercase() || *letter == '_').collect();
             let Some(lower) = rows.get(&used) else { continue };
             imports += 1;
-            assert!(lower >= row, "{}: {module} imports {used}, which stands above it", below.display());
+            assert!(lower >= row, "{}: {module} imports {used}, which is above it", below.display());
         }
     }
     assert!(imports > 300, "{imports}");
 }
 
-/// From the bracket that `text` begins with to the one that closes it.
+/// `text` from its first character, a bracket, to the matching closing bracket.
 fn bracketed(text: &str) -> &str {
     let (mut depth, mut quoted, mut escaped) = (0, false, false);
     for (at, letter) in text.char_indices() {
@@ -135,7 +135,7 @@ fn no_message_repeats_its_cause() {
     assert!(messages > 200, "{messages}");
 }
 
-/// The innermost cause of every error below.
+/// The innermost cause of each error below.
 const CAUSE: &str = "no-such-cause";
 
 #[test]
@@ -191,7 +191,7 @@ fn a_message_has_each_cause_once() {
     assert_eq!(error.with_causes(), format!("--mirror: {text}"));
 }
 
-/// The contract says what things are called and what they look like; what is done with them is in `shared`.
+/// `contract` holds types and parsing; I/O on them is in `shared`.
 #[test]
 fn the_contract_does_no_io() {
     let mut files = Vec::new();

@@ -1,5 +1,4 @@
-//! The resolver before its judge: apt itself, with a Debian release's real indices. Needs a mirror, so that
-//! `ci/nightly` alone runs it.
+//! Compares the resolver with apt, on a Debian release's real indices. Needs a mirror, so only `ci/nightly` runs it.
 
 use applbuild::packages::archive::index::{Index, Priority, Source};
 use applbuild::packages::resolver::{BaseSet, Conflicts, Request, resolve};
@@ -14,7 +13,8 @@ use std::fs;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// What servers and guests are asked to be; with virtual packages, alternatives and long chains among what they need.
+/// Package lists of typical servers and guests; their dependencies include virtual packages, alternatives and long
+/// chains.
 const SEEDS: [&str; 30] = [
     "systemd-sysv openssh-server chrony",
     "nginx",
@@ -36,7 +36,7 @@ const SEEDS: [&str; 30] = [
     "nfs-kernel-server",
     "lvm2 mdadm cryptsetup-initramfs",
     "docker.io",
-    // Of two providers of one rank apt takes the one that its cache met last: so one is named here.
+    // Of two equal providers apt takes the last one in its cache, so one is named here.
     "netavark podman",
     "git subversion mailutils",
     "python3-django",
@@ -78,7 +78,7 @@ fn indices(cache: &Path) -> Vec<SuiteIndex> {
     refresh(&request, &Silent).unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// apt on an empty machine, with the indices as archives of their own.
+/// apt with an empty dpkg database, and the indices as local archives.
 struct Apt<'a> {
     folder: &'a Path,
 }
@@ -112,7 +112,7 @@ impl Apt<'_> {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
-    /// What it would install: name and version.
+    /// The packages that it would install: name and version.
     fn install(&self, names: &[&str]) -> BTreeMap<String, String> {
         let text = self.run(&[&["-s", "-y", "--no-install-recommends", "install"], names].concat());
         let lines = text.lines().filter_map(|line| line.strip_prefix("Inst "));

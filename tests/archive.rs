@@ -1,4 +1,4 @@
-//! Folders of packages, judged by apt; and back into a cache.
+//! Exports packages to directories, which apt must accept, and imports them into a cache again.
 
 use applbuild_test_support::debs::{self, Deb};
 use applbuild_test_support::judges::judge;

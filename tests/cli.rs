@@ -1,4 +1,4 @@
-//! The binary as a user meets it: help, suggestions, exit codes.
+//! The binary's command line: help, suggestions, exit codes.
 
 use assert_cmd::Command;
 use predicates::prelude::PredicateBooleanExt as _;
@@ -53,7 +53,7 @@ fn the_version_is_what_others_make_of_the_source() {
         let output = applbuild(&root).arg(argument).assert().success().get_output().stdout.clone();
         String::from_utf8(output).unwrap()
     };
-    // As docs/reproducibility.md has it.
+    // As in docs/reproducibility.md.
     let script = "find Cargo.lock Cargo.toml build.rs src templates -type f ! -path '*/.*' ! -name '*~' |
         LC_ALL=C sort | xargs sha256sum | sha256sum";
     let output = std::process::Command::new("sh").args(["-c", script]).output().unwrap();
@@ -271,7 +271,7 @@ fn what_would_fail_a_build_at_its_end_is_found_at_its_beginning() {
     };
     fs::write(root.path().join("file"), "").unwrap();
     iso(&["--output", "file/images"]).code(1).stderr(contains("file/images"));
-    // root may write anywhere but here.
+    // Not even root may write here.
     iso(&["--output", "/proc/images"]).code(1).stderr(contains("/proc/images"));
     fs::create_dir(root.path().join("templates")).unwrap();
     fs::write(root.path().join("templates/grub.cfg.hbs"), "a\n{{#if b}}\n").unwrap();
@@ -291,7 +291,7 @@ fn quiet_prints_errors_only_and_verbose_is_its_opposite() {
     applbuild(&root).args(["init", "loud"]).assert().success().stdout(contains("next:"));
     applbuild(&root).args(["init", "silent", "-q"]).assert().success().stdout("").stderr("");
     applbuild(&root).args(["--quiet", "init", "silent"]).assert().failure().stdout("").stderr(contains("silent"));
-    // What a command is there to print is no chatter.
+    // A command's result is printed also with --quiet.
     applbuild(&root).args(["-q", "profile", "show", "good"]).assert().success().stdout(contains("suites"));
     for other in ["-v", "--verbose", "--json"] {
         applbuild(&root)

@@ -1,4 +1,4 @@
-//! The formats of config partitions with trees of any shape, judged by the file systems' own checkers and readers.
+//! The formats of config partitions with random trees, verified by the file systems' own checkers and readers.
 
 use applbuild::fleet::{ConfigFormat, ConfigImage};
 use applbuild::format::ext4::{Ext4, Ext4Error, Ext4Options};
@@ -24,7 +24,7 @@ enum Item {
     Link(Vec<u8>),
 }
 
-/// What a tree holds below its root, by path.
+/// A tree's entries below its root, by path.
 type Listing = BTreeMap<String, Item>;
 
 fn listing(tree: &Tree) -> Listing {
@@ -73,9 +73,9 @@ fn judged_ext4(tree: &Tree, size: Option<u64>) -> u64 {
     said("e2fsck", &["-fn", image]);
     let out = folder.path().join("out");
     std::fs::create_dir(&out).unwrap();
-    // An ordinary user cannot give away what is written; debugfs goes on.
+    // An unprivileged user cannot change owners; debugfs continues.
     said("debugfs", &["-R", &format!("rdump / {}", out.display()), image]);
-    let mut found = Tree::from_folder(&out).unwrap();
+    let mut found = Tree::from_directory(&out).unwrap();
     found.remove(&TreePath::parse("/lost+found").unwrap()).unwrap();
     assert_same(&listing(&found), tree);
     planned.size()
@@ -106,7 +106,7 @@ fn judged_fat(tree: &Tree) -> u64 {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), &bytes).unwrap();
     let text = said("fsck.fat", &["-n", file.path().to_str().unwrap()]);
-    // The first line is its version, the last the counts; between them are faults that it mends without being asked.
+    // The first line is its version, the last has the counts; between them are errors that it repairs by default.
     assert_eq!(text.lines().count(), 2, "{text}");
     let fs = FileSystem::new(Cursor::new(bytes), FsOptions::new()).unwrap();
     let mut found = Listing::new();
@@ -127,7 +127,7 @@ fn file(bytes: &[u8]) -> Node {
     Node::file(Metadata::new(0o644).with_mtime(TIME), bytes.to_vec().into())
 }
 
-/// As many entries as an agent takes, of the kind that `node` makes.
+/// As many entries as the agent accepts, of the kind that `node` makes.
 fn full_etc(node: impl Fn(&mut Tree, usize) -> NodeId) -> Tree {
     let mut tree = empty();
     put(&mut tree, "/appliance.toml", file(b"schema = 1\n"));
@@ -153,8 +153,8 @@ fn one_folder_holds_as_many_entries_as_an_agent_takes() {
     judged_ext4(&long, None);
 }
 
-/// fatfs searches a directory for each new entry, so that many in one take long. As many as an agent takes lie in the
-/// fleet's config below.
+/// fatfs searches the directory for each new entry, so many in one directory take long. The fleet's config below has as
+/// many as the agent accepts.
 #[test]
 fn fat_holds_directories_of_several_clusters() {
     let mut one = empty();
@@ -169,7 +169,7 @@ fn folders_and_long_links_and_hard_links_take_what_they_take() {
     let folders =
         full_etc(|tree, number| put(tree, &format!("/local/etc/{number}"), Node::directory(Metadata::new(0o755))));
     judged_ext4(&folders, None);
-    // Targets of 59 letters are in the inode, longer ones in a block of their own.
+    // Targets of up to 59 bytes are stored in the inode, longer ones in a block.
     let links = full_etc(|tree, number| {
         let target = "x".repeat([59, 60, 4095][number % 3]);
         put(tree, &format!("/local/etc/{number}"), Node::symlink(target, TIME))
@@ -200,7 +200,7 @@ fn attributes_and_deep_folders_are_counted() {
     put(&mut tree, &format!("/local/etc/{deep}file"), file(b"deep"));
     for number in 0..3000 {
         let mut node = file(b"");
-        // More than an inode has room for, so that each takes a block.
+        // More than fits into an inode, so each needs a block.
         node.metadata.xattrs.insert(b"user.note".to_vec(), vec![number as u8; 300]);
         put(&mut tree, &format!("/local/etc/{number}"), node);
     }
@@ -216,10 +216,10 @@ fn a_size_that_is_too_small_is_told_with_the_least_one() {
         let small = ext4_options(Some(1 << 20));
         let error = Ext4::plan(tree, &small).unwrap_err();
         let Ext4Error::TooSmall { size: 0x10_0000, least } = error else { panic!("{error}") };
-        assert!(error.with_causes().contains(&format!("expected {least} bytes at least")), "{error}");
+        assert!(error.with_causes().contains(&format!("expected at least {least} bytes")), "{error}");
         assert_eq!(judged_ext4(tree, Some(least)), least);
         assert!(matches!(Ext4::plan(tree, &ext4_options(Some(least - 1))), Err(Ext4Error::TooSmall { .. })));
-        // What is a little larger than some block groups has no stub of one behind them.
+        // Slightly more than some whole block groups: no incomplete group follows them.
         assert_eq!(judged_ext4(tree, Some((512 << 20) + 4096)), 512 << 20);
     }
 }
@@ -229,13 +229,13 @@ fn the_name_that_ext4_keeps_for_itself_is_refused() {
     let mut tree = empty();
     put(&mut tree, "/lost+found/file", file(b""));
     let error = Ext4::plan(&tree, &ext4_options(None)).unwrap_err().with_causes();
-    assert_eq!(error, "/lost+found is a name that ext4 keeps for itself; give it another");
+    assert_eq!(error, "/lost+found is a name that ext4 reserves; rename it");
     let mut below = empty();
     put(&mut below, "/etc/lost+found/file", file(b""));
     judged_ext4(&below, None);
 }
 
-/// From a fleet's folder to a disk, in each format.
+/// From a fleet's directory to a disk, in each format.
 #[test]
 fn a_fleets_node_may_have_as_much_as_its_agent_takes() {
     let fleet = tempfile::tempdir().unwrap();
@@ -262,7 +262,7 @@ fn a_fleets_node_may_have_as_much_as_its_agent_takes() {
     }
 }
 
-/// The kernel's own reader, where this process may ask for it.
+/// Reads with the kernel's driver, if this process may mount.
 #[test]
 fn the_kernel_mounts_what_is_written() {
     if !nix::unistd::geteuid().is_root() || !Path::new("/dev/loop-control").exists() {
@@ -278,7 +278,7 @@ fn the_kernel_mounts_what_is_written() {
     std::fs::create_dir(&mounted).unwrap();
     let (image, mounted) = (image.to_str().unwrap(), mounted.to_str().unwrap());
     said("mount", &["-o", "loop,ro", image, mounted]);
-    let found = Tree::from_folder(Path::new(mounted));
+    let found = Tree::from_directory(Path::new(mounted));
     let found = found.and_then(|mut found| {
         found.remove(&TreePath::parse("/lost+found")?)?;
         Ok(listing(&found))
@@ -292,13 +292,13 @@ enum Growth {
     File(usize),
     Folder,
     Link(usize),
-    /// Another name of an earlier file.
+    /// A hard link to an earlier file.
     HardLink(usize),
-    /// So many files in a folder of their own, with names of a length.
+    /// This many files in a directory of their own, with names of this length.
     Many(usize, usize),
 }
 
-/// `most`: files in a directory.
+/// `most`: the maximum number of files in a directory.
 fn growth(most: usize) -> impl Strategy<Value = Growth> {
     prop_oneof![
         3 => Just(Growth::File(0)),
@@ -319,7 +319,7 @@ fn name() -> impl Strategy<Value = String> {
     ]
 }
 
-/// Each part is put below an earlier folder; a name that is taken is passed over.
+/// Each part is put below an earlier directory; an existing name is skipped.
 fn tree(most: usize) -> impl Strategy<Value = Tree> {
     vec((any::<usize>(), name(), growth(most)), 0..60).prop_map(|parts| {
         let mut tree = empty();
@@ -352,14 +352,14 @@ fn tree(most: usize) -> impl Strategy<Value = Tree> {
     })
 }
 
-/// What FAT holds of it.
+/// What FAT can store of it.
 fn without_links(tree: &Tree) -> Tree {
     let mut plain = empty();
     for (path, id) in tree.walk().filter(|(path, _)| !path.is_root()) {
         let node = tree.node(id);
         match &node.kind {
             Kind::Symlink(_) => {}
-            // fatfs has characters of the basic plane alone.
+            // fatfs supports characters of the basic plane only.
             _ if path.to_string().contains('😀') => {}
             Kind::Directory(_) => {
                 plain.insert(&path, Node::directory(node.metadata.clone())).unwrap();

@@ -1,4 +1,4 @@
-//! Config partitions, judged by the file systems' own checkers.
+//! Config partitions, verified by the file systems' own checkers.
 
 use applbuild::fleet::{self, ConfigFormat, ConfigImage, Written};
 use applbuild::format::boot_code;
@@ -38,7 +38,7 @@ fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-/// Copies partition `number` out of `disk`, found where sgdisk says that it is.
+/// Copies partition `number` from `disk`; sgdisk gives its place.
 fn partition(disk: &Path, number: u32) -> tempfile::NamedTempFile {
     let info = judge("sgdisk", &["-i", &number.to_string(), text(disk)]);
     assert!(info.contains("6F9A1B52-3C8E-4D07-A1F4-5B0C9E72D3A8"), "{info}");
@@ -100,7 +100,7 @@ fn a_bios_that_tries_a_config_disk_goes_on_to_its_next_device() {
         assert_eq!(sector[510..], [0x55, 0xaa], "{format:?}");
         assert_eq!(sector[..boot_code::SIZE], boot_code::next_device(), "{format:?}");
     }
-    // Without a boot signature it is not tried.
+    // Firmware does not try it without a boot signature.
     assert_eq!(sector(ConfigFormat::Iso, 1), [0; 512]);
 }
 
@@ -130,7 +130,8 @@ fn the_same_fleet_gives_the_same_bytes_and_another_node_other_guids() {
 fn names_as_long_as_names_can_be_are_kept_or_left_out_with_a_warning() {
     let fleet = Fleet::new();
     let etc = fleet.folder.path().join("pservers/node1/etc");
-    // 255 bytes is Linux's bound; 127 of two bytes each are within it and no more for FAT, which counts in UTF-16.
+    // Linux allows 255 bytes. 127 characters of two bytes each are within that, and within the limit of FAT, which
+    // counts UTF-16 units.
     let (ascii, umlauts) = ("n".repeat(255), "ü".repeat(127));
     for name in [&ascii, &umlauts] {
         std::fs::write(etc.join(name), "text\n").unwrap();
@@ -156,7 +157,7 @@ fn names_as_long_as_names_can_be_are_kept_or_left_out_with_a_warning() {
 fn a_signal_leaves_either_the_whole_image_or_nothing() {
     use nix::sys::signal::{Signal, kill};
     let fleet = Fleet::new();
-    // A hole; its zeros are written one by one.
+    // A hole; its zeros are written.
     let data = std::fs::File::create(fleet.folder.path().join("pservers/node1/data")).unwrap();
     data.set_len(100 << 20).unwrap();
     let out = tempfile::tempdir().unwrap();
@@ -172,7 +173,7 @@ fn a_signal_leaves_either_the_whole_image_or_nothing() {
     while names().is_empty() && child.try_wait().unwrap().is_none() {
         std::thread::yield_now();
     }
-    // One that has ended is not waited for yet, so its id is nobody else's.
+    // The process has ended but is not reaped yet, so its ID is not reused.
     kill(nix::unistd::Pid::from_raw(child.id() as i32), Signal::SIGTERM).unwrap();
     match child.wait().unwrap().code() {
         Some(130) => assert_eq!(names(), [""; 0]),

@@ -1,4 +1,4 @@
-//! Builds on disks that fill up: each says so, leaves nothing half made, and does no harm to the next one.
+//! Builds on disks that become full: each reports that, leaves no partial output, and does not break the next build.
 
 // A test that is not registered does not compile.
 #![deny(dead_code)]
@@ -25,14 +25,14 @@ fn start() -> (Mirror, Project, String) {
     (mirror, Project::new(), sum)
 }
 
-/// A file system in memory, of so many KiB; on one that is there already, its size changes.
+/// Mounts a tmpfs of this many KiB; resizes one that is mounted already.
 fn disk(at: &Path, size: u64, flags: MsFlags) {
     fs::create_dir_all(at).unwrap();
     let options = format!("size={size}k,mode=755");
     mount(Some("tmpfs"), at, Some("tmpfs"), flags, Some(options.as_str())).unwrap();
 }
 
-/// Fails for want of room and then, with room enough, gives the right bytes; false where `size` is enough.
+/// Fails on a full disk and then, with enough space, gives the right bytes; false if `size` is enough.
 fn fails_then_works(project: &Project, mirror: &Mirror, folder: &str, size: u64, sum: &str) -> bool {
     let at = project.at(folder);
     for gone in ["images", "cache"] {
@@ -45,7 +45,7 @@ fn fails_then_works(project: &Project, mirror: &Mirror, folder: &str, size: u64,
     let failed = !output.status.success();
     if failed {
         assert_eq!(output.status.code(), Some(1), "{size} KiB: {said}");
-        // dpkg, too, may be what finds no room: it names the file by its place in the image.
+        // If dpkg fails, it names the file by its path in the image.
         let named = said.contains(&format!("{folder}/")) || said.contains("in the image failed");
         assert!(said.contains("No space left on device") && named, "{size} KiB: {said}");
         assert!(!project.at("images/tiny-1.iso").exists(), "{size} KiB");

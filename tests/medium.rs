@@ -1,4 +1,4 @@
-//! The medium's writers before outside judges: xorriso, sgdisk, fsck.fat, cpio, zstd, sha256sum.
+//! The medium's writers, verified by other tools: xorriso, sgdisk, fsck.fat, cpio, zstd, sha256sum.
 
 use applbuild::boot::grub::{GrubError, Loader};
 use applbuild::differ;
@@ -14,7 +14,7 @@ use applbuild::progress::Silent;
 use applbuild::rootfs;
 use applbuild::tree::{Content, Kind, Metadata, Node, Tree, TreePath};
 use applbuild_test_support::judges;
-use appliance_agent::medium_check::{Known, check};
+use appliance_agent::medium_check::{MediumContext, check};
 use appliance_contract::causes::WithCauses as _;
 use appliance_contract::guest_image::kernel_arguments;
 use appliance_contract::kernel_args::{KernelArgs, RootSource};
@@ -30,7 +30,7 @@ use std::process::Output;
 const VERSION: &str = "6.12.1-test";
 const DATE: i64 = 1_790_000_000;
 
-/// A boot loader of the right shapes that boots nothing.
+/// A fake boot loader of the right sizes and formats.
 #[derive(Debug)]
 struct Shapes;
 
@@ -67,7 +67,7 @@ fn put(tree: &mut Tree, path: &str, bytes: Vec<u8>) {
     tree.insert(&TreePath::parse(path).unwrap(), node).unwrap();
 }
 
-/// An image with all that a medium takes from one.
+/// An image with all that a medium needs.
 fn image() -> Tree {
     let mut tree = Tree::new(Metadata::new(0o755).with_mtime(DATE));
     put(&mut tree, &format!("/boot/vmlinuz-{VERSION}"), vec![1; 100_000]);
@@ -163,7 +163,7 @@ fn manifest_of(artifact: &Artifact) -> Manifest {
     serde_json::from_slice(&artifact.manifest_json).unwrap()
 }
 
-/// The folder of a guest image of [`image`].
+/// The directory of a guest image of [`image`].
 fn guest_folder(folder: &Path, name: &str, root: &[u8]) -> Result<Manifest, OutputError> {
     let file = folder.join(format!("{name}.squashfs"));
     fs::write(&file, root).unwrap();
@@ -270,7 +270,7 @@ fn what_is_extracted_agrees_with_the_checksums_and_the_manifest() {
     for path in ["/.disk/info", "/boot/xen.gz", "/appliance/sbom.spdx.json"] {
         assert!(listed.contains(&path), "{path}: {listed:?}");
     }
-    // Every file but the manifest and the list of checksums themselves.
+    // Every file except the manifest and the list of checksums.
     let count = text(&judge("find", &[".", "-type", "f"], &out)).lines().count();
     assert_eq!(listed.len() + 2, count);
     let menu = fs::read_to_string(out.join("boot/grub/grub.cfg")).unwrap();
@@ -322,7 +322,7 @@ fn the_initramfs_is_what_zstd_and_cpio_read() {
         assert!(listed.contains(line), "{line}\n{listed}");
     }
     let taken = judge("cpio", &["-id", "--quiet", "-F", "initramfs.cpio", "lib/modules/*"], &boot);
-    // As an ordinary user, too: no device is among these.
+    // Works also unprivileged: there is no device among these.
     assert!(taken.status.success() || boot.join("lib/modules/index").exists(), "{}", text(&taken));
     let index = ModuleIndex::parse(&fs::read_to_string(boot.join("lib/modules/index")).unwrap()).unwrap();
     assert_eq!(index.modules["ahci"].needs, ["loop"]);
@@ -350,7 +350,7 @@ fn a_plain_root_keeps_modes_owners_links_and_devices() {
         |name: &str| listed.lines().find(|line| line.contains(name)).unwrap_or_else(|| panic!("{name}: {listed}"));
     let words = line("'/bin/su'").split_whitespace().collect::<Vec<_>>();
     assert_eq!((words[0], &words[2..5]), ("-rwsr-x---", ["3", "7", "2"].as_slice()));
-    // One name's content is the other's.
+    // Both names have the same content.
     let places = xorriso(folder.path(), &["-indev", "host.iso", "-find", "/bin", "-exec", "report_lba", "--"]);
     let blocks: Vec<_> =
         places.lines().filter(|line| line.contains("/su")).filter_map(|line| line.split(',').nth(1)).collect();
@@ -404,7 +404,7 @@ fn sha256sum_and_the_manifest_agree_with_a_guests_folder() {
     let parsed = KernelArgs::parse(&arguments).unwrap();
     assert_eq!((parsed.role, parsed.root), (Role::Guest, RootSource::Device { name: "xvda".into() }));
     assert_eq!(parsed.root_hash, Some([0xab; 32].into()));
-    // Consoles are the host's to say.
+    // The host chooses the consoles.
     assert!(!arguments.contains("console="), "{arguments}");
 }
 
@@ -451,7 +451,7 @@ fn guests_lie_on_the_medium_and_equal_files_once() {
             assert_eq!(found, fs::read(place.join(file)).unwrap(), "{file}");
         }
     }
-    // Two roots of 200 kB, one kernel of 100 kB in the place of two, and little else.
+    // Two roots of 200 kB, one kernel of 100 kB instead of two, and little else.
     let more = medium.size - alone;
     assert!((500_000..590_000).contains(&more), "{more}");
 }
@@ -510,19 +510,19 @@ fn the_record_tells_where_the_parts_of_a_medium_are() {
     let catalog = u64::from(u32::from_le_bytes(iso[17 * 2048 + 71..][..4].try_into().unwrap())) * 2048;
     assert!(record.range(Part::Catalog).contains(&table) && record.range(Part::Catalog).contains(&catalog));
     assert_eq!(iso[catalog as usize + 30..][..2], [0x55, 0xaa]);
-    // Nothing but padding comes between the catalog and the backup table, and all of the latter is behind the padding.
+    // Between the catalog and the backup table is only padding; all of the table follows it.
     let (padding, backup) = bytes(Part::End).split_at(bytes(Part::End).len() - 33 * 512);
     assert!(padding.iter().all(|&byte| byte == 0) && padding.len() >= 150 * 2048);
     assert!(backup[32 * 512..].starts_with(b"EFI PART"));
 }
 
-/// Some of everything: each part's first and last byte, and bytes drawn from all of it.
+/// Offsets to test: each part's first and last byte, and random ones of the whole medium.
 #[test]
 fn the_agent_finds_a_medium_good_and_every_damage_to_it() {
     let folder = tempfile::tempdir().unwrap();
     let medium = make(folder.path(), &image(), RootFormat::Squashfs);
     let mut iso = fs::read(&medium.path).unwrap();
-    let good = check(&iso, &Known::default());
+    let good = check(&iso, &MediumContext::default());
     assert!(good.damaged.is_empty() && !good.is_unrecorded && !good.tables_changed, "{good:#?}");
     assert_eq!(good.length, Some(medium.size));
     let record = record_of(&iso);
@@ -530,14 +530,14 @@ fn the_agent_finds_a_medium_good_and_every_damage_to_it() {
     let drawn = (1..60_u64).map(|number| number.wrapping_mul(0x9e37_79b9_7f4a_7c15) % medium.size);
     for at in ends.chain(drawn).map(|at| at as usize) {
         iso[at] ^= 0x10;
-        let found = check(&iso, &Known::default());
-        // What is not read by any boot: see the agent's own tests.
+        let found = check(&iso, &MediumContext::default());
+        // Bytes that no boot reads: see the agent's own tests.
         let harmless = (440..446).contains(&at) || (604..1024).contains(&at);
         assert!(harmless || !found.damaged.is_empty(), "byte {at}");
         iso[at] ^= 0x10;
     }
     for length in [medium.size - 1, medium.size - (8 << 20), medium.size / 2, 40_000, 100] {
-        let found = check(&iso[..length as usize].to_vec(), &Known::default());
+        let found = check(&iso[..length as usize].to_vec(), &MediumContext::default());
         assert!(!found.damaged.is_empty(), "{length}");
     }
 }
@@ -581,7 +581,7 @@ fn a_partition_that_sgdisk_or_applbuild_adds_behind_the_image_is_no_damage() {
         } else {
             by_us(&stick)
         }
-        let found = check(&fs::read(&stick).unwrap(), &Known::default());
+        let found = check(&fs::read(&stick).unwrap(), &MediumContext::default());
         assert!(found.damaged.is_empty() && !found.is_unrecorded, "{by}: {found:#?}");
         assert!(found.tables_changed, "{by}: {found:#?}");
     }
@@ -621,7 +621,7 @@ fn sgdisk_finds_the_guids_that_were_given() {
     }
 }
 
-/// What an archive may hold: every kind of node, long and strange names, attributes, a hard link.
+/// Everything that an archive may hold: every kind of node, long and unusual names, attributes, a hard link.
 fn archived_tree() -> Tree {
     let mut tree = Tree::new(Metadata::new(0o755).with_mtime(DATE));
     let mut add = |path: &str, metadata: Metadata, kind: Kind| {
@@ -657,7 +657,7 @@ fn archive(path: &Path, tree: &Tree) -> Result<Artifact, OutputError> {
 
 #[test]
 fn tar_lists_and_extracts_what_was_archived() {
-    // Not in a file system without extended attributes.
+    // Not on a file system without extended attributes.
     let folder = tempfile::tempdir_in(applbuild_test_support::target_tmp()).unwrap();
     let made = archive(&folder.path().join("root.tar.zst"), &archived_tree()).unwrap();
     let listed = text(&judge(
@@ -713,7 +713,7 @@ fn a_file_that_became_shorter_ends_the_archive_with_an_error() {
     tree.insert(&TreePath::parse("/file").unwrap(), Node::file(Metadata::new(0o644), content)).unwrap();
     let error = archive(&folder.path().join("root.tar.zst"), &tree).unwrap_err().with_causes();
     assert!(error.contains("root.tar.zst: 1 bytes are missing"), "{error}");
-    // One that exists is not overwritten.
+    // An existing file is not overwritten.
     fs::write(folder.path().join("there"), "").unwrap();
-    assert!(archive(&folder.path().join("there"), &tree).unwrap_err().with_causes().starts_with("making "));
+    assert!(archive(&folder.path().join("there"), &tree).unwrap_err().with_causes().starts_with("creating "));
 }

@@ -1,4 +1,4 @@
-//! However applbuild ends, it leaves no QEMU running. A script stands in for QEMU: it tells its process id and waits.
+//! applbuild leaves no QEMU running, however it ends. A script replaces QEMU: it prints its process ID and waits.
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// A bound, for a test that would otherwise never end; nothing depends on how long it takes.
+/// A timeout for a test that would otherwise never end; the result does not depend on its length.
 const BOUND: Duration = Duration::from_secs(60);
 
 const SCENARIO: &str = "schema = 1\nsummary = \"waits for ever\"\nas = \"cd\"\nbound = 600\n[[step]]\nexpect = \"x\"\n";
@@ -24,7 +24,7 @@ fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// Its temporary files go below `folder`, too.
+/// applbuild with its temporary files below `folder`.
 fn start(folder: &Path, command: &[&str]) -> Child {
     let programs = folder.join("bin");
     fs::create_dir_all(&programs).unwrap();
@@ -35,7 +35,7 @@ fn start(folder: &Path, command: &[&str]) -> Child {
     fs::create_dir_all(folder.join("scenarios")).unwrap();
     fs::create_dir_all(folder.join("tmp")).unwrap();
     fs::write(folder.join("scenarios/waits.toml"), SCENARIO).unwrap();
-    // A volume of no blocks (ECMA-119 8.4), which is enough to be started.
+    // A volume without blocks (ECMA-119 8.4) is enough to be started.
     let mut image = vec![0; 17 * 2048];
     image[16 * 2048..][..6].copy_from_slice(b"\x01CD001");
     fs::write(folder.join("image.iso"), image).unwrap();
@@ -56,7 +56,7 @@ fn send(signal: Signal, process: u32) {
     kill(Pid::from_raw(process.try_into().unwrap()), signal).unwrap();
 }
 
-/// Gone, or ended and not waited for yet by the machine's init.
+/// Whether the process is gone, or a zombie that init has not reaped yet.
 fn has_ended(process: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
     stat.rsplit(')').next().is_none_or(|rest| rest.is_empty() || rest.trim_start().starts_with('Z'))

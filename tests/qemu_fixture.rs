@@ -1,13 +1,13 @@
-//! Others judge what the boot scenarios are fed with: what is called a dirty journal must be one.
+//! The inputs of the boot scenarios, verified by other tools: a "dirty journal", for example, must be one.
 
 use applbuild::fleet::ConfigFormat;
 use applbuild::qemu::Bus;
 use applbuild::qemu::fixture;
-use applbuild::qemu::scenario::{Holds, ScenarioDrive};
+use applbuild::qemu::scenario::{DriveContent, ScenarioDrive};
 use applbuild_test_support::judges::judge;
 use std::path::Path;
 
-/// Runs a tool and gives what it printed; `worked` are the exit codes that say so.
+/// Runs a tool and returns its output; `worked` are the exit codes of success.
 fn run(tool: &str, arguments: &[&str], worked: &[i32]) -> String {
     let output = judge(tool).args(arguments).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
@@ -35,7 +35,7 @@ fn drive(dirty_journal: bool) -> ScenarioDrive {
     }
 }
 
-/// The file system in the first partition, at its mebibyte.
+/// The file system in the first partition, at 1 MiB.
 fn file_system(dirty_journal: bool, folder: &Path) -> String {
     let disk = folder.join("disk.img");
     fixture::make(&drive(dirty_journal), Path::new("ci/scenarios/fleet"), Path::new(""), &disk).unwrap();
@@ -75,7 +75,7 @@ fn a_config_behind_a_medium_keeps_its_table_sound_and_its_mbr() {
     let after = std::fs::read(&disk).unwrap();
     assert_eq!(before[..512], after[..512]);
     let name = disk.to_str().unwrap();
-    // sgdisk says that the MBR, which stays as it was, covers less than the disk.
+    // sgdisk warns that the unchanged MBR covers less than the disk.
     let text = run("sgdisk", &["-v", "-p", name], &[0]);
     assert!(text.contains("No problems found") || text.contains("Caution"), "{text}");
     assert_eq!(text.lines().filter(|line| line.ends_with("config")).count(), 2, "{text}");
@@ -90,11 +90,11 @@ fn an_empty_file_system_and_a_swap_space_are_what_their_tools_take() {
         let label = Some("vardata".to_owned());
         ScenarioDrive { node: None, holds: Some(holds), label, size_mib: 32, ..drive(false) }
     };
-    fixture::make(&holding(Holds::Ext4), Path::new(""), Path::new(""), &path).unwrap();
+    fixture::make(&holding(DriveContent::Ext4), Path::new(""), Path::new(""), &path).unwrap();
     run("e2fsck", &["-fn", name], &[0]);
     assert!(run("e2label", &[name], &[0]).starts_with("vardata"));
     assert_eq!(std::fs::metadata(&path).unwrap().len(), 32 << 20);
-    fixture::make(&holding(Holds::Swap), Path::new(""), Path::new(""), &path).unwrap();
+    fixture::make(&holding(DriveContent::Swap), Path::new(""), Path::new(""), &path).unwrap();
     let text = run("swaplabel", &[name], &[0]);
     assert!(text.contains("LABEL: vardata") && text.contains("UUID:"), "{text}");
 }

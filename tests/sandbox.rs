@@ -1,4 +1,4 @@
-//! The sandbox, with the machine's own `/usr` as the program's world.
+//! The sandbox, with the machine's own `/usr` as its root.
 
 // A test that is not registered does not compile.
 #![deny(dead_code)]
@@ -29,14 +29,14 @@ const TESTS: &[Test] = tests![
 ];
 
 fn main() -> ExitCode {
-    // The build that a test kills is this program again.
+    // The build that a test kills is another process of this program.
     if let Ok(root) = std::env::var("APPLBUILD_TEST_VICTIM") {
         return applbuild::sandbox::dispatch().unwrap_or_else(|| victim(Path::new(&root)));
     }
     namespace::main(&[TESTS])
 }
 
-/// A root that shows the machine's programs.
+/// A root with the machine's programs.
 fn world() -> TempDir {
     let root = tempfile::tempdir().unwrap();
     fs::set_permissions(root.path(), fs::Permissions::from_mode(0o755)).unwrap();
@@ -101,7 +101,7 @@ fn environment_is_clean() {
 
 fn world_is_closed() {
     assert_eq!(stdout("ls -A /"), "bin\ndev\nlib\nlib64\nproc\nrun\nsbin\nsys\ntmp\nusr\n");
-    // PID 1, the shell, and ps's stand-in: nobody else.
+    // Only PID 1, the shell, and the replacement of ps.
     assert_eq!(stdout("set -- /proc/[0-9]*; echo $#"), "2\n");
     assert_eq!(stdout("tail -n +3 /proc/net/dev | cut -d: -f1 | tr -d ' '"), "lo\n");
     assert_eq!(stdout("ls -A /sys /tmp /run"), "/run:\n\n/sys:\n\n/tmp:\n");
@@ -146,12 +146,12 @@ fn long_output_keeps_its_end() {
 
 fn daemons_do_not_outlive_the_program() {
     let root = world();
-    // It holds the output's pipes: `run` returns at its end, which nothing but the sandbox brings.
+    // It holds the output's pipes, so `run` returns only when it ends; only the sandbox ends it.
     let daemon = "setsid sh -c 'echo > /begun; sleep 1000' & while ! [ -e /begun ]; do :; done";
     assert!(run(&shell(root.path(), daemon)).unwrap().success());
 }
 
-/// Runs a program that says that it runs and then sleeps.
+/// Runs a program that reports that it runs and then sleeps.
 fn victim(root: &Path) -> ExitCode {
     applbuild::sandbox::enter_user_namespace().unwrap();
     run(&shell(root, "while :; do date +%s%N > /beat; sleep 0.02; done")).unwrap();
@@ -167,7 +167,7 @@ fn a_killed_build_leaves_nothing_running() {
     wait_until("the program runs", || !read().is_empty());
     build.kill().unwrap();
     build.wait().unwrap();
-    // The beat stops: the same for a second, where it changed fifty times before.
+    // The heartbeat stops: unchanged for a second, after fifty changes a second.
     wait_until("the program is gone", || {
         let before = read();
         std::thread::sleep(Duration::from_secs(1));

@@ -1,4 +1,4 @@
-//! The hash tree, judged by `veritysetup`.
+//! The hash tree, verified by `veritysetup`.
 
 use applbuild::format::verity::{VerityOptions, VerityRoot, append};
 use applbuild_test_support::judges::judge;

@@ -1,4 +1,4 @@
-//! Packs a folder into a squashfs file, for `ci/bench`: `pack FOLDER FILE LEVEL BLOCK-SIZE` (zstd).
+//! Packs a directory into a squashfs file, for `ci/bench`: `pack FOLDER FILE LEVEL BLOCK-SIZE` (zstd).
 
 use applbuild::format::squashfs::{self, Compression, NoCache, Options};
 use applbuild::progress::Silent;
@@ -20,7 +20,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         threads: std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN),
         time: 0,
     };
-    let mut tree = Tree::from_folder(Path::new(folder))?;
+    let mut tree = Tree::from_directory(Path::new(folder))?;
     // mksquashfs leaves them out without a word: the format has no place for them.
     let nodes: Vec<_> = tree.walk().map(|(_, id)| id).collect();
     for id in nodes {

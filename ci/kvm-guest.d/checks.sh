@@ -1,6 +1,6 @@
-# What ci/kvm-guest looks at, a function each. Sourced; the node is up.
+# The checks of ci/kvm-guest, one function each. Sourced; the node is up.
 
-# story GUEST: what can be told of a guest where a check fails.
+# story GUEST: prints a guest's details after a failed check.
 story() {
     on_node appliance guest show "$1" || true
     on_node journalctl --no-pager --lines=40 --output=cat --unit="appliance-guest@$1" || true
@@ -15,18 +15,18 @@ fail() {
     exit 1
 }
 
-# value GUEST KEY: the first value of a key in what the node says of the guest.
+# value GUEST KEY: the first value of a key in `appliance guest show`.
 value() {
     local text
-    # It ends with 1 where the guest has failed.
+    # The exit status is 1 if the guest has failed.
     text=$(on_node appliance guest show "$1" || true)
     sed -n "/^$2  */{s///p;q}" <<<"$text"
 }
 
-# said GUEST TEXT: whether the guest's journal of this boot has a line with the text.
+# said GUEST TEXT: succeeds if the guest's journal of this boot has a line with the text.
 said() { on_node journalctl --no-pager --boot --output=cat --unit="appliance-guest@$1" | grep -F -- "$2" >/dev/null; }
 
-# await GUEST STATE SECONDS: until the guest is in that state.
+# await GUEST STATE SECONDS: waits until the guest is in that state.
 await() {
     local guest=$1 state=$2 seconds=$3 now
     for _ in $(seq "$seconds"); do
@@ -37,13 +37,13 @@ await() {
     fail "guest $guest is $now after $seconds s, expected $state" "$guest"
 }
 
-# page PATH: a page of the guest web, over the bridge; bash reads it by itself.
+# page PATH: a page of the guest web, over the bridge, read with bash alone.
 page() {
     on_node bash -c "exec 3<>/dev/tcp/web/80 && printf 'GET $1 HTTP/1.0\r\n\r\n' >&3 && cat <&3" |
         tr -d '\r' | sed '1,/^$/d'
 }
 
-# boots LINES...: what the boots of guest web have written on its data disk, from the first to now.
+# boots LINES...: checks the lines that the boots of guest web have written to its data disk.
 boots() {
     local found expected
     expected=$(printf 'boot %s\n' "$@")
@@ -51,17 +51,17 @@ boots() {
     [ "$found" = "$expected" ] || fail "the data disk of web holds the notes of the boots ($found), expected ($expected)" web
 }
 
-# file_system FILE: label and UUID of an ext4 file system in a file of the node's, or nothing.
+# file_system FILE: label and UUID of an ext4 file system in a file of the node, or nothing.
 file_system() { on_node blkid --probe --output value --match-tag LABEL --match-tag UUID --match-types ext4 "$1" | tr '\n' ' '; }
 
 data=/var/lib/appliance/disks/web-data.img
 
-# Before the node's first boot: what lies on its disk.
+# Prepares the node's disk before its first boot.
 lay_out() {
     local disks=$work/var/disk/lib/appliance/disks
     mkdir -p "$disks"
     "$applbuild" config image --fleet ci/kvm-guest.d/fleet --guest own -o "$disks/own-config.img" >/dev/null
-    # No file system that anything knows, and smaller than the disk that is asked for.
+    # No known file system, and smaller than the configured disk.
     head -c 1M /dev/zero | tr '\0' 'x' >"$disks/foreign.img"
     cp "$disks/foreign.img" "$work/foreign.before"
 }
@@ -91,7 +91,7 @@ page_over_the_bridge() {
     *) fail "the ports of br0 are ($tap), expected one card, of web" web ;;
     esac
     on_node sh -c 'ps -o uid= -C qemu-system-x86_64' | grep -w 0 >/dev/null && fail "a guest's QEMU runs as root" web
-    echo "ok: web: its page comes over the bridge, QEMU is no root"
+    echo "ok: web: its page comes over the bridge, QEMU does not run as root"
 }
 
 refused() {
@@ -104,7 +104,7 @@ refused() {
 
 port_that_nobody_opens() {
     local failure
-    on_node appliance guest start silent 2>/dev/null && fail "guest silent started, whose port nobody opens" silent
+    on_node appliance guest start silent 2>/dev/null && fail "guest silent started, though its port is closed" silent
     failure=$(value silent "last failure")
     case $failure in
     *"was not ready within 5 s (port 81: "*) ;;
@@ -117,16 +117,16 @@ config_on_a_disk_of_its_own() {
     await own ready 300
     [ "$(value own reported)" = port ] || fail "guest own was ready by $(value own reported), expected by its port" own
     said own "config: node own, generation of-its-own on /dev/vdb1 (ext4" ||
-        fail "guest own did not take the config on its own disk" own
+        fail "guest own did not use the config on its own disk" own
     on_node cat /var/lib/appliance/disks/foreign.img | cmp - "$work/foreign.before" ||
-        fail "the disk foreign of guest own was changed, which held something before" own
-    echo "ok: own: its own disk's config won; what a disk held is as it was"
+        fail "the disk foreign of guest own was changed, though it had content" own
+    echo "ok: own: its own disk's config is used; a disk with content is unchanged"
 }
 
 stop_when_asked() {
     on_node appliance guest stop own || fail "guest own could not be stopped" own
     [ "$(value own state)" = ended ] || fail "guest own is $(value own state), expected ended" own
-    said own "it is forced" && fail "guest own did not power off when asked" own
+    said own "forcing it" && fail "guest own did not power off when asked" own
     [ "$(on_node sh -c 'ls /sys/class/net/br0/brif | wc -l')" = 1 ] || fail "the card of own is still in br0" own
     echo "ok: own: powered off over QMP, its card is gone"
 }
@@ -136,11 +136,11 @@ restart_keeps_the_disk() {
     await web ready 300
     boots "$version" "$version"
     [ "$(file_system "$data")" = "$made" ] || fail "the disk of web was formatted again" web
-    said web "it is forced" && fail "guest web did not power off when asked" web
-    echo "ok: web: restarted, its disk is as it was"
+    said web "forcing it" && fail "guest web did not power off when asked" web
+    echo "ok: web: restarted, its disk is unchanged"
 }
 
-# later VERSION ARGUMENT: that version of guest-web in the node's store, with one more argument for its kernel.
+# later VERSION ARGUMENT: puts that version of guest-web into the node's store, with one more kernel argument.
 later() {
     local folder=/var/lib/appliance/images/guest-web-$1
     on_node mkdir -p "$folder"
@@ -152,7 +152,7 @@ later() {
     on_node grep -q "$2" "$folder/manifest.json" || fail "the manifest in $folder has no kernel arguments to add to"
 }
 
-# went_back GUEST BAD REASON: after an update from the image's own to the version BAD, which does not get ready.
+# went_back GUEST BAD REASON: checks the fallback after an update to the version BAD, which does not become ready.
 went_back() {
     local guest=$1 bad=$2 found line text
     for _ in $(seq 900); do
@@ -171,7 +171,7 @@ went_back() {
 update_goes_back() {
     later 2026.11.2 rdinit=/none
     on_node appliance guest update web || fail "guest web could not be updated" web
-    went_back web 2026.11.2 "started anew before it was ready"
+    went_back web 2026.11.2 "restarted before it was ready"
     boots "$version" "$version" "$version"
     echo "ok: web: updated to a version that panics, it went back by itself"
 }
@@ -187,7 +187,7 @@ reboot_keeps_the_choice() {
     echo "ok: web: after the node's reboot the last good version runs, with its disk"
 }
 
-# Its console says that it is ready, and its port stays closed.
+# Its console reports that it is ready, but its port stays closed.
 update_that_never_answers_goes_back() {
     on_node appliance guest update late "$version"
     on_node appliance guest start late

@@ -6,7 +6,7 @@
         .set COM1, 0x3f8
 
         .text
-        # The header lies in the file's first 8192 bytes (3.1), so before the code.
+        # The header must be in the file's first 8192 bytes (3.1), so it precedes the code.
         .align 4
         .long MAGIC, FLAGS, -(MAGIC + FLAGS)
 

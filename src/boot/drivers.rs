@@ -1,13 +1,11 @@
-//! Which drivers an initramfs carries unless the profile says otherwise: what
-//! it takes to reach a disk, stick or disc, and the file systems on it.
+//! The default drivers of an initramfs: those needed to reach a disk, USB stick or CD, and the file systems on it.
 
 /// Without these the agent cannot open a root image; a profile cannot leave them out.
 pub const REQUIRED: &[&str] = &["loop", "dm_mod", "dm_verity", "squashfs", "overlay"];
 
-/// Loaded whatever the machine has, in this order; those that the kernel has
-/// built in, or does not know, are passed over.
+/// Modules loaded on every machine, in this order. Modules that the kernel has built in, or does not have, are skipped.
 pub const LOAD: &[&str] = &[
-    // ext4, XFS, btrfs and libcrc32c ask for it by an alias that nothing resolves this early.
+    // ext4, XFS, btrfs and libcrc32c request it by an alias, which nothing resolves this early.
     "crc32c_generic",
     "loop",
     "dm_mod",
@@ -26,9 +24,9 @@ pub const LOAD: &[&str] = &[
     "ext4",
 ];
 
-/// Modules by name; folders of the kernel's tree end in a slash.
+/// Modules by name; a directory of the kernel's tree ends in a slash.
 pub const STANDARD: &[&str] = &[
-    // SATA and what is left of parallel ATA in servers and virtual machines.
+    // SATA, and the parallel ATA that servers and virtual machines still have.
     "ahci",
     "acard_ahci",
     "ata_piix",
@@ -44,7 +42,7 @@ pub const STANDARD: &[&str] = &[
     "pata_jmicron",
     "pata_marvell",
     "nvme",
-    // Intel's volume management device: NVMe behind it is invisible without.
+    // Intel's volume management device: NVMe drives behind it are not visible without its driver.
     "vmd",
     "sd_mod",
     "sr_mod",
@@ -84,7 +82,7 @@ pub const STANDARD: &[&str] = &[
     "arcmsr",
     "mvsas",
     "pm80xx",
-    // Cards.
+    // SD and MMC cards.
     "sdhci_pci",
     "sdhci_acpi",
     "mmc_block",
@@ -95,8 +93,8 @@ pub const STANDARD: &[&str] = &[
     "xfs",
 ];
 
-/// Drivers below these folders are named by the agent when the machine has a
-/// device for one that the initramfs does not carry.
+/// Directories of storage drivers. If the machine has a device for one of these drivers and the initramfs lacks it, the
+/// agent names the driver.
 pub const STORAGE: &[&str] = &[
     "drivers/ata/",
     "drivers/block/",

@@ -1,5 +1,5 @@
-//! GRUB for every way to boot: a core image for BIOS, made by grub-mkimage,
-//! and a FAT file system with the signed shim and GRUB for UEFI.
+//! GRUB for BIOS and UEFI: a core image for BIOS, made by grub-mkimage, and for UEFI a FAT file system with the signed
+//! shim and GRUB.
 
 use crate::boot::Entries;
 use crate::boot::entries::serial_port;
@@ -12,11 +12,11 @@ use crate::util::file_error::{At as _, FileError};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
-/// The core image's place on the medium.
+/// The path of the core image on the medium.
 pub const CORE: &str = "/boot/grub/i386-pc/eltorito.img";
 
-/// Everything that the menu needs and an operator at GRUB's prompt misses
-/// first; in the core image, so that no module is ever looked for on the wrong disk.
+/// Modules that the menu needs, and those that an operator needs at GRUB's prompt. They are in the core image, so that
+/// GRUB never looks for a module on the wrong disk.
 const CORE_MODULES: &[&str] = &[
     "biosdisk",
     "iso9660",
@@ -56,22 +56,22 @@ const CORE_MODULES: &[&str] = &[
     "boot",
 ];
 
-/// The signed GRUB has all but these two built in.
+/// Modules that the signed GRUB does not have built in.
 const EFI_MODULES: &[&str] = &["multiboot2", "elf"];
 
-/// Bytes of the file system for UEFI. OVMF finds none whose El Torito load
-/// size overflows 16 bits of 512-byte sectors, which is 32 MiB.
+/// Bytes of the file system for UEFI. OVMF does not find one of 32 MiB or more, because the El Torito load size is 16
+/// bits of 512-byte sectors.
 const ESP_SIZE: u32 = 8 << 20;
 
-/// Why the boot loader's files cannot be made.
+/// Why the boot loader's files cannot be created.
 #[derive(Debug, thiserror::Error)]
 pub enum GrubError {
-    /// A file of GRUB's or shim's packages is not there.
-    #[error("boot files: {path} is not among the unpacked tools; the lock's tools must hold {package}", path = path.display())]
+    /// A file of GRUB's or shim's packages is missing.
+    #[error("boot files: {path} is not among the unpacked tools; the lock's tools must include {package}", path = path.display())]
     Missing {
         /// The file that was expected.
         path: PathBuf,
-        /// The package that has it.
+        /// The package that contains it.
         package: &'static str,
     },
     /// Reading or writing a file failed.
@@ -102,27 +102,25 @@ pub enum GrubError {
     Template(#[from] TemplateError),
 }
 
-/// What a medium needs of a boot loader.
+/// The files of a boot loader that a medium needs.
 pub trait Loader: std::fmt::Debug + Sync {
-    /// The code for the first sector of a disk or stick.
+    /// The code for the first sector of a disk or USB stick.
     fn boot_hybrid(&self) -> Result<Vec<u8>, GrubError>;
-    /// The image that a BIOS starts, from disc, stick or disk: it looks for
-    /// the volume with `uuid` and nothing else.
+    /// The image that a BIOS starts from a CD, USB stick or disk. It looks only for the volume with `uuid`.
     fn core_image(&self, uuid: VolumeUuid) -> Result<Vec<u8>, GrubError>;
-    /// The EFI system partition: shim, which the firmware's keys sign, starts
-    /// GRUB, whose menu here does nothing but find the medium's. Without
-    /// Secure Boot the firmware starts GRUB itself.
+    /// The EFI system partition. Shim, which is signed for the firmware's keys, starts GRUB; GRUB's menu here only
+    /// finds the menu of the medium. Without Secure Boot, the firmware starts GRUB directly.
     fn esp(&self, uuid: VolumeUuid, secure_boot: bool) -> Result<Vec<u8>, GrubError>;
-    /// Files below `/boot/grub` that GRUB under UEFI loads.
+    /// The files below `/boot/grub` that GRUB loads under UEFI.
     fn efi_modules(&self) -> Result<Vec<(String, Content)>, GrubError>;
 }
 
-/// A folder that holds the unpacked packages of a lock's `[tools]`.
+/// The unpacked packages of a lock's `[tools]`.
 #[derive(Debug, Clone, Copy)]
 pub struct Tools<'a> {
-    /// The root that they are unpacked to.
+    /// The root directory that they are unpacked to.
     pub folder: &'a Path,
-    /// For what they write; `folder` may be shared by builds, and has a folder `work` to see it at.
+    /// The directory for what the tools write; builds may share `folder`. It is mounted at `/work` in `folder`.
     pub work: &'a Path,
 }
 
@@ -139,7 +137,7 @@ impl Tools<'_> {
 impl Loader for Tools<'_> {
     fn boot_hybrid(&self) -> Result<Vec<u8>, GrubError> {
         let mut code = self.read("usr/lib/grub/i386-pc/boot_hybrid.img", "grub-pc-bin")?;
-        // What follows is the disk's signature and its partition table.
+        // The disk's signature and its partition table follow the code.
         code.truncate(440);
         Ok(code)
     }
@@ -154,7 +152,7 @@ impl Loader for Tools<'_> {
             move |source| GrubError::from(FileError::new(action, path, source))
         };
         let work =
-            tempfile::Builder::new().prefix("grub-").tempdir_in(self.work).at("making a folder in", self.work)?;
+            tempfile::Builder::new().prefix("grub-").tempdir_in(self.work).at("creating a directory in", self.work)?;
         let config = work.path().join("embedded.cfg");
         std::fs::write(&config, embedded(uuid)).at("writing", &config)?;
         let inside = Path::new("/work");
@@ -189,11 +187,11 @@ impl Loader for Tools<'_> {
         } else {
             put("/EFI/BOOT/BOOTX64.EFI", grub)?;
         }
-        // The prefix built into the signed GRUB; it looks here before it
-        // takes the first medium that has a /.disk/info.
+        // The prefix that is built into the signed GRUB. GRUB looks here before it uses the first medium with a
+        // /.disk/info.
         put("/boot/grub/grub.cfg", embedded(uuid).into_bytes())?;
         let volume_id = uuid.to_string().bytes().fold(0x811c_9dc5_u32, |hash, byte| {
-            // FNV-1a: any fixed function of the UUID does.
+            // FNV-1a; any deterministic function of the UUID is sufficient.
             (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
         });
         Ok(Fat::plan(&tree)?.write(&FatOptions { size: ESP_SIZE, label: "EFI".into(), volume_id })?)
@@ -208,7 +206,7 @@ impl Loader for Tools<'_> {
     }
 }
 
-/// What GRUB does before it has found its menu: look for this medium by UUID.
+/// GRUB's embedded configuration: it finds this medium by its UUID and loads the menu from it.
 fn embedded(uuid: VolumeUuid) -> String {
     format!(
         "search --no-floppy --fs-uuid --set=root {uuid}\n\
@@ -218,7 +216,7 @@ fn embedded(uuid: VolumeUuid) -> String {
     )
 }
 
-/// The menu. `folder` is the user's own for templates.
+/// The boot menu. `folder` is the user's directory of templates.
 pub fn menu(
     folder: Option<&Path>,
     entries: &Entries,

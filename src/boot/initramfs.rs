@@ -1,4 +1,4 @@
-//! The initramfs: the agent, the chosen modules and their index; nothing else.
+//! The initramfs: the agent, the selected modules and their index.
 
 use super::modules::{self, Choice, KernelModules, ModulesError, module, read_module};
 use crate::format::cpio::{self, CpioError};
@@ -10,12 +10,12 @@ use crate::util::sha256;
 use appliance_contract::initramfs::INDEX;
 use std::sync::Arc;
 
-/// A build that passes this has packed more drivers than a start needs.
+/// The size in bytes above which a build warns: the initramfs then has more drivers than booting needs.
 pub const LIMIT: u64 = 8_000_000;
 
-/// zstd's level: 12 makes an archive of 34 MB smaller by 1.3 %, and takes three times as long.
+/// zstd's level. Level 12 makes an archive of 34 MB only 1.3 % smaller, and takes three times as long.
 const LEVEL: i32 = 8;
-/// A window of 8 MiB is what the kernel's decompressor takes (lib/decompress_unzstd.c).
+/// A window of 8 MiB, the largest that the kernel's decompressor accepts (lib/decompress_unzstd.c).
 const WINDOW_LOG: u32 = 23;
 
 /// A compressed cpio archive for the kernel.
@@ -23,19 +23,19 @@ const WINDOW_LOG: u32 = 23;
 pub struct Initramfs {
     /// zstd-compressed cpio.
     pub bytes: Vec<u8>,
-    /// How many kernel modules it holds.
+    /// The number of kernel modules in it.
     pub modules: usize,
     /// Bytes before compression.
     pub unpacked: u64,
 }
 
-/// Why there is no initramfs.
+/// Why the initramfs cannot be built.
 #[derive(Debug, thiserror::Error)]
 pub enum InitramfsError {
-    /// Its kernel modules cannot be chosen or read.
+    /// Its kernel modules cannot be selected or read.
     #[error(transparent)]
     Modules(#[from] ModulesError),
-    /// Its tree cannot be made.
+    /// Its tree cannot be built.
     #[error("packing the initramfs")]
     Tree(#[from] TreeError),
     /// As `Tree`.
@@ -53,55 +53,54 @@ pub enum InitramfsError {
 }
 
 impl Initramfs {
-    /// Builds it from the modules that `tree` has for kernel `version`, unless
-    /// `keeper` has what came of the same modules before: decompressing them, and
-    /// compressing them as one, is what takes time.
+    /// Builds the initramfs from the modules that `tree` has for kernel `version`. If `cache` has the result for the
+    /// same modules, it is reused, because decompressing the modules and compressing the archive take most of the time.
     pub fn build(
         tree: &Tree,
         version: &str,
         profile: &profile::Initramfs,
         agent: &[u8],
         mtime: i64,
-        keeper: &dyn BlockCache,
+        cache: &dyn BlockCache,
     ) -> Result<Self, InitramfsError> {
         let choice = KernelModules::read(tree, version)?.choose(profile, version)?;
         let known = fingerprints(tree, version, &choice)?;
         let key = key(&choice, &known, agent, mtime);
         let mut bytes = Vec::new();
-        if keeper.get(&key, &mut bytes) != Some(Hit::Compressed) {
+        if cache.get(&key, &mut bytes) != Some(Hit::Compressed) {
             let files = content(tree, version, &choice, &known, agent, mtime)?;
             let archive = cpio::write(&files, Vec::new())?;
             bytes = compress(&archive).map_err(|source| InitramfsError::Compress { source })?;
-            keeper.put(&key, Some(&bytes));
+            cache.put(&key, Some(&bytes));
         }
-        // `compress` has it in the frame's header (RFC 8878 3.1.1.1.4).
+        // `compress` writes it to the frame's header (RFC 8878 3.1.1.1.4).
         let unpacked = zstd::zstd_safe::get_frame_content_size(&bytes).ok().flatten().unwrap_or(0);
         Ok(Self { bytes, modules: choice.packed.len(), unpacked })
     }
 }
 
-/// What the chosen modules' files are known by, in their order.
+/// The fingerprints of the selected modules' files, in their order.
 fn fingerprints(tree: &Tree, version: &str, choice: &Choice) -> Result<Vec<Arc<Fingerprint>>, ModulesError> {
     let known = choice.packed.iter().map(|(_, below)| {
-        let path = || format!("{}/kernel/{below}", modules::folder(version));
+        let path = || format!("{}/kernel/{below}", modules::directory(version));
         module(tree, version, below)?.fingerprint().map_err(|source| ModulesError::Read { path: path(), source })
     });
     known.collect()
 }
 
-/// All that [`content`] is made of, and how it is made and compressed.
+/// The cache key: everything that [`content`] depends on, and how the archive is built and compressed.
 fn key(choice: &Choice, known: &[Arc<Fingerprint>], agent: &[u8], mtime: i64) -> BlockKey {
     let program = identity::sha256();
     let mut text = format!("{program}\n{mtime}\n{}\n", sha256::of(agent));
     for ((name, below), known) in choice.packed.iter().zip(known) {
-        // Its ending says how it is compressed.
+        // The suffix in the path says how the module is compressed.
         text.push_str(&format!("{name} {below} {}\n", hex::encode(known.digest())));
     }
     text.push_str(&choice.index.render());
     BlockKey::of(&format!("initramfs, zstd {LEVEL}, window {WINDOW_LOG}"), text.as_bytes())
 }
 
-/// One thread and the content's length in the header: the bytes depend on nothing else.
+/// Compresses with one thread, and with the content's length in the header, so that the output is reproducible.
 fn compress(archive: &[u8]) -> std::io::Result<Vec<u8>> {
     let mut compressor = zstd::bulk::Compressor::new(LEVEL)?;
     compressor.include_checksum(true)?;

@@ -1,17 +1,17 @@
-//! Finding kernel and hypervisor in a tree.
+//! Finds the kernel and the hypervisor in a tree.
 
 use crate::profile::Boot;
 use crate::tree::{Content, Kind, Tree, TreePath};
 use std::cmp::Ordering;
 
-/// What a tree has to boot.
+/// The kernel and the hypervisor of a tree.
 #[derive(Debug, Clone)]
 pub struct Kernels {
-    /// The kernel, which is dom0's under Xen.
+    /// The kernel; under Xen, the kernel of dom0.
     pub kernel: Image,
-    /// The kernel's version, which names its folder of modules; `None` where it has none.
+    /// The kernel's version, which names its directory of modules; `None` if it has no modules.
     pub version: Option<String>,
-    /// The newest Xen, where there is one.
+    /// The newest Xen, if there is one.
     pub xen: Option<Image>,
 }
 
@@ -24,21 +24,21 @@ pub struct Image {
     pub content: Content,
 }
 
-/// Why there is no kernel to boot.
+/// Why no kernel was found.
 #[derive(Debug, thiserror::Error)]
 pub enum KernelError {
-    /// The image has none at the usual place.
+    /// The image has no kernel at the usual path.
     #[error(
         "looking for a kernel: found no /boot/vmlinuz-* in the image; add a linux-image package, or set boot.kernel"
     )]
     None,
-    /// The profile's kernel is not there.
-    #[error("boot.kernel names {path}, which the image does not hold as a file")]
+    /// The profile's kernel is missing.
+    #[error("boot.kernel names {path}, which is not a file in the image")]
     Missing {
         /// As the profile has it.
         path: String,
     },
-    /// The profile's kernel is no path.
+    /// The profile's kernel is not a valid path.
     #[error("boot.kernel names {path}")]
     Path {
         /// As the profile has it.
@@ -48,18 +48,18 @@ pub enum KernelError {
     },
     /// depmod's list of the kernel's modules is missing.
     #[error(
-        "the kernel {path} has no modules: expected /usr/lib/modules/{version}/modules.dep in the image; is depmod run?"
+        "the kernel {path} has no modules: expected /usr/lib/modules/{version}/modules.dep in the image; did depmod run?"
     )]
     Modules {
         /// The kernel's path.
         path: String,
-        /// The kernel's version, by its file's name.
+        /// The kernel's version, from the name of its file.
         version: String,
     },
 }
 
-/// Symlinks followed before a path counts as a loop; Linux stops at 40 too.
-const LINKS: usize = 40;
+/// The number of symlinks followed before a path counts as a loop; Linux's limit is also 40.
+const MAX_SYMLINKS: usize = 40;
 
 impl Kernels {
     /// The kernel that `boot` names, or the newest, and the newest Xen.
@@ -83,9 +83,9 @@ fn named(tree: &Tree, text: &str) -> Result<Image, KernelError> {
     follow(tree, path).ok_or_else(|| KernelError::Missing { path: text.to_owned() })
 }
 
-/// The file at `path`, through symlinks as the running image would see them.
+/// The file at `path`, with symlinks followed as in the running image.
 fn follow(tree: &Tree, mut path: TreePath) -> Option<Image> {
-    for _ in 0..LINKS {
+    for _ in 0..MAX_SYMLINKS {
         match &tree.get(&path)?.kind {
             Kind::File(content) => return Some(Image { content: content.clone(), path }),
             Kind::Symlink(target) if target.starts_with(b"/") => path = TreePath::parse(target).ok()?,
@@ -114,7 +114,7 @@ fn newest(tree: &Tree, prefix: &str, suffix: &str) -> Option<Image> {
         .map(|(_, image)| image)
 }
 
-/// Orders runs of digits by their value and the rest by bytes.
+/// Compares runs of digits by value and everything else by bytes.
 fn natural(left: &str, right: &str) -> Ordering {
     let mut left = left.as_bytes();
     let mut right = right.as_bytes();

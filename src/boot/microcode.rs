@@ -1,10 +1,10 @@
-//! CPU microcode as the uncompressed archive that kernel and Xen look for
-//! before anything is unpacked (Documentation/arch/x86/microcode.rst).
+//! CPU microcode in an uncompressed archive, where the kernel and Xen look for it before they unpack anything
+//! (Documentation/arch/x86/microcode.rst).
 
 use crate::format::cpio::{self, CpioError};
 use crate::tree::{Kind, Metadata, Node, PathError, Tree, TreeError, TreePath};
 
-/// Why there is no archive of microcode.
+/// Why the microcode archive cannot be built.
 #[derive(Debug, thiserror::Error)]
 pub enum MicrocodeError {
     /// A microcode file of the image cannot be read.
@@ -15,7 +15,7 @@ pub enum MicrocodeError {
         /// The system's error.
         source: std::io::Error,
     },
-    /// The archive's tree cannot be made.
+    /// The archive's tree cannot be built.
     #[error("gathering microcode")]
     Tree(#[from] TreeError),
     /// As `Tree`.
@@ -26,15 +26,13 @@ pub enum MicrocodeError {
     Cpio(#[from] CpioError),
 }
 
-/// Folder of the image's firmware, and the name under which its files, one
-/// after the other, are looked for.
+/// Directory of the image's firmware, and the path in the archive of its concatenated files.
 const VENDORS: [(&str, &str); 2] = [
     ("/usr/lib/firmware/intel-ucode", "/kernel/x86/microcode/GenuineIntel.bin"),
     ("/usr/lib/firmware/amd-ucode", "/kernel/x86/microcode/AuthenticAMD.bin"),
 ];
 
-/// The archive, padded to a multiple of 4 bytes so that another may follow;
-/// `None` when the image has no microcode.
+/// The archive, padded to a multiple of 4 bytes so that another may follow; `None` if the image has no microcode.
 pub fn build(tree: &Tree, mtime: i64) -> Result<Option<Vec<u8>>, MicrocodeError> {
     let mut out = Tree::new(Metadata::new(0o755).with_mtime(mtime));
     let mut any = false;
@@ -42,7 +40,7 @@ pub fn build(tree: &Tree, mtime: i64) -> Result<Option<Vec<u8>>, MicrocodeError>
         let folder = TreePath::parse(folder)?;
         let Some(Kind::Directory(entries)) = tree.get(&folder).map(|node| &node.kind) else { continue };
         let mut bytes = Vec::new();
-        // `.asc` files beside AMD's are signatures; `.initramfs` ones of Intel's are for just this use.
+        // AMD's `.asc` files are signatures. Intel's `.initramfs` files are meant for this use.
         for (file, id) in entries.iter().filter(|(name, _)| !name.ends_with(b".asc") && *name != b"README") {
             if let Kind::File(content) = &tree.node(*id).kind {
                 let path = folder.join(file)?;

@@ -1,5 +1,5 @@
-//! What a machine loads before the root image: the kernel's modules, the
-//! initramfs, CPU microcode, the boot entries and GRUB.
+//! Everything that a machine loads before the root image: the kernel's modules, the initramfs, CPU microcode, the boot
+//! entries and GRUB.
 
 #![warn(missing_docs)]
 

@@ -1,7 +1,7 @@
-//! The block store: squashfs blocks are independent of each other, so each is
-//! compressed once in its life, and a rebuild copies.
+//! The block store: a cache of compressed squashfs blocks. Blocks are independent of each other, so a rebuild copies
+//! unchanged ones instead of compressing them again.
 
-use super::pack::{self, Entry, PackWriter};
+use super::pack::{self, PackEntry, PackWriter};
 use super::{Bucket, Cache, CacheError, failed};
 use crate::format::squashfs::{BlockCache, BlockKey, Hit};
 use crate::util::atomic_file;
@@ -14,19 +14,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, RwLock};
 use std::time::SystemTime;
 
-/// A build that is killed loses no more than this.
+/// A killed build loses at most this many bytes of compressed blocks.
 const PACK_SIZE: u64 = 64 << 20;
 
 #[derive(Debug)]
 pub struct BlockStore {
     folder: PathBuf,
     packs: Vec<Pack>,
-    /// Keys to a place in `packs` and the entry there.
-    known: RwLock<HashMap<BlockKey, (usize, Entry)>>,
+    /// By key: an index into `packs`, and the entry in that pack.
+    known: RwLock<HashMap<BlockKey, (usize, PackEntry)>>,
     writing: Mutex<Writing>,
-    /// Put by this build, before this store was opened.
+    /// Blocks that this build stored before this store was opened.
     new: HashSet<BlockKey>,
-    /// Shared by all who may be writing; whoever has it alone may clean up.
+    /// A shared lock, held by all writers. A process that gets it exclusively may clean up.
     _lock: File,
 }
 
@@ -40,30 +40,30 @@ struct Pack {
 #[derive(Debug, Default)]
 struct Writing {
     pack: Option<PackWriter>,
-    /// Nothing more is put once writing has failed.
+    /// The first error; nothing is written after it.
     trouble: Option<io::Error>,
 }
 
 impl BlockStore {
-    /// Opens the store in the cache's folder, or makes it.
+    /// Opens the store in the cache's directory; creates it if it is missing.
     pub fn open(cache: &Cache) -> Result<Self, CacheError> {
         let folder = cache.bucket(Bucket::Blocks);
-        fs::create_dir_all(&folder).map_err(failed("making the folder", &folder))?;
+        fs::create_dir_all(&folder).map_err(failed("creating the directory", &folder))?;
         let lock = folder.join(".lock");
-        let lock = File::create(&lock).map_err(failed("making", &lock))?;
+        let lock = File::create(&lock).map_err(failed("creating", &lock))?;
         let alone = lock.try_lock().is_ok();
         let mut packs = Vec::new();
         let mut known = HashMap::new();
         for path in paths(&folder).map_err(failed("listing", &folder))? {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             if name.starts_with(atomic_file::PREFIX) && alone {
-                // Of a build that was killed.
+                // A temporary file of a killed build.
                 let _ = fs::remove_file(&path);
             }
-            if !name.ends_with(pack::ENDING) {
+            if !name.ends_with(pack::SUFFIX) {
                 continue;
             }
-            // One that another build has just pruned is as good as none.
+            // Another build may have pruned it just now.
             let Ok(file) = File::open(&path) else { continue };
             match pack::read_index(&file) {
                 Ok(Some(entries)) => {
@@ -78,30 +78,30 @@ impl BlockStore {
         Ok(Self { folder, packs, known, writing, new: HashSet::new(), _lock: lock })
     }
 
-    /// Tells it which blocks this build has put there already.
+    /// Sets the blocks that this build has already stored.
     pub fn with_new(mut self, keys: impl IntoIterator<Item = BlockKey>) -> Self {
         self.new.extend(keys);
         self
     }
 
-    /// Gives what was put a name. What went wrong while it was put is told
-    /// here: a store that cannot be written is no reason for a build to fail.
+    /// Finishes the current pack. Returns the first error of all writes; it is returned only here, because a build does
+    /// not fail if the store cannot be written.
     pub fn finish(&self) -> Option<CacheError> {
         let now = SystemTime::now();
         for pack in self.packs.iter().filter(|pack| pack.used.swap(false, Ordering::Relaxed)) {
-            // For the pruning of what was used least recently; without it a pack only looks older.
+            // Pruning removes the least recently used. If this fails, the pack only looks older.
             let _ = pack.file.set_modified(now);
         }
         let mut writing = self.writing.lock().unpoisoned();
         if let Some(Err(error)) = writing.pack.take().map(PackWriter::finish) {
             writing.trouble = Some(error);
         }
-        writing.trouble.take().map(failed("keeping compressed blocks in", &self.folder))
+        writing.trouble.take().map(failed("caching compressed blocks in", &self.folder))
     }
 
-    fn forget(&self, key: &BlockKey, pack: usize) {
+    fn remove_damaged(&self, key: &BlockKey, pack: usize) {
         self.known.write().unpoisoned().remove(key);
-        // What is damaged once is not to be met again; its good blocks are made anew.
+        // A damaged pack is removed whole; its good blocks are compressed again.
         let _ = fs::remove_file(&self.packs[pack].path);
     }
 
@@ -138,7 +138,7 @@ impl BlockCache for BlockStore {
         let found = entry.read(&self.packs[pack].file, packed);
         match found {
             Some(_) => self.packs[pack].used.store(true, Ordering::Relaxed),
-            None => self.forget(key, pack),
+            None => self.remove_damaged(key, pack),
         }
         found
     }
@@ -153,12 +153,12 @@ impl BlockCache for BlockStore {
 
 impl Drop for BlockStore {
     fn drop(&mut self) {
-        // A build that failed has compressed them all the same.
+        // The blocks of a failed build are valid and stay in the cache.
         let _ = self.finish();
     }
 }
 
-/// In byte order, so that of two packs with the same block the same one is used.
+/// In byte order, so that if two packs have the same block, the same pack is always used.
 fn paths(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut paths: Vec<PathBuf> = fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>()?;
     paths.sort();
@@ -193,7 +193,7 @@ mod tests {
 
     fn packs(cache: &Path) -> Vec<PathBuf> {
         let mut found = paths(&at(cache).bucket(Bucket::Blocks)).unwrap();
-        found.retain(|path| path.to_string_lossy().ends_with(pack::ENDING));
+        found.retain(|path| path.to_string_lossy().ends_with(pack::SUFFIX));
         found
     }
 
@@ -279,6 +279,6 @@ mod tests {
         fs::remove_dir_all(at(cache.path()).bucket(Bucket::Blocks)).unwrap();
         store.put(&key(9), Some(b"nine"));
         assert_eq!(get(&store, 1), Some((Hit::Compressed, b"one".to_vec())));
-        assert!(store.finish().unwrap().to_string().contains("keeping compressed blocks"));
+        assert!(store.finish().unwrap().to_string().contains("caching compressed blocks"));
     }
 }

@@ -1,9 +1,9 @@
-//! Fetched files by their SHA-256, kept between builds and shared by builds that run at once.
+//! Fetched files by their SHA-256: cached between builds, and shared by concurrent builds.
 //!
-//! A file gets its name only when its hash was right. What is not whole yet is
-//! beside it as `.part`, locked by whoever writes it, and the next run goes on there.
-//! Parts that nobody went on with and indices that nobody asked for go after a while; packages stay.
-//! Nothing is synced: a file that a power cut emptied has the wrong hash, and is fetched again.
+//! A file gets its final name only after its hash was verified. An incomplete file is in the same directory with the
+//! suffix `.part`, locked by its writer; the next run resumes it. Parts that were not resumed and indices that were not
+//! used expire; packages stay. Nothing is synced: a file that a power cut emptied has the wrong hash and is fetched
+//! again.
 
 use super::{Bucket, Cache, CacheError};
 use crate::util::file_error::FileError;
@@ -15,20 +15,21 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-/// What an interrupted download left is worth going on with for this long.
+/// How long an interrupted download may be resumed.
 const KEEP_PART: Duration = Duration::from_secs(7 * 24 * 3600);
-/// Each refresh of a suite brings a new index; an old one serves only a build that the mirror has not moved on from.
+/// How long an unused index is cached. Each refresh of a suite brings a new index; an old one is useful only while the
+/// mirror still serves its suite.
 const KEEP_INDEX: Duration = Duration::from_secs(30 * 24 * 3600);
-/// Below the bucket, and then by the first two digits.
+/// The directory in the bucket. In it, files are grouped by the first two digits of their hash.
 const BY_SHA256: &str = "sha256";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum FileKind {
     Package,
     Index,
 }
 
-/// What a claim on a file gives: the file, or the right to make it.
+/// The result of a claim on a file: the file, or the right to create it.
 #[derive(Debug)]
 pub(crate) enum Claim {
     Whole(PathBuf),
@@ -36,18 +37,18 @@ pub(crate) enum Claim {
 }
 
 impl Cache {
-    /// Where the file is, or would be.
-    pub fn path(&self, kind: Kind, digest: Sha256) -> PathBuf {
+    /// The path of the file, whether or not it is cached.
+    pub fn path(&self, kind: FileKind, digest: Sha256) -> PathBuf {
         let name = digest.to_string();
         let (bucket, ending) = match kind {
-            Kind::Package => (Bucket::Packages, ".deb"),
-            Kind::Index => (Bucket::Indices, ""),
+            FileKind::Package => (Bucket::Packages, ".deb"),
+            FileKind::Index => (Bucket::Indices, ""),
         };
         self.bucket(bucket).join(BY_SHA256).join(&name[..2]).join(format!("{name}{ending}"))
     }
 
-    /// The file, if it is here and its content is right. One that is damaged is taken away.
-    pub fn get(&self, kind: Kind, digest: Sha256, size: u64) -> Result<Option<PathBuf>, CacheError> {
+    /// The file, if it is cached and its content has this hash. A damaged file is removed.
+    pub fn get(&self, kind: FileKind, digest: Sha256, size: u64) -> Result<Option<PathBuf>, CacheError> {
         let path = self.path(kind, digest);
         let fail = |action| failed(&path, action);
         let file = match File::open(&path) {
@@ -57,8 +58,8 @@ impl Cache {
         };
         let found = file.metadata().map_err(fail("reading"))?.len();
         if found == size && sha256::of_reader(&file).map_err(fail("reading"))?.0 == digest {
-            if kind == Kind::Index {
-                // Its age is counted from its last use. In a cache that another user owns this fails, and so does removing.
+            if kind == FileKind::Index {
+                // Its age counts from its last use. In another user's cache this fails, but so does removing.
                 let _ = file.set_modified(SystemTime::now());
             }
             return Ok(Some(path));
@@ -69,42 +70,42 @@ impl Cache {
         }
     }
 
-    /// Whether a file of that size is here: what its content is, [`Cache::get`] tells.
-    pub(crate) fn has(&self, kind: Kind, digest: Sha256, size: u64) -> bool {
+    /// Whether a file of this size is cached. Only [`Cache::get`] verifies its content.
+    pub(crate) fn has(&self, kind: FileKind, digest: Sha256, size: u64) -> bool {
         fs::metadata(self.path(kind, digest)).is_ok_and(|found| found.is_file() && found.len() == size)
     }
 
     /// The newest date of the Release files that were seen at `url`.
     pub(crate) fn newest_release(&self, url: &str) -> Option<i64> {
-        let text = fs::read_to_string(self.seen_at(url)).ok()?;
-        // A full disk may have left half a line, which lacks the URL or a part of it.
+        let text = fs::read_to_string(self.release_record(url)).ok()?;
+        // A full disk may have left half a line, without the URL or with a part of it.
         let dates = text.lines().filter_map(|line| line.split_once(' ').filter(|(_, at)| *at == url)?.0.parse().ok());
         dates.max()
     }
 
-    /// Notes the date of a Release file whose signature is good.
-    pub(crate) fn saw_release(&self, url: &str, date: i64) -> Result<(), CacheError> {
+    /// Records the date of a Release file whose signature was verified.
+    pub(crate) fn record_release(&self, url: &str, date: i64) -> Result<(), CacheError> {
         if self.newest_release(url).is_some_and(|newest| newest >= date) {
             return Ok(());
         }
-        let path = self.seen_at(url);
+        let path = self.release_record(url);
         if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder).map_err(failed(folder, "making the folder"))?;
+            fs::create_dir_all(folder).map_err(failed(folder, "creating the directory"))?;
         }
-        // A line at the end is there or not there, whoever else writes one and however this process ends.
+        // An appended line is written completely or not at all, even if others append or this process is killed.
         let note = || {
             OpenOptions::new().append(true).create(true).open(&path)?.write_all(format!("\n{date} {url}\n").as_bytes())
         };
         note().map_err(failed(&path, "writing"))
     }
 
-    fn seen_at(&self, url: &str) -> PathBuf {
+    fn release_record(&self, url: &str) -> PathBuf {
         self.seen().join(sha256::of(url).to_string())
     }
 
-    /// Removes parts and indices that have not been touched for long by `now`. Packages stay: another lock may name
-    /// them. What cannot be removed stays, too: it is only in the way.
-    pub fn tidy(&self, now: SystemTime) {
+    /// Removes parts and indices that have expired by `now`. Packages stay: another lock may name them. Best effort:
+    /// files that cannot be removed do no harm.
+    pub fn remove_expired(&self, now: SystemTime) {
         for (bucket, keep) in [(Bucket::Packages, None), (Bucket::Indices, Some(KEEP_INDEX))] {
             let folders = entries(&self.bucket(bucket).join(BY_SHA256));
             for path in folders.flat_map(|folder| entries(&folder)) {
@@ -113,7 +114,7 @@ impl Cache {
                 let Ok(file) = File::open(&path) else { continue };
                 let modified = file.metadata().and_then(|metadata| metadata.modified());
                 let old = modified.is_ok_and(|time| now.duration_since(time).is_ok_and(|age| age > keep));
-                // A part that is being written is locked; `claim` notices when its file was taken away before it locked it.
+                // A part that is being written is locked. `claim` detects if its file was removed before it was locked.
                 if old && file.try_lock().is_ok() {
                     let _ = fs::remove_file(&path);
                 }
@@ -121,15 +122,21 @@ impl Cache {
         }
     }
 
-    /// The file, or the one part of it that is being made; waits while another process makes it, and says so by `waiting`.
-    pub(crate) fn claim(&self, kind: Kind, digest: Sha256, size: u64, waiting: &dyn Fn()) -> Result<Claim, CacheError> {
+    /// The file, or the locked part of it. Calls `waiting` and waits if another process is writing the part.
+    pub(crate) fn claim(
+        &self,
+        kind: FileKind,
+        digest: Sha256,
+        size: u64,
+        waiting: &dyn Fn(),
+    ) -> Result<Claim, CacheError> {
         let whole = self.path(kind, digest);
         let mut path = whole.clone().into_os_string();
         path.push(".part");
         let path = PathBuf::from(path);
         let fail = |action| failed(&path, action);
         if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder).map_err(failed(folder, "making the folder"))?;
+            fs::create_dir_all(folder).map_err(failed(folder, "creating the directory"))?;
         }
         loop {
             if let Some(whole) = self.get(kind, digest, size)? {
@@ -146,20 +153,21 @@ impl Cache {
                 }
                 Err(TryLockError::Error(error)) => return Err(fail("locking")(error)),
             }
-            // Whoever had the lock before may have given this file its name, or taken it away.
+            // The previous holder of the lock may have renamed or removed this file.
             let ours = file.metadata().map_err(fail("reading"))?;
             match fs::metadata(&path) {
                 Ok(there) if (there.dev(), there.ino()) == (ours.dev(), ours.ino()) => {}
                 _ => continue,
             }
-            // Whoever had it may have ended between the look above and this lock: then what is locked is a new, empty file.
+            // If the previous holder finished between the check above and this lock, the locked file is a new, empty
+            // one.
             if let Some(whole) = self.get(kind, digest, size)? {
                 fs::remove_file(&path).map_err(fail("removing"))?;
                 return Ok(Claim::Whole(whole));
             }
             let mut part =
                 Part { file, hasher: Hasher::default(), position: 0, resumed: false, path: path.clone(), whole };
-            part.take_up(size)?;
+            part.resume(size)?;
             return Ok(Claim::Part(part));
         }
     }
@@ -173,21 +181,21 @@ fn failed<'a>(path: &'a Path, action: &'static str) -> impl Fn(io::Error) -> Cac
     move |source| CacheError::Io { source: FileError::new(action, path, source) }
 }
 
-/// A file that is not whole yet; locked as long as this lives.
+/// An incomplete file; locked while this value lives.
 #[derive(Debug)]
 pub(crate) struct Part {
     file: File,
     hasher: Hasher,
     position: u64,
-    /// Whether some of it is from an earlier run.
+    /// Whether a part of it is from an earlier run.
     pub resumed: bool,
     path: PathBuf,
     whole: PathBuf,
 }
 
 impl Part {
-    /// Hashes what an earlier run left.
-    fn take_up(&mut self, size: u64) -> Result<(), CacheError> {
+    /// Hashes the bytes that an earlier run left.
+    fn resume(&mut self, size: u64) -> Result<(), CacheError> {
         let fail = |error| failed(&self.path, "reading")(error);
         let length = self.file.metadata().map_err(fail)?.len();
         if length > size {
@@ -198,7 +206,7 @@ impl Part {
         Ok(())
     }
 
-    /// How many bytes it holds.
+    /// The number of bytes so far.
     pub(crate) fn position(&self) -> u64 {
         self.position
     }
@@ -207,7 +215,7 @@ impl Part {
         &self.path
     }
 
-    /// Adds bytes at the end.
+    /// Appends bytes.
     pub(crate) fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.file.write_all(bytes)?;
         self.hasher.update(bytes);
@@ -224,7 +232,7 @@ impl Part {
         Ok(())
     }
 
-    /// Gives the file its name, if its content is right; else empties it.
+    /// Renames the file to its final name if its content has this hash; empties it otherwise.
     pub fn finish(&mut self, expected: Sha256) -> Result<PathBuf, CacheError> {
         let found = self.hasher.clone().finish();
         if found != expected {
@@ -242,7 +250,7 @@ mod tests {
 
     const DAY: Duration = Duration::from_secs(24 * 3600);
 
-    fn put(cache: &Cache, kind: Kind, text: &str, ending: &str) -> PathBuf {
+    fn put(cache: &Cache, kind: FileKind, text: &str, ending: &str) -> PathBuf {
         let mut path = cache.path(kind, digest(text)).into_os_string();
         path.push(ending);
         let path = PathBuf::from(path);
@@ -259,22 +267,22 @@ mod tests {
     fn old_parts_and_indices_go_and_packages_stay() {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::new(folder.path());
-        let package = put(&cache, Kind::Package, "a", "");
-        let part = put(&cache, Kind::Package, "b", ".part");
-        let index = put(&cache, Kind::Index, "c", "");
-        let held = put(&cache, Kind::Index, "d", ".part");
+        let package = put(&cache, FileKind::Package, "a", "");
+        let part = put(&cache, FileKind::Package, "b", ".part");
+        let index = put(&cache, FileKind::Index, "c", "");
+        let held = put(&cache, FileKind::Index, "d", ".part");
         let lock = File::open(&held).unwrap();
         lock.lock().unwrap();
         let now = SystemTime::now();
         let there = || [&package, &part, &index, &held].map(|path| path.exists());
-        cache.tidy(now + 6 * DAY);
+        cache.remove_expired(now + 6 * DAY);
         assert_eq!(there(), [true; 4]);
-        cache.tidy(now + 8 * DAY);
+        cache.remove_expired(now + 8 * DAY);
         assert_eq!(there(), [true, false, true, true]);
-        cache.tidy(now + 31 * DAY);
+        cache.remove_expired(now + 31 * DAY);
         assert_eq!(there(), [true, false, false, true]);
         drop(lock);
-        cache.tidy(now + 31 * DAY);
+        cache.remove_expired(now + 31 * DAY);
         assert_eq!(there(), [true, false, false, false]);
     }
 
@@ -282,11 +290,11 @@ mod tests {
     fn an_index_that_is_used_stays_young() {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::new(folder.path());
-        let index = put(&cache, Kind::Index, "c", "");
+        let index = put(&cache, FileKind::Index, "c", "");
         let long_ago = SystemTime::now() - 40 * DAY;
         File::open(&index).unwrap().set_modified(long_ago).unwrap();
-        assert!(cache.get(Kind::Index, digest("c"), 1).unwrap().is_some());
-        cache.tidy(SystemTime::now());
+        assert!(cache.get(FileKind::Index, digest("c"), 1).unwrap().is_some());
+        cache.remove_expired(SystemTime::now());
         assert!(index.exists());
     }
 
@@ -297,15 +305,20 @@ mod tests {
         let (one, other) = ("http://one.example.org", "file:/other");
         assert_eq!(cache.newest_release(one), None);
         for date in [70, 50, 90, 80] {
-            cache.saw_release(one, date).unwrap();
+            cache.record_release(one, date).unwrap();
         }
         assert_eq!((cache.newest_release(one), cache.newest_release(other)), (Some(90), None));
-        // What a full disk leaves of a line counts for nothing.
+        // Half a line, left by a full disk, is ignored.
         for half in ["\n9", "\n999 http://one.exam"] {
-            OpenOptions::new().append(true).open(cache.seen_at(one)).unwrap().write_all(half.as_bytes()).unwrap();
+            OpenOptions::new()
+                .append(true)
+                .open(cache.release_record(one))
+                .unwrap()
+                .write_all(half.as_bytes())
+                .unwrap();
             assert_eq!(cache.newest_release(one), Some(90));
         }
-        cache.saw_release(one, 95).unwrap();
+        cache.record_release(one, 95).unwrap();
         assert_eq!(cache.newest_release(one), Some(95));
     }
 
@@ -317,7 +330,7 @@ mod tests {
             let text = round.to_string();
             let expected = digest(&text);
             let made = std::sync::atomic::AtomicUsize::new(0);
-            let claim = || match cache.claim(Kind::Package, expected, text.len() as u64, &|| {}).unwrap() {
+            let claim = || match cache.claim(FileKind::Package, expected, text.len() as u64, &|| {}).unwrap() {
                 Claim::Whole(path) => path,
                 Claim::Part(mut part) => {
                     made.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
@@ -326,7 +339,7 @@ mod tests {
                 }
             };
             std::thread::scope(|scope| drop([(), (), ()].map(|()| scope.spawn(claim))));
-            let there: Vec<PathBuf> = entries(cache.path(Kind::Package, expected).parent().unwrap()).collect();
+            let there: Vec<PathBuf> = entries(cache.path(FileKind::Package, expected).parent().unwrap()).collect();
             assert_eq!(made.into_inner(), 1, "round {round}");
             assert!(there.iter().all(|path| path.extension().is_some_and(|ending| ending == "deb")), "{there:?}");
         }
@@ -339,7 +352,7 @@ mod tests {
         let said = std::sync::atomic::AtomicBool::new(false);
         let claim = |said: &std::sync::atomic::AtomicBool| {
             let waiting = || said.store(true, std::sync::atomic::Ordering::Relaxed);
-            cache.claim(Kind::Package, digest("x"), 1, &waiting).unwrap()
+            cache.claim(FileKind::Package, digest("x"), 1, &waiting).unwrap()
         };
         let first = claim(&said);
         assert!(!said.load(std::sync::atomic::Ordering::Relaxed));

@@ -1,8 +1,8 @@
-//! The cache: what builds keep so that it is fetched, decompressed, compressed and configured once.
+//! The cache: results of earlier builds, so that content is fetched, decompressed, compressed and configured only once.
 //!
-//! This module owns the cache's layout: each kind of content lies in a [`Bucket`], a directory of its own. All of it may go
-//! at any time, and none of it changes a byte of an image: content that is not what it was when it was put here is found by
-//! its hash, removed and made again.
+//! This module owns the cache's layout: each kind of content has a directory of its own, a [`Bucket`]. Any of it may be
+//! removed at any time, and none of it changes a byte of an image: damaged content is detected by its hash, removed and
+//! created again.
 
 mod blocks;
 mod files;
@@ -11,9 +11,9 @@ mod unpacked;
 mod usage;
 
 pub use blocks::BlockStore;
-pub use files::Kind;
+pub use files::FileKind;
 pub(crate) use files::{Claim, Part};
-pub use unpacked::{CachingReader, Found, Unpacked};
+pub use unpacked::{CachedArchive, CachingReader, Unpacked};
 pub(crate) use usage::TREE_LOCK;
 pub use usage::{Entry, Pruned};
 
@@ -39,12 +39,12 @@ pub enum Bucket {
     Blocks,
     /// The files of packages, decompressed.
     Unpacked,
-    /// Roots with all packages configured, and the tools, unpacked.
+    /// Roots with all packages configured, and unpacked tools.
     Trees,
 }
 
 impl Bucket {
-    /// All that count for the size of the cache.
+    /// All buckets; they make up the size of the cache.
     pub const ALL: [Self; 5] = [Self::Packages, Self::Indices, Self::Unpacked, Self::Blocks, Self::Trees];
 
     /// The name of its directory in the cache.
@@ -73,14 +73,14 @@ fn failed<'p>(action: &'static str, path: &'p Path) -> impl FnOnce(io::Error) ->
 
 /// `$XDG_CACHE_HOME/applbuild` or `~/.cache/applbuild`.
 pub fn default_directory() -> Option<PathBuf> {
-    // The XDG base directory specification: a path that is not absolute is to be ignored.
+    // XDG base directory specification: a relative path must be ignored.
     let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let base = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")))?;
     Some(base.join("applbuild"))
 }
 
 impl Cache {
-    /// The cache in `directory`, which is made when something is put there.
+    /// The cache in `directory`, which is created when something is stored in it.
     pub fn new(directory: impl Into<PathBuf>) -> Self {
         Self { directory: directory.into() }
     }
@@ -94,7 +94,8 @@ impl Cache {
         self.directory.join(bucket.name())
     }
 
-    /// The dates of Release files that were seen, a file for each URL. They are not content, so pruning leaves them.
+    /// The directory of the dates of Release files seen, one file for each URL. They are not cached content, so pruning
+    /// does not remove them.
     fn seen(&self) -> PathBuf {
         self.directory.join("seen")
     }

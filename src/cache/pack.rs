@@ -1,14 +1,13 @@
-//! A pack: many compressed blocks in one file, with their index behind them.
+//! A pack: many compressed blocks in one file, followed by their index.
 //!
 //! ```text
-//! blocks, one after the other
-//! index    for each block: key, BLAKE3, place, length (76 bytes)
-//! footer   BLAKE3 of the index, its place, how many entries, MAGIC (52 bytes)
+//! blocks   concatenated
+//! index    for each block: key, BLAKE3, offset, length (76 bytes)
+//! footer   BLAKE3 of the index, its offset, number of entries, MAGIC (52 bytes)
 //! ```
 //!
-//! A pack is written under a name that nobody looks for, and renamed when it
-//! is whole. Nothing is synced: one that a power cut left half is known by its
-//! footer's hash, a block in it by its own.
+//! A pack is written atomically, but not synced: the hash in the footer detects a pack that a power cut left
+//! incomplete, and each block has its own hash.
 
 use crate::format::squashfs::{BlockKey, Hit};
 use crate::util::atomic_file::{AtomicFile, Durability};
@@ -17,23 +16,23 @@ use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-pub const ENDING: &str = ".pack";
+pub const SUFFIX: &str = ".pack";
 
 const MAGIC: &[u8; 8] = b"applpak2";
 const ENTRY: usize = 76;
 const FOOTER: usize = 52;
-/// The length of a block that is stored as it is: only that is kept of it.
+/// The length of a block that compression does not shrink. Only this fact is stored, not its bytes.
 const PLAIN: u32 = 0;
 
 #[derive(Debug, Clone)]
-pub struct Entry {
+pub struct PackEntry {
     pub key: BlockKey,
     pub hash: [u8; 32],
     pub place: u64,
     pub length: u32,
 }
 
-impl Entry {
+impl PackEntry {
     fn encode(&self, out: &mut Vec<u8>) {
         out.extend(self.key.0);
         out.extend(self.hash);
@@ -49,7 +48,7 @@ impl Entry {
         Some(Self { key: BlockKey(*key), hash: *hash, place: u64::from_le_bytes(*place), length })
     }
 
-    /// The block, unless it is not what was put there.
+    /// The block; `None` if it is damaged.
     pub fn read(&self, file: &File, packed: &mut Vec<u8>) -> Option<Hit> {
         if self.length == PLAIN {
             return Some(Hit::Stored);
@@ -63,8 +62,8 @@ impl Entry {
     }
 }
 
-/// The entries of a pack; `None` where it is none, or damaged.
-pub fn read_index(file: &File) -> io::Result<Option<Vec<Entry>>> {
+/// The entries of a pack; `None` if the file is not a pack or is damaged.
+pub fn read_index(file: &File) -> io::Result<Option<Vec<PackEntry>>> {
     let size = file.metadata()?.len();
     let Some(footer_at) = size.checked_sub(FOOTER as u64) else { return Ok(None) };
     let mut footer = [0; FOOTER];
@@ -81,14 +80,14 @@ pub fn read_index(file: &File) -> io::Result<Option<Vec<Entry>>> {
     if blake3::hash(&index).as_bytes() != hash {
         return Ok(None);
     }
-    Ok(Some(index.chunks(ENTRY).filter_map(Entry::decode).collect()))
+    Ok(Some(index.chunks(ENTRY).filter_map(PackEntry::decode).collect()))
 }
 
 /// A pack that is being written.
 #[derive(Debug)]
 pub struct PackWriter {
     out: BufWriter<AtomicFile>,
-    entries: Vec<Entry>,
+    entries: Vec<PackEntry>,
     pub size: u64,
 }
 
@@ -102,12 +101,12 @@ impl PackWriter {
         let bytes = packed.unwrap_or_default();
         self.out.write_all(bytes)?;
         // A block is at most 1 MiB.
-        self.entries.push(Entry { key, hash, place: self.size, length: bytes.len() as u32 });
+        self.entries.push(PackEntry { key, hash, place: self.size, length: bytes.len() as u32 });
         self.size += bytes.len() as u64;
         Ok(())
     }
 
-    /// Ends the pack, and gives it its name.
+    /// Completes the pack and gives it its final name.
     pub fn finish(mut self) -> io::Result<PathBuf> {
         let mut index = Vec::with_capacity(self.entries.len() * ENTRY);
         self.entries.iter().for_each(|entry| entry.encode(&mut index));
@@ -119,7 +118,7 @@ impl PackWriter {
         self.out.write_all(MAGIC)?;
         let file = self.out.into_inner().map_err(io::IntoInnerError::into_error)?;
         let folder = file.path().parent().unwrap_or(Path::new("/")).to_owned();
-        let path = folder.join(format!("{}{ENDING}", hex::encode(&hash.as_bytes()[..16])));
+        let path = folder.join(format!("{}{SUFFIX}", hex::encode(&hash.as_bytes()[..16])));
         file.persist(&path, 0o600, Durability::Unsynced)?;
         Ok(path)
     }

@@ -1,10 +1,8 @@
-//! The files of packages, decompressed: a tar archive for each package, by the
-//! package's SHA-256, with a hash behind it of what the archive holds.
+//! The decompressed files of packages: a tar archive for each package, named by the package's SHA-256 and followed by a
+//! hash of its content.
 //!
-//! The hash is that of who reads the archive, and hashes each file in any case.
-//! An archive is written under a name that nobody looks for, and renamed when
-//! it is whole. Nothing is synced: one that a power cut left half is known by
-//! its hash.
+//! The reader of the archive computes that hash, since it hashes each file in any case. An archive is written
+//! atomically, but not synced: the hash detects an archive that a power cut left incomplete.
 
 use super::{Bucket, Cache};
 use crate::util::atomic_file::{AtomicFile, Durability};
@@ -16,13 +14,13 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-/// Bytes of the hash at an archive's end.
+/// Bytes of the hash after an archive.
 const HASH: usize = 32;
 const BUFFER: usize = 1 << 18;
-/// Bytes of the disk that are left free.
+/// Bytes of the disk that stay free.
 const RESERVE: u64 = 1 << 30;
 
-/// The room where they are kept.
+/// The directory of these archives.
 #[derive(Debug, Clone)]
 pub struct Unpacked {
     folder: PathBuf,
@@ -37,27 +35,27 @@ impl Unpacked {
         self.folder.join(format!("{package}.tar"))
     }
 
-    /// What is kept of the package with this SHA-256; it may be damaged.
-    pub fn get(&self, package: Sha256) -> Option<Found> {
+    /// The cached archive of the package with this SHA-256. It may be damaged.
+    pub fn get(&self, package: Sha256) -> Option<CachedArchive> {
         let file = File::open(self.path(package)).ok()?;
         let length = file.metadata().ok()?.len().checked_sub(HASH as u64)?;
-        // For the pruning of what was used least recently.
+        // Pruning removes the least recently used.
         let _ = file.set_modified(SystemTime::now());
         let mut hash = [0; HASH];
         file.read_exact_at(&mut hash, length).ok()?;
-        Some(Found { archive: BufReader::with_capacity(BUFFER, file).take(length), hash: hash.into() })
+        Some(CachedArchive { archive: BufReader::with_capacity(BUFFER, file).take(length), hash: hash.into() })
     }
 
-    /// Reads what `from` has, and keeps it for the next build, in a file that is `aside` until it is whole.
-    pub fn keep<R: Read>(&self, package: Sha256, from: R, aside: PathBuf) -> CachingReader<R> {
+    /// A reader of `from` that also writes all bytes to the temporary file `aside`, to cache them for the next build.
+    pub fn caching_reader<R: Read>(&self, package: Sha256, from: R, aside: PathBuf) -> CachingReader<R> {
         let make = || AtomicFile::adopt(File::create_new(&aside)?, &aside);
         let to =
             self.has_room(&aside).then(make).and_then(Result::ok).map(|file| BufWriter::with_capacity(BUFFER, file));
         CachingReader { from, to, ended: false, path: self.path(package) }
     }
 
-    /// Whether a file that is `aside` can be renamed to here, on a disk that is not nearly full: what is kept must not be
-    /// what a build fails for want of.
+    /// Whether `aside` is on the same file system, and the disk is not nearly full: a build must not fail because the
+    /// cache has filled the disk.
     fn has_room(&self, aside: &Path) -> bool {
         let found = || -> io::Result<bool> {
             fs::create_dir_all(&self.folder)?;
@@ -68,21 +66,21 @@ impl Unpacked {
         found().unwrap_or(false)
     }
 
-    /// What is damaged once is not to be met again.
-    pub fn forget(&self, package: Sha256) {
+    /// Removes a damaged archive.
+    pub fn remove(&self, package: Sha256) {
         let _ = fs::remove_file(self.path(package));
     }
 }
 
-/// An archive that is kept.
+/// A cached archive.
 #[derive(Debug)]
-pub struct Found {
+pub struct CachedArchive {
     pub archive: Take<BufReader<File>>,
-    /// What it holds must come to this.
+    /// The expected hash of its content.
     pub hash: Sha256,
 }
 
-/// Reads an archive that is kept at the same time. Where that fails, it is not kept, and nothing else.
+/// Reads an archive and caches it at the same time. If caching fails, the archive is not cached; reading continues.
 #[derive(Debug)]
 pub struct CachingReader<R> {
     from: R,
@@ -105,7 +103,7 @@ impl<R: Read> Read for CachingReader<R> {
 }
 
 impl<R> CachingReader<R> {
-    /// Gives what was read to its end the name under which it is looked for; `hash` is of what it holds.
+    /// Stores the archive in the cache if it was read to its end. `hash` is the hash of its content.
     pub fn finish(mut self, hash: Sha256) {
         let Some(mut to) = self.to.take().filter(|_| self.ended) else { return };
         let keep = || -> io::Result<()> {
@@ -113,7 +111,7 @@ impl<R> CachingReader<R> {
             let file = to.into_inner().map_err(io::IntoInnerError::into_error)?;
             file.persist(&self.path, 0o600, Durability::Unsynced)
         };
-        // Without it, the next build decompresses the package once more.
+        // If this fails, the next build decompresses the package again.
         let _ = keep();
     }
 }
@@ -130,7 +128,7 @@ mod tests {
 
     fn kept(cache: &Path, bytes: &[u8]) -> Unpacked {
         let unpacked = Unpacked::new(&Cache::new(cache));
-        let mut keeping = unpacked.keep(package(), bytes, cache.join("aside"));
+        let mut keeping = unpacked.caching_reader(package(), bytes, cache.join("aside"));
         let mut found = Vec::new();
         keeping.read_to_end(&mut found).unwrap();
         assert_eq!(found, bytes);
@@ -140,7 +138,7 @@ mod tests {
     }
 
     fn read(unpacked: &Unpacked) -> Option<(Vec<u8>, [u8; HASH])> {
-        let Found { mut archive, hash } = unpacked.get(package())?;
+        let CachedArchive { mut archive, hash } = unpacked.get(package())?;
         let mut found = Vec::new();
         archive.read_to_end(&mut found).unwrap();
         Some((found, *hash.as_bytes()))
@@ -153,7 +151,7 @@ mod tests {
             assert!(read(&Unpacked::new(&Cache::new(cache.path()))).is_none());
             let unpacked = kept(cache.path(), &bytes);
             assert_eq!(read(&unpacked), Some((bytes, SOME)));
-            unpacked.forget(package());
+            unpacked.remove(package());
             assert!(read(&unpacked).is_none());
         }
     }
@@ -174,7 +172,7 @@ mod tests {
     fn what_was_not_read_to_its_end_is_not_kept() {
         let cache = tempfile::tempdir().unwrap();
         let unpacked = Unpacked::new(&Cache::new(cache.path()));
-        let mut keeping = unpacked.keep(package(), &b"some files"[..], cache.path().join("aside"));
+        let mut keeping = unpacked.caching_reader(package(), &b"some files"[..], cache.path().join("aside"));
         keeping.read_exact(&mut [0; 10]).unwrap();
         keeping.finish(SOME.into());
         assert!(read(&unpacked).is_none() && !cache.path().join("aside").exists());
@@ -186,7 +184,7 @@ mod tests {
         fs::write(cache.path().join("unpacked"), "in the way").unwrap();
         let unpacked = kept(cache.path(), b"some files");
         assert!(read(&unpacked).is_none());
-        let mut keeping = unpacked.keep(package(), &b"some files"[..], cache.path().join("no/such/folder"));
+        let mut keeping = unpacked.caching_reader(package(), &b"some files"[..], cache.path().join("no/such/folder"));
         assert_eq!(keeping.read_to_end(&mut Vec::new()).unwrap(), 10);
         keeping.finish(SOME.into());
     }

@@ -1,4 +1,4 @@
-//! How much is kept, and what goes when it is too much.
+//! The size of the cache, and pruning.
 
 use super::{Bucket, Cache, CacheError, failed};
 use std::fs::{self, File};
@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-/// What is used, and goes, as one.
+/// A unit of the cache, which is used and removed as a whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     pub bucket: Bucket,
@@ -15,23 +15,23 @@ pub struct Entry {
     pub used: SystemTime,
 }
 
-/// Locked by all who take something from the cache, and by who prunes it.
+/// The lock file: shared by all users of the cache, exclusive for pruning.
 const IN_USE: &str = "in-use";
 
-/// What pruning came to.
+/// The result of pruning.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Pruned {
     pub removed: usize,
     pub freed: u64,
     pub left: u64,
-    /// Someone uses the cache, so that only blocks and unpacked packages went.
+    /// Another process uses the cache, so only blocks and unpacked packages were removed.
     pub in_use: bool,
 }
 
 impl Cache {
-    /// As long as the file lives, nothing goes that its owner may be about to open.
-    /// A cache that this cannot be said in is another's, who alone can prune it.
-    pub fn hold(&self) -> Option<File> {
+    /// Takes the shared lock. While the returned file lives, [`Cache::prune`] removes nothing that this build may open.
+    /// `None` if the cache is not writable; only its owner can prune it then.
+    pub fn lock_shared(&self) -> Option<File> {
         let lock = self.lock_file()?;
         lock.lock_shared().ok()?;
         Some(lock)
@@ -43,7 +43,7 @@ impl Cache {
         File::open(&path).or_else(|_| File::create(&path)).ok()
     }
 
-    /// All that is kept in the cache's folder, the least recently used first.
+    /// All entries of the cache, the least recently used first.
     pub fn usage(&self) -> Result<Vec<Entry>, CacheError> {
         let mut entries = Vec::new();
         for bucket in Bucket::ALL {
@@ -58,9 +58,8 @@ impl Cache {
         Ok(entries)
     }
 
-    /// Removes what was used least recently until no more than `most` bytes are left.
-    /// While a build runs, only blocks and unpacked packages go: it has open what it
-    /// needs of them, or makes it again.
+    /// Removes the least recently used entries until at most `most` bytes are left. While a build runs, only blocks and
+    /// unpacked packages are removed: the build has those that it needs open, or creates them again.
     pub fn prune(&self, most: u64) -> Result<Pruned, CacheError> {
         let lock = self.lock_file().filter(|lock| lock.try_lock().is_ok());
         let in_use = lock.is_none();
@@ -95,7 +94,7 @@ fn list(bucket: Bucket, folder: &Path, entries: &mut Vec<Entry>) -> io::Result<(
     };
     for entry in listing {
         let entry = entry?;
-        // One that another build has just taken away.
+        // Another build may have removed it just now.
         let Ok(stat) = entry.metadata() else { continue };
         if stat.is_dir() {
             list(bucket, &entry.path(), entries)?;
@@ -106,7 +105,7 @@ fn list(bucket: Bucket, folder: &Path, entries: &mut Vec<Entry>) -> io::Result<(
     Ok(())
 }
 
-/// Locked by whoever uses a tree, or makes one.
+/// The lock file of a tree, held while it is used or created.
 pub const TREE_LOCK: &str = "lock";
 
 fn list_trees(folder: &Path, entries: &mut Vec<Entry>) -> io::Result<()> {
@@ -132,7 +131,7 @@ fn size_below(folder: &Path) -> u64 {
     entries.map(size).sum()
 }
 
-/// Removes an entry; false where a build needs it.
+/// Removes an entry; false if a build needs it.
 fn remove(entry: &Entry) -> io::Result<bool> {
     if entry.bucket != Bucket::Trees {
         return fs::remove_file(&entry.path).map(|()| true);
@@ -143,7 +142,7 @@ fn remove(entry: &Entry) -> io::Result<bool> {
     {
         return Ok(false);
     }
-    // Another name first, so that nobody finds half of it.
+    // Renamed first, so that no process finds a half-removed tree.
     let aside = entry.path.with_extension("pruned");
     fs::rename(&entry.path, &aside)?;
     fs::remove_dir_all(&aside).map(|()| true)
@@ -211,7 +210,7 @@ mod tests {
             fs::create_dir_all(cache.path().join(room)).unwrap();
             fs::write(cache.path().join(room).join("file"), [0; 10]).unwrap();
         }
-        let (one, other) = (Cache::new(cache.path()).hold(), Cache::new(cache.path()).hold());
+        let (one, other) = (Cache::new(cache.path()).lock_shared(), Cache::new(cache.path()).lock_shared());
         assert!(one.is_some() && other.is_some());
         drop(one);
         assert_eq!(

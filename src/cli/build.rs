@@ -1,10 +1,10 @@
-//! What the commands that build have in common: they build, print the result, and build again where that is asked for.
+//! The common part of the commands that build: build, print the result, and reproduce it on request.
 
 use crate::cli::flags::build::{self, Arguments};
 use crate::cli::flags::common::Common;
-use crate::cli::flags::sources::Place;
+use crate::cli::flags::sources::PackageSources;
 use crate::cli::report::failure::Failure;
-use crate::cli::report::progress::{Ended, Reporter};
+use crate::cli::report::progress::{FinishedStage, Reporter};
 use crate::cli::report::{self, difference, interrupt, output, timings};
 use applbuild::output::Output;
 use applbuild::pipeline::{self, Built};
@@ -27,7 +27,7 @@ pub fn run(common: &Common, arguments: Arguments, kind: &'static dyn Output) -> 
         request.profile.set_level(level).map_err(wrong)?;
     }
     let lock = request.lock.path().to_owned();
-    // Before anything begins a thread: bars do.
+    // Before any thread starts: progress bars start threads.
     sandbox::enter_user_namespace().map_err(Failure::plain)?;
     interrupt::watch(common.json)?;
     let reporter = Reporter::new(common.json);
@@ -38,7 +38,7 @@ pub fn run(common: &Common, arguments: Arguments, kind: &'static dyn Output) -> 
     let time = began.elapsed();
     print(common, &built, &stages, &reporter.reused(), time);
     if timings {
-        timings::tell(&built, &stages, time, common.json)?;
+        timings::print(&built, &stages, time, common.json)?;
     }
     if let Some(second) = second {
         reproduce(common, &second, &built)?;
@@ -46,10 +46,10 @@ pub fn run(common: &Common, arguments: Arguments, kind: &'static dyn Output) -> 
     Ok(built)
 }
 
-/// What the second build has to know.
+/// The inputs of the second build.
 fn second_build(common: &Common, arguments: &Arguments, kind: &'static dyn Output) -> Result<Reproduction, Failure> {
     let profile = Library::new(&common.root).load(&arguments.target.profile)?;
-    let Place { archives, cache, client, .. } = arguments.target.sources.clone().find(&profile.mirrors)?;
+    let PackageSources { archives, cache, client, .. } = arguments.target.sources.clone().find(&profile.mirrors)?;
     Ok(Reproduction {
         kind,
         root: common.root.clone(),
@@ -77,7 +77,7 @@ fn reproduce(common: &Common, second: &Reproduction, built: &Built) -> Result<()
     Ok(())
 }
 
-fn print(common: &Common, built: &Built, stages: &[Ended], reused: &[String], time: Duration) {
+fn print(common: &Common, built: &Built, stages: &[FinishedStage], reused: &[String], time: Duration) {
     if common.json {
         let stages: Vec<_> = stages
             .iter()
@@ -85,7 +85,7 @@ fn print(common: &Common, built: &Built, stages: &[Ended], reused: &[String], ti
             .collect();
         let fields = json!({
             "image": built.path, "version": built.name.version, "size": built.size, "sha256": built.sha256,
-            "was-there": built.was_there, "packages": built.packages, "root-size": built.root_size,
+            "was-there": built.unchanged, "packages": built.packages, "root-size": built.root_size,
             "initramfs-size": built.initramfs_size, "content": built.content, "reused-content": built.reused, "reused": reused,
             "seconds": time.as_secs_f64(), "stages": stages,
         });
@@ -95,18 +95,18 @@ fn print(common: &Common, built: &Built, stages: &[Ended], reused: &[String], ti
     let path = built.path.display();
     output::result(format_args!(
         "{path}{}\n  {} ({} bytes), {} packages, in {:.1} s\n  SHA-256 {}\n{}",
-        if built.was_there { ": was there already, byte for byte" } else { "" },
+        if built.unchanged { ": was there already, byte for byte" } else { "" },
         HumanBytes(built.size),
         built.size,
         built.packages,
         time.as_secs_f64(),
         built.sha256,
-        told(built, reused),
+        reuse_summary(built, reused),
     ));
 }
 
-/// What earlier builds saved this one.
-fn told(built: &Built, reused: &[String]) -> String {
+/// The line about results of earlier builds that this build reused.
+fn reuse_summary(built: &Built, reused: &[String]) -> String {
     let mut parts = reused.to_vec();
     if built.reused > 0 {
         parts.push(format!("{} of the root's {}, compressed", HumanBytes(built.reused), HumanBytes(built.content)));

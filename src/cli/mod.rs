@@ -1,5 +1,5 @@
-//! The command line: `commands/` has a file for each command, `flags/` what commands share of their flags, `report/` what
-//! they print.
+//! The command line: `commands/` has a file for each command, `flags/` what commands share of their flags, `report/`
+//! what they print.
 
 mod build;
 mod commands;
@@ -93,11 +93,11 @@ pub fn run() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return refused(&error),
     };
-    failure::set_form(cli.common.color);
+    failure::set_format(cli.common.color);
     output::set_verbosity(cli.common.verbosity());
     let outcome = all_utf8().and_then(|()| dispatch(&cli.common, cli.command));
     match outcome {
-        Ok(()) if output::lost() => ExitCode::FAILURE,
+        Ok(()) if output::write_failed() => ExitCode::FAILURE,
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             failure.print(cli.common.json);
@@ -106,7 +106,7 @@ pub fn run() -> ExitCode {
     }
 }
 
-/// Names go into events, and into the command lines of other programs.
+/// Refuses arguments that are not UTF-8: names are printed in events, and passed to other programs.
 fn all_utf8() -> Result<(), Failure> {
     match std::env::args_os().find(|argument| argument.to_str().is_none()) {
         Some(found) => Err(Failure::usage(format!("found the argument {found:?}, expected UTF-8"))),
@@ -136,7 +136,7 @@ fn dispatch(common: &Common, command: Command) -> Result<(), Failure> {
     }
 }
 
-/// The value of `--color`, which help and errors of the command line heed before it is parsed.
+/// The value of `--color`. Help texts and usage errors need it before the command line is parsed.
 fn color(arguments: impl Iterator<Item = OsString>) -> ColorChoice {
     let mut color = ColorChoice::Auto;
     let mut arguments = arguments.take_while(|argument| argument != "--");
@@ -146,13 +146,13 @@ fn color(arguments: impl Iterator<Item = OsString>) -> ColorChoice {
             Some(rest) => rest.strip_prefix('=').map(str::to_owned),
             None => None,
         };
-        // The parser refuses what is no value.
+        // The parser refuses an invalid value later.
         color = value.and_then(|value| value.parse().ok()).unwrap_or(color);
     }
     color
 }
 
-/// What clap says: help and versions for people, errors as `--json` wants them.
+/// Prints clap's output: help and versions as text, errors as JSON with `--json`.
 fn refused(error: &clap::Error) -> ExitCode {
     if !error.use_stderr() || !std::env::args_os().any(|argument| argument == "--json") {
         error.exit();

@@ -1,7 +1,7 @@
-//! cpio archives in the SVR4 "new ASCII" form, several in a row, as an initramfs
-//! with microcode before it is; compressed ones behind the first are opened too.
+//! Reads concatenated cpio archives in the SVR4 "new ASCII" format, as in an initramfs with microcode. Archives after
+//! the first may be compressed.
 
-use super::{Container, Item, LARGEST_UNPACKED, Problem, damaged};
+use super::{Container, Item, MAX_UNPACKED_SIZE, Problem, damaged};
 use crate::format::compression;
 use crate::tree::Content;
 use std::io::Read;
@@ -24,7 +24,7 @@ impl Archive {
         let mut rest = bytes;
         let mut number = 0;
         loop {
-            // Zeros fill up to where the next archive begins.
+            // Zeros pad to the start of the next archive.
             let start = rest.iter().position(|&byte| byte != 0).unwrap_or(rest.len());
             rest = &rest[start..];
             if rest.is_empty() {
@@ -33,7 +33,7 @@ impl Archive {
             if !is_archive(rest) {
                 let mut unpacked = Vec::new();
                 let (_, reader) = compression::decompress(rest).map_err(std::io::Error::other)?;
-                reader.take(LARGEST_UNPACKED).read_to_end(&mut unpacked)?;
+                reader.take(MAX_UNPACKED_SIZE).read_to_end(&mut unpacked)?;
                 if is_archive(&unpacked) {
                     read_one(&unpacked, number, &mut entries)?;
                 } else {
@@ -51,12 +51,12 @@ impl Archive {
     }
 }
 
-/// Reads up to the trailer; gives the length with it.
+/// Reads one archive; returns its length with the trailer.
 fn read_one(bytes: &[u8], number: usize, entries: &mut Vec<(Item, Content)>) -> Result<usize, Problem> {
     let mut at = 0;
     loop {
         let header = bytes.get(at..at + HEADER).filter(|header| is_archive(header));
-        let header = header.ok_or_else(|| damaged("place of a cpio header", at as u64, "a header of 110 bytes"))?;
+        let header = header.ok_or_else(|| damaged("offset of a cpio header", at as u64, "a header of 110 bytes"))?;
         let field = |index: usize| -> Result<usize, Problem> {
             let text = std::str::from_utf8(&header[6 + index * 8..14 + index * 8]).unwrap_or("");
             usize::from_str_radix(text, 16).map_err(|_| damaged("cpio field", index as u64, "eight hexadecimal digits"))
@@ -83,7 +83,7 @@ fn read_one(bytes: &[u8], number: usize, entries: &mut Vec<(Item, Content)>) -> 
             field(10)?,
             field(0)?
         );
-        // Archives in a row may have the same names.
+        // Concatenated archives may have the same names.
         let path = if number == 0 { name.to_vec() } else { [format!("({number}) ").as_bytes(), name].concat() };
         entries.push((Item { path, facts, is_file: mode & 0o170_000 == 0o100_000 }, Content::from(content.to_vec())));
     }

@@ -1,9 +1,9 @@
-//! Excerpts of two contents where they differ: lines of text, or bytes.
+//! Excerpts of two contents at their first difference: lines of text, or bytes.
 
 use crate::tree::Content;
 use std::io;
 
-/// Bytes before the first that differs, and all that is shown.
+/// Bytes before the first difference, and bytes shown in total.
 const BEFORE: u64 = 160;
 const SHOWN: u64 = 480;
 const BEFORE_BINARY: u64 = 16;
@@ -20,7 +20,7 @@ pub fn around(left: &Content, right: &Content, offset: u64) -> io::Result<Excerp
     let (a, b) = (part(left, start, SHOWN)?, part(right, start, SHOWN)?);
     if is_text(&a) && is_text(&b) {
         let (a, b) = (String::from_utf8_lossy(&a), String::from_utf8_lossy(&b));
-        // From the beginning of the line that differs on.
+        // From the start of the line that differs.
         let at = usize::try_from(offset - start).unwrap_or(0);
         let from = a.as_bytes()[..at.min(a.len())].iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
         let cut = |text: &str| text.get(from..).unwrap_or(text).lines().take(3).collect::<Vec<_>>().join("\n");
@@ -45,7 +45,7 @@ fn part(content: &Content, start: u64, length: u64) -> io::Result<Vec<u8>> {
 }
 
 fn is_text(bytes: &[u8]) -> bool {
-    // A cut at either end may go through a letter.
+    // The excerpt may begin or end within a character.
     let control = |byte: &u8| byte.is_ascii_control() && !matches!(byte, b'\n' | b'\t' | b'\r');
     !bytes.iter().any(control)
         && std::str::from_utf8(bytes).map_or_else(|error| error.valid_up_to() + 4 > bytes.len(), |_| true)

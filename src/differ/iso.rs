@@ -1,4 +1,4 @@
-//! ISO 9660 volumes with Rock Ridge (ECMA-119; RRIP 1.12), to be compared.
+//! Reads ISO 9660 volumes with Rock Ridge (ECMA-119; RRIP 1.12), for a comparison.
 
 use super::{Container, Item, Problem, damaged};
 use crate::tree::Content;
@@ -6,8 +6,8 @@ use appliance_contract::medium_record::{self, MediumRecord, Part};
 use std::collections::BTreeSet;
 
 const SECTOR: u64 = 2048;
-const LARGEST_FOLDER: u64 = 16 << 20;
-const DEEPEST: usize = 32;
+const MAX_DIRECTORY_SIZE: u64 = 16 << 20;
+const MAX_DEPTH: usize = 32;
 
 pub struct Volume {
     items: Vec<Item>,
@@ -25,7 +25,7 @@ struct Record {
 }
 
 impl Volume {
-    /// `None` where this is no such volume.
+    /// Opens a volume; `None` if the content is not one.
     pub fn open(image: &Content) -> Result<Option<Self>, Problem> {
         if image.len() < 17 * SECTOR {
             return Ok(None);
@@ -37,7 +37,7 @@ impl Volume {
         let mut found = Vec::new();
         let mut seen = BTreeSet::new();
         let root = (u64::from(le32(&descriptor, 158)) * SECTOR, u64::from(le32(&descriptor, 166)));
-        walk(image, root, b"", DEEPEST, &mut seen, &mut found)?;
+        walk(image, root, b"", MAX_DEPTH, &mut seen, &mut found)?;
         found.extend(parts(image, &descriptor));
         found.sort_by(|(a, _), (b, _)| a.path.cmp(&b.path));
         let (items, places) = found.into_iter().unzip();
@@ -45,7 +45,8 @@ impl Volume {
     }
 }
 
-/// Parts of a medium that are no files, by its record. Not the one with the record itself, which differs where any does.
+/// The parts of a medium that are not files, from the medium's record. The part with the record itself is left out,
+/// because it differs if any other part does.
 fn parts(image: &Content, descriptor: &[u8]) -> Found {
     let at = (medium_record::OFFSET - 16 * SECTOR) as usize;
     let bytes = descriptor.get(at..at + medium_record::SIZE).and_then(|bytes| bytes.try_into().ok());
@@ -54,7 +55,7 @@ fn parts(image: &Content, descriptor: &[u8]) -> Found {
     let found = Part::ALL.into_iter().filter(other).map(|part| {
         let range = record.range(part);
         let (start, length) = (range.start, range.end - range.start);
-        // A file's path begins with a slash.
+        // No conflict: a file's path begins with a slash.
         let item = Item { path: part.name().into(), facts: format!("bytes from {start} on"), is_file: length > 0 };
         (item, (start, length))
     });
@@ -88,8 +89,12 @@ fn walk(
     seen: &mut BTreeSet<u64>,
     found: &mut Found,
 ) -> Result<(), Problem> {
-    if depth == 0 || length > LARGEST_FOLDER || !seen.insert(start) {
-        return Err(damaged("ISO 9660 directory's size or place", length, "a tree of directories below 16 MiB"));
+    if depth == 0 || length > MAX_DIRECTORY_SIZE || !seen.insert(start) {
+        return Err(damaged(
+            "size or place of an ISO 9660 directory",
+            length,
+            "a tree of directories smaller than 16 MiB",
+        ));
     }
     let bytes = read(image, start, length)?;
     let mut at = 0;
@@ -132,7 +137,7 @@ fn parse(image: &Content, record: &[u8]) -> Result<Record, Problem> {
     let mut area = record.get(33 + name_length + (name_length + 1) % 2..).unwrap_or_default().to_vec();
     let mut long: Option<Vec<u8>> = None;
     let mut facts = format!("time {}", hex::encode(&record[18..25]));
-    // One record's continuation areas (SUSP 5.1) are few.
+    // A record has few continuation areas (SUSP 5.1).
     for _ in 0..16 {
         let mut next = None;
         let mut rest = area.as_slice();
@@ -185,7 +190,7 @@ impl Container for Volume {
     }
 }
 
-/// A part of a content, not read before it is wanted.
+/// A part of a content, which is read only when needed.
 fn part(content: &Content, start: u64, length: u64) -> Result<Content, Problem> {
     Ok(match content {
         Content::Host { path, offset, .. } => {

@@ -1,4 +1,4 @@
-//! Compares two images: opens ISO 9660, squashfs and cpio, nested as they are, down to the first file that differs.
+//! Compares two images: opens nested ISO 9660, squashfs and cpio containers, down to the first file that differs.
 
 #![warn(missing_docs)]
 
@@ -14,18 +14,18 @@ use std::fmt;
 use std::io::{self, Read};
 use std::path::Path;
 
-/// Containers in containers; images of ours have three.
-const DEEPEST: usize = 8;
-/// An initramfs, unpacked, is far below.
-const LARGEST_UNPACKED: u64 = 1 << 30;
+/// The limit of nested containers; applbuild's images have three.
+const MAX_DEPTH: usize = 8;
+/// In bytes; an unpacked initramfs is far smaller.
+const MAX_UNPACKED_SIZE: u64 = 1 << 30;
 const CHUNK: usize = 1 << 20;
 
 /// The first difference between two files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
-    /// From the file that was given to the one that differs: names inside of containers.
+    /// The names inside the containers, from the outermost to the file that differs.
     pub place: Vec<String>,
-    /// What of it is other, in a few words.
+    /// What differs, in a few words.
     pub what: String,
     /// An excerpt of the first file.
     pub left: String,
@@ -46,10 +46,10 @@ pub enum DiffError {
     /// Reading or writing a file failed.
     #[error(transparent)]
     File(#[from] FileError),
-    /// Reading a file inside of a container failed.
+    /// Reading a file inside a container failed.
     #[error("reading {place}")]
     Inside {
-        /// Names of the containers and of the file in them.
+        /// The names of the containers and of the file in them.
         place: String,
         /// The system's error.
         source: io::Error,
@@ -57,7 +57,7 @@ pub enum DiffError {
     /// A container's structure contradicts itself.
     #[error("reading {place}: {what} is {found}, expected {expected}")]
     Damaged {
-        /// Names of the containers.
+        /// The names of the containers.
         place: String,
         /// The field of the structure.
         what: &'static str,
@@ -68,7 +68,7 @@ pub enum DiffError {
     },
 }
 
-/// What goes wrong in a container, before it is known where that is.
+/// An error in a container whose place is not known yet.
 #[derive(Debug)]
 pub(crate) enum Problem {
     Io(io::Error),
@@ -89,25 +89,25 @@ fn damaged(what: &'static str, found: u64, expected: impl ToString) -> Problem {
 #[derive(Debug, Clone)]
 struct Item {
     path: Vec<u8>,
-    /// Kind, mode, owner, time and all else but the content, for a person to compare.
+    /// Kind, mode, owner, time and all other properties but the content, as text for people.
     facts: String,
     is_file: bool,
 }
 
-/// A file system or archive whose names can be compared.
+/// A file system or archive whose entries can be compared.
 trait Container {
-    /// Sorted by path.
+    /// The entries, sorted by path.
     fn items(&self) -> &[Item];
     fn content(&mut self, index: usize) -> Result<Content, Problem>;
 }
 
-/// By path.
+/// Pairs of path and content, sorted by path.
 pub type Files = Vec<(Vec<u8>, Content)>;
 
-/// The plain files of an image as [`compare`] reads them; `None` where the file is none that it opens.
+/// The regular files of an image, as [`compare`] reads them; `None` if the file is not a known container.
 pub fn files(image: &Path) -> Result<Option<Files>, DiffError> {
     let located = |problem| locate(&[], problem);
-    let Some(mut container) = open(&given(image)?).map_err(located)? else { return Ok(None) };
+    let Some(mut container) = open(&open_file(image)?).map_err(located)? else { return Ok(None) };
     let names: Vec<(usize, Vec<u8>)> = container
         .items()
         .iter()
@@ -119,24 +119,24 @@ pub fn files(image: &Path) -> Result<Option<Files>, DiffError> {
     files.collect::<Result<_, DiffError>>().map(Some)
 }
 
-/// The first difference between two files; `None` where they are the same bytes.
+/// The first difference between two files; `None` if they have the same bytes.
 pub fn compare(left: &Path, right: &Path) -> Result<Option<Difference>, DiffError> {
-    compare_contents(&given(left)?, &given(right)?, &mut Vec::new())
+    compare_contents(&open_file(left)?, &open_file(right)?, &mut Vec::new())
 }
 
-fn given(path: &Path) -> Result<Content, DiffError> {
+fn open_file(path: &Path) -> Result<Content, DiffError> {
     let failed = |source| DiffError::from(FileError::new("reading", path.to_owned(), source));
     let found = std::fs::File::open(path).and_then(|file| file.metadata()).map_err(failed)?;
     if !found.is_file() {
-        return Err(failed(io::Error::other("it is no file")));
+        return Err(failed(io::Error::other("it is not a file")));
     }
     Ok(Content::host(path.to_owned(), found.len()))
 }
 
 fn compare_contents(left: &Content, right: &Content, place: &mut Vec<String>) -> Result<Option<Difference>, DiffError> {
     let located = |problem: Problem| locate(place, problem);
-    let Some(offset) = first_other_byte(left, right).map_err(|error| located(error.into()))? else { return Ok(None) };
-    if place.len() < DEEPEST {
+    let Some(offset) = first_difference(left, right).map_err(|error| located(error.into()))? else { return Ok(None) };
+    if place.len() < MAX_DEPTH {
         let opened = (open(left).map_err(located)?, open(right).map_err(located)?);
         if let (Some(mut first), Some(mut second)) = opened
             && let Some(difference) = compare_containers(&mut *first, &mut *second, place)?
@@ -156,7 +156,7 @@ fn locate(place: &[String], problem: Problem) -> DiffError {
     }
 }
 
-/// `None` where all that the containers hold is the same.
+/// The first difference between the entries of two containers; `None` if all are the same.
 fn compare_containers(
     left: &mut dyn Container,
     right: &mut dyn Container,
@@ -170,7 +170,7 @@ fn compare_containers(
             place.push(shown(item));
             let (there, missing) = (item.facts.clone(), "(is not there)".to_owned());
             let (left, right) = if in_left { (there, missing) } else { (missing, there) };
-            Difference { place: place.clone(), what: "is in one of the two".to_owned(), left, right }
+            Difference { place: place.clone(), what: "is in only one of the two".to_owned(), left, right }
         };
         match (one, other) {
             (None, None) => return Ok(None),
@@ -202,7 +202,7 @@ fn compare_containers(
     }
 }
 
-/// Opens what is known by its first bytes.
+/// Opens a container; its first bytes identify its format.
 fn open(content: &Content) -> Result<Option<Box<dyn Container>>, Problem> {
     if let Some(volume) = iso::Volume::open(content)? {
         return Ok(Some(Box::new(volume)));
@@ -216,10 +216,10 @@ fn open(content: &Content) -> Result<Option<Box<dyn Container>>, Problem> {
     let head = head(content, 6)?;
     if head.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) || head.starts_with(&[0x1f, 0x8b]) || head.starts_with(b"\xfd7zXZ") {
         let mut bytes = Vec::new();
-        // What cannot be decompressed is compared as it is.
+        // Content that cannot be decompressed is compared as it is.
         let unpacked = compression::decompress(content.open()?)
             .map_err(io::Error::other)
-            .and_then(|(_, reader)| reader.take(LARGEST_UNPACKED).read_to_end(&mut bytes));
+            .and_then(|(_, reader)| reader.take(MAX_UNPACKED_SIZE).read_to_end(&mut bytes));
         if unpacked.is_ok() && cpio::is_archive(&bytes) {
             return Ok(Some(Box::new(cpio::Archive::read(&bytes)?)));
         }
@@ -233,8 +233,8 @@ fn head(content: &Content, length: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Where the two part; `None` where they are the same.
-fn first_other_byte(left: &Content, right: &Content) -> io::Result<Option<u64>> {
+/// The offset of the first byte that differs; `None` if the contents are the same.
+fn first_difference(left: &Content, right: &Content) -> io::Result<Option<u64>> {
     let (mut one, mut other) = (left.open()?, right.open()?);
     let (mut a, mut b) = (Vec::new(), Vec::new());
     let mut position = 0;

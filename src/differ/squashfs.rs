@@ -1,4 +1,4 @@
-//! Squashfs 4.0 images, as any writer makes them, to be compared.
+//! Reads squashfs 4.0 images of any writer, for a comparison.
 
 use super::{Container, Item, Problem, damaged};
 use crate::tree::Content;
@@ -9,9 +9,9 @@ const SUPERBLOCK: u64 = 96;
 const METADATA: usize = 8192;
 const NO_FRAGMENT: u32 = u32::MAX;
 const NONE: u64 = u64::MAX;
-const DEEPEST: usize = 128;
-const LARGEST_FILE: u64 = 1 << 31;
-/// Set in a data block's size where it is stored as it is.
+const MAX_DEPTH: usize = 128;
+const MAX_FILE_SIZE: u64 = 1 << 31;
+/// The bit in a data block's size that means that the block is not compressed.
 const STORED: u32 = 1 << 24;
 
 pub struct Image {
@@ -37,16 +37,16 @@ struct Reader {
     ids: Vec<u32>,
     fragments: Vec<(u64, u32)>,
     xattrs: Option<(u64, Vec<[u8; 16]>)>,
-    /// Unpacked metadata blocks, and where the next one begins.
+    /// Decompressed metadata blocks, each with the offset of the next one.
     metadata: HashMap<u64, (std::sync::Arc<Vec<u8>>, u64)>,
-    /// Directories that were listed: each has one place.
+    /// Directories that were listed: each must have one path only.
     listed: BTreeSet<u64>,
-    /// The last fragment block, which most likely holds the next file's end, too.
+    /// The last fragment block, which most likely also holds the end of the next file.
     last_fragment: Option<(u32, Vec<u8>)>,
 }
 
 impl Image {
-    /// `None` where this is no such image.
+    /// Opens an image; `None` if the content is not one.
     pub fn open(image: &Content) -> Result<Option<Self>, Problem> {
         if image.len() < SUPERBLOCK {
             return Ok(None);
@@ -87,7 +87,7 @@ impl Image {
             reader.xattrs = Some((le64(&header, 0), sets));
         }
         let mut found = Vec::new();
-        reader.walk(le64(&head, 32), b"", DEEPEST, &mut found)?;
+        reader.walk(le64(&head, 32), b"", MAX_DEPTH, &mut found)?;
         found.sort_by(|(a, _): &(Item, _), (b, _)| a.path.cmp(&b.path));
         let (items, files) = found.into_iter().unzip();
         Ok(Some(Self { reader, items, files }))
@@ -122,7 +122,7 @@ fn le64(bytes: &[u8], at: usize) -> u64 {
 fn bytes(image: &Content, start: u64, length: u64) -> Result<Vec<u8>, Problem> {
     let end = start.saturating_add(length);
     if end > image.len() {
-        return Err(damaged("place in the squashfs image", end, format_args!("{} at most", image.len())));
+        return Err(damaged("offset in the squashfs image", end, format_args!("{} at most", image.len())));
     }
     let mut out = Vec::new();
     image.read_at(start, usize::try_from(length).unwrap_or(usize::MAX), &mut out)?;
@@ -142,7 +142,7 @@ impl Reader {
         Ok(out)
     }
 
-    /// The metadata block at `start`, and where the next one begins.
+    /// The metadata block at `start`, and the offset of the next one.
     fn block(&mut self, start: u64) -> Result<(std::sync::Arc<Vec<u8>>, u64), Problem> {
         if let Some(known) = self.metadata.get(&start) {
             return Ok(known.clone());
@@ -156,7 +156,7 @@ impl Reader {
         Ok(known)
     }
 
-    /// `length` bytes of metadata from `offset` in the block at `start` on; where they end.
+    /// `length` bytes of metadata from `offset` in the block at `start` on, and the position of their end.
     fn metadata(&mut self, start: u64, offset: usize, length: usize) -> Result<(Vec<u8>, (u64, usize)), Problem> {
         let (mut out, mut at, mut offset) = (Vec::new(), start, offset);
         loop {
@@ -175,7 +175,7 @@ impl Reader {
         }
     }
 
-    /// A table that is reached by the places of its metadata blocks.
+    /// A table that is stored as a list of offsets of its metadata blocks.
     fn table(&mut self, start: u64, count: u64, size: u64) -> Result<Vec<u8>, Problem> {
         if start == NONE || count == 0 {
             return Ok(Vec::new());
@@ -205,8 +205,8 @@ impl Reader {
         if depth == 0 {
             return Err(damaged(
                 "depth of squashfs directories",
-                DEEPEST as u64 + 1,
-                format_args!("{DEEPEST} at most"),
+                MAX_DEPTH as u64 + 1,
+                format_args!("{MAX_DEPTH} at most"),
             ));
         }
         let (start, offset) = (self.inode_table + (reference >> 16), (reference & 0xffff) as usize);
@@ -247,8 +247,8 @@ impl Reader {
                     facts.push_str(&format!(", {} links", le32(&body, 24)));
                     (le64(&body, 0), le64(&body, 8), (le32(&body, 28), le32(&body, 32)))
                 };
-                if size > LARGEST_FILE {
-                    return Err(damaged("size of a file", size, format_args!("{LARGEST_FILE} at most")));
+                if size > MAX_FILE_SIZE {
+                    return Err(damaged("size of a file", size, format_args!("{MAX_FILE_SIZE} at most")));
                 }
                 let whole = match fragment.0 {
                     NO_FRAGMENT => size.div_ceil(self.block_size.into()),
@@ -282,7 +282,7 @@ impl Reader {
         found.push((Item { path: shown, facts, is_file: file.is_some() }, file));
         let Some((block, size, offset)) = listing else { return Ok(()) };
         if !self.listed.insert(reference) {
-            return Err(damaged("squashfs directory", reference, "one that is in one place"));
+            return Err(damaged("squashfs directory", reference, "one with a single path"));
         }
         self.entries(block, size.saturating_sub(3) as usize, offset.into(), path, depth, found)
     }
@@ -334,7 +334,7 @@ impl Reader {
             let most = block_size.min(file.size as usize - out.len());
             let stored = u64::from(size & (STORED - 1));
             if stored == 0 {
-                // A block of zeros.
+                // A sparse block: zeros.
                 out.resize(out.len() + most, 0);
                 continue;
             }
@@ -352,7 +352,7 @@ impl Reader {
             if self.last_fragment.as_ref().is_none_or(|(known, _)| *known != index) {
                 let place = self.fragments.get(index as usize).copied();
                 let (start, size) =
-                    place.ok_or_else(|| damaged("squashfs fragment", index.into(), "one that there is"))?;
+                    place.ok_or_else(|| damaged("squashfs fragment", index.into(), "one that exists"))?;
                 let packed = bytes(&self.image, start, u64::from(size & (STORED - 1)))?;
                 let block = if size & STORED == 0 { self.unpack(&packed, block_size)? } else { packed };
                 self.last_fragment = Some((index, block));
@@ -360,7 +360,7 @@ impl Reader {
             let block = self.last_fragment.as_ref().map_or(&[][..], |(_, block)| block);
             let tail = block.get(offset as usize..).and_then(|rest| rest.get(..left));
             out.extend_from_slice(
-                tail.ok_or_else(|| damaged("place in a squashfs fragment", offset.into(), "inside of it"))?,
+                tail.ok_or_else(|| damaged("offset in a squashfs fragment", offset.into(), "one inside it"))?,
             );
         }
         Ok(out)

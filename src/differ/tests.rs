@@ -79,7 +79,7 @@ fn names_modes_and_bytes_are_told() {
     assert_eq!((place(&more), more.left.as_str()), (vec!["/a"], "(is not there)"));
     let binary = found(&image(&[("/b", &[0, 1, 2])], 0o644), &image(&[("/b", &[0, 1, 3])], 0o644)).unwrap();
     assert!(binary.left.contains("00 01 02") && binary.right.contains("00 01 03"), "{binary}");
-    // Text that only ends earlier.
+    // The second text is a prefix of the first.
     let shorter = found(b"one\ntwo\n", b"one\n").unwrap();
     assert_eq!((shorter.left.as_str(), shorter.right.as_str()), ("two", "(ends here)"));
 }

@@ -8,7 +8,7 @@ use appliance_contract::marker::{self, Marker, NodeName, Role};
 use appliance_contract::modes::{self, Modes};
 use std::path::{Path, PathBuf};
 
-/// Folders that version control keeps in a checkout.
+/// Files and directories of version control in a checkout.
 const NOT_CONFIG: &[&str] = &[".git", ".svn", ".hg", ".gitignore", ".gitattributes"];
 
 #[derive(Debug)]
@@ -18,15 +18,15 @@ pub struct ConfigTree {
 }
 
 impl ConfigTree {
-    /// Reads node `name` of the fleet in `fleet`, with the configs of its guests. Owners become root's, files 644 or
-    /// 755, folders 755, private ssh host keys 600, and `modes` says otherwise where it does.
+    /// Reads node `name` of the fleet in `fleet`, with the configs of its guests. All files belong to root. Files get
+    /// mode 644 or 755, directories 755, private ssh host keys 600. The file `modes` overrides owners and modes.
     pub fn read(fleet: &Path, name: &str, time: i64) -> Result<Self, FleetError> {
         let (mut config, folder) = Self::read_as(Role::Host, fleet, name, time)?;
         guests::put(fleet, &folder, &mut config.tree, time)?;
         Ok(config)
     }
 
-    /// Reads guest `name`, for a disk of its own.
+    /// Reads guest `name`, for a config disk of its own.
     pub fn read_guest(fleet: &Path, name: &str, time: i64) -> Result<Self, FleetError> {
         Self::read_as(Role::Guest, fleet, name, time).map(|(config, _)| config)
     }
@@ -53,7 +53,7 @@ impl ConfigTree {
         tree.insert(&place("global")?, directory())?;
         let global = fleet.join(GLOBAL);
         if global.is_dir() {
-            let mut source = Source { tree: Tree::from_folder(&global)?, folder: global, time, modes: None };
+            let mut source = Source { tree: Tree::from_directory(&global)?, folder: global, time, modes: None };
             source.read_modes()?;
             source.copy_into(&mut tree, "global", &[])?;
         }
@@ -61,7 +61,7 @@ impl ConfigTree {
     }
 }
 
-/// A folder of the checkout, on its way into the config.
+/// A directory of the checkout to copy into the config.
 pub(super) struct Source {
     folder: PathBuf,
     tree: Tree,
@@ -70,15 +70,15 @@ pub(super) struct Source {
 }
 
 impl Source {
-    /// A machine's folder, its modes read and its `etc` within the agent's bounds.
+    /// Opens a machine's directory. Reads its `modes`, and checks its `etc` against the agent's limits.
     pub fn open(folder: PathBuf, time: i64) -> Result<Self, FleetError> {
-        let mut source = Self { tree: Tree::from_folder(&folder)?, folder, time, modes: None };
+        let mut source = Self { tree: Tree::from_directory(&folder)?, folder, time, modes: None };
         source.read_modes()?;
         source.check_etc()?;
         Ok(source)
     }
 
-    /// Puts all of it below `below`, which is made, but for what `without` names.
+    /// Copies everything except the names in `without` into the new directory `below`.
     pub fn put(&self, target: &mut Tree, below: &str, without: &[&str]) -> Result<(), FleetError> {
         let place = TreePath::parse(below).map_err(crate::tree::TreeError::from)?;
         target.insert(&place, Node::directory(Metadata::new(0o755).with_mtime(self.time)))?;
@@ -103,7 +103,7 @@ impl Source {
         Ok(())
     }
 
-    /// What the agent would refuse is refused before it ships.
+    /// Refuses an `etc` that the agent would refuse on the node.
     fn check_etc(&self) -> Result<(), FleetError> {
         let below_etc = || {
             let config = self.tree.walk().filter(|(path, _)| !is_version_control(path));
@@ -147,7 +147,7 @@ impl Source {
                 let path = self.folder.join(path.to_string().trim_start_matches('/'));
                 return Err(FleetError::NotConfig { path, found: source.kind.name() });
             }
-            let node = Node { metadata: self.metadata(&path, source), kind: emptied(&source.kind) };
+            let node = Node { metadata: self.metadata(&path, source), kind: without_entries(&source.kind) };
             let place = TreePath::parse([below.as_bytes(), &path.to_bytes()].concat());
             target.insert(&place.map_err(crate::tree::TreeError::from)?, node)?;
         }
@@ -169,10 +169,10 @@ impl Source {
         let entry = self.modes.as_ref().and_then(|modes| modes.get(relative.trim_start_matches('/')));
         if let Some(entry) = entry {
             if let (Some(mode), false) = (entry.mode, matches!(node.kind, Kind::Symlink(_))) {
-                // The parser bounds it to 7777.
+                // The parser limits it to 7777.
                 metadata.mode = (mode & 0o7777) as u16;
             }
-            // Names are the image's: the agent resolves them on the node, from the same file.
+            // Names of users are the image's: the agent resolves them on the node, from the same file.
             metadata.uid = entry.user.parse().unwrap_or(0);
             metadata.gid = entry.group.as_deref().and_then(|group| group.parse().ok()).unwrap_or(0);
         }
@@ -184,15 +184,15 @@ fn is_version_control(path: &TreePath) -> bool {
     path.names().any(|name| NOT_CONFIG.iter().any(|other| other.as_bytes() == name))
 }
 
-/// A directory without its entries, which are inserted one by one; all else as it is.
-fn emptied(kind: &Kind) -> Kind {
+/// A copy of the node's kind. A directory is copied without its entries, which are inserted one by one.
+fn without_entries(kind: &Kind) -> Kind {
     match kind {
         Kind::Directory(_) => Kind::Directory(std::collections::BTreeMap::new()),
         other => other.clone(),
     }
 }
 
-/// The machine's own marker, checked, or one made from its name.
+/// The machine's own marker, after a check, or a default one with its name.
 pub(super) fn marker_text(folder: &Path, node: &NodeName, role: Role) -> Result<String, FleetError> {
     let path = folder.join(marker::FILE_NAME);
     let text = match crate::util::bounded_read::read_user_text(&path) {
@@ -220,7 +220,7 @@ fn nearest(nodes: &Path, name: &str) -> String {
     let names: Vec<String> = names.filter_map(|entry| entry.file_name().into_string().ok()).collect();
     match appliance_contract::nearest::nearest(name, &names.iter().map(String::as_str).collect::<Vec<_>>()) {
         Some(other) => format!("; did you mean {other:?}?"),
-        _ if names.is_empty() => "; it holds none yet".to_owned(),
+        _ if names.is_empty() => "; it has no nodes yet".to_owned(),
         _ => String::new(),
     }
 }
@@ -288,7 +288,7 @@ mod tests {
         assert!(error("../x").contains("not a host name"));
         let folder = fleet.path().join("pservers/web1");
         fs::write(folder.join("modes"), "etc/scret root 0600\n").unwrap();
-        assert!(error("web1").contains("\"etc/scret\", which is not there"));
+        assert!(error("web1").contains("\"etc/scret\", which does not exist"));
         fs::remove_file(folder.join("modes")).unwrap();
         fs::write(folder.join("appliance.toml"), "schema = 1\nrole = \"host\"\nnode = \"web9\"\n").unwrap();
         assert!(error("web1").contains("node = \"web9\", expected \"web1\""));
@@ -332,7 +332,7 @@ mod tests {
         assert!(read().is_ok(), "{:?}", read().err());
         fs::create_dir(deep.join("d")).unwrap();
         let error = read().unwrap_err().with_causes();
-        assert!(error.contains("/d/d is nested deeper than 40 folders"), "{error}");
+        assert!(error.contains("/d/d is nested deeper than 40 directories"), "{error}");
         fs::remove_dir_all(etc.join("d")).unwrap();
 
         let there = read().unwrap().tree.walk().filter(|(path, _)| path.to_string().starts_with("/local/etc/")).count();
@@ -340,7 +340,7 @@ mod tests {
         for number in there + 1..MAX_ENTRIES {
             fs::write(etc.join(format!("many/{number}")), "").unwrap();
         }
-        // What version control keeps there is not shipped.
+        // Files of version control are not copied.
         fs::create_dir(etc.join("many/.svn")).unwrap();
         assert!(read().is_ok(), "{:?}", read().err());
         fs::write(etc.join("many/more"), "").unwrap();

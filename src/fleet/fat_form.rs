@@ -1,5 +1,5 @@
-//! A config tree in the form that FAT can hold: links move into the marker,
-//! modes into `local/modes`, and what has no place is left out with a warning.
+//! Converts a config tree to one that FAT can store: symlinks move into the marker, modes into `local/modes`. Entries
+//! that cannot be converted are omitted with a warning.
 
 use super::FleetError;
 use crate::tree::{Kind, Metadata, Node, Tree, TreeError, TreePath};
@@ -9,46 +9,46 @@ use appliance_contract::modes;
 use std::collections::BTreeSet;
 
 #[derive(Debug)]
-pub struct Held {
+pub struct FatTree {
     pub tree: Tree,
     pub warnings: Vec<String>,
 }
 
-/// Characters that no FAT long name holds (Microsoft's FAT specification, "Long directory entries").
+/// Characters that a FAT long name cannot contain (Microsoft's FAT specification, "Long directory entries").
 const FORBIDDEN: &[u8] = b"\\:*?\"<>|";
 
-pub fn convert(tree: &Tree) -> Result<Held, FleetError> {
+pub fn convert(tree: &Tree) -> Result<FatTree, FleetError> {
     let marker_path = path(marker::FILE_NAME)?;
     let modes_path = path(&format!("local/{}", modes::FILE_NAME))?;
-    let mut held = Held { tree: Tree::new(Metadata::new(0o755)), warnings: Vec::new() };
+    let mut held = FatTree { tree: Tree::new(Metadata::new(0o755)), warnings: Vec::new() };
     let mut links = Vec::new();
     let mut mode_lines = String::new();
     let mut names = BTreeSet::new();
     for (place, id) in tree.walk().filter(|(place, _)| !place.is_root()) {
         let node = tree.node(id);
-        let mut left_out = |why: &str| held.warnings.push(format!("{place} is left out: FAT {why}"));
+        let mut omit = |why: &str| held.warnings.push(format!("{place} is omitted: FAT {why}"));
         let text = place.to_string();
         let local = text.strip_prefix("/local/");
         if let Kind::Symlink(target) = &node.kind {
             match (local.filter(|path| path.starts_with("etc/")), std::str::from_utf8(target)) {
                 (Some(path), Ok(target)) => links.push((format!("/{path}"), target.to_owned())),
-                _ => left_out("holds no links, and only those below local/etc can move into the marker"),
+                _ => omit("has no symlinks, and only those below local/etc can move into the marker"),
             }
             continue;
         }
         let name = place.name().unwrap_or_default();
         let bad_end = name.ends_with(b".") || name.ends_with(b" ");
         if bad_end || name.iter().any(|byte| FORBIDDEN.contains(byte) || *byte < 0x20) {
-            left_out("has no such character in a name");
+            omit("does not allow a character of its name");
             continue;
         }
         if !names.insert(text.to_lowercase()) {
-            left_out("does not tell it from a name that differs in case alone");
+            omit("does not distinguish it from a name that differs only in case");
             continue;
         }
         match &node.kind {
             Kind::Directory(_) => {
-                // Made with its first file; an empty one is made here.
+                // A directory is created with its first entry; an empty one is created here.
                 held.tree.insert(&place, Node::directory(node.metadata.clone()))?;
             }
             Kind::File(_) => {
@@ -57,7 +57,7 @@ pub fn convert(tree: &Tree) -> Result<Held, FleetError> {
                 }
                 held.tree.insert(&place, node.clone())?;
             }
-            _ => left_out("holds no devices, pipes or sockets"),
+            _ => omit("has no devices, pipes or sockets"),
         }
     }
     if !mode_lines.is_empty() {
@@ -69,7 +69,7 @@ pub fn convert(tree: &Tree) -> Result<Held, FleetError> {
     Ok(held)
 }
 
-/// Puts our lines before the tree's own, whose later ones win.
+/// Inserts the lines before the tree's own, because later lines have precedence.
 fn add_modes(from: &Tree, to: &mut Tree, at: &TreePath, lines: &str) -> Result<(), FleetError> {
     let own = match from.get(at).map(|node| &node.kind) {
         Some(Kind::File(content)) => content.read().at("reading", at.to_string())?,
@@ -88,7 +88,7 @@ fn add_links(to: &mut Tree, at: &TreePath, links: Vec<(String, String)>) -> Resu
     let failed = |source| FleetError::Marker { path: place.clone(), source: Box::new(source) };
     let mut marker = Marker::parse(&text).map_err(failed)?;
     for (link, target) in links {
-        // What the marker says itself wins.
+        // The marker's own links have precedence.
         marker.links.entry(link).or_insert(target);
     }
     let text = toml::to_string(&marker).map_err(|source| FleetError::MarkerText { source })?;
@@ -142,7 +142,7 @@ mod tests {
         let held = convert(&sample()).unwrap();
         assert_eq!(held.warnings.len(), 3, "{:?}", held.warnings);
         for (path, why) in
-            [("/global/link", "no links"), ("/local/etc/issue", "case alone"), ("dev-x:y.swap", "character")]
+            [("/global/link", "no symlinks"), ("/local/etc/issue", "only in case"), ("dev-x:y.swap", "character")]
         {
             let said = held.warnings.iter().any(|warning| warning.contains(path) && warning.contains(why));
             assert!(said, "{path}: {:?}", held.warnings);

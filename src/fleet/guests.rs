@@ -1,4 +1,4 @@
-//! The configs of a node's guests, from `vservers/` into the node's own tree.
+//! Copies the configs of a node's guests from `vservers/` into the node's tree.
 
 use super::config_tree::Source;
 use super::{FleetError, GUESTS};
@@ -9,10 +9,10 @@ use appliance_contract::marker::{NodeName, Role};
 use appliance_contract::nearest::nearest;
 use std::path::Path;
 
-/// Folder of a node's tree that holds a folder for each of its guests.
+/// The directory of a node's tree that has a directory for each of its guests.
 const FOLDER: &str = "domUs";
 
-/// Puts `vservers/GUEST/` where a guest.toml of the node in `folder` names it.
+/// Copies `vservers/GUEST/` to each guest of the node in `folder` whose guest.toml names it.
 pub(super) fn put(fleet: &Path, folder: &Path, tree: &mut Tree, time: i64) -> Result<(), FleetError> {
     let guests = folder.join(FOLDER);
     for name in names(&guests)? {
@@ -29,7 +29,7 @@ pub(super) fn put(fleet: &Path, folder: &Path, tree: &mut Tree, time: i64) -> Re
             return Err(FleetError::TwoConfigs { path, own, vserver: vserver.to_string() });
         }
         let source = vserver_folder(fleet, &path, &vserver)?;
-        // What its marker asks for, the host puts into the one that it writes.
+        // The host merges the guest's marker into the one that it writes.
         super::config_tree::marker_text(&source, &vserver, Role::Guest)?;
         Source::open(source, time)?.put(tree, &format!("local/{FOLDER}/{name}/{CONFIG}"), &[])?;
     }
@@ -46,13 +46,13 @@ fn vserver_folder(fleet: &Path, path: &Path, vserver: &NodeName) -> Result<std::
     let known: Vec<&str> = known.iter().map(String::as_str).collect();
     let hint = match nearest(vserver.as_str(), &known) {
         Some(near) => format!("; did you mean {near:?}?"),
-        None if known.is_empty() => "; there are none yet".to_owned(),
-        None => format!("; there are: {}", known.join(", ")),
+        None if known.is_empty() => "; it has no guests yet".to_owned(),
+        None => format!("; the guests are: {}", known.join(", ")),
     };
     Err(FleetError::NoVserver { path: path.to_owned(), vserver: vserver.to_string(), folder: all, hint })
 }
 
-/// The folders in `folder`, sorted; none where it is not there.
+/// The names of the directories in `folder`, sorted; none if it does not exist.
 fn names(folder: &Path) -> Result<Vec<String>, FleetError> {
     let entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries,
@@ -109,7 +109,7 @@ mod tests {
     fn bad_guests_are_refused_before_they_ship() {
         for (more, said) in [
             ("vserver = \"wep\"\n", "did you mean \"web\"?"),
-            ("vserver = \"db.example\"\n", "there are: web"),
+            ("vserver = \"db.example\"\n", "the guests are: web"),
             ("memroy = \"1G\"\n", "did you mean memory?"),
         ] {
             let fleet = fleet(&format!("{GUEST}{more}"));

@@ -1,4 +1,4 @@
-//! Config partitions as files to put on a disk, a stick or a CD.
+//! Config partitions as image files for a disk, a USB stick or a CD.
 
 use super::{ConfigTree, FleetError, fat_form};
 use crate::format::ext4::{Ext4, Ext4Options};
@@ -31,30 +31,30 @@ pub enum ConfigFormat {
 pub struct ConfigImage {
     pub node: String,
     pub format: ConfigFormat,
-    /// Number of the config partition; those before it are there and empty. ISO 9660 has no partitions.
+    /// The number of the config partition; partitions before it exist and are empty. ISO 9660 has no partitions.
     pub partition: u32,
-    /// Seconds since 1970, of every file.
+    /// The time of every file, in seconds since 1970.
     pub time: i64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Written {
     pub size: u64,
-    /// What the format could not hold, and what became of it.
+    /// What the format could not store, and how it was handled.
     pub warnings: Vec<String>,
 }
 
-/// A finished image under a name of its own, gone with this value unless it is put into its place.
+/// A complete image in a temporary file, which is removed when this value is dropped without [`TemporaryImage::persist`].
 #[derive(Debug)]
-pub struct Made {
+pub struct TemporaryImage {
     out: AtomicFile,
     file: PathBuf,
     written: Written,
 }
 
-impl Made {
-    /// Gives the image its name.
-    pub fn put(self) -> Result<Written, FleetError> {
+impl TemporaryImage {
+    /// Gives the image its final name.
+    pub fn persist(self) -> Result<Written, FleetError> {
         let Self { out, file, written } = self;
         // A config image holds keys, so only its owner may read it.
         out.persist(&file, 0o600, Durability::Synced).map_err(FleetError::file("renaming to", file))?;
@@ -62,35 +62,35 @@ impl Made {
     }
 }
 
-/// Partitions begin at multiples of 1 MiB, right for any disk's physical blocks.
+/// Partitions start at multiples of 1 MiB, which suits the physical blocks of any disk.
 const ALIGNMENT: u64 = 1 << 20;
 const LABEL: &str = "CONFIG";
-/// Room for changes: as much as there is.
+/// Space for changes: the file system has room for the content twice.
 const COPIES: u64 = 2;
-/// Small enough for any stick; this is FAT16.
-const SMALLEST_FAT: u64 = 16 << 20;
-/// Room for a gibibyte of files, sixteen times what `local/etc` may hold.
-const LARGEST: u64 = (2 << 30) + (16 << 20);
+/// Small enough for any USB stick; this size makes it FAT16.
+const MIN_FAT_SIZE: u64 = 16 << 20;
+/// Space for 1 GiB of files, sixteen times the limit of `local/etc`.
+const MAX_SIZE: u64 = (2 << 30) + (16 << 20);
 
 impl ConfigImage {
-    /// Writes the image of the node in `fleet` to `file`, whole or not at all.
+    /// Writes the image of the node in `fleet` to `file` atomically.
     pub fn write(&self, fleet: &Path, file: &Path) -> Result<Written, FleetError> {
         self.write_tree(&ConfigTree::read(fleet, &self.node, self.time)?.tree, file)
     }
 
-    /// Writes the image of `tree`, which stands for the node's own.
+    /// As [`ConfigImage::write`], with `tree` as the node's config.
     pub fn write_tree(&self, tree: &Tree, file: &Path) -> Result<Written, FleetError> {
-        self.make(tree, file)?.put()
+        self.write_temporary(tree, file)?.persist()
     }
 
-    /// Makes the image of `tree` beside `file`, for [`Made::put`] to put into its place.
-    pub fn make(&self, tree: &Tree, file: &Path) -> Result<Made, FleetError> {
-        // A rename would put a file in the place of a drive's device.
+    /// Writes the image of `tree` to a temporary file, which [`TemporaryImage::persist`] renames to `file`.
+    pub fn write_temporary(&self, tree: &Tree, file: &Path) -> Result<TemporaryImage, FleetError> {
+        // A rename would replace a drive's device node with a file.
         if std::fs::metadata(file).is_ok_and(|there| !there.is_file()) {
             return Err(FleetError::NotAFile(file.to_owned()));
         }
         let folder = atomic_file::directory(file);
-        let mut out = AtomicFile::create_in(folder).at("making a file in", folder)?;
+        let mut out = AtomicFile::create_in(folder).at("creating a file in", folder)?;
         let mut warnings = Vec::new();
         if self.format == ConfigFormat::Iso {
             self.write_iso(tree, out.as_file())?;
@@ -99,11 +99,11 @@ impl ConfigImage {
                 ConfigFormat::Vfat => {
                     let held = fat_form::convert(tree)?;
                     warnings = held.warnings;
-                    bounded("vfat", content(&held.tree))?;
+                    check_size("vfat", content(&held.tree))?;
                     let planned = Fat::plan(&held.tree)?;
-                    let size = bounded("vfat", planned.size(SMALLEST_FAT, COPIES))?;
+                    let size = check_size("vfat", planned.size(MIN_FAT_SIZE, COPIES))?;
                     let options = FatOptions {
-                        // The bound is below it.
+                        // The limit is smaller.
                         size: u32::try_from(size).unwrap_or(u32::MAX),
                         label: LABEL.to_owned(),
                         volume_id: u32::from_be_bytes(std::array::from_fn(|index| self.guid("fat").as_bytes()[index])),
@@ -111,10 +111,10 @@ impl ConfigImage {
                     planned.write(&options)?
                 }
                 _ => {
-                    bounded("ext4", content(tree))?;
+                    check_size("ext4", content(tree))?;
                     let options = self.ext4_options();
                     let planned = Ext4::plan(tree, &options)?;
-                    bounded("ext4", planned.size())?;
+                    check_size("ext4", planned.size())?;
                     planned.write()?
                 }
             };
@@ -122,10 +122,10 @@ impl ConfigImage {
         }
         let writing = FleetError::file("writing", file);
         let size = out.as_file().sync_all().and_then(|()| out.as_file().metadata()).map_err(writing)?.len();
-        Ok(Made { out, file: file.to_owned(), written: Written { size, warnings } })
+        Ok(TemporaryImage { out, file: file.to_owned(), written: Written { size, warnings } })
     }
 
-    /// Puts an ext4 config partition behind all others of the disk image or medium in `file`, which grows by it.
+    /// Appends an ext4 config partition to the disk image or medium in `file`.
     pub fn append_to(&self, tree: &Tree, file: &Path) -> Result<(), FleetError> {
         let bytes = Ext4::plan(tree, &self.ext4_options())?.write()?;
         let writing = FleetError::file("writing", file);
@@ -133,7 +133,7 @@ impl ConfigImage {
         let mut disk = opened.at("opening", file)?;
         let start = disk.metadata().at("reading", file)?.len().next_multiple_of(ALIGNMENT);
         let end = start + (bytes.len() as u64).next_multiple_of(ALIGNMENT);
-        // Room for the backup table.
+        // Space for the backup table.
         let size = end + ALIGNMENT;
         disk.set_len(size).and_then(|()| disk.write_all_at(&bytes, start)).map_err(writing)?;
         let partition = Partition {
@@ -165,7 +165,7 @@ impl ConfigImage {
             });
             start += size;
         }
-        // Room for the backup table.
+        // Space for the backup table.
         let size = start + ALIGNMENT;
         out.as_file().set_len(size)?;
         gpt::write(out.as_file_mut(), size / SECTOR, self.guid("disk"), &partitions)?;
@@ -181,28 +181,29 @@ impl ConfigImage {
             uuid: VolumeUuid::from_hash(sha256::of(self.guid("iso").as_bytes())),
             joliet: false,
             boot: None,
-            present: None,
+            in_place: None,
         };
         iso::Volume::new(tree, &options)?.write(file)?;
         Ok(())
     }
 
-    /// A GUID of this node's own that is the same each time: version 5 (RFC 9562, 5.5), in the space of our partition type.
+    /// A reproducible GUID of this node: version 5 (RFC 9562, 5.5), with the type of config partitions as its
+    /// namespace.
     fn guid(&self, what: &str) -> Uuid {
         Uuid::new_v5(&config_type(), format!("{}/{what}", self.node).as_bytes())
     }
 }
 
-/// Bytes of all files, which any format needs.
+/// Bytes of all files; an image of any format is at least this large.
 fn content(tree: &Tree) -> u64 {
     let length = |id| if let Kind::File(content) = &tree.node(id).kind { content.len() } else { 0 };
     tree.walk().map(|(_, id)| length(id)).fold(0, u64::saturating_add)
 }
 
-/// The size of a file system, unless it is more than memory is there for.
-fn bounded(format: &'static str, size: u64) -> Result<u64, FleetError> {
-    if size > LARGEST {
-        return Err(FleetError::ImageTooLarge { format, found: size, expected: LARGEST });
+/// Refuses a size above the limit of images that are made in memory.
+fn check_size(format: &'static str, size: u64) -> Result<u64, FleetError> {
+    if size > MAX_SIZE {
+        return Err(FleetError::ImageTooLarge { format, found: size, expected: MAX_SIZE });
     }
     Ok(size)
 }
@@ -211,11 +212,11 @@ fn bounded(format: &'static str, size: u64) -> Result<u64, FleetError> {
 const LINUX_DATA: Uuid = Uuid::from_u128(0x0fc6_3daf_8483_4772_8e79_3d69_d847_7de4);
 
 fn config_type() -> Uuid {
-    // A constant of ours; its form is tested.
+    // A constant; a test parses it.
     Uuid::parse_str(gpt_types::CONFIG).unwrap_or_default()
 }
 
-/// What can fail between the file's bytes and the partition table.
+/// An error of writing the image's bytes or its partition table.
 enum DiskFailure {
     Io(std::io::Error),
     Table(gpt::GptWriteError),
@@ -273,7 +274,7 @@ mod tests {
         crate::fleet::init(fleet.path()).unwrap();
         // A hole, so that the test needs no such disk.
         let big = std::fs::File::create(fleet.path().join("pservers/node1/disk.img")).unwrap();
-        big.set_len(LARGEST / 2 + 1).unwrap();
+        big.set_len(MAX_SIZE / 2 + 1).unwrap();
         for (format, name) in [(ConfigFormat::Ext4, "ext4"), (ConfigFormat::Vfat, "vfat")] {
             let image = ConfigImage { node: "node1".into(), format, partition: 1, time: 0 };
             let error = image.write(fleet.path(), &fleet.path().join("config.img")).unwrap_err().with_causes();

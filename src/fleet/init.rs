@@ -1,4 +1,4 @@
-//! A new fleet: the folders, one node that boots as it is, and checklists.
+//! Creates a new fleet: its directories, one node that boots without changes, and checklists.
 
 use super::FleetError;
 use crate::util::file_error::At as _;
@@ -7,10 +7,10 @@ use std::path::Path;
 
 static SKELETON: Dir<'_> = include_dir!("$OUT_DIR/templates/fleet");
 
-/// Lays out a fleet in `folder`, which must be new or empty; returns the files made.
+/// Creates a fleet in `folder`, which must be new or empty; returns the created files.
 pub fn init(folder: &Path) -> Result<Vec<String>, FleetError> {
     let filled = match std::fs::read_dir(folder) {
-        // A folder that version control has just made holds only its own.
+        // A new checkout holds only the directory of version control.
         Ok(entries) => {
             entries.flatten().any(|entry| ![".git", ".svn", ".hg"].iter().any(|name| entry.file_name() == *name))
         }
@@ -22,7 +22,7 @@ pub fn init(folder: &Path) -> Result<Vec<String>, FleetError> {
     }
     let mut made = Vec::new();
     if let Err(error) = write(&SKELETON, folder, &mut made) {
-        // Half a fleet would be refused the next time, as a folder with files.
+        // The next run would refuse an incomplete fleet, as a directory with files.
         for entry in SKELETON.entries() {
             let path = folder.join(entry.path());
             let _ = if entry.as_dir().is_some() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
@@ -33,7 +33,7 @@ pub fn init(folder: &Path) -> Result<Vec<String>, FleetError> {
     Ok(made)
 }
 
-/// On every serial console, as `/usr/lib/systemd/system/serial-getty@.service` has it but for the login.
+/// Logs root in on every serial console; otherwise as `/usr/lib/systemd/system/serial-getty@.service`.
 const LOGGED_IN: &str = "[Service]\nExecStart=\n\
     ExecStart=-/sbin/agetty --autologin root --noreset --noclear --keep-baud 115200,57600,38400,9600 - ${TERM}\n";
 
@@ -49,8 +49,7 @@ Ctrl-A, then x, ends it.
 
 ";
 
-/// Lays out a fleet in `folder` to try an image with, by someone who has no key in it yet: its node logs root in on
-/// its console.
+/// Creates a fleet in `folder` for trying an image without an ssh key: its node logs root in on its console.
 pub fn init_trial(folder: &Path) -> Result<(), FleetError> {
     init(folder)?;
     let etc = folder.join("pservers/node1/etc");

@@ -1,5 +1,4 @@
-//! The version-controlled folder that holds every node's config, and the
-//! config partitions made from it.
+//! The fleet, a version-controlled directory of every node's config, and the config partitions made from it.
 
 mod config_tree;
 mod fat_form;
@@ -8,13 +7,13 @@ mod image;
 mod init;
 
 pub use config_tree::ConfigTree;
-pub use image::{ConfigFormat, ConfigImage, Made, Written};
+pub use image::{ConfigFormat, ConfigImage, TemporaryImage, Written};
 pub use init::{init, init_trial};
 
 use crate::util::file_error::FileError;
 use std::path::PathBuf;
 
-/// Folders of a fleet.
+/// Directories of a fleet.
 pub const NODES: &str = "pservers";
 pub const GUESTS: &str = "vservers";
 pub const GLOBAL: &str = "global";
@@ -24,7 +23,7 @@ pub const DOCUMENTS: &str = "docs";
 pub enum FleetError {
     #[error(transparent)]
     File(#[from] FileError),
-    #[error("{folder} is no fleet: expected a folder {NODES} in it; make one with: applbuild init DIR", folder = folder.display())]
+    #[error("{folder} is not a fleet: expected a directory {NODES} in it; create a fleet: applbuild init DIR", folder = folder.display())]
     NoFleet { folder: PathBuf },
     #[error("there is no node {name:?} in {folder}{hint}", folder = folder.display())]
     NoNode { name: String, folder: PathBuf, hint: String },
@@ -32,30 +31,30 @@ pub enum FleetError {
     Guest { path: PathBuf, source: appliance_contract::guest::GuestError },
     #[error("{path} names vserver {vserver:?}, which is not in {folder}{hint}", path = path.display(), folder = folder.display())]
     NoVserver { path: PathBuf, vserver: String, folder: PathBuf, hint: String },
-    #[error("{path} names vserver {vserver:?}, and {own} is there; leave one of the two out", path = path.display(), own = own.display())]
+    #[error("{path} names vserver {vserver:?}, and {own} also exists; leave one of the two out", path = path.display(), own = own.display())]
     TwoConfigs { path: PathBuf, own: PathBuf, vserver: String },
     #[error("node name")]
     NodeName(#[from] appliance_contract::marker::NodeNameError),
     #[error("in {path}", path = path.display())]
     Marker { path: PathBuf, source: Box<toml::de::Error> },
-    #[error("{path} says {key} = {found:?}, expected {expected:?}, as its folder has it", path = path.display())]
+    #[error("{path} has {key} = {found:?}, expected {expected:?}, by its directory", path = path.display())]
     MarkerMismatch { path: PathBuf, key: &'static str, found: String, expected: String },
     #[error("in {path}", path = path.display())]
     Modes { path: PathBuf, source: appliance_contract::modes::ModesError },
-    #[error("{path} names {entry:?}, which is not there", path = path.display())]
+    #[error("{path} names {entry:?}, which does not exist", path = path.display())]
     ModesEntry { path: PathBuf, entry: String },
-    #[error("{path} is {found}, expected files, folders and links; remove it", path = path.display())]
+    #[error("{path} is {found}, expected files, directories and symlinks; remove it", path = path.display())]
     NotConfig { path: PathBuf, found: &'static str },
     #[error(
-        "the config needs {found} bytes as {format}, which is made in memory, at most {expected}; \
-         keep on a data disk what is no config, or pass --format iso"
+        "the config needs {found} bytes as {format}, expected at most {expected}, as the image is made in memory; \
+         move what is not config to a data disk, or pass --format iso"
     )]
     ImageTooLarge { format: &'static str, found: u64, expected: u64 },
-    #[error("{path} holds {found} bytes, at most {expected} fit into a node's memory", path = path.display())]
+    #[error("{path} holds {found} bytes, expected at most {expected}, for a node's memory", path = path.display())]
     TooLarge { path: PathBuf, found: u64, expected: u64 },
-    #[error("{path} holds {found} files, folders and links, a node takes {expected} at most", path = path.display())]
+    #[error("{path} holds {found} files, directories and symlinks, expected at most {expected}, the limit of a node", path = path.display())]
     TooMany { path: PathBuf, found: usize, expected: usize },
-    #[error("{path} is nested deeper than {expected} folders, which a node does not take", path = path.display())]
+    #[error("{path} is nested deeper than {expected} directories, the limit of a node", path = path.display())]
     TooDeep { path: PathBuf, expected: usize },
     #[error(transparent)]
     Tree(#[from] crate::tree::TreeError),
@@ -69,9 +68,9 @@ pub enum FleetError {
     Gpt(#[from] crate::format::gpt::GptWriteError),
     #[error("writing a marker")]
     MarkerText { source: toml::ser::Error },
-    #[error("{} is no file; name a file, which can then be copied to a drive", .0.display())]
+    #[error("{} is not a file; name a file, and copy it to the drive", .0.display())]
     NotAFile(PathBuf),
-    #[error("{} holds files already; name a new or an empty folder", .0.display())]
+    #[error("{} already holds files; name a new or an empty directory", .0.display())]
     NotEmpty(PathBuf),
 }
 

@@ -1,9 +1,8 @@
-//! Boot code of disks that nothing boots from.
+//! MBR boot code for disks without a system: it passes control to the BIOS's next boot device.
 //!
-//! A GPT needs an MBR with a boot signature before it (UEFI 2.10, 5.2.3), and to a BIOS that signature alone says "boot from
-//! me": it jumps to the sector's first byte, and with nothing there the machine hangs without a word. So what it finds there
-//! hands on to the next device in its order, by INT 18h (BIOS Boot Specification 1.01: the entry for "this device did not
-//! boot").
+//! A GPT requires a protective MBR with a boot signature (UEFI 2.10, 5.2.3). A BIOS boots from every disk with that
+//! signature: it jumps to the first byte of the sector. Without code there, the machine hangs and prints nothing. This
+//! code calls INT 18h, the entry for "this device did not boot" (BIOS Boot Specification 1.01).
 
 /// Bytes before the MBR's disk signature.
 pub const SIZE: usize = 440;
@@ -16,8 +15,8 @@ pub const SIZE: usize = 440;
 /// 7c03  mov   ss, ax          ; a stack below this code
 /// 7c05  mov   sp, 0x7c00
 /// 7c08  sti
-/// 7c09  jmp   0x0000:0x7c0e   ; some BIOSes come here as 0x07c0:0x0000
-/// 7c0e  int   0x18            ; the next device; the rest only where that returns
+/// 7c09  jmp   0x0000:0x7c0e   ; some BIOSes enter here as 0x07c0:0x0000
+/// 7c0e  int   0x18            ; the next device; the rest runs only if that returns
 /// 7c10  xor   ax, ax
 /// 7c12  mov   ds, ax
 /// 7c14  cld
@@ -39,7 +38,7 @@ const CODE: [u8; 0x29] = [
 ];
 const TEXT: &[u8] = b"This disk holds a config and no system: boot another device.\r\n\0";
 
-/// The code and its text, and zeros.
+/// The code, its text, and zeros as padding.
 pub fn next_device() -> [u8; SIZE] {
     let mut bytes = [0; SIZE];
     bytes[..CODE.len()].copy_from_slice(&CODE);
@@ -57,7 +56,7 @@ mod tests {
         let place = usize::from(u16::from_le_bytes([bytes[0x16], bytes[0x17]])) - 0x7c00;
         assert!(bytes[place..].starts_with(TEXT));
         assert!(TEXT.is_ascii() && TEXT.ends_with(&[0]) && !TEXT[..TEXT.len() - 1].contains(&0));
-        // Each jump leads to an instruction: the far one behind itself, the near ones as the listing has them.
+        // Each jump targets an instruction: the far jump the next one, the near jumps those of the listing.
         let near = |at: usize| at as i64 + 2 + i64::from(bytes[at + 1] as i8);
         assert_eq!(u16::from_le_bytes([bytes[0x0a], bytes[0x0b]]), 0x7c0e);
         assert_eq!((near(0x1b), near(0x24), near(0x27)), (0x26, 0x18, 0x26));

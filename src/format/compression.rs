@@ -1,4 +1,4 @@
-//! Decompression by what the data begins with, with bounds on memory.
+//! Decompression by magic number, with bounds on memory.
 
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Read};
@@ -14,7 +14,7 @@ pub enum Compression {
 
 /// Preset 9 of xz needs 65 MiB to decompress; more is a bomb or a mistake.
 const XZ_MEMORY: u64 = 256 << 20;
-/// 128 MiB: what zstd's own tool accepts without being told.
+/// 128 MiB: the default limit of the zstd command.
 const ZSTD_WINDOW_LOG: u32 = 27;
 const BUFFER: usize = 1 << 17;
 
@@ -22,12 +22,12 @@ const BUFFER: usize = 1 << 17;
 pub enum CompressionError {
     #[error("found {found} data, expected gzip, xz, zstd or none of them")]
     Unsupported { found: &'static str },
-    #[error("reading the start")]
+    #[error("reading the first bytes")]
     Read(#[from] io::Error),
 }
 
 impl Compression {
-    /// By the first bytes of a stream (RFC 1952, xz-file-format 2.1.1.1, RFC 8878 3.1.1).
+    /// Detects the format by the first bytes of a stream (RFC 1952, xz-file-format 2.1.1.1, RFC 8878 3.1.1).
     fn detect(start: &[u8]) -> Result<Self, CompressionError> {
         Ok(match start {
             [0x1f, 0x8b, ..] => Self::Gzip,
@@ -40,8 +40,8 @@ impl Compression {
         })
     }
 
-    /// The ending of a file's name, with its dot; nothing for plain data.
-    pub fn ending(self) -> &'static str {
+    /// The suffix of a file name, with its dot; empty for plain data.
+    pub fn suffix(self) -> &'static str {
         match self {
             Self::None => "",
             Self::Gzip => ".gz",
@@ -62,15 +62,14 @@ impl fmt::Display for Compression {
     }
 }
 
-/// The data of `reader`, decompressed; members that follow each other are one stream.
+/// Decompresses `reader`. Concatenated members are one stream.
 pub fn decompress<'a>(
     reader: impl Read + Send + 'a,
 ) -> Result<(Compression, Box<dyn Read + Send + 'a>), CompressionError> {
     start(reader, liblzma::stream::CONCATENATED)
 }
 
-/// [`decompress`], for data whose SHA-256 was found right: xz's own check sums,
-/// which take a tenth as long again, are passed over.
+/// [`decompress`] for data whose SHA-256 was verified: skips xz's own checksums, which cost 10 % more time.
 pub fn decompress_verified<'a>(
     reader: impl Read + Send + 'a,
 ) -> Result<(Compression, Box<dyn Read + Send + 'a>), CompressionError> {
@@ -84,7 +83,7 @@ fn start<'a>(
     let mut reader = BufReader::with_capacity(BUFFER, reader);
     let mut start = [0; 6];
     let mut length = 0;
-    // A reader may give less than six bytes at a time.
+    // A reader may return fewer than six bytes at a time.
     while length < start.len() {
         match reader.read(&mut start[length..]) {
             Ok(0) => break,
@@ -177,7 +176,7 @@ pub(crate) mod tests {
     fn only_verified_data_goes_without_check_sums() {
         let data = b"data ".repeat(1000);
         let mut packed = compress(Compression::Xz, &data);
-        // The block's check stands before the index, whose size the footer has (xz-file-format 2.1.2.2).
+        // The block's check precedes the index, whose size is in the footer (xz-file-format 2.1.2.2).
         let footer = packed.len() - 12;
         let index = 4 * (u32::from_le_bytes(packed[footer + 4..][..4].try_into().expect("four bytes")) as usize + 1);
         packed[footer - index - 1] ^= 1;

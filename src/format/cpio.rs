@@ -14,8 +14,8 @@ pub enum CpioError {
     Value { path: TreePath, found: String, expected: &'static str },
 }
 
-/// Writes `tree` but for its root directory. Inode numbers follow the tree's
-/// order, so that the same tree gives the same bytes.
+/// Writes `tree` without its root directory. Inode numbers follow the tree's order, so the same tree gives the same
+/// bytes.
 pub fn write<W: Write>(tree: &Tree, mut out: W) -> Result<W, CpioError> {
     let mut names = BTreeMap::<NodeId, u32>::new();
     for (_, id) in tree.walk() {
@@ -34,7 +34,7 @@ pub fn write<W: Write>(tree: &Tree, mut out: W) -> Result<W, CpioError> {
         let name = std::str::from_utf8(&bytes[1..]).map_err(|_| unfit(path.to_string(), "a name in UTF-8"))?;
         let mtime = u32::try_from(node.metadata.mtime)
             .map_err(|_| unfit(node.metadata.mtime.to_string(), "a time in 32 bits"))?;
-        // The crate's `set_mode_file_type` keeps only what `mode` has set before it.
+        // The crate's `set_mode_file_type` changes the mode, so `mode` must be called first.
         let mut entry = Builder::new(name)
             .ino(inode)
             .mode(node.metadata.mode.into())

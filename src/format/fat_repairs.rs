@@ -1,9 +1,9 @@
-//! Corrects what fatfs 0.3.6 writes otherwise than Microsoft's FAT specification (1.03) and `fsck.fat` want it:
+//! Corrects the output of fatfs 0.3.6 where it violates Microsoft's FAT specification (1.03) or `fsck.fat` complains:
 //!
 //! - It writes a long-name entry before each of `.` and `..`, which must be a directory's first two entries ("Directory
-//!   entries"). On FAT32 its `..` names the root's cluster, where 0 stands for the root.
-//! - A name such as `.ssh` gets a short name of which the first part is blank ("FAT Long Directory Entries").
-//! - The count of free clusters is left unknown ("FSInfo Sector Structure").
+//!   entries"). On FAT32 its `..` names the root's cluster; 0 is required for the root.
+//! - A name such as `.ssh` gets a short name whose first part is blank ("FAT Long Directory Entries").
+//! - It leaves the count of free clusters unknown ("FSInfo Sector Structure").
 
 use std::collections::HashSet;
 
@@ -12,10 +12,10 @@ const ENTRY: usize = 32;
 const DIRECTORY: u8 = 0x10;
 /// Attributes of a long-name entry.
 const LONG_NAME: u8 = 0x0f;
-/// First byte of a free entry with others behind it.
+/// First byte of a free entry that is followed by others.
 const FREE: u8 = 0xe5;
 
-/// Where the parts of a FAT file system lie, from its boot sector (the specification, "BPB").
+/// Offsets of the parts of a FAT file system, from its boot sector (the specification, "BPB").
 struct Layout {
     sector: usize,
     cluster_size: usize,
@@ -24,7 +24,7 @@ struct Layout {
     root: usize,
     root_size: usize,
     data: usize,
-    /// The root directory's first cluster, on FAT32; else 0.
+    /// The root directory's first cluster, on FAT32, otherwise 0.
     root_cluster: u32,
     bits: u32,
 }
@@ -68,7 +68,7 @@ fn repair_dots(slots: &mut [u8], root_cluster: u32) {
     }
 }
 
-/// Gives each entry of a directory whose short name begins with a blank one of its own: `SSH~1` for `.ssh`.
+/// Replaces each short name of a directory that begins with a blank: `.ssh` gets `SSH~1`.
 fn repair_short_names(image: &mut [u8], slots: &[usize]) {
     let is_short = |image: &[u8], slot: usize| image[slot] != FREE && image[slot + 11] != LONG_NAME;
     let name = |image: &[u8], slot: usize| -> [u8; 11] { std::array::from_fn(|index| image[slot + index]) };
@@ -84,7 +84,7 @@ fn repair_short_names(image: &mut [u8], slots: &[usize]) {
             continue;
         };
         image[slot..slot + 11].copy_from_slice(&new);
-        // The parts of its long name stand before it and carry its checksum.
+        // The entries of its long name precede it and contain its checksum.
         let checksum = new.iter().fold(0_u8, |sum, byte| sum.rotate_right(1).wrapping_add(*byte));
         let long = slots[..index].iter().rev().take_while(|&&long| image[long + 11] == LONG_NAME).count();
         for &long in &slots[index - long..index] {
@@ -93,13 +93,13 @@ fn repair_short_names(image: &mut [u8], slots: &[usize]) {
     }
 }
 
-/// A short name of eight characters at most: the letters give way to the number.
+/// A short name of at most eight characters: the letters are truncated to make room for the number.
 fn numbered(letters: &[u8], number: u32) -> [u8; 11] {
     let tail = format!("~{number}");
     let mut name = [b' '; 11];
-    let kept = letters.len().min(8 - tail.len());
-    name[..kept].copy_from_slice(&letters[..kept]);
-    name[kept..kept + tail.len()].copy_from_slice(tail.as_bytes());
+    let length = letters.len().min(8 - tail.len());
+    name[..length].copy_from_slice(&letters[..length]);
+    name[length..length + tail.len()].copy_from_slice(tail.as_bytes());
     name
 }
 
@@ -128,7 +128,7 @@ impl Layout {
         let root = fat + fats * fat_sectors * sector;
         let data = root + root_size;
         let cluster_size = sector * per_cluster;
-        // The count of clusters alone tells the kind of FAT.
+        // The number of clusters alone determines the type of FAT.
         let clusters = (sectors * sector).checked_sub(data)?.checked_div(cluster_size)?;
         let bits = if clusters < 4085 {
             12
@@ -145,7 +145,7 @@ impl Layout {
         self.data + (cluster as usize).saturating_sub(2) * self.cluster_size
     }
 
-    /// Where the entries of a directory lie that are not behind its end; cluster 0 is the root of FAT16.
+    /// Offsets of a directory's entries up to its end marker. Cluster 0 is the root of FAT16.
     fn slots(&self, image: &[u8], cluster: u32) -> Vec<usize> {
         let mut slots = Vec::new();
         if cluster == 0 {
@@ -167,7 +167,7 @@ impl Layout {
         slots
     }
 
-    /// Into the FSInfo sector and its copy behind the copy of the boot sector.
+    /// Writes the count to the FSInfo sector and to its copy after the backup boot sector.
     fn write_free_count(&self, image: &mut [u8]) {
         let entries = image[self.fat..].chunks_exact(4).skip(2).take(self.clusters);
         let is_free = |entry: &[u8]| entry[..3] == [0; 3] && entry[3] & 0x0f == 0;

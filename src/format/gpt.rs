@@ -1,4 +1,4 @@
-//! GUID partition tables (UEFI 2.10, chapter 5) whose GUIDs the caller gives.
+//! GUID partition tables (UEFI 2.10, chapter 5) with GUIDs from the caller.
 
 use super::boot_code;
 use gpt::disk::LogicalBlockSize;
@@ -8,7 +8,7 @@ use gpt::{DiskDevice, GptConfig, GptError, mbr};
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
-/// Bytes of the sectors that everything here counts in.
+/// Bytes of a sector, the unit of all positions here.
 pub const SECTOR: u64 = 512;
 
 /// An entry of the table (UEFI 2.10, 5.3.3).
@@ -43,11 +43,11 @@ pub enum GptWriteError {
         /// The writer's error.
         source: mbr::MBRError,
     },
-    /// A partition lies outside of the disk's usable sectors.
+    /// A partition is outside of the disk's usable sectors, or overlaps another.
     #[error(
-        "partition {name:?} lies in sectors {first} to {last}, expected them within {usable_first} to {usable_last} and apart from the others"
+        "partition {name:?} has the sectors {first} to {last}, expected sectors from {usable_first} to {usable_last} that no other partition has"
     )]
-    Place {
+    InvalidRange {
         /// The partition's name.
         name: String,
         /// Its first sector.
@@ -61,8 +61,8 @@ pub enum GptWriteError {
     },
 }
 
-/// Writes protective MBR, both headers and both tables to `device`, a disk of `sectors` sectors. A BIOS that tries to boot
-/// from it goes on to its next device.
+/// Writes protective MBR, both headers and both tables to `device`, a disk of `sectors` sectors. A BIOS that tries to
+/// boot from it goes on to its next device.
 pub fn write<D: DiskDevice>(
     device: &mut D,
     sectors: u64,
@@ -70,7 +70,7 @@ pub fn write<D: DiskDevice>(
     partitions: &[Partition],
 ) -> Result<(), GptWriteError> {
     let failed = |source| GptWriteError::Table { sectors, source };
-    // The protective entry covers the disk but for its own sector, or all that 32 bits can say (UEFI 5.2.3).
+    // The protective entry covers the disk without the MBR's sector, up to the maximum of 32 bits (UEFI 5.2.3).
     let covered = u32::try_from(sectors.saturating_sub(1)).unwrap_or(u32::MAX);
     let mut mbr = mbr::ProtectiveMBR::with_lb_size(covered);
     mbr.set_bootcode(boot_code::next_device());
@@ -84,7 +84,7 @@ pub fn write<D: DiskDevice>(
         let (first, last) = (partition.first_sector, partition.last_sector);
         let apart = taken.iter().all(|&(begin, end)| last < begin || first > end);
         if first < usable.0 || last > usable.1 || first > last || !apart {
-            return Err(GptWriteError::Place {
+            return Err(GptWriteError::InvalidRange {
                 name: partition.name.clone(),
                 first,
                 last,
@@ -100,8 +100,8 @@ pub fn write<D: DiskDevice>(
     Ok(())
 }
 
-/// Adds a partition to the table that is on `device`, which may have grown since: the backup table moves to its end.
-/// The MBR stays as it is, as a hybrid medium boots by it.
+/// Adds a partition to the table on `device`. The device may have grown since the table was written: the backup table
+/// moves to its end. The MBR is not changed, because a hybrid medium boots from it.
 pub fn append<D: DiskDevice>(device: &mut D, sectors: u64, partition: &Partition) -> Result<(), GptWriteError> {
     let failed = |source| GptWriteError::Table { sectors, source };
     let config = GptConfig::new().writable(true).logical_block_size(LogicalBlockSize::Lb512);
@@ -170,7 +170,7 @@ mod tests {
         for partitions in
             [vec![partition(10, 4095)], vec![partition(2048, SECTORS)], vec![partition(100, 300), partition(300, 400)]]
         {
-            assert!(matches!(disk(&partitions), Err(GptWriteError::Place { .. })), "{partitions:?}");
+            assert!(matches!(disk(&partitions), Err(GptWriteError::InvalidRange { .. })), "{partitions:?}");
         }
     }
 }

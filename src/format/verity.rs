@@ -1,6 +1,6 @@
-//! dm-verity: a superblock and a hash tree behind an image, by which Linux
-//! checks each block as it is read. Hash format 1, SHA-256, blocks of 4096
-//! bytes, as `veritysetup format` makes by default
+//! dm-verity: a superblock and a hash tree after an image. Linux uses them to
+//! verify each block when it is read. Hash format 1, SHA-256, blocks of 4096
+//! bytes, the defaults of `veritysetup format`
 //! (kernel: Documentation/admin-guide/device-mapper/verity.rst).
 
 use appliance_contract::Sha256;
@@ -17,10 +17,10 @@ const BLOCK: usize = 4096;
 const DIGEST: usize = 32;
 const DIGESTS_PER_BLOCK: u64 = (BLOCK / DIGEST) as u64;
 
-/// What one thread reads and hashes at a time: whole blocks of digests.
+/// Data blocks that one thread reads and hashes at a time. Their digests fill whole blocks of the tree.
 const CHUNK_BLOCKS: u64 = 2 * DIGESTS_PER_BLOCK;
 
-/// What is beside the data's own bytes in the root hash (salt) and the superblock.
+/// What goes into the root hash (salt) and the superblock in addition to the data.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerityOptions {
     /// The superblock's UUID.
@@ -29,16 +29,16 @@ pub struct VerityOptions {
     pub salt: Vec<u8>,
 }
 
-/// What it takes to open the image through dm-verity.
+/// The parameters with which dm-verity opens the image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerityRoot {
     /// The digest of the tree's root block.
     pub root_hash: Sha256,
-    /// Where the superblock is: the data's end.
+    /// Offset of the superblock: the end of the data, in bytes.
     pub hash_offset: u64,
     /// Blocks of 4096 bytes.
     pub data_blocks: u64,
-    /// What each block is hashed with.
+    /// The salt of each block's hash.
     pub salt: Vec<u8>,
     /// The superblock's UUID.
     pub uuid: Uuid,
@@ -48,13 +48,13 @@ pub struct VerityRoot {
 #[derive(Debug, thiserror::Error)]
 pub enum VerityError {
     /// The salt does not fit the superblock.
-    #[error("a dm-verity salt of {found} bytes, at most 256 fit")]
+    #[error("the dm-verity salt has {found} bytes, expected at most 256")]
     Salt {
         /// Its bytes.
         found: usize,
     },
     /// There is no data block.
-    #[error("a dm-verity hash tree for an empty file: there is nothing to check")]
+    #[error("making a dm-verity hash tree: the image is empty")]
     Empty,
     /// A data block cannot be read.
     #[error("reading data block {block} for its dm-verity hash")]
@@ -74,19 +74,18 @@ pub enum VerityError {
     },
 }
 
-/// Takes what `file` holds from byte `start` on for an image, fills it with zeros
-/// to a multiple of 4096 bytes, and puts the superblock and the hash tree of all
-/// that behind it. All places that are told count from `start`.
+/// Pads the image that begins at byte `start` of `file` with zeros to a multiple of 4096 bytes, and appends the
+/// superblock and the hash tree. The returned offset is relative to `start`.
 pub fn append(file: &File, start: u64, options: &VerityOptions) -> Result<VerityRoot, VerityError> {
-    append_to_hashed(file, start, options, Hashed::default())
+    append_with_digests(file, start, options, ChunkDigests::default())
 }
 
-/// [`append`] to an image whose blocks are `hashed`, all but the first of which have not changed since.
-pub fn append_to_hashed(
+/// [`append`] with known digests. Only the image's first chunk may have changed since it was hashed.
+pub fn append_with_digests(
     file: &File,
     start: u64,
     options: &VerityOptions,
-    hashed: Hashed,
+    known: ChunkDigests,
 ) -> Result<VerityRoot, VerityError> {
     if options.salt.len() > LONGEST_SALT {
         return Err(VerityError::Salt { found: options.salt.len() });
@@ -103,12 +102,12 @@ pub fn append_to_hashed(
     let image = Image { file, start };
     image.write_at(&superblock, hash_offset)?;
     let mut tree = HashTree::new(image, &options.salt, data_blocks, hash_offset + BLOCK as u64);
-    hash_data(image, &options.salt, data_blocks, &hashed, &mut tree)?;
+    hash_data(image, &options.salt, data_blocks, &known, &mut tree)?;
     let root_hash = tree.finish()?;
     Ok(VerityRoot { root_hash, hash_offset, data_blocks, salt: options.salt.clone(), uuid: options.uuid })
 }
 
-/// `struct verity_sb` of cryptsetup's lib/verity/verity.c has room for so much.
+/// Size of the salt field in `struct verity_sb` (cryptsetup, lib/verity/verity.c).
 const LONGEST_SALT: usize = 256;
 
 fn superblock(options: &VerityOptions, data_blocks: u64) -> Vec<u8> {
@@ -126,12 +125,12 @@ fn superblock(options: &VerityOptions, data_blocks: u64) -> Vec<u8> {
     out.extend((options.salt.len() as u16).to_le_bytes());
     out.extend([0; 6]);
     out.extend(&options.salt);
-    // The rest of the salt's room, of the superblock, and of the block that holds it.
+    // Padding of the salt field, of the superblock and of its block.
     out.resize(BLOCK, 0);
     out
 }
 
-/// What lies in `file` from byte `start` on.
+/// The image that begins at byte `start` of `file`.
 #[derive(Clone, Copy)]
 struct Image<'a> {
     file: &'a File,
@@ -156,14 +155,14 @@ fn hash(salt: &[u8], block: &[u8]) -> [u8; DIGEST] {
 
 /// The digests of an image's first chunks.
 #[derive(Debug, Default)]
-pub struct Hashed {
+pub struct ChunkDigests {
     chunks: Vec<Vec<[u8; DIGEST]>>,
 }
 
-impl Hashed {
-    /// Hashes what `file` holds from byte `start` on while it is written there: up to each of the ends that
-    /// `written` tells, which count from `start`.
-    pub fn while_written(
+impl ChunkDigests {
+    /// Hashes the image that begins at byte `start` of `file` while it is being written. Each value of `written` is an
+    /// offset, relative to `start`, up to which the image is written.
+    pub fn hash_while_written(
         file: &File,
         start: u64,
         options: &VerityOptions,
@@ -179,25 +178,25 @@ impl Hashed {
         Ok(Self { chunks })
     }
 
-    /// What is still true of a chunk once the image is whole: it begins with a superblock, which is written last.
+    /// The digests of a chunk. `None` for the first chunk, because the image's superblock is written last.
     fn chunk(&self, index: u64) -> Option<&Vec<[u8; DIGEST]>> {
         self.chunks.get(usize::try_from(index).ok().filter(|&index| index > 0)?)
     }
 }
 
-/// Hashes the data on all cores, and gives the digests to `tree` in the data's order.
+/// Hashes the data on all cores and adds the digests to `tree` in order.
 fn hash_data(
     image: Image<'_>,
     salt: &[u8],
     data_blocks: u64,
-    hashed: &Hashed,
+    known: &ChunkDigests,
     tree: &mut HashTree,
 ) -> Result<(), VerityError> {
     let chunks = data_blocks.div_ceil(CHUNK_BLOCKS);
     let threads = std::thread::available_parallelism().map_or(1, |threads| threads.get() as u64).min(chunks);
     let next = AtomicU64::new(0);
     std::thread::scope(|scope| {
-        // Workers wait while the tree is behind.
+        // The channel is bounded: workers wait if the tree falls behind.
         let (results_in, results) = mpsc::sync_channel(4);
         for _ in 0..threads {
             let (next, results) = (&next, results_in.clone());
@@ -207,7 +206,7 @@ fn hash_data(
                     if chunk >= chunks {
                         return;
                     }
-                    let digests = match hashed.chunk(chunk) {
+                    let digests = match known.chunk(chunk) {
                         Some(digests) => Ok(digests.clone()),
                         None => hash_chunk(image, salt, data_blocks, chunk),
                     };
@@ -241,17 +240,17 @@ fn hash_chunk(image: Image<'_>, salt: &[u8], data_blocks: u64, chunk: u64) -> Re
     Ok(bytes.chunks(BLOCK).map(|block| hash(salt, block)).collect())
 }
 
-/// The tree while it grows: of each level only the block that is being filled.
+/// A hash tree under construction. Of each level only the unfinished block is in memory.
 struct HashTree<'a> {
     image: Image<'a>,
     salt: &'a [u8],
-    /// The level of the data's digests first; the root's last.
+    /// From the level of the data's digests to that of the root.
     levels: Vec<Level>,
     root_hash: [u8; DIGEST],
 }
 
 struct Level {
-    /// Where the next block of it goes.
+    /// Offset of its next block.
     position: u64,
     pending: Vec<u8>,
 }
@@ -369,23 +368,23 @@ mod tests {
             let image = blocks(0, size);
             let expected = append(&file(&image), 0, &options(b"salt")).expect("appending");
             let within = file(&[0; 100]);
-            let (to, told) = mpsc::channel();
+            let (sender, ends) = mpsc::channel();
             let hashed = std::thread::scope(|scope| {
-                let hashing = scope.spawn(|| Hashed::while_written(&within, 100, &options(b"salt"), told));
+                let hashing = scope.spawn(|| ChunkDigests::hash_while_written(&within, 100, &options(b"salt"), ends));
                 // The first block is written last.
                 let mut draft = image.clone();
                 draft[..96.min(size)].fill(0);
                 for (number, piece) in draft.chunks(CHUNK / 3).enumerate() {
                     let at = (number * (CHUNK / 3)) as u64;
                     within.write_all_at(piece, 100 + at).expect("writing");
-                    to.send(at + piece.len() as u64).expect("telling");
+                    sender.send(at + piece.len() as u64).expect("sending");
                 }
-                drop(to);
+                drop(sender);
                 hashing.join().expect("no panic").expect("hashing")
             });
             assert_eq!(hashed.chunks.len(), size / CHUNK);
             within.write_all_at(&image[..96.min(size)], 100).expect("writing");
-            assert_eq!(append_to_hashed(&within, 100, &options(b"salt"), hashed).expect("appending"), expected);
+            assert_eq!(append_with_digests(&within, 100, &options(b"salt"), hashed).expect("appending"), expected);
         }
     }
 

@@ -1,5 +1,5 @@
-//! Which applbuild makes an image: its source, the agent that it carries, and what it compresses with. Not how it was
-//! compiled: builders that differ only in that make the same images.
+//! The identity of the program that builds an image: its source, the embedded agent, its compiler and its compression
+//! libraries. Build options are left out: builders that differ only in them make the same images.
 
 #![warn(missing_docs)]
 
@@ -11,10 +11,10 @@ use appliance_contract::Sha256;
 use appliance_contract::manifest::Program;
 use std::sync::LazyLock;
 
-/// This program's own.
+/// The identity of this program.
 static OWN: LazyLock<Program> = LazyLock::new(|| {
     let library = |name: &str, version: &str| (name.to_owned(), version.to_owned());
-    identified(Program {
+    with_hash(Program {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         sha256: Sha256::default(),
         source_sha256: env!("APPLBUILD_SOURCE").parse().ok(),
@@ -24,44 +24,44 @@ static OWN: LazyLock<Program> = LazyLock::new(|| {
         libraries: [
             library("liblzma-sys", env!("APPLBUILD_LIBLZMA_SYS")),
             library("zlib-rs", env!("APPLBUILD_ZLIB_RS")),
-            // The others are always compiled in. This one may be the system's (ZSTD_SYS_USE_PKG_CONFIG).
+            // The others are always compiled in. zstd may be the system's (ZSTD_SYS_USE_PKG_CONFIG).
             library("zstd", zstd::zstd_safe::version_string()),
         ]
         .into(),
     })
 });
 
-/// As a manifest names it.
-pub fn own() -> &'static Program {
+/// The identity of this program, as a manifest records it.
+pub fn current() -> &'static Program {
     &OWN
 }
 
-/// Stands for all of [`own`].
+/// The SHA-256 of [`current`].
 pub fn sha256() -> Sha256 {
     OWN.sha256
 }
 
-/// One line, for `-V`.
+/// The version in one line, for `-V`.
 pub fn short() -> &'static str {
     static TEXT: LazyLock<String> =
         LazyLock::new(|| format!("{} (source {})", env!("CARGO_PKG_VERSION"), &env!("APPLBUILD_SOURCE")[..16]));
     &TEXT
 }
 
-/// All lines, for `--version`, which prints the program's name before them.
+/// The whole identity, for `--version`, which prints the program's name before it.
 pub fn long() -> &'static str {
-    static TEXT: LazyLock<String> = LazyLock::new(|| described(&OWN));
+    static TEXT: LazyLock<String> = LazyLock::new(|| describe(&OWN));
     TEXT.strip_prefix("applbuild ").unwrap_or(&TEXT)
 }
 
-/// What `--version` prints of a program.
-pub fn described(program: &Program) -> String {
+/// The text that `--version` prints for a program.
+pub fn describe(program: &Program) -> String {
     format!("{}identity {}", text(program), program.sha256)
 }
 
-/// What the identity is the SHA-256 of.
+/// The text whose SHA-256 is the identity.
 fn text(program: &Program) -> String {
-    // With all its fields, so that a new one is not forgotten here.
+    // Names every field, so that a new field does not compile until it is added here.
     let Program { version, sha256: _, source_sha256, init_sha256, appliance_sha256, compiler, libraries } = program;
     let hex = |hash: &Option<Sha256>| hash.map_or(String::new(), |hash| hash.to_string());
     let (source, init, appliance) = (hex(source_sha256), hex(init_sha256), hex(appliance_sha256));
@@ -75,7 +75,7 @@ fn text(program: &Program) -> String {
     text
 }
 
-fn identified(mut program: Program) -> Program {
+fn with_hash(mut program: Program) -> Program {
     program.sha256 = sha256::of(text(&program));
     program
 }
@@ -89,13 +89,13 @@ mod tests {
     #[test]
     fn the_source_is_the_one_that_was_compiled() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        assert_eq!(own().source_sha256, source::sha256(root).unwrap().parse().ok());
+        assert_eq!(current().source_sha256, source::sha256(root).unwrap().parse().ok());
     }
 
     #[test]
     fn the_agent_is_the_one_that_is_carried() {
-        assert_eq!(own().init_sha256, Some(sha256::of(embedded::AGENT)));
-        assert_eq!(own().appliance_sha256, Some(sha256::of(embedded::COMMAND)));
+        assert_eq!(current().init_sha256, Some(sha256::of(embedded::AGENT)));
+        assert_eq!(current().appliance_sha256, Some(sha256::of(embedded::COMMAND)));
     }
 
     #[test]
@@ -109,12 +109,12 @@ mod tests {
             |program| drop(program.libraries.insert("zstd".to_owned(), "1.5.8".to_owned())),
             |program| drop(program.libraries.remove("zlib-rs")),
         ];
-        let mut met = vec![own().sha256];
-        assert_eq!(identified(own().clone()).sha256, met[0]);
+        let mut met = vec![current().sha256];
+        assert_eq!(with_hash(current().clone()).sha256, met[0]);
         for change in changes {
-            let mut program = own().clone();
+            let mut program = current().clone();
             change(&mut program);
-            met.push(identified(program).sha256);
+            met.push(with_hash(program).sha256);
         }
         let all = met.len();
         met.sort();
@@ -128,7 +128,7 @@ mod tests {
         let packages = lock["package"].as_array().unwrap();
         for name in ["liblzma-sys", "zlib-rs"] {
             let package = packages.iter().find(|package| package["name"].as_str() == Some(name)).unwrap();
-            assert_eq!(package["version"].as_str(), Some(own().libraries[name].as_str()), "{name}");
+            assert_eq!(package["version"].as_str(), Some(current().libraries[name].as_str()), "{name}");
         }
         // A backend in C would come before zlib-rs.
         for other in ["libz-sys", "libz-ng-sys", "cloudflare-zlib-sys"] {

@@ -1,13 +1,13 @@
-//! SHA-256 of the source: of the lines that `sha256sum` prints for its files, sorted by path.
-//! build.rs includes this file, so it uses nothing of the crate.
+//! The SHA-256 of the source: of the lines that `sha256sum` prints for its files, sorted by path.
+//! build.rs includes this file, so it imports nothing from the crate.
 
 use sha2::{Digest, Sha256};
 use std::fs;
 use std::io::{self, Error};
 use std::path::Path;
 
-/// What can change an image's bytes, below the repository's root. Profiles are left out: the profile of an image is
-/// among the inputs of that image, embedded or not, and a user's own profiles and locks lie in the same folder.
+/// The parts of the repository that can change an image's bytes. Profiles are left out: an image's profile is an input
+/// of that image, embedded or not, and a user's own profiles and locks are in the same directory.
 pub const PARTS: [&str; 5] = ["Cargo.lock", "Cargo.toml", "build.rs", "src", "templates"];
 
 /// The hash of the repository at `root`, in hex.
@@ -24,8 +24,8 @@ pub fn sha256(root: &Path) -> io::Result<String> {
     Ok(hex(&all.finalize()))
 }
 
-/// The files at `name` or below it, by their paths from `root`. Hidden files and backup copies, which editors leave, are
-/// no part of the source.
+/// The files at `name` or below it, as paths relative to `root`. Hidden files and editors' backup copies are not part
+/// of the source.
 pub fn files(root: &Path, name: &str) -> io::Result<Vec<String>> {
     let path = root.join(name);
     let kind = fs::metadata(&path).map_err(|error| failed("reading", &path, &error))?.file_type();
@@ -51,7 +51,7 @@ pub fn files(root: &Path, name: &str) -> io::Result<Vec<String>> {
     Ok(found)
 }
 
-/// Text with LF where a checkout has CRLF; what has a zero byte is no text, and stays as it is.
+/// Converts CRLF to LF in text. Content with a zero byte is binary and is returned unchanged.
 pub fn unix_lines(bytes: &[u8]) -> Vec<u8> {
     if bytes.contains(&0) {
         return bytes.to_vec();
@@ -121,7 +121,7 @@ mod tests {
         sha256(write(files).path()).unwrap()
     }
 
-    /// One that coreutils 9.1 gave for the same files.
+    /// The expected hash was computed by coreutils 9.1 for the same files.
     #[test]
     fn it_is_what_sha256sum_makes_of_the_files() {
         assert_eq!(hash(&source()), "41be7b358363ed0cab600457d7c32773c4c128e120cc829c158a353d109c156f");
@@ -168,7 +168,7 @@ mod tests {
                 assert_ne!(hash(&other), expected, "name of {name}");
                 let mut other = source();
                 other.remove(name);
-                // A folder stays, as git would not leave it but an archive may.
+                // The directory remains: git removes empty directories, but an archive may have them.
                 let root = write(&other);
                 fs::create_dir_all(root.path().join("templates")).unwrap();
                 assert_ne!(sha256(root.path()).unwrap(), expected, "absence of {name}");

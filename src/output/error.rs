@@ -58,9 +58,9 @@ pub enum OutputError {
     /// As `Tree`.
     #[error("laying out the medium")]
     Path(#[from] PathError),
-    /// A file that is read by its offset lies in several pieces.
-    #[error("laying out the medium: {path} is not in it in one run")]
-    Scattered {
+    /// A file that is read by its offset is not contiguous.
+    #[error("laying out the medium: {path} is not stored contiguously")]
+    NotContiguous {
         /// The file on the volume.
         path: String,
     },
@@ -75,13 +75,13 @@ pub enum OutputError {
         length: usize,
     },
     /// A guest image without the agent cannot boot.
-    #[error("the profile {name} leaves the agent out, without which no guest finds its root; leave agent = false out")]
+    #[error("the profile {name} has no agent, which a guest needs to find its root; remove agent = false")]
     NoAgent {
         /// The profile's name.
         name: String,
     },
     /// A guest image's file is not what its manifest says.
-    #[error("laying {path} onto the medium: found SHA-256 {found}, its manifest expects {expected}", path = path.display())]
+    #[error("copying {path} to the medium: found SHA-256 {found}, its manifest expects {expected}", path = path.display())]
     GuestFile {
         /// The file.
         path: PathBuf,
@@ -93,12 +93,12 @@ pub enum OutputError {
     /// Reading or writing a file failed.
     #[error(transparent)]
     File(#[from] FileError),
-    /// The kind needs GRUB, and there is none.
+    /// The output needs GRUB, which was not unpacked.
     #[error("an ISO needs the boot loader, whose packages were not unpacked")]
     NoBootLoader,
-    /// A host starts guests from squashfs alone.
+    /// A host starts guests only from squashfs.
     #[error(
-        "the guest image of the profile {profile} would be a plain tree, which no host starts; set root.format = \"squashfs\""
+        "the guest image of the profile {profile} would be a plain tree, which hosts cannot start; set root.format = \"squashfs\""
     )]
     PlainGuest {
         /// The guest's profile.

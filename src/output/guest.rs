@@ -1,4 +1,4 @@
-//! The output `guest`: a directory with root image, kernel and initramfs, which a host starts a virtual machine from.
+//! The output `guest`: a directory with root image, kernel and initramfs, from which a host starts a virtual machine.
 
 use super::image::{Image, manifest_text};
 use super::records::checksums::{self, Hashes};
@@ -21,7 +21,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-/// A guest's image: a directory of files that a host starts a virtual machine from.
+/// A guest image: a directory of files from which a host starts a virtual machine.
 #[derive(Debug)]
 pub struct GuestDirectory;
 
@@ -47,7 +47,7 @@ impl Output for GuestDirectory {
         RootLocation::if_packed(profile, ROOT, |_, _| 0)
     }
 
-    /// The root image is linked into the directory, so both have to be on one file system.
+    /// The root image is hard-linked into the directory, so both must be on one file system.
     fn lay_out(&self, input: &Input<'_>, progress: &dyn Progress) -> Result<Artifact, OutputError> {
         progress.stage(Stage::LayOut, 0, Unit::Bytes);
         let Input { image, root, lock_text, path, .. } = input;
@@ -74,7 +74,7 @@ impl Output for GuestDirectory {
         let mut hashes = Hashes::new();
         checksums::add_tree(&mut hashes, &files)?;
         let mut identity = Identity::new(name, image.version, image.lock_sha256);
-        identity.files(&hashes);
+        identity.add_files(&hashes);
         let identity = identity.finish();
         let subject = sbom::Subject { name, version: image.version, identity, created: image.source_date };
         let sbom = sbom::render(&subject, image.lock)?;
@@ -103,7 +103,7 @@ impl Output for GuestDirectory {
     }
 }
 
-/// What the kernel is told, with a word in the place of the root's device.
+/// The kernel arguments, with a placeholder for the root device.
 fn kernel_arguments(image: &Image<'_>, verity: &Verity) -> String {
     let boot = &image.profile.boot;
     let arguments = KernelArgs {
@@ -119,7 +119,7 @@ fn kernel_arguments(image: &Image<'_>, verity: &Verity) -> String {
     words.iter().chain(&boot.kernel_arguments).map(String::as_str).collect::<Vec<_>>().join(" ")
 }
 
-/// Names in the folder, in the place of paths on a medium.
+/// Turns absolute paths into names in the directory.
 fn relative(files: Vec<appliance_contract::manifest::File>) -> Vec<appliance_contract::manifest::File> {
     files
         .into_iter()
@@ -130,15 +130,15 @@ fn relative(files: Vec<appliance_contract::manifest::File>) -> Vec<appliance_con
         .collect()
 }
 
-/// Writes the files, synced; returns their bytes.
-fn write(files: &Tree, folder: &Path) -> Result<u64, OutputError> {
-    fs::create_dir(folder).at("making the folder", folder)?;
+/// Writes and syncs the files. Returns the sum of their sizes.
+fn write(files: &Tree, directory: &Path) -> Result<u64, OutputError> {
+    fs::create_dir(directory).at("creating the directory", directory)?;
     let mode = |path: &Path, mode| fs::set_permissions(path, Permissions::from_mode(mode));
-    mode(folder, 0o755).at("setting the mode of", folder)?;
+    mode(directory, 0o755).at("setting the mode of", directory)?;
     let mut size = 0;
     for (place, id) in files.walk() {
         let crate::tree::Kind::File(content) = &files.node(id).kind else { continue };
-        let path = folder.join(place.to_string().trim_start_matches('/'));
+        let path = directory.join(place.to_string().trim_start_matches('/'));
         let put = || -> io::Result<()> {
             match content {
                 Content::Host { path: from, .. } if place.name() == Some(ROOT.as_bytes()) => {
@@ -146,13 +146,13 @@ fn write(files: &Tree, folder: &Path) -> Result<u64, OutputError> {
                 }
                 _ => drop(io::copy(&mut content.open()?, &mut File::create_new(&path)?)?),
             }
-            // Whatever the umask says: an image holds no secret.
+            // Independent of the umask: an image contains no secrets.
             mode(&path, 0o644)?;
             File::open(&path)?.sync_all()
         };
         put().at("writing", &path)?;
         size += content.len();
     }
-    File::open(folder).and_then(|folder| folder.sync_all()).at("syncing", folder)?;
+    File::open(directory).and_then(|file| file.sync_all()).at("syncing", directory)?;
     Ok(size)
 }

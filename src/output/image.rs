@@ -16,21 +16,21 @@ use appliance_contract::manifest::Manifest;
 pub struct Image<'a> {
     /// The image's definition.
     pub profile: &'a Profile,
-    /// The profile's, with the build number when it is not the first.
+    /// The profile's version, with the build number if it is not the first.
     pub version: &'a str,
     /// The packages in it.
     pub lock: &'a Lock,
     /// SHA-256 of the lock's text.
     pub lock_sha256: Sha256,
-    /// Seconds since 1970, in every file of ours.
+    /// The time stamp of all generated files, in seconds since 1970.
     pub source_date: i64,
     /// The assembled image: kernel, modules, microcode and Xen are taken from it.
     pub tree: &'a Tree,
     /// The agent's bytes; `None` for a system without it.
     pub agent: Option<&'a [u8]>,
-    /// As it stands in the tree: without the root's hash and the medium's files.
+    /// The manifest in the tree, which lacks the root hash and the medium's files.
     pub manifest: &'a Manifest,
-    /// [`Image::initramfs`], where it was made before.
+    /// The result of [`Image::initramfs`], if it was made before.
     pub initramfs: Option<&'a Initramfs>,
 }
 
@@ -40,7 +40,7 @@ impl Image<'_> {
         &self,
         kernels: &Kernels,
         agent: &[u8],
-        keeper: &dyn BlockCache,
+        cache: &dyn BlockCache,
         progress: &dyn Progress,
     ) -> Result<Initramfs, OutputError> {
         if let Some(made) = self.initramfs {
@@ -49,17 +49,17 @@ impl Image<'_> {
         let path = kernels.kernel.path.to_string();
         // Modules are found by version; a kernel by another name has none.
         let version = kernels.version.clone().unwrap_or_default();
-        let modules = TreePath::parse(crate::boot::modules::folder(&version))?.join("modules.dep")?;
+        let modules = TreePath::parse(crate::boot::modules::directory(&version))?.join("modules.dep")?;
         if version.is_empty() || self.tree.get(&modules).is_none() {
             return Err(KernelError::Modules { path, version }.into());
         }
         progress.item("initramfs");
         let drivers = &self.profile.initramfs;
-        let initramfs = Initramfs::build(self.tree, &version, drivers, agent, self.source_date, keeper)?;
+        let initramfs = Initramfs::build(self.tree, &version, drivers, agent, self.source_date, cache)?;
         let size = initramfs.bytes.len() as u64;
         if size > initramfs::LIMIT {
             progress.warn(&format!(
-                "the initramfs is {size} bytes long, more than {}; initramfs.exclude in the profile narrows its drivers",
+                "the initramfs is {size} bytes long, more than {}; exclude drivers with initramfs.exclude in the profile",
                 initramfs::LIMIT
             ));
         }
@@ -67,9 +67,9 @@ impl Image<'_> {
     }
 }
 
-/// The text of a manifest as it lies beside what it tells of.
+/// The text of a manifest file.
 pub fn manifest_text(manifest: &Manifest) -> Vec<u8> {
-    // A manifest is strings, numbers and lists of them, which all have a JSON form.
+    // A manifest consists of strings, numbers and lists, which all have a JSON form.
     let mut text = serde_json::to_vec_pretty(manifest).unwrap_or_default();
     text.push(b'\n');
     text

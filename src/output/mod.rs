@@ -32,7 +32,7 @@ pub trait Output: Debug + Sync {
     /// The command that builds it: `applbuild COMMAND --profile NAME`.
     fn command(&self) -> &'static str;
 
-    /// What an image of this kind is in the directory of images.
+    /// The shape of an image of this kind in the directory of images.
     fn shape(&self) -> Shape;
 
     /// Whether it needs GRUB, and so the packages in the lock's `[tools]`.
@@ -41,19 +41,19 @@ pub trait Output: Debug + Sync {
     /// Whether it includes the guest images that a host's profile names.
     fn includes_guests(&self) -> bool;
 
-    /// Whether it holds the initramfs with the agent.
+    /// Whether it contains the initramfs with the agent.
     fn needs_initramfs(&self) -> bool {
         true
     }
 
-    /// Where the root is written as a squashfs image with a verity tree. `None` if the output is made of the tree itself.
+    /// Where the root is written as a squashfs image with a verity tree. `None` if the output contains the tree itself.
     fn root_location(&self, profile: &Profile) -> Option<RootLocation>;
 
     /// Writes the output to `input.path`. Returns once all of it is on disk.
     fn lay_out(&self, input: &Input<'_>, progress: &dyn Progress) -> Result<Artifact, OutputError>;
 }
 
-/// The kind that a profile of this role is locked for and built as by default.
+/// The default kind for profiles of this role; a lock is made for this kind.
 pub fn default_kind(role: Role) -> &'static dyn Output {
     match role {
         Role::Host => &Iso,
@@ -61,17 +61,17 @@ pub fn default_kind(role: Role) -> &'static dyn Output {
     }
 }
 
-/// What an image is in the directory of images.
+/// The shape of an image in the directory of images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
-    /// A file `NAME-VERSION` + `suffix`, with its records beside it.
+    /// A file `NAME-VERSION` + `suffix`, with its records next to it.
     File {
         /// `.iso`, `.tar.zst` …
         suffix: &'static str,
-        /// Records are named `NAME-VERSION` + this + `.RECORD`, which keeps those of two kinds apart.
+        /// Records are named `NAME-VERSION` + this + `.RECORD`, which distinguishes the records of two kinds.
         records: &'static str,
     },
-    /// A directory `NAME-VERSION` that holds its records.
+    /// A directory `NAME-VERSION` that contains its records.
     Directory,
 }
 
@@ -90,8 +90,8 @@ impl Shape {
 pub struct RootLocation {
     /// The file's name in the build's work directory.
     pub file: &'static str,
-    /// The offset of the root image in this file, in bytes. It depends on the image's manifest and on the number of guest
-    /// images in the output.
+    /// The offset of the root image in this file, in bytes. It depends on the image's manifest and on the number of
+    /// guest images in the output.
     pub offset: fn(manifest: &Manifest, guests: usize) -> u64,
 }
 
@@ -105,7 +105,7 @@ impl RootLocation {
     }
 }
 
-/// Everything that an output is made of.
+/// Everything that an output is made from.
 #[derive(Debug)]
 pub struct Input<'a> {
     /// What does not depend on the kind.
@@ -138,11 +138,11 @@ pub struct Guest<'a> {
 pub enum Root<'a> {
     /// A squashfs image with its verity tree, as [`Output::root_location`] says.
     Squashfs {
-        /// An ISO takes this file over: it becomes the ISO, and is removed if that fails.
+        /// An ISO takes ownership of this file: it becomes the ISO, and is removed on failure.
         file: &'a Path,
-        /// The root image with its verity tree begins here and ends where the file ends.
+        /// The offset of the root image, which extends with its verity tree to the end of the file.
         offset: u64,
-        /// Where the hash tree begins in the root image, and its root hash.
+        /// The offset of the hash tree in the root image, and its root hash.
         verity: &'a Verity,
     },
     /// The tree itself.

@@ -1,7 +1,7 @@
 //! The output `tar`: the root file system as a reproducible `.tar.zst`, for `podman import`, `systemd-nspawn` and tar.
 //!
-//! The archive is in pax format (POSIX.1-2017, pax, "pax Interchange Format"). Extended attributes are `SCHILY.xattr.NAME`
-//! records, which GNU tar, bsdtar and containers read.
+//! The archive is in pax format (POSIX.1-2017, pax, "pax Interchange Format"). Extended attributes are
+//! `SCHILY.xattr.NAME` records, which GNU tar, bsdtar and containers read.
 
 use super::image::manifest_text;
 use super::records::identity::Identity;
@@ -28,7 +28,7 @@ use tar::{Builder, EntryType, Header};
 pub struct Tar;
 
 const SUFFIX: &str = ".tar.zst";
-/// For profiles that compress their root with something else than zstd.
+/// The level for profiles that do not compress their root with zstd.
 const LEVEL: i32 = 15;
 
 impl Output for Tar {
@@ -58,11 +58,11 @@ impl Output for Tar {
 
     fn lay_out(&self, input: &Input<'_>, progress: &dyn Progress) -> Result<Artifact, OutputError> {
         let (image, path) = (&input.image, input.path);
-        let file = File::create_new(path).at("making", path)?;
+        let file = File::create_new(path).at("creating", path)?;
         let (written, synced) = writeback::with_background_sync(&file, || write(image, &file, progress));
         let (size, sha256) = written.at("writing", path)?;
         synced.at("syncing", path)?;
-        // Whatever the umask says: an image holds no secret.
+        // Independent of the umask: an image contains no secrets.
         fs::set_permissions(path, Permissions::from_mode(0o644)).at("setting the mode of", path)?;
         progress.stage(Stage::Sync, 0, Unit::Bytes);
         file.sync_all().at("syncing", path)?;
@@ -91,10 +91,10 @@ fn write(image: &Image<'_>, file: &File, progress: &dyn Progress) -> io::Result<
         Compression::Zstd { level } => level,
         Compression::Xz { .. } | Compression::Gzip { .. } => LEVEL,
     };
-    let out = Hashing { to: BufWriter::new(file), hash: Hasher::default(), size: 0 };
+    let out = HashingWriter { to: BufWriter::new(file), hash: Hasher::default(), size: 0 };
     let mut out = zstd::Encoder::new(out, level)?;
     out.include_checksum(true)?;
-    // zstd's output is the same for any number of threads from one on.
+    // zstd's output does not depend on the number of threads if it is at least one.
     out.multithread(u32::try_from(thread::available_parallelism().map_or(1, usize::from)).unwrap_or(1))?;
     let mut builder = Builder::new(out);
     let mut linked: BTreeMap<NodeId, Vec<u8>> = BTreeMap::new();
@@ -114,7 +114,7 @@ fn write(image: &Image<'_>, file: &File, progress: &dyn Progress) -> io::Result<
             }
         }
     }
-    let Hashing { mut to, hash, size } = builder.into_inner()?.finish()?;
+    let HashingWriter { mut to, hash, size } = builder.into_inner()?.finish()?;
     to.flush()?;
     Ok((size, hash.finish()))
 }
@@ -135,7 +135,7 @@ fn entry_name(path: &TreePath, node: &Node) -> Vec<u8> {
     name
 }
 
-/// Appends an entry. `first` is the name under which the same file is in the archive already.
+/// Appends an entry. `first` is an earlier name of the same file in the archive.
 fn append(builder: &mut Builder<impl Write>, name: &[u8], node: &Node, first: Option<&[u8]>) -> io::Result<()> {
     let metadata = &node.metadata;
     let mut header = Header::new_ustar();
@@ -174,11 +174,11 @@ fn append(builder: &mut Builder<impl Write>, name: &[u8], node: &Node, first: Op
     header.set_entry_type(kind);
     let mut records: Vec<(String, &[u8])> = Vec::new();
     if let Some(ustar) = header.as_ustar_mut() {
-        if !put(&mut ustar.name, name) {
+        if !put_name(&mut ustar.name, name) {
             records.push(("path".to_owned(), name));
         }
         if let Some(target) = target
-            && !put(&mut ustar.linkname, target)
+            && !put_name(&mut ustar.linkname, target)
         {
             records.push(("linkpath".to_owned(), target));
         }
@@ -194,26 +194,26 @@ fn append(builder: &mut Builder<impl Write>, name: &[u8], node: &Node, first: Op
     header.set_cksum();
     match &node.kind {
         Kind::File(content) if first.is_none() => {
-            builder.append(&header, Exactly { from: content.open()?, left: content.len() })
+            builder.append(&header, ExactReader { from: content.open()?, left: content.len() })
         }
         _ => builder.append(&header, io::empty()),
     }
 }
 
-/// Writes a name into its field, cut to its size. Returns whether all of it is there and a reader takes it as it is.
-fn put(field: &mut [u8; 100], name: &[u8]) -> bool {
+/// Writes a name into its field, truncated to the field's size. Returns whether readers get the whole name from it.
+fn put_name(field: &mut [u8; 100], name: &[u8]) -> bool {
     let length = name.len().min(field.len());
     field[..length].copy_from_slice(&name[..length]);
     name.len() <= field.len() && name.is_ascii()
 }
 
-/// A file that became shorter since it was planned is an error: the archive would be unreadable from there on.
-struct Exactly<R> {
+/// Fails if a file is shorter than planned: the rest of the archive would be unreadable.
+struct ExactReader<R> {
     from: R,
     left: u64,
 }
 
-impl<R: Read> Read for Exactly<R> {
+impl<R: Read> Read for ExactReader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.from.read(buffer)?;
         self.left = self.left.saturating_sub(count as u64);
@@ -225,13 +225,13 @@ impl<R: Read> Read for Exactly<R> {
 }
 
 /// Hashes and counts what is written.
-struct Hashing<W> {
+struct HashingWriter<W> {
     to: W,
     hash: Hasher,
     size: u64,
 }
 
-impl<W: Write> Write for Hashing<W> {
+impl<W: Write> Write for HashingWriter<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let count = self.to.write(bytes)?;
         self.hash.update(&bytes[..count]);

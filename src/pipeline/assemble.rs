@@ -8,11 +8,11 @@ use crate::embedded;
 use crate::output::Image;
 use crate::output::catalog::{Catalog, ImageName};
 use crate::progress::Progress;
-use crate::rootfs::{self, Files, WorkFolder};
+use crate::rootfs::{self, Files, WorkDir};
 use crate::tree::Tree;
 use appliance_contract::manifest::Manifest;
 
-/// The whole image in a tree, and the name that it will have.
+/// The tree of the whole image, and the image's name.
 #[derive(Debug)]
 pub struct Assembled {
     pub(super) resolved: Resolved,
@@ -21,53 +21,53 @@ pub struct Assembled {
     pub(super) name: ImageName,
     pub(super) manifest: Manifest,
     pub(super) tree: Tree,
-    /// What is made of it already.
-    pub(super) ahead: SpeculativeThreads,
-    /// The lock's packages, its tools among them.
+    /// Speculative work on the tree.
+    pub(super) speculative: SpeculativeThreads,
+    /// The lock's packages, including its tools.
     pub(super) files: Files,
-    /// Holds what the tree names.
-    pub(super) work: WorkFolder,
+    /// Contains the files that the tree refers to.
+    pub(super) work: WorkDir,
     pub(super) guests: Vec<GuestImage>,
 }
 
-/// The name that an image will have, and where.
+/// The catalog that an image is published in, and its name there.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct Destination {
     pub catalog: Catalog,
     pub name: ImageName,
 }
 
 impl Resolved {
-    pub(super) fn place(&self, guests: &[GuestImage]) -> Result<Place, BuildError> {
+    pub(super) fn destination(&self, guests: &[GuestImage]) -> Result<Destination, BuildError> {
         let request = &self.request;
         let catalog = Catalog::open(&request.output)?;
         let inputs = input_hash::digest(self, guests)?;
         let profile = &request.profile;
-        // The build number is in the image, so it must be known first.
+        // The image contains its build number, so the number must be known first.
         let name = catalog.name(request.kind.shape(), &profile.name, &profile.version, inputs, request.replace)?;
-        Ok(Place { catalog, name })
+        Ok(Destination { catalog, name })
     }
 }
 
 impl Configured {
-    /// Lays the profile's files over the root and makes the tree of the image.
+    /// Copies the profile's files over the root and makes the tree of the image.
     pub fn assemble(mut self, progress: &dyn Progress) -> Result<Assembled, BuildError> {
         let guests = std::mem::take(&mut self.guests).into_iter().map(|guest| match guest {
-            ConfiguredGuest::Made(image) => Ok(*image),
+            ConfiguredGuest::Existing(image) => Ok(*image),
             ConfiguredGuest::Root(guest) => guest.guest_image(progress),
         });
         let guests = guests.collect::<Result<Vec<_>, BuildError>>()?;
-        let Self { resolved, files, root, ahead, outcome, .. } = self;
+        let Self { resolved, files, root, speculative, outcome, .. } = self;
         progress.image(&resolved.request.profile.name);
-        let Place { catalog, name } = resolved.place(&guests)?;
+        let Destination { catalog, name } = resolved.destination(&guests)?;
         let rootfs::Assembled { tree, manifest, work, .. } =
             root.assemble(&resolved.request.profile, &resolved.lock, &name.version)?;
-        Ok(Assembled { resolved, outcome, catalog, name, manifest, tree, ahead, files, work, guests })
+        Ok(Assembled { resolved, outcome, catalog, name, manifest, tree, speculative, files, work, guests })
     }
 }
 
 impl Assembled {
-    /// What is laid out.
+    /// The image as the output writer sees it.
     pub(super) fn image(&self) -> Image<'_> {
         let Self { resolved, name, tree, manifest, .. } = self;
         Image {

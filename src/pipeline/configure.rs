@@ -8,26 +8,26 @@ use crate::output::catalog::Catalog;
 use crate::packages::Ids;
 use crate::packages::lock::Changes;
 use crate::progress::Progress;
-use crate::rootfs::{self, Files, Request, WorkFolder};
+use crate::rootfs::{self, Files, Request, WorkDir};
 use std::collections::BTreeSet;
 
-/// A configured root. Its lock says all that there is to say, and stands in its file.
+/// A configured root. Its lock is complete and written to its file.
 #[derive(Debug)]
 pub struct Configured {
     pub(super) resolved: Resolved,
     pub(super) files: Files,
-    /// What is made of the root meanwhile. It reads files of the root's work folder, so it is the first to go.
-    pub(super) ahead: SpeculativeThreads,
+    /// Speculative work on the root. Its threads read files of the root's work directory, so it is dropped first.
+    pub(super) speculative: SpeculativeThreads,
     pub(super) root: rootfs::Configured,
     pub(super) outcome: LockOutcome,
     pub(super) guests: Vec<ConfiguredGuest>,
 }
 
-/// A guest of the host's image.
+/// A guest that the host's image includes.
 #[derive(Debug)]
 pub(super) enum ConfiguredGuest {
-    /// The same inputs gave it before.
-    Made(Box<GuestImage>),
+    /// An earlier build made the image from the same inputs.
+    Existing(Box<GuestImage>),
     Root(Box<Configured>),
 }
 
@@ -38,26 +38,31 @@ impl Fetched {
             LockChoice::Exactly(_) => Ids::default(),
             LockChoice::Own { path, .. } => lockfile::ids_of_others(path),
         };
-        let mut configured = self.configure_beside(&mut others, progress)?;
+        let mut configured = self.configure_with_ids(&mut others, progress)?;
         configured.outcome = configured.resolved.write_lock()?;
         Ok(configured)
     }
 
-    /// With ids beside those of `others`, which gets these.
-    fn configure_beside(mut self, others: &mut Ids, progress: &dyn Progress) -> Result<Configured, BuildError> {
+    /// Assigns ids that do not collide with `others`, and adds them to `others`.
+    fn configure_with_ids(mut self, others: &mut Ids, progress: &dyn Progress) -> Result<Configured, BuildError> {
         let guests = std::mem::take(&mut self.guests);
         let Self { mut resolved, files, .. } = self;
         progress.image(&resolved.request.profile.name);
         let catalog = Catalog::open(&resolved.request.output)?;
         let trees = resolved.request.trees();
-        // One that is kept already is taken without a work folder there.
-        WorkFolder::clean(&trees);
-        let work = WorkFolder::new(&catalog.work())?.keeping_trees(trees.clone());
-        let ahead = Speculation::new(&resolved, &files, &trees);
-        let request =
-            Request { profile: &resolved.request.profile, lock: &resolved.lock, files: &files, others, ahead: &ahead };
+        // A new work directory removes those of killed builds, but a cache hit makes none in the root cache.
+        WorkDir::clean(&trees);
+        let work = WorkDir::new(&catalog.work())?.with_root_cache(trees.clone());
+        let speculation = Speculation::new(&resolved, &files, &trees);
+        let request = Request {
+            profile: &resolved.request.profile,
+            lock: &resolved.lock,
+            files: &files,
+            others,
+            hooks: &speculation,
+        };
         let root = rootfs::configure(&request, work, progress)?;
-        let ahead = ahead.finish();
+        let speculative = speculation.finish();
         resolved.take_ids(&root.ids)?;
         others.add(&resolved.lock.ids);
         let mut roots = Vec::new();
@@ -69,22 +74,22 @@ impl Fetched {
             roots.push(guest);
         }
         resolved.render()?;
-        Ok(Configured { resolved, files, root, ahead, outcome: LockOutcome::Unchanged, guests: roots })
+        Ok(Configured { resolved, files, root, speculative, outcome: LockOutcome::Unchanged, guests: roots })
     }
 
-    /// Configures nothing where the same inputs gave the guest's image before, and
-    /// it is whole: each image of a host would else cost those of all its guests.
+    /// Configures nothing if an earlier build made the guest's image from the same inputs and it is intact. Otherwise
+    /// each build of a host would rebuild all its guests.
     fn configure_guest(self, others: &mut Ids, progress: &dyn Progress) -> Result<ConfiguredGuest, BuildError> {
         if let Some(image) = self.resolved.existing_guest()? {
             others.add(&self.resolved.lock.ids);
-            return Ok(ConfiguredGuest::Made(Box::new(image)));
+            return Ok(ConfiguredGuest::Existing(Box::new(image)));
         }
-        Ok(ConfiguredGuest::Root(Box::new(self.configure_beside(others, progress)?)))
+        Ok(ConfiguredGuest::Root(Box::new(self.configure_with_ids(others, progress)?)))
     }
 }
 
 impl Resolved {
-    /// Completes the lock with the ids that were found.
+    /// Completes the lock with the ids in the configured root.
     fn take_ids(&mut self, ids: &Ids) -> Result<(), BuildError> {
         if self.lock.ids == *ids {
             return Ok(());
@@ -103,7 +108,7 @@ impl Resolved {
 
     fn write_lock(&self) -> Result<LockOutcome, BuildError> {
         let LockChoice::Own { path, .. } = &self.request.lock else { return Ok(LockOutcome::Unchanged) };
-        let outcome = match &self.before {
+        let outcome = match &self.previous_lock {
             Some(before) if *before == self.lock => return Ok(LockOutcome::Unchanged),
             Some(before) => LockOutcome::Changed(Changes::between(before, &self.lock)),
             None => LockOutcome::Made,
@@ -114,7 +119,7 @@ impl Resolved {
 }
 
 impl Configured {
-    /// What became of the profile's lock.
+    /// Whether the build changed the profile's lock.
     pub fn outcome(&self) -> &LockOutcome {
         &self.outcome
     }

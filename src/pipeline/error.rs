@@ -15,16 +15,16 @@ use crate::tree::TreeError;
 use crate::util::file_error::FileError;
 use std::path::PathBuf;
 
-/// Why a build did not end with an image.
+/// Why a build failed.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
-    /// From the archives: indices, signatures, package files.
+    /// Fetching indices, signatures or package files.
     #[error(transparent)]
     Fetch(#[from] FetchError),
     /// Reading a package index.
     #[error(transparent)]
     Index(#[from] IndexError),
-    /// Choosing the packages.
+    /// Resolving the dependencies.
     #[error(transparent)]
     Resolve(#[from] ResolveError),
     /// Making the root.
@@ -41,7 +41,7 @@ pub enum BuildError {
     /// Appending the hash tree.
     #[error("making the root image")]
     Verity(#[from] VerityError),
-    /// A path of the image that its tree cannot hold.
+    /// A path cannot be added to the image's tree.
     #[error("making the root image")]
     Tree(#[from] TreeError),
     /// The user's templates.
@@ -61,19 +61,19 @@ pub enum BuildError {
         /// The parser's error.
         source: LockError,
     },
-    /// The lock is not of this profile as it is now, and may not be changed.
-    #[error("the lock {} {moved}; {mend}", path.display())]
+    /// The lock does not match the profile, and may not be changed.
+    #[error("the lock {} {difference}; {hint}", path.display())]
     StaleLock {
         /// The lock's file.
         path: PathBuf,
-        /// What the profile has that the lock has not.
-        moved: String,
-        /// The command or flag that updates the lock.
-        mend: String,
+        /// How the lock differs from the profile: a predicate of the lock.
+        difference: String,
+        /// The command or flag that solves it.
+        hint: String,
     },
-    /// Scripts made users that the lock gives no ids, and the lock may not be changed.
+    /// Maintainer scripts made users that have no ids in the lock, and the lock may not be changed.
     #[error(
-        "the lock {} has no ids for {}; bring it up to date: applbuild lock --profile {profile}",
+        "the lock {} has no ids for {}; update it: applbuild lock --profile {profile}",
         path.display(), names.join(", ")
     )]
     NoIds {
@@ -84,28 +84,28 @@ pub enum BuildError {
         /// The profile's name.
         profile: String,
     },
-    /// `--update` names a package that the lock has not.
+    /// `--update` names a package that is not in the lock.
     #[error("the lock has no package {name}{}", nearest.as_ref().map(|near| format!("; did you mean {near}?")).unwrap_or_default())]
     NotLocked {
-        /// The name as it was given.
+        /// The name that the user gave.
         name: String,
-        /// A name that the lock has and that may be meant.
+        /// The most similar name in the lock.
         nearest: Option<String>,
     },
-    /// Packages that the lock keeps are neither in an index nor in the cache.
+    /// Locked packages are neither in an index nor in the cache.
     #[error(
         "no archive offers {} in the version of the lock, and the cache lacks it (to update it as well, pass --update {})",
         names.join(", "), names.join(" ")
     )]
-    Gone {
+    PackagesUnavailable {
         /// The packages.
         names: Vec<String>,
         /// Why the first cannot be fetched.
         source: Box<FetchError>,
     },
-    /// The file of a package that the lock keeps cannot be read.
-    #[error("reading the package {name} that the lock keeps")]
-    Kept {
+    /// The file of a locked package cannot be read.
+    #[error("reading the locked package {name}")]
+    UnreadablePackage {
         /// The package.
         name: String,
         /// The reader's error.
@@ -133,7 +133,7 @@ pub enum BuildError {
 impl From<AssembleError> for BuildError {
     fn from(error: AssembleError) -> Self {
         match error {
-            // It is the same error whenever packages are fetched.
+            // The report treats fetch errors of all stages alike.
             AssembleError::Fetch(source) => Self::Fetch(source),
             other => Self::Assemble(other),
         }

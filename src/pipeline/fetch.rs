@@ -7,7 +7,7 @@ use crate::progress::Progress;
 use crate::rootfs::{self, Files};
 use std::time::SystemTime;
 
-/// A locked profile whose packages are all here: verified, or with what an earlier build made of them.
+/// A locked profile whose packages are available: fetched and verified, or unpacked or configured by an earlier build.
 #[derive(Debug)]
 pub struct Fetched {
     pub(super) resolved: Resolved,
@@ -16,7 +16,7 @@ pub struct Fetched {
 }
 
 impl Resolved {
-    /// Fetches the lock's packages, or makes sure that they will not be needed.
+    /// Fetches the lock's packages unless the caches already hold what later stages need.
     pub fn fetch(mut self, progress: &dyn Progress) -> Result<Fetched, BuildError> {
         let guests = std::mem::take(&mut self.guests);
         let request = &self.request;
@@ -24,14 +24,14 @@ impl Resolved {
         let packages: Vec<LockedPackage> = self.lock.packages.iter().chain(&self.lock.tools).cloned().collect();
         let are_here = are_here(&packages, &request.cache);
         let (archives, cache, client) = (request.archives.clone(), request.cache.clone(), request.client.clone());
-        let files = Files::later(move |progress| {
+        let files = Files::lazy(move |progress| {
             let paths = download(&packages, &archives, &cache, &client, progress)?;
             Ok(packages.iter().map(|package| package.sha256).zip(paths).collect())
         });
-        let files = files.keeping(Unpacked::new(&request.cache));
+        let files = files.with_cache(Unpacked::new(&request.cache));
         let with_tools = request.kind.needs_boot_loader();
-        if are_here && rootfs::are_kept(&request.trees(), &self.lock, self.source_date, with_tools)? {
-            request.cache.tidy(SystemTime::now());
+        if are_here && rootfs::are_cached(&request.trees(), &self.lock, self.source_date, with_tools)? {
+            request.cache.remove_expired(SystemTime::now());
         } else {
             files.fetch(progress)?;
         }

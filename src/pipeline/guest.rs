@@ -1,4 +1,4 @@
-//! The guest images that a host's image holds.
+//! The guest images that a host's image includes.
 
 use super::{BuildError, Configured, Resolved};
 use crate::progress::Progress;

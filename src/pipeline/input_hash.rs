@@ -1,4 +1,4 @@
-//! The hash over all inputs of a build, by which a later build finds the image.
+//! The hash over all inputs of a build. A later build uses it to find an existing image.
 
 use super::guest::GuestImage;
 use super::{BuildError, Resolved};
@@ -11,7 +11,7 @@ use appliance_contract::Sha256;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// SHA-256 over all that decides an image's bytes, but for its build number.
+/// SHA-256 over everything that determines an image's bytes, except its build number.
 pub(super) fn digest(resolved: &Resolved, guests: &[GuestImage]) -> Result<Sha256, BuildError> {
     let mut parts = Parts(Hasher::default());
     parts.add(identity::sha256().to_string());
@@ -30,14 +30,14 @@ pub(super) fn digest(resolved: &Resolved, guests: &[GuestImage]) -> Result<Sha25
         }
     }
     for guest in guests {
-        // It names the SHA-256 of all the guest's other files.
+        // The manifest contains the SHA-256 of all the guest's other files.
         parts.add(manifest_text(&guest.manifest));
     }
     Ok(parts.0.finish())
 }
 
 fn profile(profile: &Profile, parts: &mut Parts) {
-    // Where a set lies on the build machine says nothing; its SHA-256 does.
+    // A set counts by its SHA-256. Its path on the build machine does not affect the image.
     let mut keys = profile.clone();
     for set in &mut keys.sets {
         set.path = PathBuf::new();
@@ -53,7 +53,7 @@ fn profile(profile: &Profile, parts: &mut Parts) {
     }
 }
 
-/// Parts of a hash, each with its length, so that none runs into the next.
+/// Hashes parts, each preceded by its length, so that different lists of parts never give the same bytes.
 struct Parts(Hasher);
 
 impl Parts {
@@ -78,7 +78,7 @@ fn list(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), BuildError> {
         } else if kind.is_file() {
             files.push(path);
         } else {
-            // Reading a pipe would wait for a writer.
+            // Reading a FIFO would block until a writer opens it.
             let source = std::io::Error::other("found a pipe, socket or device, expected a file");
             return Err(BuildError::from(FileError::new("reading", path, source)));
         }
@@ -92,7 +92,7 @@ mod tests {
     use crate::profile::keys::KEYS;
     use crate::profile::tests::with_example;
 
-    /// Keys whose example cannot differ from the default: there is one architecture.
+    /// Keys whose example cannot differ from the default: only one architecture is supported.
     const CONSTANT: [&str; 1] = ["architecture"];
 
     fn digest_of(with: &Profile) -> Sha256 {

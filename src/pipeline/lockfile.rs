@@ -1,4 +1,4 @@
-//! The lock's file: which lock a build uses, and when it is written.
+//! The lock file: which one a build uses, and how it is read, updated and written.
 
 use super::BuildError;
 use crate::packages::archive::index::Index;
@@ -12,38 +12,38 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-/// The lock that a build is made from.
+/// The lock that a build uses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LockChoice {
-    /// This one, as it is.
+    /// This file, unchanged.
     Exactly(PathBuf),
-    /// The profile's own (`profiles/NAME.lock`): made where it is missing, brought
-    /// up to date where the profile has moved past it.
+    /// The profile's own (`profiles/NAME.lock`). It is made if it is missing, and updated if it does not match the
+    /// profile.
     Own {
         /// The lock's file.
         path: PathBuf,
-        /// What is taken anew.
+        /// Which packages are updated.
         update: Update,
     },
 }
 
-/// What is taken anew from the archives, though the lock has it.
+/// Which packages get new versions from the archives.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Update {
-    /// What the profile asks for and the lock lacks.
+    /// Only what the profile needs and the lock lacks.
     Needed,
-    /// These packages besides, and what they cannot do without.
+    /// Also these packages and their dependencies.
     Packages(Vec<String>),
     /// Every package.
     All,
 }
 
-/// What became of the profile's lock.
+/// Whether the build changed the profile's lock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LockOutcome {
-    /// It was there, and says all.
+    /// It existed and is complete.
     Unchanged,
-    /// There was none.
+    /// It did not exist.
     Made,
     /// It was updated, with these differences.
     Changed(Changes),
@@ -75,8 +75,8 @@ pub(super) fn write(path: &Path, text: &str) -> Result<(), BuildError> {
         .map_err(|source| BuildError::from(FileError::new("writing the lock", path.to_owned(), source)))
 }
 
-/// The ids that the other locks in the folder give: a fleet's images agree on them.
-/// A file that is no lock says nothing here.
+/// The ids in the other locks of the directory, so that all images of a fleet use the same ids. Files that cannot be
+/// parsed are ignored.
 pub(super) fn ids_of_others(own: &Path) -> Ids {
     let folder = own.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut paths: Vec<PathBuf> = fs::read_dir(folder)
@@ -84,7 +84,9 @@ pub(super) fn ids_of_others(own: &Path) -> Ids {
         .flatten()
         .flatten()
         .map(|entry| entry.path())
-        .filter(|path| path.extension().is_some_and(|ending| ending == "lock") && path.file_name() != own.file_name())
+        .filter(|path| {
+            path.extension().is_some_and(|extension| extension == "lock") && path.file_name() != own.file_name()
+        })
         .collect();
     paths.sort();
     let mut ids = Ids::default();
@@ -99,12 +101,12 @@ fn add_ids(ids: &mut Ids, lock: &Lock) {
     lock.guests.iter().for_each(|guest| add_ids(ids, guest));
 }
 
-/// The lock of a guest that the host's image holds.
+/// The lock of a guest, which is part of the host's lock.
 pub(super) fn of_guest<'a>(lock: &'a Lock, name: &str) -> Option<&'a Lock> {
     lock.guests.iter().find(|guest| guest.profile == name)
 }
 
-/// Refuses names of packages that neither the lock nor a guest's in it has.
+/// Refuses names of packages that are neither in the lock nor in that of a guest in it.
 pub(super) fn check_names(lock: &Lock, names: &[String]) -> Result<(), BuildError> {
     let mut known = BTreeSet::new();
     for lock in std::iter::once(lock).chain(&lock.guests) {
@@ -120,14 +122,14 @@ pub(super) fn check_names(lock: &Lock, names: &[String]) -> Result<(), BuildErro
     }
 }
 
-/// The versions that stay as `old` has them: name to version, of the image and of the tools.
+/// The versions of an old lock that stay as they are: name to version, of the image and of the tools.
 #[derive(Debug, Clone, Default)]
-pub(super) struct KeptVersions {
+pub(super) struct LockedVersions {
     pub packages: BTreeMap<String, String>,
     pub tools: BTreeMap<String, String>,
 }
 
-impl KeptVersions {
+impl LockedVersions {
     pub fn new(old: &Lock, update: &Update) -> Self {
         let moving: BTreeSet<&str> = match update {
             Update::All => return Self::default(),
@@ -141,7 +143,7 @@ impl KeptVersions {
         Self { packages: kept(&old.packages), tools: kept(&old.tools) }
     }
 
-    /// The packages of `old` that stay and that no index has with the same bytes.
+    /// The packages of `old` that stay, but that no index offers with the same SHA-256.
     pub fn missing(&self, old: &Lock, index: &Index<'_>) -> Vec<LockedPackage> {
         let stays = |kept: &BTreeMap<String, String>, package: &&LockedPackage| kept.contains_key(&package.name);
         let packages = old.packages.iter().filter(|package| stays(&self.packages, package));

@@ -1,4 +1,4 @@
-//! From profile to medium: the stages, each a type that the next one consumes.
+//! The stages of a build, from profile to published image. Each stage is a type that the next one consumes.
 
 #![warn(missing_docs)]
 
@@ -40,30 +40,30 @@ pub struct Built {
     pub path: PathBuf,
     /// Its name in the catalog.
     pub name: ImageName,
-    /// It was there before, with the same bytes.
-    pub was_there: bool,
+    /// It existed before, with the same bytes.
+    pub unchanged: bool,
     /// Bytes of the image.
     pub size: u64,
     /// SHA-256 of the image's file, or of a directory's checksum file.
     pub sha256: Sha256,
     /// How many packages are in the root.
     pub packages: usize,
-    /// Bytes of the root file system image, where the kind has one.
+    /// Bytes of the root file system image, if this kind of output has one.
     pub root_size: Option<u64>,
-    /// Bytes of the initramfs, where the kind has one.
+    /// Bytes of the initramfs, if this kind of output has one.
     pub initramfs_size: Option<u64>,
-    /// Bytes of the root's content, and how many of them had been compressed by an earlier build.
+    /// Bytes of the root's content before compression.
     pub content: u64,
-    /// See `content`.
+    /// Bytes of `content` that came from the block cache.
     pub reused: u64,
-    /// What became of the lock.
+    /// Whether the build changed the lock.
     pub lock: LockOutcome,
 }
 
-/// Makes the image that `request` asks for. To be called in the user namespace
+/// Builds the image that `request` describes. Must run in the user namespace
 /// ([`crate::sandbox::enter_user_namespace`]).
 pub fn build(request: BuildRequest, progress: &dyn Progress) -> Result<Built, BuildError> {
-    let _held = request.cache.hold();
+    let _held = request.cache.lock_shared();
     request.check()?;
     let resolved = request.resolve(progress)?;
     if let Some(existing) = resolved.find_existing(progress)? {
@@ -72,15 +72,15 @@ pub fn build(request: BuildRequest, progress: &dyn Progress) -> Result<Built, Bu
     resolved.fetch(progress)?.configure(progress)?.assemble(progress)?.pack(progress)?.publish(progress)
 }
 
-/// Runs a program in the configured root of the profile, on the terminal; a shell where none is named. `begin` is called
-/// once the root is there. To be called where [`build`] is.
+/// Runs a program in the configured root of the profile, on the terminal. The default is a shell. `begin` is called
+/// once the root is ready. Must run in the user namespace, like [`build`].
 pub fn shell(
     request: BuildRequest,
     program: &[OsString],
     progress: &dyn Progress,
     begin: impl FnOnce(),
 ) -> Result<Exit, BuildError> {
-    let _held = request.cache.hold();
+    let _held = request.cache.lock_shared();
     request.check()?;
     let configured = request.resolve(progress)?.fetch(progress)?.configure(progress)?;
     begin();
@@ -92,12 +92,12 @@ pub fn shell(
     Ok(exit)
 }
 
-/// Makes the profile's lock, or brings it up to date, and no image. As the ids of
-/// users are in it, this configures the packages. To be called where [`build`] is.
+/// Makes or updates the profile's lock without building an image. The lock contains the ids of users, so the packages
+/// are configured. Must run in the user namespace, like [`build`].
 pub fn lock(request: BuildRequest, progress: &dyn Progress) -> Result<LockOutcome, BuildError> {
-    let _held = request.cache.hold();
+    let _held = request.cache.lock_shared();
     let resolved = request.resolve(progress)?;
-    if resolved.whole {
+    if resolved.lock_unchanged {
         return Ok(LockOutcome::Unchanged);
     }
     resolved.request.check()?;

@@ -5,7 +5,7 @@ use crate::boot::initramfs::Initramfs;
 use crate::boot::kernel::Kernels;
 use crate::cache::BlockStore;
 use crate::format::squashfs::{self, BlockCache, NoCache, Options};
-use crate::format::verity::{self, Hashed, VerityOptions};
+use crate::format::verity::{self, ChunkDigests, VerityOptions};
 use crate::output::{Image, OutputError, RootLocation};
 use crate::progress::Progress;
 use crate::rootfs;
@@ -27,50 +27,51 @@ use std::sync::mpsc::{self, Sender};
 use std::thread::{self, JoinHandle};
 use uuid::Uuid;
 
-/// Ours, drawn once: what is derived from a build's lock gets a UUID below it.
+/// Namespace of the version 5 UUIDs (RFC 9562, 5.5) that are derived from a build's lock; a random constant.
 const NAMESPACE: Uuid = Uuid::from_u128(0x3f0e_5a0c_7d1b_4b52_9c43_2be9_1a56_d70f);
 
 /// An assembled image with its root file system.
 #[derive(Debug)]
 pub struct Packed {
     pub(super) assembled: Assembled,
-    /// `None`: the tree itself is the medium's.
+    /// `None`: the output contains the tree itself.
     pub(super) root: Option<PackedRoot>,
     /// `None` for a system without the agent.
     initramfs: Option<Initramfs>,
-    /// The lock's tools, unpacked, for a kind that needs them.
+    /// The unpacked tools of the lock, if this kind of output needs them.
     pub(super) tools: Option<PathBuf>,
 }
 
 #[derive(Debug)]
 pub(super) struct PackedRoot {
-    /// The file of the root alone, or what becomes the medium.
+    /// A file of the root alone, or the file that becomes the medium.
     pub file: PathBuf,
-    /// Where in it the root begins.
+    /// Byte offset of the root in the file.
     pub offset: u64,
-    /// With the hash tree.
+    /// Bytes, including the hash tree.
     pub size: u64,
     pub verity: Verity,
-    /// Bytes before compression, and how many of them had been compressed before.
+    /// Bytes before compression.
     pub content: u64,
+    /// Bytes of `content` that came from the block cache.
     pub reused: u64,
 }
 
 impl Packed {
-    /// What is laid out.
+    /// The image as the output writer sees it.
     pub(super) fn image(&self) -> Image<'_> {
         Image { initramfs: self.initramfs.as_ref(), ..self.assembled.image() }
     }
 }
 
 impl Resolved {
-    /// How the root is packed.
+    /// The options of the root's squashfs.
     pub(super) fn squashfs_options(&self) -> Options {
         let root = &self.request.profile.root;
         Options {
             compression: root.compression,
             block_size: root.block_size,
-            // One core where the machine does not tell.
+            // One thread if the number of cores is unknown.
             threads: thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN),
             time: u32::try_from(self.source_date).unwrap_or(0),
         }
@@ -78,25 +79,27 @@ impl Resolved {
 }
 
 impl Assembled {
-    /// Packs the root; makes the initramfs and has the tools at hand meanwhile.
+    /// Packs the root. In parallel makes the initramfs and unpacks the tools.
     pub fn pack(mut self, progress: &dyn Progress) -> Result<Packed, BuildError> {
-        let ahead = self.ahead.end_blocks();
-        let initramfs_ahead = self.ahead.take_initramfs();
-        // Without a store it takes longer, and that is all.
+        let new_blocks = self.speculative.end_blocks();
+        let speculative_initramfs = self.speculative.take_initramfs();
+        // The block cache is optional: without it the build only takes longer.
         let open = || BlockStore::open(&self.resolved.request.cache);
-        let store = open().map_err(|error| progress.warn(&error.with_causes())).ok().map(|store| store.with_new(ahead));
-        let keeper: &dyn BlockCache = match &store {
+        let store =
+            open().map_err(|error| progress.warn(&error.with_causes())).ok().map(|store| store.with_new(new_blocks));
+        let cache: &dyn BlockCache = match &store {
             Some(store) => store,
             None => &NoCache,
         };
         let (root, initramfs, tools) = thread::scope(|scope| {
             let initramfs = scope.spawn(|| {
-                // What panicked is as good as what was never begun. It is in packs that the other store has not seen.
-                let begun = initramfs_ahead.map(JoinHandle::join);
+                // A panic of the speculative thread is ignored. The thread's blocks are in packs that the store above has
+                // not read, so the store is opened again.
+                let begun = speculative_initramfs.map(JoinHandle::join);
                 let store = begun.and_then(|_| open().ok());
-                // It was the last who read what is there.
-                self.work.clear_others();
-                let made = self.initramfs(store.as_ref().map_or(keeper, |store| store), progress);
+                // The speculative threads were the last readers of these directories.
+                self.work.drop_children_in_background();
+                let made = self.initramfs(store.as_ref().map_or(cache, |store| store), progress);
                 if let Some(error) = store.as_ref().and_then(BlockStore::finish) {
                     progress.warn(&error.with_causes());
                 }
@@ -105,7 +108,7 @@ impl Assembled {
             let BuildRequest { profile, kind, .. } = &self.resolved.request;
             let tools = scope.spawn(|| kind.needs_boot_loader().then(|| self.tools(progress)).transpose());
             let location = kind.root_location(profile);
-            let root = location.map(|location| self.squashfs(location, keeper, progress)).transpose();
+            let root = location.map(|location| self.squashfs(location, cache, progress)).transpose();
             let initramfs = initramfs.join().unwrap_or_else(|panic| resume_unwind(panic));
             (root, initramfs, tools.join().unwrap_or_else(|panic| resume_unwind(panic)))
         });
@@ -120,17 +123,17 @@ impl Assembled {
         Ok(rootfs::tools(&self.resolved.lock.tools, &self.files, &self.work, progress)?)
     }
 
-    fn initramfs(&self, keeper: &dyn BlockCache, progress: &dyn Progress) -> Result<Option<Initramfs>, BuildError> {
+    fn initramfs(&self, cache: &dyn BlockCache, progress: &dyn Progress) -> Result<Option<Initramfs>, BuildError> {
         let image = self.image();
         let Some(agent) = image.agent.filter(|_| self.resolved.request.kind.needs_initramfs()) else { return Ok(None) };
         let kernels = Kernels::find(image.tree, &image.profile.boot).map_err(OutputError::from)?;
-        Ok(Some(image.initramfs(&kernels, agent, keeper, progress)?))
+        Ok(Some(image.initramfs(&kernels, agent, cache, progress)?))
     }
 
     fn squashfs(
         &self,
         location: RootLocation,
-        keeper: &dyn BlockCache,
+        cache: &dyn BlockCache,
         progress: &dyn Progress,
     ) -> Result<PackedRoot, BuildError> {
         let offset = (location.offset)(self.image().manifest, self.guests.len());
@@ -144,14 +147,15 @@ impl Assembled {
         let (uuid, salt) = self.verity_identity();
         let verity = VerityOptions { uuid, salt: salt.as_bytes().to_vec() };
         let write = || -> Result<_, BuildError> {
-            // Writing keeps one core busy, and compressing others where there is much of it.
+            // Hashing runs while the file is written: writing keeps one core busy, and compression sometimes the
+            // others.
             let (summary, hashed) = thread::scope(|scope| {
-                let (to, told) = mpsc::channel();
-                let hashing = scope.spawn(|| Hashed::while_written(&file, offset, &verity, told));
+                let (sender, written) = mpsc::channel();
+                let hashing = scope.spawn(|| ChunkDigests::hash_while_written(&file, offset, &verity, written));
                 let write = || -> Result<_, BuildError> {
-                    let mut out = BufWriter::new(Telling { file: &file, start: offset, end: offset, to });
+                    let mut out = BufWriter::new(NotifyingWriter { file: &file, start: offset, end: offset, sender });
                     out.seek(SeekFrom::Start(offset)).map_err(failed("writing"))?;
-                    let summary = squashfs::write(&self.on_root()?, &options, keeper, &mut out, progress)
+                    let summary = squashfs::write(&self.on_root()?, &options, cache, &mut out, progress)
                         .map_err(|source| BuildError::Squashfs { path: path.clone(), source: Box::new(source) })?;
                     out.flush().map_err(failed("writing"))?;
                     Ok(summary)
@@ -160,7 +164,7 @@ impl Assembled {
             });
             let (summary, hashed) = (summary?, hashed?);
             progress.item("verity");
-            Ok((summary, verity::append_to_hashed(&file, offset, &verity, hashed)?))
+            Ok((summary, verity::append_with_digests(&file, offset, &verity, hashed)?))
         };
         let (written, synced) = writeback::with_background_sync(&file, write);
         let (summary, made) = written?;
@@ -176,12 +180,12 @@ impl Assembled {
         Ok(PackedRoot { file: path, offset, size, verity, content: summary.content, reused: summary.reused })
     }
 
-    /// The tree without what the medium carries itself. It is listed with what
-    /// pruning took away, so that `dpkg -V` reports nothing else.
+    /// The tree without `/boot`, whose files are on the medium. They are added to the list of pruned paths, so that
+    /// `dpkg -V` reports nothing else.
     fn on_root(&self) -> Result<Tree, BuildError> {
         let mut tree = self.tree.clone();
         let mut gone: BTreeSet<Vec<u8>> = BTreeSet::new();
-        // These are fixed names, which parse.
+        // These are constant paths, which always parse.
         let (boot, list) = (TreePath::parse("/boot").unwrap_or_default(), IN_IMAGE_PRUNED);
         let list = TreePath::parse(list).unwrap_or_default();
         let Some(Node { kind: Kind::Directory(entries), .. }) = tree.get(&boot) else { return Ok(tree) };
@@ -202,7 +206,7 @@ impl Assembled {
         Ok(tree)
     }
 
-    /// Derived, as chance has no place in an image.
+    /// UUID and salt, derived from the lock and the name so that builds are reproducible.
     fn verity_identity(&self) -> (Uuid, Sha256) {
         let mut name = self.resolved.lock_sha256.as_bytes().to_vec();
         name.extend(self.resolved.request.profile.name.as_bytes());
@@ -212,23 +216,23 @@ impl Assembled {
     }
 }
 
-/// Tells how far a file is written.
-struct Telling<'a> {
+/// Writes to a file and sends how many bytes are written so far.
+struct NotifyingWriter<'a> {
     file: &'a File,
-    /// What is told counts from there.
+    /// Sent positions count from this offset.
     start: u64,
     end: u64,
-    to: Sender<u64>,
+    sender: Sender<u64>,
 }
 
-impl Write for Telling<'_> {
+impl Write for NotifyingWriter<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let count = self.file.write(bytes)?;
         let end = self.file.stream_position()?;
         if end > self.end {
             self.end = end;
-            // Whoever failed to hash it says so when asked.
-            let _ = self.to.send(end - self.start);
+            // A failed receiver reports its own error when it is joined.
+            let _ = self.sender.send(end - self.start);
         }
         Ok(count)
     }
@@ -238,7 +242,7 @@ impl Write for Telling<'_> {
     }
 }
 
-impl Seek for Telling<'_> {
+impl Seek for NotifyingWriter<'_> {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         self.file.seek(to)
     }

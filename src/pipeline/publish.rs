@@ -7,7 +7,7 @@ use crate::output::{Guest, Input, Root};
 use crate::progress::Progress;
 
 impl Packed {
-    /// Lays the output out and publishes it in the directory of images.
+    /// Lays the output out and publishes it in the catalog.
     pub fn publish(self, progress: &dyn Progress) -> Result<Built, BuildError> {
         let assembled = &self.assembled;
         let resolved = &assembled.resolved;
@@ -37,7 +37,7 @@ impl Packed {
         Ok(Built {
             path: published.path,
             name: assembled.name.clone(),
-            was_there: published.was_there,
+            unchanged: published.unchanged,
             size: artifact.size,
             sha256: artifact.sha256,
             packages: resolved.lock.packages.len(),

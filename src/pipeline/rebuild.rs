@@ -7,11 +7,11 @@ use crate::output::catalog::NAMES;
 use crate::packages::Lock;
 use time::OffsetDateTime;
 
-/// Of what belongs to the line above.
+/// Indentation of continuation lines.
 const INDENT: &str = "             ";
 
 impl Assembled {
-    /// The text, which is the same for the same image.
+    /// The text of the record; the same image always gives the same text.
     pub(super) fn rebuild(&self) -> String {
         let Self { resolved, name: image, manifest, .. } = self;
         let (profile, lock, version) = (&resolved.request.profile, &resolved.lock, &image.version);
@@ -29,7 +29,7 @@ impl Assembled {
         let number = match *version == profile.version {
             true => String::new(),
             false => format!(
-                "The build number is part of the image, so give the name in a new folder of images first:\n\n  \
+                "The build number is part of the image, so give the name in a new directory of images first:\n\n  \
                  mkdir -p images && echo {} >>images/{NAMES}\n\n",
                 image.line()
             ),
@@ -37,7 +37,7 @@ impl Assembled {
         let mut text = format!(
             "How to get the bytes of {file} again\n\n  \
              {date}applbuild {command} --profile {name} --level {level} --lock {lock_file}\n\n{number}\
-             Without mirrors, from a folder that `applbuild archive export DIR --lock {lock_file}` made:\n\n  \
+             Without mirrors, from a directory that `applbuild archive export DIR --lock {lock_file}` made:\n\n  \
              applbuild archive import DIR\n  \
              {date}applbuild {command} --profile {name} --level {level} --lock {lock_file} --offline\n\n\
              What it takes:\n  \
@@ -46,10 +46,7 @@ impl Assembled {
              profile    {name} with its files, and the templates, as they were: inputs-sha256 in {build_file}\n\n\
              The archives were at:\n",
             resolved.lock_sha256,
-            identity::described(&manifest.applbuild)
-                .lines()
-                .map(|line| format!("{INDENT}{line}\n"))
-                .collect::<String>(),
+            identity::describe(&manifest.applbuild).lines().map(|line| format!("{INDENT}{line}\n")).collect::<String>(),
         );
         archives(lock, &mut text);
         text

@@ -1,6 +1,6 @@
-//! The stage that resolves: from the packages that a profile asks for to a lock.
+//! The stage that resolves: from the packages that a profile requests to a lock.
 
-use super::lockfile::{self, KeptVersions, LockChoice, Update};
+use super::lockfile::{self, LockChoice, LockedVersions, Update};
 use super::{BuildError, BuildRequest};
 use crate::packages::archive::index::{Index, Source};
 use crate::packages::deb::Deb;
@@ -13,8 +13,8 @@ use crate::util::sha256;
 use appliance_contract::Sha256;
 use std::collections::BTreeMap;
 
-/// What the build runs or copies boot files from. base-files has the links of
-/// the merged /usr, without which no program starts; shim's helpers hold MokManager.
+/// Packages whose programs the build runs or whose boot files it copies. base-files has the symlinks of the merged
+/// /usr, without which no program starts; shim-helpers contains MokManager.
 const TOOLS: [&str; 7] = [
     "base-files",
     "grub-common",
@@ -30,48 +30,48 @@ const TOOLS: [&str; 7] = [
 pub struct Resolved {
     pub(super) request: BuildRequest,
     pub(super) lock: Lock,
-    /// What the lock's file holds, when it is the profile's own.
-    pub(super) before: Option<Lock>,
-    /// The lock is as its file has it, ids and all.
-    pub(super) whole: bool,
-    /// The lock's file, as it stands beside the image.
+    /// The lock as it is in its file.
+    pub(super) previous_lock: Option<Lock>,
+    /// The lock equals the one in its file, including the ids.
+    pub(super) lock_unchanged: bool,
+    /// The text of the lock, as it is published next to the image.
     pub(super) lock_text: String,
     pub(super) lock_sha256: Sha256,
-    /// Seconds since 1970, in all of the image's own files.
+    /// Seconds since 1970: the time of all files that the build itself makes.
     pub(super) source_date: i64,
-    /// The guest images that the image holds.
+    /// The guest images that the image includes.
     pub(super) guests: Vec<Resolved>,
 }
 
 impl BuildRequest {
-    /// Takes the lock where it says all, or asks the archives for what it lacks.
+    /// Uses the lock if it is complete; otherwise asks the archives for what it lacks.
     pub fn resolve(self, progress: &dyn Progress) -> Result<Resolved, BuildError> {
         progress.image(&self.profile.name);
         progress.stage(Stage::Resolve, 0, Unit::Packages);
         let path = self.lock.path().to_owned();
-        let before = lockfile::read(&path)?;
-        let moved = before.as_ref().and_then(|lock| self.moved_past(lock));
-        let lock = match (&self.lock, &before, moved) {
+        let previous_lock = lockfile::read(&path)?;
+        let difference = previous_lock.as_ref().and_then(|lock| self.lock_difference(lock));
+        let lock = match (&self.lock, &previous_lock, difference) {
             (LockChoice::Exactly(_), None, _) => {
-                let mend = format!("make one: applbuild lock --profile {}", self.profile.name);
-                return Err(BuildError::StaleLock { path, moved: "is not there".to_owned(), mend });
+                let hint = format!("make one: applbuild lock --profile {}", self.profile.name);
+                return Err(BuildError::StaleLock { path, difference: "is not there".to_owned(), hint });
             }
-            (LockChoice::Exactly(_), Some(_), Some(moved)) => {
-                let mend = format!("bring it up to date: applbuild lock --profile {}", self.profile.name);
-                return Err(BuildError::StaleLock { path, moved, mend });
+            (LockChoice::Exactly(_), Some(_), Some(difference)) => {
+                let hint = format!("update it: applbuild lock --profile {}", self.profile.name);
+                return Err(BuildError::StaleLock { path, difference, hint });
             }
             (LockChoice::Exactly(_) | LockChoice::Own { update: Update::Needed, .. }, Some(lock), None) => lock.clone(),
-            (LockChoice::Own { .. }, _, moved) if self.client.is_offline() => {
-                let moved = moved.unwrap_or_else(|| match before {
-                    Some(_) => "is to be moved".to_owned(),
+            (LockChoice::Own { .. }, _, difference) if self.client.is_offline() => {
+                let difference = difference.unwrap_or_else(|| match previous_lock {
+                    Some(_) => "would be updated".to_owned(),
                     None => "is not there".to_owned(),
                 });
-                let mend = "that needs the archives, so leave --offline out".to_owned();
-                return Err(BuildError::StaleLock { path, moved, mend });
+                let hint = "this needs the archives: drop --offline".to_owned();
+                return Err(BuildError::StaleLock { path, difference, hint });
             }
-            (LockChoice::Own { update, .. }, old, moved) => {
-                if let Some(moved) = moved.filter(|_| *update == Update::Needed) {
-                    progress.warn(&format!("the lock {} {moved}; it is brought up to date", path.display()));
+            (LockChoice::Own { update, .. }, old, difference) => {
+                if let Some(difference) = difference.filter(|_| *update == Update::Needed) {
+                    progress.warn(&format!("the lock {} {difference}; updating it", path.display()));
                 }
                 if let (Some(old), Update::Packages(names)) = (old, update) {
                     lockfile::check_names(old, names)?;
@@ -79,31 +79,40 @@ impl BuildRequest {
                 self.ask(old.as_ref(), update, progress)?
             }
         };
-        self.locked(lock, before)
+        self.with_lock(lock, previous_lock)
     }
 
-    /// The profile with its lock, the guests with those in it.
-    fn locked(mut self, lock: Lock, before: Option<Lock>) -> Result<Resolved, BuildError> {
+    /// The profile with its lock, and the guests with their locks in it.
+    fn with_lock(mut self, lock: Lock, previous_lock: Option<Lock>) -> Result<Resolved, BuildError> {
         let source_date = self.profile.source_date_epoch.or(self.source_date_epoch).unwrap_or(lock.date);
         let mut guests = Vec::new();
         for (guest, lock) in self.profile.guests.iter().zip(&lock.guests) {
-            let before = before.as_ref().and_then(|before| lockfile::of_guest(before, &guest.name)).cloned();
-            guests.push(self.of_guest(guest).locked(lock.clone(), before)?);
+            let previous = previous_lock.as_ref().and_then(|host| lockfile::of_guest(host, &guest.name)).cloned();
+            guests.push(self.of_guest(guest).with_lock(lock.clone(), previous)?);
         }
         self.profile.source_date_epoch = Some(source_date);
-        let whole = before.as_ref() == Some(&lock);
-        // A lock that is not whole needs the guests all the same: the ids of their users are in it.
-        if whole && !self.kind.includes_guests() {
+        let lock_unchanged = previous_lock.as_ref() == Some(&lock);
+        // A changed lock needs the guests in any case: it contains the ids of their users.
+        if lock_unchanged && !self.kind.includes_guests() {
             guests.clear();
         }
         let (lock_text, lock_sha256) = Default::default();
-        let mut resolved = Resolved { request: self, lock, before, whole, lock_text, lock_sha256, source_date, guests };
+        let mut resolved = Resolved {
+            request: self,
+            lock,
+            previous_lock,
+            lock_unchanged,
+            lock_text,
+            lock_sha256,
+            source_date,
+            guests,
+        };
         resolved.render()?;
         Ok(resolved)
     }
 
-    /// How the profile has moved past the lock, if it has.
-    fn moved_past(&self, lock: &Lock) -> Option<String> {
+    /// How the lock differs from what the profile needs, as a predicate of the lock; `None` if it matches.
+    fn lock_difference(&self, lock: &Lock) -> Option<String> {
         let profile = &self.profile;
         if lock.profile != profile.name {
             return Some(format!("is of the profile {}", lock.profile));
@@ -121,16 +130,16 @@ impl BuildRequest {
             }
             let mut guests = profile.guests.iter().zip(&lock.guests);
             return guests.find_map(|(guest, lock)| {
-                let moved = self.of_guest(guest).moved_past(lock)?;
-                Some(format!("{moved} (its guest {})", guest.name))
+                let difference = self.of_guest(guest).lock_difference(lock)?;
+                Some(format!("{difference} (its guest {})", guest.name))
             });
         }
         let has = |name: &str| lock.packages.iter().any(|package| package.name == name);
         let lacks: Vec<&str> =
             profile.packages.iter().map(|package| package.name.as_str()).filter(|name| !has(name)).collect();
         Some(match lacks.as_slice() {
-            [] => "is not what the profile asks for now".to_owned(),
-            lacks => format!("lacks {}, which the profile asks for now", lacks.join(", ")),
+            [] => "does not match what the profile requests now".to_owned(),
+            lacks => format!("lacks {}, which the profile requests now", lacks.join(", ")),
         })
     }
 
@@ -145,8 +154,8 @@ impl BuildRequest {
     fn ask(&self, old: Option<&Lock>, update: &Update, progress: &dyn Progress) -> Result<Lock, BuildError> {
         let architecture = self.profile.architecture.debian();
         let mut kept = match old {
-            Some(old) => KeptVersions::new(old, update),
-            None => KeptVersions::default(),
+            Some(old) => LockedVersions::new(old, update),
+            None => LockedVersions::default(),
         };
         let suites: Vec<SuiteWanted> = self.profile.suites.iter().map(wanted).collect();
         let request = RefreshRequest {
@@ -181,7 +190,7 @@ impl BuildRequest {
             index = Index::read(&sources, architecture)?;
         }
         progress.item("dependencies");
-        let KeptVersions { packages, tools } = &mut kept;
+        let LockedVersions { packages, tools } = &mut kept;
         let found = self.requests(|image, needed| {
             let digest = request_digest(&self.profile.suites, image, needed);
             let packages = resolve_keeping(&index, image, packages)?;
@@ -193,15 +202,15 @@ impl BuildRequest {
             let request = self.of_guest(guest);
             let old = old.and_then(|old| lockfile::of_guest(old, &guest.name));
             guests.push(match old {
-                Some(old) if *update == Update::Needed && request.moved_past(old).is_none() => old.clone(),
+                Some(old) if *update == Update::Needed && request.lock_difference(old).is_none() => old.clone(),
                 old => request.ask(old, update, progress)?,
             });
         }
         Ok(Lock { sets: self.sets(), ids: old.map(|old| old.ids.clone()).unwrap_or_default(), guests, ..found })
     }
 
-    /// `Packages` paragraphs of kept packages that no index has any more, for each archive,
-    /// made from the packages themselves.
+    /// `Packages` paragraphs of the locked packages that no index lists any more, for each archive. They are made from
+    /// the package files.
     fn paragraphs(
         &self,
         gone: &[LockedPackage],
@@ -211,21 +220,22 @@ impl BuildRequest {
         if gone.is_empty() {
             return Ok(texts);
         }
-        let files =
-            download(gone, &self.archives, &self.cache, &self.client, progress).map_err(|source| BuildError::Gone {
+        let files = download(gone, &self.archives, &self.cache, &self.client, progress).map_err(|source| {
+            BuildError::PackagesUnavailable {
                 names: gone.iter().map(|package| package.name.clone()).collect(),
                 source: Box::new(source),
-            })?;
+            }
+        })?;
         for (package, file) in gone.iter().zip(files) {
-            let text = Deb::open(&file)
-                .and_then(|deb| deb.paragraph(package))
-                .map_err(|source| BuildError::Kept { name: package.name.clone(), source: Box::new(source) })?;
+            let text = Deb::open(&file).and_then(|deb| deb.paragraph(package)).map_err(|source| {
+                BuildError::UnreadablePackage { name: package.name.clone(), source: Box::new(source) }
+            })?;
             texts.entry(package.archive.clone()).or_default().push_str(&text);
         }
         Ok(texts)
     }
 
-    /// What is asked of the resolver for the image, and for the tools.
+    /// Calls `with` with the resolver's requests for the image and for the tools.
     fn requests<T>(&self, with: impl FnOnce(&Request<'_>, &Request<'_>) -> T) -> T {
         let nothing = BTreeMap::new();
         let tool = |name: &&str| PackageRequest {
@@ -263,7 +273,7 @@ impl BuildRequest {
 }
 
 impl Resolved {
-    /// To be called when the lock has changed.
+    /// Updates text and hash; must be called after the lock has changed.
     pub(super) fn render(&mut self) -> Result<(), BuildError> {
         self.lock_text = self.lock.render().map_err(|source| BuildError::RenderLock { source })?;
         self.lock_sha256 = sha256::of(&self.lock_text);
@@ -271,7 +281,7 @@ impl Resolved {
     }
 }
 
-/// Resolves with the versions of `keep`, less those that no answer can have: these move.
+/// Resolves with the versions in `keep`. Versions that make the request unsatisfiable are removed from `keep`.
 fn resolve_keeping<'a>(
     index: &'a Index<'a>,
     request: &Request<'_>,

@@ -1,5 +1,5 @@
-//! Speculative threads: later stages begin while packages are still being configured. Scripts keep one core busy, and
-//! compression is what a build waits for most.
+//! Speculative threads: later stages begin while packages are still being configured. Maintainer scripts use one core,
+//! and compression takes most of a build's time.
 
 use super::{BuildRequest, Resolved};
 use crate::boot::initramfs::Initramfs;
@@ -7,7 +7,7 @@ use crate::boot::kernel::Kernels;
 use crate::cache::BlockStore;
 use crate::embedded;
 use crate::format::squashfs::{self, BlockKey};
-use crate::rootfs::{self, Ahead, Files};
+use crate::rootfs::{self, Files, SpeculationHooks};
 use crate::tree::{Tree, TreePath};
 use crate::util::poison::Unpoisoned;
 use crate::util::priority;
@@ -17,28 +17,28 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
 
-/// Puts into the cache what later stages look for there, and make where they do
-/// not find it: what fails here is met again then, and told.
+/// Fills the cache with results that later stages look up. Errors are ignored: on a cache miss the later stage does the
+/// work itself and reports them.
 #[derive(Debug)]
 pub(super) struct Speculation<'a> {
     resolved: &'a Resolved,
     files: &'a Files,
     trees: &'a Path,
-    begun: Mutex<SpeculativeThreads>,
+    threads: Mutex<SpeculativeThreads>,
 }
 
 impl<'a> Speculation<'a> {
     pub fn new(resolved: &'a Resolved, files: &'a Files, trees: &'a Path) -> Self {
-        Self { resolved, files, trees, begun: Mutex::default() }
+        Self { resolved, files, trees, threads: Mutex::default() }
     }
 
-    /// What goes on until the root is packed.
+    /// The threads, which continue until the root is packed.
     pub fn finish(self) -> SpeculativeThreads {
-        self.begun.into_inner().unpoisoned()
+        self.threads.into_inner().unpoisoned()
     }
 
-    fn begun(&self) -> MutexGuard<'_, SpeculativeThreads> {
-        self.begun.lock().unpoisoned()
+    fn threads(&self) -> MutexGuard<'_, SpeculativeThreads> {
+        self.threads.lock().unpoisoned()
     }
 
     fn store(&self) -> Option<BlockStore> {
@@ -46,43 +46,43 @@ impl<'a> Speculation<'a> {
     }
 }
 
-impl Ahead for Speculation<'_> {
-    fn unpacked(&self, mut tree: Tree) {
+impl SpeculationHooks for Speculation<'_> {
+    fn on_unpacked(&self, mut tree: Tree) {
         priority::set_idle_priority();
         let request = &self.resolved.request;
         if request.kind.needs_boot_loader() {
-            let _ = rootfs::tools_ahead(&self.resolved.lock.tools, self.files, self.trees);
+            let _ = rootfs::prefetch_tools(&self.resolved.lock.tools, self.files, self.trees);
         }
         if request.kind.root_location(&request.profile).is_none() {
             return;
         }
         let Some(store) = self.store() else { return };
         if let Ok(boot) = TreePath::parse("/boot") {
-            // It is the medium's.
+            // It is on the medium, not in the root image.
             let _ = tree.remove(&boot);
         }
         let mut options = self.resolved.squashfs_options();
-        // One core is the scripts' alone: they are thousands of short programs, and even the least of neighbours
-        // keeps each waiting for a moment.
+        // Maintainer scripts have one core to themselves. They are thousands of short programs, and even a thread of
+        // idle priority delays each of them.
         options.threads = NonZero::new(options.threads.get() - 1).unwrap_or(NonZero::<usize>::MIN);
-        let mut begun = self.begun();
-        let stop = Arc::clone(&begun.stop);
-        begun.blocks = Some(thread::spawn(move || squashfs::work_ahead(&tree, &options, &store, &stop)));
+        let mut threads = self.threads();
+        let stop = Arc::clone(&threads.stop);
+        threads.blocks = Some(thread::spawn(move || squashfs::precompress(&tree, &options, &store, &stop)));
     }
 
-    fn modules_listed(&self, tree: Tree) {
+    fn on_modules_listed(&self, tree: Tree) {
         let BuildRequest { profile, kind, .. } = &self.resolved.request;
         let Some(store) = self.store().filter(|_| profile.agent && kind.needs_initramfs()) else { return };
         let Ok(Kernels { version: Some(version), .. }) = Kernels::find(&tree, &profile.boot) else { return };
         let (drivers, date) = (profile.initramfs.clone(), self.resolved.source_date);
-        self.begun().initramfs = Some(thread::spawn(move || {
+        self.threads().initramfs = Some(thread::spawn(move || {
             priority::set_background_priority();
             let _ = Initramfs::build(&tree, &version, &drivers, embedded::AGENT, date, &store);
         }));
     }
 }
 
-/// What was begun, and goes on until the root is packed.
+/// Threads that were started early and continue until the root is packed.
 #[derive(Debug, Default)]
 pub(super) struct SpeculativeThreads {
     stop: Arc<AtomicBool>,
@@ -91,15 +91,15 @@ pub(super) struct SpeculativeThreads {
 }
 
 impl SpeculativeThreads {
-    /// Ends the blocks, with what is done by now in the store: those that are new there.
+    /// Stops the compression of blocks. Returns the blocks that it added to the block cache.
     pub fn end_blocks(&mut self) -> Vec<BlockKey> {
         self.stop.store(true, Ordering::Relaxed);
-        // What panicked is as good as what was never begun.
+        // A panicked speculative thread is treated as if it had not run.
         self.blocks.take().and_then(|thread| thread.join().ok()).unwrap_or_default()
     }
 
-    /// The initramfs, which is one piece: to be waited for before it is looked for in the store. `None` where none
-    /// was begun.
+    /// The thread that makes the initramfs, to be joined before the cache is asked for it, as a part of it is no use.
+    /// `None` if none was started.
     pub fn take_initramfs(&mut self) -> Option<JoinHandle<()>> {
         self.initramfs.take()
     }

@@ -1,26 +1,26 @@
-//! Finds the image that an earlier build made from the same inputs, so that nothing is built.
+//! Returns the existing image if the inputs are unchanged; nothing is built then.
 
 use super::guest::GuestImage;
 use super::{BuildError, Built, LockOutcome, Resolved};
 use crate::output::catalog::{Catalog, ExistingImage, ImageName};
 use crate::progress::Progress;
-use crate::rootfs::WorkFolder;
+use crate::rootfs::WorkDir;
 use crate::util::file_error::At as _;
 use appliance_contract::manifest::Manifest;
 use appliance_contract::{guest_image, medium};
 use std::fs;
 
 impl Resolved {
-    /// The existing image, verified by its checksums, with the name that it has.
+    /// The existing image, verified by its checksums, and its name.
     pub(super) fn find_existing_image(
         &self,
         guests: &[GuestImage],
     ) -> Result<Option<(ImageName, ExistingImage)>, BuildError> {
-        if self.request.replace || !self.whole {
+        if self.request.replace || !self.lock_unchanged {
             return Ok(None);
         }
-        let place = self.place(guests)?;
-        Ok(place.catalog.find_existing(&place.name)?.map(|existing| (place.name, existing)))
+        let destination = self.destination(guests)?;
+        Ok(destination.catalog.find_existing(&destination.name)?.map(|existing| (destination.name, existing)))
     }
 
     /// The result of a build that has nothing to do.
@@ -31,9 +31,9 @@ impl Resolved {
             guests.push(image);
         }
         let Some((name, existing)) = self.find_existing_image(&guests)? else { return Ok(None) };
-        // Nothing else cleans up after a build that was killed when its image stood.
-        WorkFolder::clean(&Catalog::open(&self.request.output)?.work());
-        WorkFolder::clean(&self.request.trees());
+        // No other step removes the work directory of a build that was killed after it had published its image.
+        WorkDir::clean(&Catalog::open(&self.request.output)?.work());
+        WorkDir::clean(&self.request.trees());
         let path = existing.manifest;
         let text = fs::read(&path).at("reading", &path)?;
         let manifest: Manifest =
@@ -43,7 +43,7 @@ impl Resolved {
         Ok(Some(Built {
             path: existing.path,
             name,
-            was_there: true,
+            unchanged: true,
             size: existing.size,
             sha256: existing.sha256,
             packages: self.lock.packages.len(),

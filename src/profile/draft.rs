@@ -1,4 +1,4 @@
-//! A profile while its files are merged: the farthest ancestor first, each later file over the earlier ones.
+//! A profile while its files are merged. The farthest ancestor is applied first; later files override earlier ones.
 
 use super::error::{ProfileError, did_you_mean};
 use super::keys::KEYS;
@@ -40,7 +40,7 @@ pub(super) enum Algorithm {
 pub(super) const ALGORITHMS: [(&str, Algorithm); 3] =
     [("zstd", Algorithm::Zstd), ("xz", Algorithm::Xz), ("gzip", Algorithm::Gzip)];
 
-/// A suite as written; without components of its own it has the profile's.
+/// A suite as written in the file. Without components it uses the profile's.
 #[derive(Debug)]
 pub(super) struct DraftSuite {
     archive: String,
@@ -85,26 +85,26 @@ pub(super) struct Draft {
     pub(super) guests: Option<Vec<Located<String>>>,
 }
 
-/// A scalar of a later file replaces the one before it.
+/// A scalar of a later file replaces the earlier one.
 pub(super) fn set<T>(slot: &mut Option<T>, value: Option<T>) {
     if value.is_some() {
         *slot = value;
     }
 }
 
-/// Lists grow; what is there already is not there twice.
+/// Appends to a list, without duplicates.
 pub(super) fn append<T: Clone + Eq + Hash>(list: &mut Vec<T>, more: Option<Vec<Located<T>>>) {
-    let mut there: HashSet<T> = list.iter().cloned().collect();
+    let mut seen: HashSet<T> = list.iter().cloned().collect();
     let more = more.into_iter().flatten().map(|item| item.value);
-    list.extend(more.filter(|value| there.insert(value.clone())));
+    list.extend(more.filter(|value| seen.insert(value.clone())));
 }
 
 impl Draft {
-    /// Lays one file over the draft. `folder` is where the profile's files are.
+    /// Applies one file to the draft. `overlay_root` is the location of the profile's overlay.
     pub fn apply(
         &mut self,
         mut file: Section<'_>,
-        folder: &overlay::Folder<'_>,
+        overlay_root: &overlay::OverlayRoot<'_>,
         base: &Path,
     ) -> Result<(), ProfileError> {
         let mut tables: BTreeMap<&str, Section<'_>> = BTreeMap::new();
@@ -123,7 +123,7 @@ impl Draft {
         }
         tables.into_values().try_for_each(Section::finish)?;
         let files = file.section("files")?;
-        self.overlays.extend(overlay::read(files, folder)?);
+        self.overlays.extend(overlay::read(files, overlay_root)?);
         file.finish()
     }
 
@@ -158,7 +158,7 @@ impl Draft {
         let known: HashSet<&str> = self.packages.iter().map(|package| package.name.as_str()).collect();
         if let Some(name) = removed.iter().find(|name| !known.contains(name.value.as_str())) {
             let help = did_you_mean(&name.value, known);
-            let label = "no profile that this one extends asks for it";
+            let label = "no profile that this one extends lists it";
             return Err(name.refuse(format!("remove-packages: found {:?}", name.value), label, help));
         }
         let removed: HashSet<String> = removed.into_iter().map(|name| name.value).collect();
@@ -240,7 +240,7 @@ impl Draft {
         self.kind.as_ref().is_some_and(|kind| kind.value == Role::Guest)
     }
 
-    /// The profile, once all of its files are in. `file` is the place of the last one.
+    /// Makes the profile after all of its files are applied. `file` is the location of the last one.
     pub fn finish(self, name: &str, file: &super::error::Place) -> Result<Profile, ProfileError> {
         let missing = |key: &str, expected: &str| {
             file.error(format!("the profile has no {key}"), format!("expected the key {key}: {expected}"), None)
@@ -248,11 +248,11 @@ impl Draft {
         let Some(kind) = self.kind.as_ref() else { return Err(missing("kind", "host or guest")) };
         let Some(version) = self.version.as_ref() else { return Err(missing("version", "such as 2026.11.1")) };
         if self.packages.is_empty() && self.sets.is_empty() {
-            return Err(missing("packages", "or sets: an image is made of something"));
+            return Err(missing("packages", "or the key sets"));
         }
-        // Even a system of tar sets alone is started by Debian's boot loader.
+        // A system of tar sets alone also needs Debian's boot loader.
         if self.suites.is_empty() {
-            return Err(missing("suites", "where packages and the boot loader come from, such as [\"debian/trixie\"]"));
+            return Err(missing("suites", "the sources of packages and the boot loader, such as [\"debian/trixie\"]"));
         }
         let mut suites = Vec::new();
         for suite in &self.suites {
@@ -265,7 +265,7 @@ impl Draft {
         if let Some(guest) = self.guests.iter().flatten().next()
             && kind.value == Role::Guest
         {
-            return Err(guest.refuse("guests in the profile of a guest", "a guest holds no guests", None));
+            return Err(guest.refuse("guests in the profile of a guest", "a guest includes no guests", None));
         }
         self.check_boot()?;
         let root = self.root()?;
@@ -293,7 +293,7 @@ impl Draft {
                 consoles: values_of(self.consoles)
                     .unwrap_or_else(|| vec!["tty0".to_owned(), "ttyS0,115200".to_owned()]),
                 on_missing: self.on_missing.map_or(OnMissing::Shell, |found| found.value),
-                // The bounds of the key fit.
+                // The key's bounds fit in a u32.
                 menu_timeout: self.menu_timeout.map_or(5, |found| found.value as u32),
                 secure_boot: self.secure_boot.is_none_or(|found| found.value),
             },
@@ -315,11 +315,11 @@ impl Draft {
         Ok(profile)
     }
 
-    /// Choices that do not go together.
+    /// Refuses keys that contradict each other.
     fn check_boot(&self) -> Result<(), ProfileError> {
         if let (Some(protocol), Some([_, ..])) = (&self.protocol, self.hypervisors.as_deref()) {
             let help = Some("leave one of the two out: boot.hypervisors boots Debian's kernel by itself".to_owned());
-            return Err(protocol.refuse("boot.protocol beside boot.hypervisors", "has no meaning here", help));
+            return Err(protocol.refuse("boot.protocol together with boot.hypervisors", "has no meaning here", help));
         }
         if let (Some(protocol), None) = (&self.protocol, &self.kernel)
             && protocol.value != Protocol::Linux
@@ -330,7 +330,7 @@ impl Draft {
         if let Some(repeated) = self.hypervisors.as_deref().and_then(|list| {
             list.iter().enumerate().find(|(at, item)| list[..*at].iter().any(|before| before.value == item.value))
         }) {
-            return Err(repeated.1.refuse("boot.hypervisors names one twice", "was named before", None));
+            return Err(repeated.1.refuse("boot.hypervisors names one twice", "already listed", None));
         }
         if let Some(format) = &self.root_format
             && format.value == RootFormat::Plain
@@ -357,7 +357,7 @@ impl Draft {
             Some(level) => level.value,
             None => default,
         };
-        // 1 to 22 fit in both.
+        // 1 to 22 fit in both integer types.
         let compression = match algorithm {
             Algorithm::Zstd => Compression::Zstd { level: level as i32 },
             Algorithm::Xz => Compression::Xz { level: level as u32 },

@@ -1,4 +1,4 @@
-//! Why a profile cannot be read, with the place in its file.
+//! Why a profile cannot be read, with the location in its file.
 
 use crate::util::file_error::FileError;
 use appliance_contract::nearest::nearest;
@@ -9,18 +9,18 @@ use std::sync::Arc;
 /// Why a profile could not be read.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum ProfileError {
-    /// The file does not say what a profile can say.
+    /// The file's contents are invalid.
     #[error(transparent)]
     #[diagnostic(transparent)]
     InFile(#[from] Box<InFile>),
     /// No profile has this name.
     #[error("profile {name:?} is not known, expected one of {}", known.join(", "))]
     Unknown {
-        /// The name as it was given.
+        /// The name that the user gave.
         name: String,
-        /// The profiles that there are.
+        /// The existing profiles.
         known: Vec<String>,
-        /// A name that may be meant.
+        /// The most similar name, as a question.
         #[help]
         help: Option<String>,
     },
@@ -29,13 +29,13 @@ pub enum ProfileError {
     File(#[from] FileError),
 }
 
-/// Something wrong at a place in a profile's file.
+/// An error at a location in a profile's file.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 #[error("{message}")]
 pub struct InFile {
     /// What is wrong.
     pub message: String,
-    /// What stands at the place, in a few words.
+    /// A short text for the location.
     pub label: String,
     /// The file's name.
     pub file: String,
@@ -45,10 +45,10 @@ pub struct InFile {
     pub column: usize,
     #[source_code]
     source_code: NamedSource<Arc<str>>,
-    /// The bytes of the place.
+    /// The bytes of the location.
     #[label("{label}")]
     pub span: SourceSpan,
-    /// What may be meant instead.
+    /// How to solve it.
     #[help]
     pub help: Option<String>,
 }
@@ -58,7 +58,7 @@ pub struct InFile {
 pub(super) struct Source {
     pub name: String,
     pub text: Arc<str>,
-    /// Where each line but the first begins: a place is asked for of every package.
+    /// Offsets of all lines except the first. They are computed once, because each package's line is looked up.
     lines: Vec<usize>,
 }
 

@@ -1,8 +1,8 @@
-//! Where profiles are found: in the user's `profiles/`, then in the binary.
+//! Finds profiles: first in the user's directory `profiles/`, then in the binary.
 
 use super::draft::Draft;
 use super::error::{Place, ProfileError, Source, did_you_mean};
-use super::overlay::Folder;
+use super::overlay::OverlayRoot;
 use super::section::{Located, Section, string, wrong_type};
 use super::{Profile, values};
 use crate::embedded;
@@ -12,13 +12,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use toml::de::DeValue;
 
-/// All profiles that can be named.
+/// All available profiles.
 #[derive(Debug, Clone)]
 pub struct Library {
     folder: PathBuf,
 }
 
-/// Where a profile's file is.
+/// The location of a profile's file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Home {
     /// In the user's directory of profiles.
@@ -37,12 +37,12 @@ impl std::fmt::Display for Home {
 }
 
 impl Library {
-    /// The profiles of `root/profiles`, and behind them the embedded ones.
+    /// The profiles in `root/profiles`, with the embedded ones as a fallback.
     pub fn new(root: &Path) -> Self {
         Self { folder: root.join("profiles") }
     }
 
-    /// The name of every profile and where it is found.
+    /// The name of every profile and its location.
     pub fn names(&self) -> Result<BTreeMap<String, Home>, ProfileError> {
         let mut names = BTreeMap::new();
         for file in embedded::PROFILES.files() {
@@ -62,22 +62,22 @@ impl Library {
         Ok(names)
     }
 
-    /// Reads a profile with all that it extends, and the guests that it holds.
+    /// Reads a profile with all profiles that it extends, and the guests that it includes.
     pub fn load(&self, name: &str) -> Result<Profile, ProfileError> {
         let (mut draft, place) = self.draft(name, None)?;
-        // Left to a guest's draft, which refuses them.
+        // `Draft::finish` refuses guests of a guest.
         let guests = if draft.is_guest() { None } else { draft.guests.take() }.unwrap_or_default();
         let mut profile = draft.finish(name, &place)?;
         for (at, asked) in guests.iter().enumerate() {
             if guests[..at].iter().any(|before| before.value == asked.value) {
-                return Err(asked.refuse(format!("guests names {:?} twice", asked.value), "was named before", None));
+                return Err(asked.refuse(format!("guests names {:?} twice", asked.value), "already listed", None));
             }
             profile.guests.push(self.guest(asked)?);
         }
         Ok(profile)
     }
 
-    /// The profile of a guest image that a host's asks for.
+    /// The profile of a guest that a host's profile includes.
     fn guest(&self, asked: &Located<String>) -> Result<Profile, ProfileError> {
         let (draft, place) = self.draft(&asked.value, Some(asked))?;
         if !draft.is_guest() {
@@ -88,21 +88,21 @@ impl Library {
     }
 
     fn draft(&self, name: &str, asked: Option<&Located<String>>) -> Result<(Draft, Place), ProfileError> {
-        let mut line = Line { library: self, draft: Draft::default(), chain: Vec::new(), done: Vec::new() };
-        let place = line.read(name, asked.map(|asked| ("guests", asked)))?;
-        Ok((line.draft, place))
+        let mut reader = AncestryReader { library: self, draft: Draft::default(), chain: Vec::new(), done: Vec::new() };
+        let place = reader.read(name, asked.map(|asked| ("guests", asked)))?;
+        Ok((reader.draft, place))
     }
 
     fn open(&self, name: &str) -> Result<(Source, Home), ProfileError> {
         let file = format!("{name}.toml");
         let path = self.folder.join(&file);
-        // A name is no path: what is not a name cannot be found.
-        let known_form = values::name(name).is_ok();
+        // An invalid name could be a path outside of the directory.
+        let is_valid_name = values::name(name).is_ok();
         match crate::util::bounded_read::read_user_text(&path) {
-            Ok(text) if known_form => {
+            Ok(text) if is_valid_name => {
                 return Ok((Source::new(path.display().to_string(), text), Home::Folder));
             }
-            Err(source) if known_form && source.kind() != std::io::ErrorKind::NotFound => {
+            Err(source) if is_valid_name && source.kind() != std::io::ErrorKind::NotFound => {
                 return Err(ProfileError::from(FileError::new("reading", path, source)));
             }
             _ => {}
@@ -123,18 +123,18 @@ fn profile_name(path: &Path) -> Option<String> {
     values::name(name).ok()
 }
 
-/// A profile's line of descent, while it is read.
-struct Line<'a> {
+/// Reads a profile and its ancestors.
+struct AncestryReader<'a> {
     library: &'a Library,
     draft: Draft,
     /// Profiles whose parents are being read.
     chain: Vec<String>,
-    /// Profiles that are in the draft; a common ancestor counts once.
+    /// Profiles that are applied to the draft. A common ancestor is applied once.
     done: Vec<String>,
 }
 
-impl Line<'_> {
-    /// `asked`: the key and the name in it that lead here.
+impl AncestryReader<'_> {
+    /// `asked`: the key that names this profile, and the name.
     fn read(&mut self, name: &str, asked: Option<(&str, &Located<String>)>) -> Result<Place, ProfileError> {
         let (source, home) = match (self.library.open(name), asked) {
             (Err(ProfileError::Unknown { name, known, help }), Some((key, asked))) => {
@@ -155,10 +155,10 @@ impl Line<'_> {
         self.chain.push(name.to_owned());
         for parent in parents(&mut file)? {
             if let Some(at) = self.chain.iter().position(|above| *above == parent.value) {
-                let circle = [&self.chain[at..], std::slice::from_ref(&parent.value)].concat().join(" → ");
+                let cycle = [&self.chain[at..], std::slice::from_ref(&parent.value)].concat().join(" → ");
                 return Err(parent.refuse(
-                    format!("profiles extend each other in a circle: {circle}"),
-                    "leads back",
+                    format!("profiles extend each other in a cycle: {cycle}"),
+                    "closes the cycle",
                     None,
                 ));
             }
@@ -166,18 +166,18 @@ impl Line<'_> {
                 self.read(&parent.value, Some(("extends", &parent)))?;
             }
         }
-        let folder = match home {
-            Home::Folder => Folder::Host(self.library.folder.clone(), name),
-            Home::Embedded => Folder::Embedded(&embedded::PROFILES, name),
+        let overlay_root = match home {
+            Home::Folder => OverlayRoot::Host(self.library.folder.clone(), name),
+            Home::Embedded => OverlayRoot::Embedded(&embedded::PROFILES, name),
         };
-        self.draft.apply(file, &folder, &self.library.folder)?;
+        self.draft.apply(file, &overlay_root, &self.library.folder)?;
         self.chain.pop();
         self.done.push(name.to_owned());
         Ok(Place { source, span: 0..0 })
     }
 }
 
-/// `extends`: one name or several.
+/// Reads `extends`: one name or a list of names.
 fn parents(file: &mut Section<'_>) -> Result<Vec<Located<String>>, ProfileError> {
     match file.item("extends") {
         None => Ok(Vec::new()),

@@ -1,4 +1,4 @@
-//! The folder of files that a profile lays over the tree.
+//! Reads the overlay of a profile: the directory of files that are copied over the root.
 
 use super::error::{ProfileError, did_you_mean};
 use super::section::{Located, Section, string, wrong_type};
@@ -10,47 +10,47 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use toml::de::DeValue;
 
-/// Where `profiles/` is: on the build machine, or in the binary.
+/// The location of `profiles/`, on the build machine or in the binary, with the profile's name.
 #[derive(Debug, Clone)]
-pub(super) enum Folder<'a> {
+pub(super) enum OverlayRoot<'a> {
     Host(PathBuf, &'a str),
     Embedded(&'static Dir<'static>, &'a str),
 }
 
-/// The ending of templates, which the file in the image loses.
+/// The suffix of templates. The file in the image does not have it.
 const TEMPLATE: &str = ".hbs";
-/// Files below folders of these names are programs.
+/// Files below directories of these names are programs, with mode 0755.
 const PROGRAM_FOLDERS: [&str; 5] = ["bin", "sbin", "libexec", "system-generators", "system-environment-generators"];
 
-/// Reads `[files]` and the folder it names. No part of the result comes from
-/// the checkout's own modes, owners or times, which a umask decides.
-pub(super) fn read(mut files: Section<'_>, folder: &Folder<'_>) -> Result<Option<Overlay>, ProfileError> {
+/// Reads `[files]` and the directory that it names. Ignores the modes, owners and times of the checkout, which depend
+/// on the umask.
+pub(super) fn read(mut files: Section<'_>, folder: &OverlayRoot<'_>) -> Result<Option<Overlay>, ProfileError> {
     let named = files.parsed("folder", values::name)?;
     let directories = files.list("directories", values::path)?;
     let mut modes = Vec::new();
     for (path, item) in files.entries("modes")? {
         let name = format!("files.modes.{:?}", path.value);
-        let said = match &item.value {
+        let mode_override = match &item.value {
             DeValue::String(_) => {
                 let text = string(item, &name)?;
                 let mode = values::mode(&text.value).map_err(|expected| {
                     text.refuse(format!("{name}: found {:?}", text.value), format!("expected {expected}"), None)
                 })?;
-                Said { mode: Some(mode), owner: None, group: None }
+                ModeOverride { mode: Some(mode), owner: None, group: None }
             }
             DeValue::Table(_) => {
                 let mut table = super::section::item_section(item, &name)?;
-                let said = Said {
+                let mode_override = ModeOverride {
                     mode: table.parsed("mode", values::mode)?.map(|found| found.value),
                     owner: table.parsed("owner", values::account)?.map(|found| found.value),
                     group: table.parsed("group", values::account)?.map(|found| found.value),
                 };
                 table.finish()?;
-                said
+                mode_override
             }
             _ => return Err(wrong_type(&item, &name, "an octal mode such as \"0640\", or a table")),
         };
-        modes.push((path, said));
+        modes.push((path, mode_override));
     }
     let mut links = Vec::new();
     for (path, item) in files.entries("links")? {
@@ -74,19 +74,23 @@ pub(super) fn read(mut files: Section<'_>, folder: &Folder<'_>) -> Result<Option
     }
     let mut overlay: BTreeMap<String, OverlayFile> =
         found.into_iter().map(|(path, content)| (path.clone(), file(path, content))).collect();
-    for (path, said) in modes {
+    for (path, mode_override) in modes {
         let Some(file) = overlay.get_mut(&path.value) else {
             let help = did_you_mean(&path.value, overlay.keys().map(String::as_str));
-            return Err(path.refuse("files.modes names what the folder does not hold", "not there", help));
+            return Err(path.refuse(
+                "files.modes names a path that the overlay does not contain",
+                "not in the overlay",
+                help,
+            ));
         };
-        file.mode = said.mode.unwrap_or(file.mode);
-        file.owner = said.owner.unwrap_or_else(|| file.owner.clone());
-        file.group = said.group.unwrap_or_else(|| file.group.clone());
+        file.mode = mode_override.mode.unwrap_or(file.mode);
+        file.owner = mode_override.owner.unwrap_or_else(|| file.owner.clone());
+        file.group = mode_override.group.unwrap_or_else(|| file.group.clone());
     }
     Ok((!overlay.is_empty()).then(|| Overlay { files: overlay.into_values().collect() }))
 }
 
-struct Said {
+struct ModeOverride {
     mode: Option<u16>,
     owner: Option<String>,
     group: Option<String>,
@@ -103,15 +107,16 @@ fn file(path: String, content: OverlayContent) -> OverlayFile {
     OverlayFile { path, content, mode, owner: "root".to_owned(), group: "root".to_owned() }
 }
 
-impl Folder<'_> {
-    /// Reads the folder, by default the one of the profile's own name; only one that was named must be there.
+impl OverlayRoot<'_> {
+    /// Reads the directory `named`, by default the one with the profile's name. Only a directory that is named must
+    /// exist.
     fn read(
         &self,
         named: Option<&Located<String>>,
         found: &mut BTreeMap<String, OverlayContent>,
     ) -> Result<(), ProfileError> {
         let missing = |named: &Located<String>, at: &str| {
-            named.refuse(format!("files.folder: {at} is not there"), "no such folder", None)
+            named.refuse(format!("files.folder: {at} does not exist"), "no such directory", None)
         };
         match self {
             Self::Host(profiles, name) => {
@@ -149,13 +154,13 @@ fn host_folder(folder: &Path, at: &str, found: &mut BTreeMap<String, OverlayCont
         } else if kind.is_symlink() {
             let target = std::fs::read_link(&host).map_err(failed)?;
             let Some(target) = target.to_str() else {
-                return Err(failed(std::io::Error::other("the link's target is not UTF-8")));
+                return Err(failed(std::io::Error::other("the symlink's target is not UTF-8")));
             };
             found.insert(path, OverlayContent::Symlink(target.to_owned()));
         } else if kind.is_file() {
             insert(path, std::fs::read(&host).map_err(failed)?, &host, found)?;
         } else {
-            return Err(failed(std::io::Error::other("neither a file, a folder nor a link")));
+            return Err(failed(std::io::Error::other("neither a file, a directory nor a symlink")));
         }
     }
     Ok(())
@@ -170,7 +175,7 @@ fn embedded_folder(
         embedded_folder(folder, top, found)?;
     }
     for file in dir.files() {
-        // Paths of embedded files begin at `profiles/`.
+        // Paths of embedded files are relative to `profiles/`.
         let Some(path) = file.path().strip_prefix(top).ok().and_then(Path::to_str) else { continue };
         let shown = Path::new("profiles").join(file.path());
         insert(format!("/{path}"), file.contents().to_vec(), &shown, found)?;
@@ -196,7 +201,7 @@ fn insert(
         None => (path, OverlayContent::Bytes(bytes)),
     };
     if found.contains_key(&path) {
-        return Err(failed(format!("{path} is there twice, as a file and as a template")));
+        return Err(failed(format!("{path} exists twice, as a file and as a template")));
     }
     found.insert(path, content);
     Ok(())

@@ -1,4 +1,4 @@
-//! A TOML table of a profile's file, read key by key. A key that nobody has read at the end is unknown, and refused.
+//! A TOML table of a profile's file, read key by key. Keys that are not read are unknown and refused.
 
 use super::error::{Place, ProfileError, Source, did_you_mean};
 use std::ops::Range;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-/// A value and where it stands.
+/// A value and its location in the file.
 #[derive(Debug, Clone)]
 pub(super) struct Located<T> {
     pub value: T,
@@ -24,7 +24,7 @@ pub(super) type Item<'i> = Located<DeValue<'i>>;
 #[derive(Debug)]
 pub(super) struct Section<'i> {
     pub source: Arc<Source>,
-    /// `boot.` in `[boot]`, empty at the top.
+    /// `boot.` in `[boot]`, empty at the top level.
     prefix: String,
     table: DeTable<'i>,
     asked: Vec<&'static str>,
@@ -68,7 +68,7 @@ impl<'i> Section<'i> {
         self.item(key).map(|item| string(item, &name)).transpose()
     }
 
-    /// A string that `parse` understands; its error says what is expected.
+    /// A string, parsed by `parse`, whose error says what is expected.
     pub fn parsed<T>(
         &mut self,
         key: &'static str,
@@ -132,7 +132,7 @@ impl<'i> Section<'i> {
         }
     }
 
-    /// A list of strings that `parse` understands.
+    /// A list of strings, each parsed by `parse`.
     pub fn list<T>(
         &mut self,
         key: &'static str,
@@ -147,7 +147,7 @@ impl<'i> Section<'i> {
         }
     }
 
-    /// A list of whatever.
+    /// A list of values of any type.
     pub fn items(&mut self, key: &'static str) -> Result<Option<Vec<Item<'i>>>, ProfileError> {
         let name = self.named(key);
         let Some(item) = self.item(key) else { return Ok(None) };
@@ -157,7 +157,7 @@ impl<'i> Section<'i> {
         }
     }
 
-    /// A table of known keys; an empty one where the file has none.
+    /// A table of known keys. It is empty if the file does not have it.
     pub fn section(&mut self, key: &'static str) -> Result<Section<'i>, ProfileError> {
         let name = self.named(key);
         match self.item(key) {
@@ -166,7 +166,7 @@ impl<'i> Section<'i> {
         }
     }
 
-    /// A table whose keys are free: each with its value.
+    /// A table with arbitrary keys: each key with its value.
     pub fn entries(&mut self, key: &'static str) -> Result<Vec<(Located<String>, Item<'i>)>, ProfileError> {
         let section = self.section(key)?;
         let source = section.source;
@@ -180,9 +180,9 @@ impl<'i> Section<'i> {
             .collect())
     }
 
-    /// Refuses the first key that nobody asked for.
+    /// Refuses the first key that was not read.
     pub fn finish(self) -> Result<(), ProfileError> {
-        // In the file's order, not the alphabet's.
+        // In the file's order, not in alphabetical order.
         let Some(key) = self.table.keys().min_by_key(|key| key.span().start) else { return Ok(()) };
         let name = key.get_ref();
         let help = did_you_mean(name, self.asked.iter().copied())
@@ -196,7 +196,7 @@ pub(super) fn locate<'i>(source: &Arc<Source>, value: Spanned<DeValue<'i>>) -> I
     Located { value: value.into_inner(), place }
 }
 
-/// The table in `item`; `name` is its key's.
+/// The table in `item`, whose key is `name`.
 pub(super) fn item_section<'i>(item: Item<'i>, name: &str) -> Result<Section<'i>, ProfileError> {
     match item.value {
         DeValue::Table(table) => Ok(Section::new(&item.place.source, format!("{name}."), table)),

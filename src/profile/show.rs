@@ -6,7 +6,7 @@ use std::fmt;
 use toml_edit::{DocumentMut, Item, Table};
 
 impl Profile {
-    /// TOML that reads back as this profile, but for the overlay files, which are listed in comments.
+    /// TOML that parses to this profile, except the overlay files, which are listed in comments.
     pub fn show(&self) -> String {
         let mut top = DocumentMut::new();
         for key in KEYS {

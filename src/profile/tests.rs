@@ -158,12 +158,12 @@ fn bad_input_is_refused_at_its_place() {
         ("zzzzzzzzzz = 1", r#"unknown key "zzzzzzzzzz""#, "zzzzzzzzzz", "the keys here are "),
         ("[boot]\nhypervisor = 1", r#"unknown key "boot.hypervisor""#, "hypervisor", r#"did you mean "hypervisors"?"#),
         ("[boot]\nhypervisors = [\"xem\"]", r#"boot.hypervisors: found "xem""#, "\"xem\"", r#"did you mean "xen"?"#),
-        ("[boot]\nhypervisors = [\"xen\", \"xen\"]", "boot.hypervisors names one twice", "\"xen\"", "named before"),
+        ("[boot]\nhypervisors = [\"xen\", \"xen\"]", "boot.hypervisors names one twice", "\"xen\"", "already listed"),
         ("[boot]\nprotocol = \"multibot\"", r#"boot.protocol: found "multibot""#, "\"multibot\"", "multiboot"),
         ("[boot]\nprotocol = \"multiboot\"", "boot.protocol without boot.kernel", "\"multiboot\"", "/netbsd"),
         (
             "[boot]\nprotocol = \"xen\"\nkernel = \"/k\"\nhypervisors = [\"kvm\"]",
-            "boot.protocol beside boot.hypervisors",
+            "boot.protocol together with boot.hypervisors",
             "\"xen\"",
             "leave one",
         ),
@@ -184,16 +184,21 @@ fn bad_input_is_refused_at_its_place() {
         ("[root]\ncompression = \"xz\"\nlevel = 12", "root.level: found 12", "12", "1 to 9"),
         ("[root]\nblock-size = \"100K\"", "root.block-size", "\"100K\"", "power of two"),
         ("[root]\nformat = \"plain\"", "with the agent", "\"plain\"", "agent = false"),
-        ("[services]\nenable = [\"ssh\"]", r#"found "ssh""#, "\"ssh\"", "with its ending"),
+        ("[services]\nenable = [\"ssh\"]", r#"found "ssh""#, "\"ssh\"", "with its suffix"),
         ("[prune]\npaths = [\"usr/share\"]", r#"found "usr/share""#, "\"usr/share\"", "absolute"),
         ("[initramfs]\ninclude = [\"a/b\"]", r#"found "a/b""#, "\"a/b\"", "drivers/scsi/"),
         ("[variables]\ncolour = 1", "variables.colour: found an integer", "1", "an integer"),
-        ("[files]\nfolder = \"nowhere\"", "is not there", "\"nowhere\"", "no such folder"),
-        ("[files.modes]\n\"/etc/x\" = \"0644\"", "names what the folder does not hold", "\"/etc/x\"", "not there"),
+        ("[files]\nfolder = \"nowhere\"", "does not exist", "\"nowhere\"", "no such directory"),
+        (
+            "[files.modes]\n\"/etc/x\" = \"0644\"",
+            "a path that the overlay does not contain",
+            "\"/etc/x\"",
+            "not in the",
+        ),
         ("[files.modes]\n\"/etc/x\" = \"999\"", "found \"999\"", "\"999\"", "octal"),
         ("remove-packages = [\"git\"]", r#"remove-packages: found "git""#, "\"git\"", "no profile"),
         ("extends = \"nosuch\"", "extends: profile \"nosuch\" is not known", "\"nosuch\"", "expected one of"),
-        ("extends = \"t\"", "in a circle: t → t", "\"t\"", "leads back"),
+        ("extends = \"t\"", "in a cycle: t → t", "\"t\"", "closes the cycle"),
         ("name = \"other\"", r#"name: found "other""#, "\"other\"", "t.toml"),
         ("a = [", "the file is not TOML", "", ""),
     ] {
@@ -330,7 +335,7 @@ fn a_profile_as_large_as_one_may_be_is_read() {
 fn a_circle_is_refused_with_its_chain() {
     let root = root(&[("a.toml", "extends = \"b\""), ("b.toml", "extends = [\"c\"]"), ("c.toml", "extends = \"a\"")]);
     let error = in_file(Library::new(root.path()).load("a").unwrap_err());
-    assert_eq!(error.message, "profiles extend each other in a circle: a → b → c → a");
+    assert_eq!(error.message, "profiles extend each other in a cycle: a → b → c → a");
     assert!(error.file.ends_with("c.toml"));
 }
 
@@ -397,7 +402,7 @@ fn every_shipped_profile_reads() {
     }
 }
 
-/// What `show` prints reads back as the same, overlays apart.
+/// The output of `show` parses to the same profile, except its overlays.
 fn assert_shown(profile: &Profile) {
     let shown = profile.show();
     let root = root(&[(&format!("{}.toml", profile.name), shown.as_str())]);
@@ -447,7 +452,7 @@ proptest! {
     }
 }
 
-/// [`BASE`] with the keys of `example` in it, beside profiles that examples name.
+/// [`BASE`] with the keys of `example` in it, and the profiles that examples name.
 pub(crate) fn with_example(example: &str) -> Result<Profile, ProfileError> {
     let mut text: toml_edit::DocumentMut = BASE.parse().unwrap();
     let more: toml_edit::DocumentMut = example.parse().unwrap_or_else(|error| panic!("{example}: {error}"));

@@ -1,4 +1,4 @@
-//! What the strings of a profile may be. Each parser's error says what is expected.
+//! Parsers of a profile's strings. Each parser's error says what is expected.
 
 use appliance_contract::Sha256;
 
@@ -9,7 +9,7 @@ pub(super) fn name(text: &str) -> Result<String, &'static str> {
     if good { Ok(text.to_owned()) } else { Err("lower-case letters, digits and hyphens, 64 at most") }
 }
 
-/// No hyphen: what follows one in an image's name is its build number.
+/// A version has no hyphen, because the build number follows one in an image's name.
 pub(super) fn version(text: &str) -> Result<String, &'static str> {
     let good = text.len() <= 64
         && text.starts_with(|first: char| first.is_ascii_alphanumeric())
@@ -24,7 +24,7 @@ pub(super) fn volume_label(text: &str) -> Result<String, &'static str> {
     if good { Ok(text.to_owned()) } else { Err("1 to 32 upper-case letters, digits and underscores") }
 }
 
-/// The volume label of a profile that says none.
+/// The volume label of a profile without the key.
 pub(super) fn default_label(name: &str, version: &str) -> String {
     let mut label: String = format!("{name}_{version}")
         .chars()
@@ -34,7 +34,7 @@ pub(super) fn default_label(name: &str, version: &str) -> String {
     label
 }
 
-/// A word of a suite, archive or component: Debian's own are of these letters.
+/// The name of a suite, archive or component, in the characters that Debian's names consist of.
 pub(super) fn word(text: &str) -> Result<String, &'static str> {
     let good = !text.is_empty()
         && text.starts_with(|first: char| first.is_ascii_alphanumeric())
@@ -42,7 +42,7 @@ pub(super) fn word(text: &str) -> Result<String, &'static str> {
     if good { Ok(text.to_owned()) } else { Err("letters, digits and any of . - _ + ~") }
 }
 
-/// A package's name (Debian policy 5.6.1), with a version behind `=` where one is meant.
+/// A package's name (Debian policy 5.6.1), optionally followed by `=` and a version.
 pub(super) fn package(text: &str) -> Result<(String, Option<String>), &'static str> {
     let (name, version) = match text.split_once('=') {
         Some((name, version)) => (name, Some(version)),
@@ -62,7 +62,7 @@ pub(super) fn package(text: &str) -> Result<(String, Option<String>), &'static s
     }
 }
 
-/// The package that carries a firmware: `bnx2` is in `firmware-bnx2`.
+/// The package that contains a firmware: `bnx2` is in `firmware-bnx2`.
 pub(super) fn firmware(text: &str) -> Result<(String, Option<String>), &'static str> {
     if text.starts_with("firmware-") || text.ends_with("-microcode") {
         package(text)
@@ -71,7 +71,7 @@ pub(super) fn firmware(text: &str) -> Result<(String, Option<String>), &'static 
     }
 }
 
-/// A word of a kernel command line that GRUB takes as it is, unquoted.
+/// A word of a kernel command line that GRUB needs no quoting for.
 fn argument(text: &str) -> Result<String, &'static str> {
     let good =
         !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"'`$\\;&|<>{}#".contains(&byte));
@@ -83,8 +83,8 @@ pub(super) fn kernel_argument(text: &str) -> Result<String, &'static str> {
     let key = text.split('=').next().unwrap_or(text);
     match key.strip_prefix("appliance.") {
         Some(rest) if ours.contains(&rest) => Err("no appliance.root, roothash, action or role: the build sets them"),
-        Some("on-missing") => Err("no appliance.on-missing: the key boot.on-missing says it"),
-        _ if key == "console" => Err("no console: the key boot.consoles says it"),
+        Some("on-missing") => Err("no appliance.on-missing: use the key boot.on-missing"),
+        _ if key == "console" => Err("no console: use the key boot.consoles"),
         _ => argument(text),
     }
 }
@@ -123,7 +123,7 @@ pub(super) fn unit(text: &str) -> Result<String, &'static str> {
     let good = text.len() <= 255
         && UNIT_KINDS.iter().any(|kind| text.len() > kind.len() && text.ends_with(kind))
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b":-_.\\@".contains(&byte));
-    if good { Ok(text.to_owned()) } else { Err("a systemd unit with its ending, such as ssh.service") }
+    if good { Ok(text.to_owned()) } else { Err("a systemd unit with its suffix, such as ssh.service") }
 }
 
 /// An absolute path in the image, without `.` and `..`.
@@ -136,9 +136,9 @@ pub(super) fn path(text: &str) -> Result<String, &'static str> {
     if good { Ok(text.to_owned()) } else { Err(expected) }
 }
 
-/// A pattern over absolute paths: `*` and `?` stay within a name, `**` does not.
+/// A pattern for absolute paths: `*` and `?` match within a name, `**` matches any number of names.
 pub(super) fn pattern(text: &str) -> Result<String, &'static str> {
-    path(text).map_err(|_| "an absolute path, where * ? and ** may stand for parts of it")
+    path(text).map_err(|_| "an absolute path, optionally with * ? and **")
 }
 
 pub(super) fn locale(text: &str) -> Result<String, &'static str> {
@@ -146,13 +146,13 @@ pub(super) fn locale(text: &str) -> Result<String, &'static str> {
     if good { Ok(text.to_owned()) } else { Err("a locale such as de or pt_BR") }
 }
 
-/// A module's name, or a folder of the kernel's modules that ends in a slash.
+/// A module's name, or a directory of the kernel's modules with a slash at its end.
 pub(super) fn module(text: &str) -> Result<String, &'static str> {
     let good = !text.is_empty()
         && !text.starts_with('/')
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-/".contains(&byte))
         && (text.ends_with('/') || !text.contains('/'));
-    if good { Ok(text.to_owned()) } else { Err("a module such as ixgbe, or a folder such as drivers/scsi/") }
+    if good { Ok(text.to_owned()) } else { Err("a module such as ixgbe, or a directory such as drivers/scsi/") }
 }
 
 pub(super) fn mode(text: &str) -> Result<u16, &'static str> {

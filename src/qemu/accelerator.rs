@@ -1,4 +1,4 @@
-//! Whether a virtual machine can have KVM.
+//! Selects KVM or software emulation for a virtual machine.
 
 use super::keeper;
 use std::ffi::OsString;
@@ -7,19 +7,19 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-/// Who runs the guest's instructions.
+/// The accelerator, which executes the guest's instructions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Accelerator {
-    /// The processor's own virtualisation.
+    /// Hardware virtualisation.
     Kvm,
-    /// QEMU's translator, in software.
+    /// QEMU's Tiny Code Generator: software emulation.
     Tcg,
 }
 
-/// An accelerator, and why this one.
+/// The selected accelerator, and the reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Chosen {
-    /// The one that was chosen.
+pub struct SelectedAccelerator {
+    /// The accelerator.
     pub accelerator: Accelerator,
     /// Why, in a few words.
     pub reason: String,
@@ -30,12 +30,12 @@ pub struct Chosen {
 const SECTOR_CODE: &[u8] = &[0x66, 0xb9, 0, 0, 0, 2, 0x66, 0x49, 0x75, 0xfc, 0xb0, 0x10, 0xe6, 0xf4, 0xfa, 0xf4];
 /// QEMU's isa-debug-exit ends the process with `(value << 1) | 1`.
 const PROBE_EXIT: i32 = (0x10 << 1) | 1;
-/// A processor counts that far in some 20 ms, and starting QEMU takes less than a second. A KVM without the
-/// processor's help walks through real mode instruction by instruction: 17 s were measured, and 0.2 s with TCG.
+/// A processor counts that far in about 20 ms, and QEMU starts in less than a second. KVM without hardware support
+/// emulates real mode instruction by instruction: 17 s were measured, and 0.2 s with TCG.
 const PROBE_BOUND: Duration = Duration::from_secs(5);
 
 impl Accelerator {
-    /// What messages call it.
+    /// The name for messages.
     pub fn name(self) -> &'static str {
         match self {
             Self::Kvm => "KVM",
@@ -44,49 +44,49 @@ impl Accelerator {
     }
 }
 
-impl Chosen {
-    /// KVM where it really runs a guest at a processor's speed, else TCG.
-    /// `/dev/kvm` can be there and be no use, as in a machine that is itself virtual.
+impl SelectedAccelerator {
+    /// Selects KVM if it runs a guest at native speed, otherwise TCG. `/dev/kvm` may exist but be useless, for example
+    /// in a virtual machine.
     pub fn probe(qemu: &Path) -> Self {
         let software = |reason: String| Self { accelerator: Accelerator::Tcg, reason };
         let device = Path::new("/dev/kvm");
         if let Err(error) = std::fs::OpenOptions::new().read(true).write(true).open(device) {
             let mend = match error.kind() {
-                ErrorKind::PermissionDenied => "; the group kvm may: sudo usermod -aG kvm $USER, then log in again",
+                ErrorKind::PermissionDenied => "; join the group kvm: sudo usermod -aG kvm $USER, then log in again",
                 _ => "",
             };
             return software(format!("opening {}: {error}{mend}", device.display()));
         }
         if !virtualises(&std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default()) {
-            return software("/dev/kvm is there, but this processor shows neither vmx nor svm".to_owned());
+            return software("/dev/kvm exists, but this processor has neither vmx nor svm".to_owned());
         }
         match kvm_runs(qemu) {
-            Ok(Probed::Runs) => Self { accelerator: Accelerator::Kvm, reason: "it ran a boot sector".to_owned() },
-            Ok(Probed::Slow) => software(format!("KVM ran no boot sector within {} s", PROBE_BOUND.as_secs())),
-            Ok(Probed::Refused(status)) => software(format!("trying KVM, QEMU ended with {status}")),
+            Ok(ProbeResult::Runs) => Self { accelerator: Accelerator::Kvm, reason: "it ran a boot sector".to_owned() },
+            Ok(ProbeResult::Slow) => software(format!("KVM ran no boot sector within {} s", PROBE_BOUND.as_secs())),
+            Ok(ProbeResult::Refused(status)) => software(format!("trying KVM, QEMU ended with {status}")),
             Err(error) => software(format!("trying KVM: {error}")),
         }
     }
 
-    /// What the user asked for outright.
-    pub fn told(accelerator: Accelerator) -> Self {
-        Self { accelerator, reason: "as told".to_owned() }
+    /// The accelerator that the user requested.
+    pub fn requested(accelerator: Accelerator) -> Self {
+        Self { accelerator, reason: "as requested".to_owned() }
     }
 }
 
-/// Whether `/proc/cpuinfo` shows VT-x or AMD-V.
+/// Whether `/proc/cpuinfo` lists VT-x or AMD-V.
 fn virtualises(cpuinfo: &str) -> bool {
     let flags = cpuinfo.lines().find_map(|line| line.strip_prefix("flags")?.split_once(':'));
     flags.is_some_and(|(_, flags)| flags.split_ascii_whitespace().any(|flag| matches!(flag, "vmx" | "svm")))
 }
 
-enum Probed {
+enum ProbeResult {
     Runs,
     Slow,
     Refused(std::process::ExitStatus),
 }
 
-fn kvm_runs(qemu: &Path) -> std::io::Result<Probed> {
+fn kvm_runs(qemu: &Path) -> std::io::Result<ProbeResult> {
     let mut sector = [0; 512];
     sector[..SECTOR_CODE.len()].copy_from_slice(SECTOR_CODE);
     sector[510..].copy_from_slice(&[0x55, 0xaa]);
@@ -103,13 +103,17 @@ fn kvm_runs(qemu: &Path) -> std::io::Result<Probed> {
     let bound = Instant::now() + PROBE_BOUND;
     while Instant::now() < bound {
         if let Some(status) = child.try_wait()? {
-            return Ok(if status.code() == Some(PROBE_EXIT) { Probed::Runs } else { Probed::Refused(status) });
+            return Ok(if status.code() == Some(PROBE_EXIT) {
+                ProbeResult::Runs
+            } else {
+                ProbeResult::Refused(status)
+            });
         }
         std::thread::sleep(Duration::from_millis(20));
     }
     child.kill()?;
     child.wait()?;
-    Ok(Probed::Slow)
+    Ok(ProbeResult::Slow)
 }
 
 #[cfg(test)]

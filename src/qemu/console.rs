@@ -1,4 +1,4 @@
-//! The serial console: what came, without terminal control, and waiting for more.
+//! The serial console: collects its text without terminal control sequences, and waits for expected text.
 
 use crate::util::poison::Unpoisoned;
 use std::fs::File;
@@ -8,32 +8,32 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-/// Text on a console after which nothing good can come.
+/// Console text that means failure in every scenario.
 pub const FAILURES: &[&str] =
     &["Panic on CPU", "Dom0 crashed", "Kernel panic", "Entering rescue mode...", "Guru Meditation"];
 
-/// What a wait ended with.
+/// The result of a wait.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Waited {
-    /// The text came.
+pub enum WaitResult {
+    /// The text appeared.
     Found,
-    /// The text that means failure.
+    /// This text appeared, which means failure.
     Failed(String),
     /// The console closed: the machine is off.
     Closed,
-    /// The text did not come in time.
+    /// The text did not appear in time.
     TimedOut,
-    /// The user wants no more.
+    /// The user interrupted the wait.
     Stopped,
 }
 
-/// How soon a wait hears that it is to stop.
-const HEARING: Duration = Duration::from_millis(200);
+/// How often a wait checks whether to stop.
+const STOP_POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 #[derive(Debug, Default)]
 struct State {
     text: String,
-    /// Where the last found text ended: the next search begins there.
+    /// The end of the last found text, where the next search begins.
     position: usize,
     closed: bool,
 }
@@ -45,7 +45,7 @@ pub struct Console {
 }
 
 impl Console {
-    /// Reads `output` to its end, keeping the raw bytes in `log`.
+    /// Reads `output` to its end and writes the raw bytes to `log`.
     pub fn follow(mut output: impl Read + Send + 'static, log: &Path) -> std::io::Result<Self> {
         let console = Self::default();
         let mut log = File::create(log)?;
@@ -57,7 +57,7 @@ impl Console {
                 if count == 0 {
                     break;
                 }
-                // The log is for people; a full disk there must not end the run.
+                // The log is informational: a full disk must not end the run.
                 let _ = log.write_all(&buffer[..count]);
                 writer.push(&filter.filter(&buffer[..count]));
             }
@@ -80,32 +80,32 @@ impl Console {
         self.shared.1.notify_all();
     }
 
-    /// Waits for `text` after what was found last; `None` waits for the machine to go off.
-    /// `stop` ends the wait from outside.
-    pub fn wait(&self, text: Option<&str>, failures: &[String], until: Instant, stop: &AtomicBool) -> Waited {
+    /// Waits for `text` after the text that was found last. `None` waits until the machine is off. Setting `stop` ends
+    /// the wait.
+    pub fn wait(&self, text: Option<&str>, failures: &[String], until: Instant, stop: &AtomicBool) -> WaitResult {
         let mut state = self.lock();
         loop {
             let rest = &state.text[state.position..];
             let found = text.and_then(|text| rest.find(text).map(|at| (at, at + text.len())));
             let failed = failures.iter().filter_map(|failure| Some((rest.find(failure)?, failure))).min();
             match (found, failed) {
-                (Some((at, _)), Some((before, failure))) if before < at => return Waited::Failed(failure.clone()),
+                (Some((at, _)), Some((before, failure))) if before < at => return WaitResult::Failed(failure.clone()),
                 (Some((_, end)), _) => {
                     state.position += end;
-                    return Waited::Found;
+                    return WaitResult::Found;
                 }
-                (None, Some((_, failure))) => return Waited::Failed(failure.clone()),
+                (None, Some((_, failure))) => return WaitResult::Failed(failure.clone()),
                 (None, None) => {}
             }
             if state.closed {
-                return if text.is_none() { Waited::Found } else { Waited::Closed };
+                return if text.is_none() { WaitResult::Found } else { WaitResult::Closed };
             }
             if stop.load(Ordering::Relaxed) {
-                return Waited::Stopped;
+                return WaitResult::Stopped;
             }
-            let left = until.saturating_duration_since(Instant::now()).min(HEARING);
+            let left = until.saturating_duration_since(Instant::now()).min(STOP_POLL_INTERVAL);
             if left.is_zero() {
-                return Waited::TimedOut;
+                return WaitResult::TimedOut;
             }
             state = match self.shared.1.wait_timeout(state, left) {
                 Ok((state, _)) => state,
@@ -114,12 +114,12 @@ impl Console {
         }
     }
 
-    /// Whether `text` came at any time so far.
+    /// Whether `text` has appeared at any time.
     pub fn contains(&self, text: &str) -> bool {
         self.lock().text.contains(text)
     }
 
-    /// The last `count` lines that hold anything.
+    /// The last `count` lines that are not blank.
     pub fn tail(&self, count: usize) -> Vec<String> {
         let state = self.lock();
         let lines: Vec<&str> = state.text.lines().filter(|line| !line.trim().is_empty()).collect();
@@ -131,7 +131,7 @@ impl Console {
 #[derive(Debug, Default)]
 struct ControlFilter {
     state: Escape,
-    /// The beginning of a UTF-8 sequence that the next read completes.
+    /// The start of a UTF-8 sequence that the next read completes.
     rest: Vec<u8>,
 }
 
@@ -196,13 +196,13 @@ mod tests {
     fn waits_in_order_and_stops_at_the_first_failure() {
         let failures = vec!["Kernel panic".to_owned()];
         let good = console("one two three Kernel panic");
-        assert_eq!(good.wait(Some("one"), &failures, soon(), &GO_ON), Waited::Found);
-        assert_eq!(good.wait(Some("three"), &failures, soon(), &GO_ON), Waited::Found);
-        assert_eq!(good.wait(Some("two"), &failures, soon(), &GO_ON), Waited::Failed("Kernel panic".into()));
-        assert_eq!(console("one").wait(Some("two"), &failures, soon(), &GO_ON), Waited::Closed);
+        assert_eq!(good.wait(Some("one"), &failures, soon(), &GO_ON), WaitResult::Found);
+        assert_eq!(good.wait(Some("three"), &failures, soon(), &GO_ON), WaitResult::Found);
+        assert_eq!(good.wait(Some("two"), &failures, soon(), &GO_ON), WaitResult::Failed("Kernel panic".into()));
+        assert_eq!(console("one").wait(Some("two"), &failures, soon(), &GO_ON), WaitResult::Closed);
         let open = Console::default();
-        assert_eq!(open.wait(Some("x"), &failures, Instant::now(), &GO_ON), Waited::TimedOut);
-        assert_eq!(open.wait(Some("x"), &failures, soon(), &AtomicBool::new(true)), Waited::Stopped);
+        assert_eq!(open.wait(Some("x"), &failures, Instant::now(), &GO_ON), WaitResult::TimedOut);
+        assert_eq!(open.wait(Some("x"), &failures, soon(), &AtomicBool::new(true)), WaitResult::Stopped);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Damaged copies of an image: a bit of one file flipped, as on a bad stick, or the end missing, as after an
+//! Damages copies of an image: flips a bit of one file, as on a faulty stick, or cuts off the end, as after an
 //! interrupted copy.
 
 use super::QemuError;
@@ -15,18 +15,18 @@ use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-/// Leaves the last `bytes` of the image out.
+/// Cuts off the last `bytes` of the image.
 pub fn truncate(image: &Path, bytes: u64) -> Result<(), QemuError> {
     let file = OpenOptions::new().write(true).open(image).at("opening", image)?;
     let length = file.metadata().at("reading", image)?.len();
     let cutting = QemuError::file("cutting off the end of", image);
     let left = length.checked_sub(bytes).ok_or_else(|| {
-        std::io::Error::other(format!("it has {length} bytes, expected at least the {bytes} to leave out"))
+        std::io::Error::other(format!("it has {length} bytes, expected at least the {bytes} to cut off"))
     });
     left.and_then(|left| file.set_len(left)).map_err(cutting)
 }
 
-/// Flips the lowest bit of the byte at `percent` of the file, or EFI system partition, `inside` on the ISO image `image`.
+/// Flips the lowest bit of the byte at `percent` of `inside`, a file of the ISO image `image` or [`ESP`].
 pub fn flip_bit(image: &Path, inside: &str, percent: u8) -> Result<(), QemuError> {
     let (offset, length) = if inside == ESP {
         locate_esp(image).map_err(|reason| QemuError::Inside { path: inside.to_owned(), reason })?
@@ -66,7 +66,7 @@ fn locate_esp(image: &Path) -> Result<(u64, u64), String> {
     Ok((esp.first_lba * sector, (esp.last_lba + 1 - esp.first_lba) * sector))
 }
 
-/// Where the (first extent of the) file lies on the image, in bytes.
+/// Offset and length of the file's first extent on the image, in bytes.
 fn find(image: &Path, inside: &str) -> Result<(u64, u64), String> {
     let device = FileDevice::open(image).map_err(|error| format!("opening the image: {error}"))?;
     let mut iso = IsoFs::mount(device, MountOptions::new()).map_err(|error| format!("reading the volume: {error}"))?;

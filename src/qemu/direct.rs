@@ -1,4 +1,4 @@
-//! Starting an image without a boot loader, a guest's as a host does: QEMU is given kernel, initramfs and arguments.
+//! Starts an image without a boot loader, as a host starts a guest image: QEMU loads kernel and initramfs itself.
 
 use super::{QemuError, damage};
 use crate::util::file_error::At as _;
@@ -7,22 +7,22 @@ use appliance_contract::manifest::Manifest;
 use appliance_contract::medium;
 use std::path::{Path, PathBuf};
 
-/// What QEMU loads by itself.
+/// The kernel, initramfs and command line that QEMU loads directly.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Direct {
-    /// A file with the kernel.
+pub struct DirectBoot {
+    /// The kernel's file.
     pub kernel: PathBuf,
-    /// A file with the initramfs.
+    /// The initramfs's file.
     pub initramfs: PathBuf,
     /// The kernel's command line.
     pub arguments: String,
 }
 
-/// The manifest's name of the boot entry without a hypervisor below.
+/// The manifest's id of the boot entry without Xen.
 const PLAIN_LINUX: &str = "kvm";
 
-impl Direct {
-    /// Kernel and initramfs of a medium, copied to `folder`; the entry's own arguments stand before `more`.
+impl DirectBoot {
+    /// Copies kernel and initramfs of a medium to `folder`. The arguments are the entry's own, then `more`.
     pub fn of_medium(image: &Path, more: &str, folder: &Path) -> Result<Self, QemuError> {
         let record = image.with_extension(MANIFEST);
         let entries = read(&record)?.boot_entries;
@@ -42,17 +42,17 @@ impl Direct {
     }
 }
 
-/// A guest image in its folder.
+/// A guest image in its directory.
 #[derive(Debug, Clone)]
 pub struct GuestImage {
-    /// What is started.
-    pub direct: Direct,
+    /// Its kernel, initramfs and command line.
+    pub direct: DirectBoot,
     /// The root image, which becomes a drive.
     pub root: PathBuf,
 }
 
 impl GuestImage {
-    /// The guest image `name` that the host image `image` holds, from the folder beside it.
+    /// The guest image `name` that the host image `image` includes, from the guest's directory next to `image`.
     pub fn of_host(image: &Path, name: &str) -> Result<Self, QemuError> {
         let record = image.with_extension(MANIFEST);
         let host = read(&record)?;
@@ -64,14 +64,14 @@ impl GuestImage {
         Self::read(&image.with_file_name(format!("{name}-{}", guest.version)))
     }
 
-    /// Its root's device is the first virtio disk, its console the first serial port.
+    /// Reads a guest image. Its root is the first virtio disk, its console the first serial port.
     fn read(folder: &Path) -> Result<Self, QemuError> {
         let path = folder.join(MANIFEST);
         let manifest = read(&path)?;
         let (Some(guest), Some(root)) = (manifest.guest, manifest.root) else {
             return Err(QemuError::NotGuest { path });
         };
-        let direct = Direct {
+        let direct = DirectBoot {
             kernel: folder.join(guest.kernel),
             initramfs: folder.join(guest.initramfs),
             arguments: format!("{} console=ttyS0", kernel_arguments(&guest.kernel_arguments, "vda")),
@@ -117,6 +117,6 @@ mod tests {
         assert_eq!(found.direct.arguments, "appliance.root=dev:vda ro console=ttyS0");
         assert_eq!(found.root, folder.path().join("guest-1-2/root.squashfs"));
         let error = GuestImage::of_host(&image, "guets").unwrap_err().with_causes();
-        assert!(error.contains("holds no guest \"guets\"") && error.ends_with("guest"), "{error}");
+        assert!(error.contains("includes no guest \"guets\"") && error.ends_with("guest"), "{error}");
     }
 }

@@ -4,18 +4,18 @@ use crate::util::file_error::FileError;
 use std::io;
 use std::path::PathBuf;
 
-/// What keeps a virtual machine from doing what it was asked to.
+/// Why a virtual machine cannot be started or controlled.
 #[derive(Debug, thiserror::Error)]
 pub enum QemuError {
-    /// There is no QEMU.
+    /// QEMU is not installed.
     #[error("{} is not on PATH; install it: apt install qemu-system-x86 ovmf", super::PROGRAM)]
     NotInstalled,
-    /// There is no OVMF.
+    /// OVMF is not installed.
     #[error("no {what} firmware found, looked for {looked}; install it: apt install ovmf")]
     NoFirmware {
         /// `UEFI` or `Secure Boot UEFI`.
         what: &'static str,
-        /// The paths where it may be.
+        /// The paths that were searched.
         looked: String,
     },
     /// Reading or writing a file failed.
@@ -41,18 +41,18 @@ pub enum QemuError {
         /// QEMU's answer.
         answer: String,
     },
-    /// A step names a drive that the scenario has not.
+    /// A step names a drive that is not in the scenario.
     #[error("no drive is named {name:?} in this scenario, expected one of {known}")]
     NoDrive {
-        /// The name as it was given.
+        /// The given name.
         name: String,
         /// The scenario's drives.
         known: String,
     },
     /// The image has no guest of this name.
-    #[error("{} holds no guest {name:?}, expected one of {known}", manifest.display())]
+    #[error("{} includes no guest {name:?}, expected one of {known}", manifest.display())]
     NoGuest {
-        /// The name as it was given.
+        /// The given name.
         name: String,
         /// The image's manifest.
         manifest: PathBuf,
@@ -60,15 +60,15 @@ pub enum QemuError {
         known: String,
     },
     /// The image has no entry for its plain kernel.
-    #[error("{} has no boot entry \"kvm\", which is started without a loader; it has {known}", manifest.display())]
+    #[error("{} has no boot entry \"kvm\", which can be started without a boot loader; found {known}", manifest.display())]
     NoEntry {
         /// The image's manifest.
         manifest: PathBuf,
-        /// The entries that it has.
+        /// The existing entries.
         known: String,
     },
-    /// A manifest is of no guest image.
-    #[error("{} is not of a guest image: it says neither guest nor root", path.display())]
+    /// A manifest is not that of a guest image.
+    #[error("{} is not the manifest of a guest image: expected guest and root in it", path.display())]
     NotGuest {
         /// The manifest.
         path: PathBuf,
@@ -81,12 +81,12 @@ pub enum QemuError {
         /// The parser's error.
         source: serde_json::Error,
     },
-    /// A file is no image.
-    #[error("{} is no image: found {found}, expected an ISO 9660 volume, as applbuild iso writes it", path.display())]
+    /// A file is not an image.
+    #[error("{} is not an image: found {found}, expected an ISO 9660 volume, as applbuild iso writes it", path.display())]
     NoImage {
         /// The file.
         path: PathBuf,
-        /// What it is instead.
+        /// What was found.
         found: &'static str,
     },
     /// An image's file is shorter than its volume.
@@ -94,9 +94,9 @@ pub enum QemuError {
     Truncated {
         /// The file.
         path: PathBuf,
-        /// Its bytes.
+        /// The file's length in bytes.
         found: u64,
-        /// The volume's bytes (ECMA-119, 8.4.8).
+        /// The volume's length in bytes (ECMA-119, 8.4.8).
         expected: u64,
     },
     /// A file on the image's volume cannot be found or read.

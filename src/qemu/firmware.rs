@@ -1,32 +1,32 @@
-//! The firmware of a virtual machine, and where distributions put it.
+//! The firmware of a virtual machine, and its paths in distributions.
 
 use super::QemuError;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
-/// What the machine starts from.
+/// The firmware of the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Firmware {
-    /// QEMU's own SeaBIOS.
+    /// SeaBIOS, which is part of QEMU.
     #[default]
     Bios,
     /// OVMF without Secure Boot.
     Uefi,
-    /// UEFI that runs only what a key of the usual vendors signed.
+    /// OVMF with Secure Boot and Microsoft's keys.
     SecureBoot,
 }
 
-/// The two flash images of UEFI: the code, shared, and the variables, a machine's own.
+/// The two flash images of UEFI: the shared code, and the variables, of which each machine has a copy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Flash {
-    /// The code, which no machine changes.
+    /// The code, read-only.
     pub code: PathBuf,
     /// The variables as shipped; a machine works on a copy.
     pub variables: PathBuf,
 }
 
-/// Where Debian and Ubuntu, Fedora, and Arch put OVMF, newest layout first.
+/// The paths of OVMF in Debian and Ubuntu, Fedora, and Arch, newest layout first.
 const UEFI: &[(&str, &str)] = &[
     ("/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"),
     ("/usr/share/OVMF/OVMF_CODE.fd", "/usr/share/OVMF/OVMF_VARS.fd"),
@@ -42,7 +42,7 @@ const SECURE_BOOT: &[(&str, &str)] = &[
 ];
 
 impl Firmware {
-    /// The flash images of this firmware; `None` for BIOS, which QEMU brings itself.
+    /// The flash images of this firmware; `None` for BIOS, which is part of QEMU.
     pub fn flash(self) -> Result<Option<Flash>, QemuError> {
         let (what, places) = match self {
             Self::Bios => return Ok(None),

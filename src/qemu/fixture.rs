@@ -1,8 +1,8 @@
-//! Drives for scenarios, most of them wrong on purpose: a marker of another schema, too large an `etc`, a journal to be
-//! replayed, no config partition at all.
+//! Makes drives for scenarios. Most have deliberate defects: a marker of another schema, an `etc` that is too large, a
+//! dirty journal, no config partition.
 
 use super::QemuError;
-use super::scenario::{Holds, ScenarioDrive};
+use super::scenario::{DriveContent, ScenarioDrive};
 use crate::fleet::{ConfigFormat, ConfigImage, ConfigTree, FleetError};
 use crate::format::ext4::{Ext4, Ext4Options};
 use crate::tree::{Content, Metadata, Node, Tree, TreeError, TreePath};
@@ -39,11 +39,11 @@ impl From<TreeError> for FixtureError {
     }
 }
 
-/// Writes the drive's image to `file`, with nodes and guests from `fleet` and guest images from the folder `images`.
+/// Writes the drive's image to `file`, with nodes and guests from `fleet` and guest images from the directory `images`.
 pub fn make(drive: &ScenarioDrive, fleet: &Path, images: &Path, file: &Path) -> Result<(), FixtureError> {
     if let Some(holds) = drive.holds {
         return match holds {
-            Holds::Ext4 => empty_ext4(drive, file),
+            DriveContent::Ext4 => empty_ext4(drive, file),
             _ => Ok(bare(holds, drive, file)?),
         };
     }
@@ -80,14 +80,14 @@ pub fn make(drive: &ScenarioDrive, fleet: &Path, images: &Path, file: &Path) -> 
     Ok(())
 }
 
-/// Puts the node's config into a partition behind all others of a medium, which grows by it.
+/// Appends a partition with the node's config to a medium, after all other partitions.
 pub fn append_config(medium: &Path, node: &str, fleet: &Path) -> Result<(), FixtureError> {
     let tree = ConfigTree::read(fleet, node, TIME)?.tree;
     let image = ConfigImage { node: node.to_owned(), format: ConfigFormat::Ext4, partition: 1, time: TIME };
     Ok(image.append_to(&tree, medium)?)
 }
 
-/// A file system that holds folders of guest images.
+/// A file system with directories of guest images.
 fn store(names: &[String], images: &Path, file: &Path) -> Result<(), FixtureError> {
     let metadata = |mode| Metadata::new(mode).with_mtime(TIME);
     let mut tree = Tree::new(metadata(0o755));
@@ -107,7 +107,7 @@ fn store(names: &[String], images: &Path, file: &Path) -> Result<(), FixtureErro
     Ok(std::fs::write(file, bytes).map_err(QemuError::file("writing", file))?)
 }
 
-/// An ext4 file system on the whole drive, with nothing in it.
+/// An empty ext4 file system on the whole drive.
 fn empty_ext4(drive: &ScenarioDrive, file: &Path) -> Result<(), FixtureError> {
     let label = drive.label.clone().unwrap_or_default();
     let size = Some(u64::from(drive.size_mib) << 20);
@@ -117,13 +117,14 @@ fn empty_ext4(drive: &ScenarioDrive, file: &Path) -> Result<(), FixtureError> {
     Ok(std::fs::write(file, bytes).map_err(QemuError::file("writing", file))?)
 }
 
-/// Another one for each drive, the same in each run.
+/// A UUID that differs between drives and is the same in each run.
 fn uuid(drive: &ScenarioDrive) -> [u8; 16] {
     let digest = Sha256::digest(&drive.name);
     std::array::from_fn(|at| digest[at])
 }
 
-/// mkswap(8): a header in the first page (kernel: include/linux/swap.h, `union swap_header`), which the magic ends.
+/// A header as mkswap(8) writes it to the first page, with the magic at its end (kernel: include/linux/swap.h, `union
+/// swap_header`).
 fn swap_header(drive: &ScenarioDrive) -> Vec<u8> {
     let mut page = vec![0; 4096];
     let pages = (drive.size_mib << 20) / 4096;
@@ -136,17 +137,17 @@ fn swap_header(drive: &ScenarioDrive) -> Vec<u8> {
     page
 }
 
-/// A drive with a signature and nothing behind it.
-fn bare(holds: Holds, drive: &ScenarioDrive, file: &Path) -> Result<(), QemuError> {
+/// A drive with only a signature.
+fn bare(holds: DriveContent, drive: &ScenarioDrive, file: &Path) -> Result<(), QemuError> {
     let swap = swap_header(drive);
     let (offset, bytes): (u64, &[u8]) = match holds {
-        Holds::Nothing => (0, b""),
+        DriveContent::Nothing => (0, b""),
         // LUKS2 specification, 2.1: magic and version.
-        Holds::Luks => (0, b"LUKS\xba\xbe\0\x02"),
-        Holds::Swap => (0, &swap),
-        Holds::Ntfs => (3, b"NTFS    "),
-        // The superblock's magic, and a superblock of zeros around it.
-        Holds::Ext4 | Holds::DamagedExt4 => (1024 + 0x38, &[0x53, 0xef]),
+        DriveContent::Luks => (0, b"LUKS\xba\xbe\0\x02"),
+        DriveContent::Swap => (0, &swap),
+        DriveContent::Ntfs => (3, b"NTFS    "),
+        // The superblock's magic in a superblock of zeros.
+        DriveContent::Ext4 | DriveContent::DamagedExt4 => (1024 + 0x38, &[0x53, 0xef]),
     };
     let out = std::fs::File::create(file).map_err(QemuError::file("making", file))?;
     out.set_len(u64::from(drive.size_mib) << 20)
@@ -162,9 +163,8 @@ const COMMIT: u32 = 2;
 const SUPERBLOCK_V2: u32 = 4;
 const SAME_UUID_LAST_TAG: u16 = 2 | 8;
 
-/// Puts a committed transaction into the journal of the ext4 file system in a
-/// disk image: a block with the marker's text, with the word `replayed` as its
-/// generation. Whoever replays it changes the disk, and boots another config.
+/// Adds a committed transaction to the journal of the ext4 file system in a disk image: a block with the marker's text
+/// and the generation `replayed`. A program that replays it changes the disk and boots another config.
 pub fn dirty(disk: &mut [u8]) -> Result<(), &'static str> {
     let magic = 0xef53u16.to_le_bytes();
     let start = (0..disk.len()).step_by(1 << 20).find(|start| disk.get(start + 1080..start + 1082) == Some(&magic));
@@ -182,7 +182,7 @@ pub fn dirty(disk: &mut [u8]) -> Result<(), &'static str> {
 
     let at = |index: usize| (journal + index) * BLOCK;
     let sequence = file_system[at(0) + 0x18..][..4].to_vec();
-    // s_start: the journal's first block in use; 0 says that there is none.
+    // s_start: the journal's first block in use; 0 means that the journal is empty.
     file_system[at(0) + 0x1c..][..4].copy_from_slice(&1u32.to_be_bytes());
     let header = |kind: u32| [&JOURNAL_MAGIC[..], &kind.to_be_bytes(), &sequence].concat();
     let tag = [&number.to_be_bytes()[..], &[0; 2], &SAME_UUID_LAST_TAG.to_be_bytes()].concat();
@@ -200,7 +200,7 @@ pub fn dirty(disk: &mut [u8]) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// CRC-32C as ext4 uses it: begun with ones, not inverted at the end.
+/// CRC-32C as ext4 uses it: initial value all ones, no inversion at the end.
 fn crc32c(bytes: &[u8]) -> u32 {
     bytes.iter().fold(!0, |mut sum, &byte| {
         sum ^= u32::from(byte);

@@ -1,4 +1,4 @@
-//! Checks that a file can be an image before a machine is started that would wait in its firmware forever.
+//! Checks that a file is an image before the machine starts. Otherwise the machine would wait in its firmware forever.
 
 use super::QemuError;
 use crate::util::file_error::At as _;
@@ -6,17 +6,17 @@ use std::fs::{self, File};
 use std::os::unix::fs::{FileExt, FileTypeExt};
 use std::path::Path;
 
-/// The primary volume descriptor's place (ECMA-119 6.2.1, 8.4).
+/// Offset of the primary volume descriptor (ECMA-119 6.2.1, 8.4).
 const DESCRIPTOR: u64 = 16 * 2048;
 
-/// Refuses what is no ISO 9660 volume, or not all of one.
+/// Refuses files that are not a complete ISO 9660 volume.
 pub fn check(path: &Path) -> Result<(), QemuError> {
     let refuse = |found| QemuError::NoImage { path: path.to_owned(), found };
-    // Before opening it: opening a pipe waits for a writer.
-    let there = fs::metadata(path).at("reading", path)?;
-    let is_drive = there.file_type().is_block_device();
-    if !there.is_file() && !is_drive {
-        return Err(refuse(if there.is_dir() { "a folder" } else { "a pipe, socket or device" }));
+    // Checked before opening it: opening a FIFO blocks until a writer opens it.
+    let metadata = fs::metadata(path).at("reading", path)?;
+    let is_drive = metadata.file_type().is_block_device();
+    if !metadata.is_file() && !is_drive {
+        return Err(refuse(if metadata.is_dir() { "a directory" } else { "a pipe, socket or device" }));
     }
     let file = File::open(path).at("reading", path)?;
     let mut descriptor = [0; 2048];
@@ -30,7 +30,7 @@ pub fn check(path: &Path) -> Result<(), QemuError> {
     // Both-byte-order numbers: the little-endian one comes first (7.2.3, 7.3.3).
     let blocks = u32::from_le_bytes([descriptor[80], descriptor[81], descriptor[82], descriptor[83]]);
     let size = u16::from_le_bytes([descriptor[128], descriptor[129]]);
-    let (found, expected) = (there.len(), u64::from(blocks) * u64::from(size));
+    let (found, expected) = (metadata.len(), u64::from(blocks) * u64::from(size));
     if !is_drive && found < expected {
         return Err(QemuError::Truncated { path: path.to_owned(), found, expected });
     }
@@ -61,7 +61,7 @@ mod tests {
             ("text", "a file too short"),
             ("zeros", "no volume descriptor"),
             ("pipe", "a pipe"),
-            ("", "a folder"),
+            ("", "a directory"),
             ("none", "No such file"),
         ] {
             let error = check(&path(name)).unwrap_err().with_causes();

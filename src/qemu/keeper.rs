@@ -1,8 +1,8 @@
-//! Starts QEMU so that it ends with the process that wanted it, however that one ends.
+//! Starts QEMU so that it is terminated when its parent process ends for any reason.
 //!
-//! The kernel's parent-death signal (prctl(2), PR_SET_PDEATHSIG) outlives exec,
-//! but must be asked for between fork and exec. This very binary does so, under
-//! another `argv[0]`, and then becomes QEMU: `main` calls [`dispatch`] first.
+//! The kernel's parent-death signal (prctl(2), PR_SET_PDEATHSIG) is preserved across exec, but must be set between fork
+//! and exec. This program starts itself with another `argv[0]`, sets the signal and executes QEMU: `main` calls
+//! [`dispatch`] first.
 
 use crate::util::self_exe;
 use nix::sys::prctl;
@@ -14,14 +14,15 @@ use std::process::{Command, ExitCode};
 
 const NAME: &str = "applbuild-qemu";
 
-/// QEMU with these arguments. The thread that starts it must outlive it: the kernel counts a thread's end as the parent's.
+/// QEMU with these arguments. The thread that starts it must outlive it, because the kernel sends the signal when that
+/// thread ends.
 pub fn command(qemu: &Path, arguments: &[OsString]) -> Command {
     let mut command = self_exe::command();
     command.arg0(NAME).arg(std::process::id().to_string()).arg(qemu).args(arguments);
     command
 }
 
-/// Becomes QEMU where this process was started for that; `None` in a program that a user started.
+/// Executes QEMU if [`command`] started this process; otherwise returns `None`.
 pub fn dispatch() -> Option<ExitCode> {
     let mut words = std::env::args_os();
     if words.next()? != NAME {
@@ -29,12 +30,12 @@ pub fn dispatch() -> Option<ExitCode> {
     }
     let parent: u32 = words.next()?.to_str()?.parse().ok()?;
     let qemu = words.next()?;
-    // SIGTERM, for QEMU then gives the terminal its settings back.
+    // SIGTERM, because QEMU then restores the terminal's settings.
     if let Err(error) = prctl::set_pdeathsig(Signal::SIGTERM) {
-        eprintln!("asking to end with applbuild: {error}");
+        eprintln!("setting the parent-death signal: {error}");
         return Some(ExitCode::FAILURE);
     }
-    // It may have ended before the signal was asked for.
+    // The parent may have ended before the signal was set.
     if parent_id() != parent {
         return Some(ExitCode::FAILURE);
     }

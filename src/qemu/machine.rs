@@ -1,6 +1,6 @@
 //! A virtual machine as data, and QEMU's command line for it.
 
-use super::direct::Direct;
+use super::direct::DirectBoot;
 use super::firmware::Flash;
 use super::{Accelerator, Firmware, QemuError};
 use crate::util::file_error::At as _;
@@ -25,9 +25,9 @@ pub enum Bus {
 /// A disk, CD or stick of the machine.
 #[derive(Debug, Clone)]
 pub struct Drive {
-    /// Also QEMU's id: letters, digits and hyphens.
+    /// The name, also QEMU's id: letters, digits and hyphens.
     pub name: String,
-    /// The raw image behind it.
+    /// The file with the raw image.
     pub file: PathBuf,
     /// How it is attached.
     pub bus: Bus,
@@ -37,29 +37,29 @@ pub struct Drive {
     pub boot_index: Option<u32>,
 }
 
-/// All that QEMU emulates, but for what QEMU 7.2 emulates wrongly: SMAP and XSAVE break a Xen host; without AVX too, which
-/// needs XSAVE, as Linux measures its RAID 6 code by what the processor claims, and dies of an invalid instruction; without
-/// RDTSCP, which Xen then emulates for its guests, and QEMU's SVM does not tell it the instruction's length: they crash.
+/// All features that QEMU emulates, except those that QEMU 7.2 emulates wrongly. SMAP and XSAVE break a Xen host. AVX
+/// needs XSAVE: with AVX alone Linux crashes with an invalid instruction when it benchmarks its RAID 6 code. With
+/// RDTSCP guests of Xen crash: Xen emulates it for them, and QEMU's SVM does not report the instruction's length.
 pub const PROCESSOR: &str = "max,-smap,-xsave,-avx,-avx2,-rdtscp";
 
-/// What QEMU is to emulate. `Machine::command` is pure, so that it can be tested.
+/// The machine that QEMU emulates. Its arguments are a pure function of it, so that they can be tested.
 #[derive(Debug, Clone)]
 pub struct Machine {
-    /// What it starts from.
+    /// Its firmware.
     pub firmware: Firmware,
-    /// Who runs its instructions.
+    /// Its accelerator.
     pub accelerator: Accelerator,
     /// Its memory, in MiB.
     pub memory_mib: u32,
-    /// The processor that is emulated, as QEMU's `-cpu` takes it; [`PROCESSOR`] where nothing else is asked for.
+    /// The emulated processor in the syntax of QEMU's `-cpu`, by default [`PROCESSOR`].
     pub processor: String,
-    /// In the order in which QEMU makes them.
+    /// Its drives, in the order of QEMU's arguments.
     pub drives: Vec<Drive>,
-    /// What is started in the place of a drive's boot loader.
-    pub direct: Option<Direct>,
+    /// The kernel that is started directly, without a boot loader.
+    pub direct: Option<DirectBoot>,
     /// Names of its network cards, which are QEMU's ids: letters, digits and hyphens.
     pub cards: Vec<String>,
-    /// Port of this machine on which the guest's port 22 answers.
+    /// Port of this machine that is forwarded to the guest's port 22.
     pub ssh_port: Option<u16>,
     /// QEMU's control socket.
     pub monitor: Option<PathBuf>,
@@ -82,10 +82,10 @@ impl Machine {
         add(&["-nodefaults", "-no-reboot", "-display", "none", "-smp", "1", "-m", &format!("{}M", self.memory_mib)]);
         match self.accelerator {
             Accelerator::Kvm => add(&["-accel", "kvm", "-cpu", "host"]),
-            // The translation buffer's bound keeps a machine's memory near 1.3 GB.
+            // With this limit of the translation buffer QEMU uses about 1.3 GB of memory.
             Accelerator::Tcg => add(&["-accel", "tcg,tb-size=128", "-cpu", &self.processor]),
         }
-        // OVMF keeps Secure Boot's variables from the guest only in system management mode.
+        // OVMF protects Secure Boot's variables from the guest only with system management mode.
         let secure = self.firmware == Firmware::SecureBoot;
         add(&["-machine", if secure { "q35,smm=on" } else { "q35" }]);
         if secure {
@@ -107,7 +107,7 @@ impl Machine {
             add_with("-drive", "if=pflash,format=raw,unit=1,file=".to_owned(), &variables(folder));
         }
         if let Some(direct) = &self.direct {
-            // These are paths as they are, no lists of options.
+            // These options take plain paths, in which commas are not escaped.
             for (option, value) in [("-kernel", &direct.kernel), ("-initrd", &direct.initramfs)] {
                 arguments.extend([OsString::from(option), value.into()]);
             }
@@ -141,7 +141,7 @@ fn variables(folder: &Path) -> PathBuf {
     folder.join("uefi-variables.fd")
 }
 
-/// QEMU reads a comma in an option's value as its end unless it is doubled.
+/// A comma ends an option's value in QEMU's arguments unless it is doubled.
 fn escape(path: &Path) -> String {
     path.to_string_lossy().replace(',', ",,")
 }
@@ -215,7 +215,7 @@ mod tests {
 
     #[test]
     fn a_guest_image_is_started_without_a_loader() {
-        let direct = Direct { kernel: "/k,1".into(), initramfs: "/i".into(), arguments: "a=b c".into() };
+        let direct = DirectBoot { kernel: "/k,1".into(), initramfs: "/i".into(), arguments: "a=b c".into() };
         let machine = Machine { direct: Some(direct), ..machine(Firmware::Bios) };
         let arguments = machine.arguments(None, Path::new("/folder"));
         let wanted = ["-kernel", "/k,1", "-initrd", "/i", "-append", "a=b c"].map(OsString::from);

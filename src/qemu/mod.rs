@@ -1,5 +1,4 @@
-//! A virtual machine in QEMU: its command line, its serial console, and
-//! scenarios that say what must appear there.
+//! Virtual machines in QEMU: command line, serial console, and boot scenarios that say what must appear on the console.
 
 #![warn(missing_docs)]
 
@@ -19,14 +18,14 @@ pub mod scenario;
 pub mod suite;
 pub mod terminal;
 
-pub use accelerator::{Accelerator, Chosen};
+pub use accelerator::{Accelerator, SelectedAccelerator};
 pub use error::QemuError;
 pub use firmware::Firmware;
 pub use machine::{Bus, Drive, Machine, PROCESSOR};
 
 use std::path::PathBuf;
 
-/// Debian's and most other distributions' name of the program.
+/// The name of the program in Debian and most other distributions.
 pub const PROGRAM: &str = "qemu-system-x86_64";
 
 /// Finds QEMU on `PATH`.

@@ -1,4 +1,4 @@
-//! QEMU's control protocol, QMP: one JSON object a line in either direction.
+//! QEMU's control protocol, QMP: one JSON object per line in each direction.
 
 use super::{Bus, Drive, QemuError};
 use serde_json::{Value, json};
@@ -55,7 +55,7 @@ impl Monitor {
         }
     }
 
-    /// Plugs `drive` into the running machine. Its bus must be USB, which every machine type can plug.
+    /// Plugs `drive` into the running machine. Its bus must be USB, which supports hot plugging on every machine type.
     pub fn attach(&mut self, drive: &Drive) -> Result<(), QemuError> {
         if drive.bus != Bus::Usb {
             let answer = "only a usb drive can be plugged into a running machine".to_owned();
@@ -70,7 +70,7 @@ impl Monitor {
         self.run("device_add", device).map(|_| ())
     }
 
-    /// Puts the cable of a network card in, or takes it out.
+    /// Plugs the cable of a network card in or out.
     pub fn set_cable(&mut self, card: &str, plugged: bool) -> Result<(), QemuError> {
         self.run("set_link", json!({ "name": card, "up": plugged })).map(|_| ())
     }

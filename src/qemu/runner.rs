@@ -1,7 +1,7 @@
-//! Runs one scenario: makes its drives, starts the machine, walks its steps.
+//! Runs one scenario: makes its drives, starts the machine, runs its steps.
 
-use super::console::{Console, FAILURES, Waited};
-use super::direct::{Direct, GuestImage};
+use super::console::{Console, FAILURES, WaitResult};
+use super::direct::{DirectBoot, GuestImage};
 use super::fixture::{self, FixtureError};
 use super::monitor::Monitor;
 use super::scenario::{Scenario, ScenarioDrive, Step};
@@ -18,29 +18,29 @@ use std::time::{Duration, Instant};
 /// How long QEMU may take to end after its console has closed.
 const EXIT_BOUND: Duration = Duration::from_secs(30);
 
-/// What a scenario needs from outside.
+/// The environment of a scenario: programs, images and directories.
 #[derive(Debug, Clone)]
-pub struct Setting {
+pub struct TestEnvironment {
     /// QEMU's program.
     pub qemu: PathBuf,
     /// The ISO that is tested.
     pub image: PathBuf,
-    /// The fleet that the scenarios' nodes come from.
+    /// The fleet with the scenarios' nodes.
     pub fleet: PathBuf,
-    /// Receives the console's log; a scenario's own files lie in a temporary folder.
+    /// The directory for console logs. A scenario's own files are in a temporary directory.
     pub logs: PathBuf,
-    /// Set from outside, it ends every scenario.
+    /// Ends all scenarios when it is set.
     pub stop: Arc<AtomicBool>,
 }
 
-/// What came of a scenario.
+/// The result of a scenario.
 #[derive(Debug, Clone)]
 pub struct Outcome {
-    /// `None`: passed.
+    /// Why it failed; `None` if it passed.
     pub failure: Option<String>,
     /// From power-on to the end.
     pub took: Duration,
-    /// When each expected text came, counted from power-on.
+    /// The time from power-on until each expected text appeared.
     pub milestones: Vec<(String, Duration)>,
     /// The last lines of the console.
     pub tail: Vec<String>,
@@ -57,21 +57,21 @@ pub enum RunError {
     Fixture(#[from] FixtureError),
 }
 
-/// Runs `scenario`. An error means that it could not be run at all; that its promise was broken is an [`Outcome`].
-pub fn run(name: &str, scenario: &Scenario, setting: &Setting) -> Result<Outcome, RunError> {
-    let folder = tempfile::tempdir().map_err(QemuError::file("making a folder in", std::env::temp_dir()))?;
-    let guest = scenario.guest_image.as_ref().map(|name| GuestImage::of_host(&setting.image, name)).transpose()?;
+/// Runs `scenario`. An error means that it could not be run. A failed scenario is an [`Outcome`].
+pub fn run(name: &str, scenario: &Scenario, environment: &TestEnvironment) -> Result<Outcome, RunError> {
+    let folder = tempfile::tempdir().map_err(QemuError::file("making a directory in", std::env::temp_dir()))?;
+    let guest = scenario.guest_image.as_ref().map(|name| GuestImage::of_host(&environment.image, name)).transpose()?;
     let first = scenario.drives.iter().filter(|drive| drive.first).count() as u32;
     let file = match &guest {
         Some(guest) => guest.root.clone(),
-        None => medium(scenario, setting, folder.path())?,
+        None => medium(scenario, environment, folder.path())?,
     };
     let direct = match (guest, &scenario.kernel_arguments) {
         (Some(guest), _) => Some(guest.direct),
-        (None, Some(more)) => Some(Direct::of_medium(&setting.image, more, folder.path())?),
+        (None, Some(more)) => Some(DirectBoot::of_medium(&environment.image, more, folder.path())?),
         (None, None) => None,
     };
-    // A kernel that QEMU starts itself takes the first place.
+    // A kernel that QEMU loads directly is first in the boot order.
     let boot_index = direct.is_none().then_some(first);
     let mut drives =
         vec![Drive { name: "medium".to_owned(), file, bus: scenario.attached, keep_writes: false, boot_index }];
@@ -79,7 +79,7 @@ pub fn run(name: &str, scenario: &Scenario, setting: &Setting) -> Result<Outcome
     let mut unwritten = Vec::new();
     let mut order = 0..first;
     for drive in &scenario.drives {
-        let mut made = make_drive(drive, setting, folder.path())?;
+        let mut made = make_drive(drive, environment, folder.path())?;
         made.boot_index = if drive.first { order.next() } else { None };
         if drive.dirty_journal {
             unwritten.push((drive.name.clone(), made.file.clone(), hash(&made.file)?));
@@ -100,45 +100,46 @@ pub fn run(name: &str, scenario: &Scenario, setting: &Setting) -> Result<Outcome
     };
     let mut arguments = machine.command(folder.path())?;
     arguments.extend(["-serial".into(), "stdio".into()]);
-    std::fs::create_dir_all(&setting.logs).map_err(QemuError::file("making", &setting.logs))?;
+    std::fs::create_dir_all(&environment.logs).map_err(QemuError::file("making", &environment.logs))?;
     let mut starts = 0;
     let mut start = || {
         starts += 1;
         // Each start has a log of its own.
         let name = if starts == 1 { format!("{name}.log") } else { format!("{name}-{starts}.log") };
-        Running::start(&setting.qemu, &arguments, &setting.logs.join(name))
+        RunningMachine::start(&environment.qemu, &arguments, &environment.logs.join(name))
     };
     let mut running = start()?;
-    let stop = &setting.stop;
-    let mut walk = Walk { scenario, late, socket, stop, monitor: None, milestones: Vec::new(), begun: Instant::now() };
+    let stop = &environment.stop;
+    let mut runner =
+        StepRunner { scenario, late, socket, stop, monitor: None, milestones: Vec::new(), begun: Instant::now() };
     for card in scenario.network.iter().filter(|card| !card.cable) {
-        walk.monitor()?.set_cable(&card.name, false)?;
+        runner.monitor()?.set_cable(&card.name, false)?;
     }
-    let mut failure = walk.all(&mut running, &mut start)?;
+    let mut failure = runner.run_steps(&mut running, &mut start)?;
     for (name, file, before) in unwritten {
         if failure.is_none() && hash(&file)? != before {
             failure = Some(format!("drive {name} was written to"));
         }
     }
     if let Some(failure) = &mut failure {
-        // What QEMU itself said, where it refused to go on.
-        let said = std::fs::read_to_string(running.log.with_extension("qemu.log")).unwrap_or_default();
-        if let Some(line) = said.lines().last() {
+        // QEMU's own last message, if there is one.
+        let messages = std::fs::read_to_string(running.log.with_extension("qemu.log")).unwrap_or_default();
+        if let Some(line) = messages.lines().last() {
             *failure += &format!(" ({line})");
         }
     }
-    Ok(Outcome { failure, took: walk.begun.elapsed(), milestones: walk.milestones, tail: running.console.tail(25) })
+    Ok(Outcome { failure, took: runner.begun.elapsed(), milestones: runner.milestones, tail: running.console.tail(25) })
 }
 
 fn hash(file: &Path) -> Result<Sha256, QemuError> {
     Ok(sha256::of(std::fs::read(file).map_err(QemuError::file("reading", file))?))
 }
 
-/// The image itself, or a copy with the damage, the length and the partition that the scenario wants.
-fn medium(scenario: &Scenario, setting: &Setting, folder: &Path) -> Result<PathBuf, RunError> {
+/// The image itself, or a copy with the scenario's damage, truncation and config partition.
+fn medium(scenario: &Scenario, environment: &TestEnvironment, folder: &Path) -> Result<PathBuf, RunError> {
     let image = match &scenario.image {
-        Some(other) => setting.image.with_file_name(other),
-        None => setting.image.clone(),
+        Some(other) => environment.image.with_file_name(other),
+        None => environment.image.clone(),
     };
     if scenario.is_unchanged() {
         return Ok(image);
@@ -152,28 +153,28 @@ fn medium(scenario: &Scenario, setting: &Setting, folder: &Path) -> Result<PathB
         damage::truncate(&copy, scenario.truncate)?;
     }
     if let Some(node) = &scenario.config_on_medium {
-        fixture::append_config(&copy, node, &setting.fleet)?;
+        fixture::append_config(&copy, node, &environment.fleet)?;
     }
     Ok(copy)
 }
 
-fn make_drive(drive: &ScenarioDrive, setting: &Setting, folder: &Path) -> Result<Drive, RunError> {
+fn make_drive(drive: &ScenarioDrive, environment: &TestEnvironment, folder: &Path) -> Result<Drive, RunError> {
     let file = folder.join(format!("{}.img", drive.name));
-    let images = setting.image.parent().unwrap_or(Path::new(""));
-    fixture::make(drive, &setting.fleet, images, &file)?;
-    // The file is of this run alone, and a restarted machine finds what it wrote.
+    let images = environment.image.parent().unwrap_or(Path::new(""));
+    fixture::make(drive, &environment.fleet, images, &file)?;
+    // Writes go to the file: only this run uses it, and a restarted machine must see its own changes.
     Ok(Drive { name: drive.name.clone(), file, bus: drive.bus, keep_writes: true, boot_index: None })
 }
 
-/// A started QEMU; it ends with this value.
-struct Running {
+/// A running QEMU, which is killed on drop.
+struct RunningMachine {
     child: Child,
     input: Option<ChildStdin>,
     console: Console,
     log: PathBuf,
 }
 
-impl Running {
+impl RunningMachine {
     fn start(qemu: &Path, arguments: &[std::ffi::OsString], log: &Path) -> Result<Self, QemuError> {
         let errors = std::fs::File::create(log.with_extension("qemu.log")).map_err(QemuError::file("writing", log))?;
         let mut child = keeper::command(qemu, arguments)
@@ -209,16 +210,16 @@ impl Running {
     }
 }
 
-impl Drop for Running {
+impl Drop for RunningMachine {
     fn drop(&mut self) {
-        // It may have ended by itself; nothing is left to do about an error here.
+        // An error means that it has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// The way through a scenario's steps.
-struct Walk<'a> {
+/// Runs a scenario's steps.
+struct StepRunner<'a> {
     scenario: &'a Scenario,
     late: Vec<Drive>,
     socket: PathBuf,
@@ -228,12 +229,12 @@ struct Walk<'a> {
     begun: Instant,
 }
 
-impl Walk<'_> {
-    /// `Some` tells which step's promise was broken, and how.
-    fn all(
+impl StepRunner<'_> {
+    /// Runs all steps. Returns why a step failed; `None` if all passed.
+    fn run_steps(
         &mut self,
-        running: &mut Running,
-        start: &mut dyn FnMut() -> Result<Running, QemuError>,
+        running: &mut RunningMachine,
+        start: &mut dyn FnMut() -> Result<RunningMachine, QemuError>,
     ) -> Result<Option<String>, QemuError> {
         let mut failures = self.scenario.fail.clone();
         if !self.scenario.expects_panic {
@@ -245,13 +246,13 @@ impl Walk<'_> {
                 Step::Expect { expect } => running.console.wait(Some(expect), &failures, until, self.stop),
                 Step::Off { .. } | Step::Restart { .. } => {
                     match running.console.wait(None, &failures, until, self.stop) {
-                        Waited::Found if !running.ended().unwrap_or(false) => Waited::TimedOut,
+                        WaitResult::Found if !running.ended().unwrap_or(false) => WaitResult::TimedOut,
                         waited => waited,
                     }
                 }
                 Step::Send { send } => match running.send(send) {
                     Ok(()) => continue,
-                    Err(_) => Waited::Closed,
+                    Err(_) => WaitResult::Closed,
                 },
                 Step::Attach { attach } => {
                     self.attach(attach)?;
@@ -262,28 +263,28 @@ impl Walk<'_> {
                     continue;
                 }
                 Step::Absent { absent } if running.console.contains(absent) => {
-                    return Ok(Some(format!("{absent:?} came, which must not")));
+                    return Ok(Some(format!("{absent:?} appeared, which it must not")));
                 }
                 Step::Absent { .. } => continue,
             };
             let what = match step {
                 Step::Expect { expect } => format!("{expect:?}"),
-                _ => "the machine to go off".to_owned(),
+                _ => "the machine to power off".to_owned(),
             };
             match waited {
-                Waited::Found => {
+                WaitResult::Found => {
                     self.milestones.push((what, self.begun.elapsed()));
                     if let Step::Restart { .. } = step {
-                        // The monitor and what was plugged in ended with the machine.
+                        // The monitor connection and the hot-plugged devices ended with the machine.
                         self.monitor = None;
                         *running = start()?;
                     }
                 }
-                Waited::Failed(text) => return Ok(Some(format!("{text:?} came while waiting for {what}"))),
-                Waited::Closed => return Ok(Some(format!("the machine ended while waiting for {what}"))),
-                Waited::Stopped => return Ok(Some(format!("interrupted while waiting for {what}"))),
-                Waited::TimedOut => {
-                    return Ok(Some(format!("{what} did not come within {} s", self.scenario.bound)));
+                WaitResult::Failed(text) => return Ok(Some(format!("{text:?} appeared while waiting for {what}"))),
+                WaitResult::Closed => return Ok(Some(format!("the machine ended while waiting for {what}"))),
+                WaitResult::Stopped => return Ok(Some(format!("interrupted while waiting for {what}"))),
+                WaitResult::TimedOut => {
+                    return Ok(Some(format!("timed out after {} s while waiting for {what}", self.scenario.bound)));
                 }
             }
         }

@@ -1,5 +1,5 @@
-//! A boot scenario: a TOML file that says which machine, which media, what to
-//! type and what must, or must not, come on the console.
+//! A boot scenario: a TOML file with the machine, its media, the text to type, and the text that must or must not
+//! appear on the console.
 
 use super::machine::PROCESSOR;
 use super::{Bus, Firmware};
@@ -14,18 +14,19 @@ use std::path::{Path, PathBuf};
 pub struct Scenario {
     /// The file's schema version; [`Schema`] refuses any other.
     pub schema: Schema,
-    /// What it shows, in one line.
+    /// What it tests, in one line.
     pub summary: String,
-    /// Name of another image, beside the one under test, that this scenario boots: `{image}` stands for the latter.
+    /// File name of another image to boot, in the directory of the one under test.
     #[serde(default)]
     pub image: Option<PathBuf>,
-    /// A guest image that the one under test holds: it is started as a host does, its root the first virtio disk.
+    /// Name of a guest image that the one under test includes. It is started as a host starts it, with its root as the
+    /// first virtio disk.
     #[serde(default)]
     pub guest_image: Option<String>,
-    /// Starts the medium's kernel without a boot loader, with the arguments of its plain Linux entry and these behind.
+    /// Starts the medium's kernel without a boot loader, with the arguments of its plain Linux entry followed by these.
     #[serde(default)]
     pub kernel_arguments: Option<String>,
-    /// What the machine starts from.
+    /// The machine's firmware.
     #[serde(default)]
     pub firmware: Firmware,
     /// How the image is attached.
@@ -34,33 +35,33 @@ pub struct Scenario {
     /// The machine's memory, in MiB.
     #[serde(default = "default_memory")]
     pub memory_mib: u32,
-    /// The emulated processor, as QEMU's `-cpu` takes it.
+    /// The emulated processor in the syntax of QEMU's `-cpu`.
     #[serde(default = "default_processor")]
     pub processor: String,
     /// Seconds from power-on to the last step.
     pub bound: u64,
-    /// Text that means failure, besides what always does (a panic).
+    /// Text that means failure, in addition to the text that always does (a panic).
     #[serde(default)]
     pub fail: Vec<String>,
-    /// A panic is what this scenario waits for.
+    /// The scenario expects a panic.
     #[serde(default)]
     pub expects_panic: bool,
-    /// Drives beside the image.
+    /// Drives in addition to the image.
     #[serde(default, rename = "drive")]
     pub drives: Vec<ScenarioDrive>,
-    /// Its network cards; one with a cable where nothing is said.
+    /// Its network cards, by default one with a cable.
     #[serde(default = "one_card")]
     pub network: Vec<ScenarioCard>,
-    /// A node whose config lies in a partition behind the image, on the medium itself.
+    /// A node whose config is in a partition after the image, on the medium itself.
     #[serde(default)]
     pub config_on_medium: Option<String>,
-    /// Bits of the medium that are wrong.
+    /// Bits of the medium that are flipped.
     #[serde(default, rename = "damage")]
     pub damage: Vec<Damage>,
-    /// Bytes that the medium lacks at its end.
+    /// Bytes that are cut off at the medium's end.
     #[serde(default)]
     pub truncate: u64,
-    /// What is waited for and done, in this order.
+    /// The steps, in order.
     #[serde(rename = "step")]
     pub steps: Vec<Step>,
 }
@@ -79,7 +80,7 @@ fn default_memory() -> u32 {
 pub struct ScenarioCard {
     /// QEMU's id of the card: letters, digits and hyphens.
     pub name: String,
-    /// Whether its cable is in from the start.
+    /// Whether its cable is plugged in from the start.
     #[serde(default = "yes")]
     pub cable: bool,
 }
@@ -92,7 +93,7 @@ fn one_card() -> Vec<ScenarioCard> {
     vec![ScenarioCard { name: "net0".to_owned(), cable: true }]
 }
 
-/// A drive beside the medium, made for the run.
+/// A drive in addition to the medium, made for the run.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct ScenarioDrive {
@@ -100,31 +101,33 @@ pub struct ScenarioDrive {
     pub name: String,
     /// How it is attached.
     pub bus: Bus,
-    /// The node whose config partition it holds.
+    /// The node whose config partition is on it.
     #[serde(default)]
     pub node: Option<String>,
-    /// The guest whose own config partition it holds.
+    /// The guest whose own config partition is on it.
     #[serde(default)]
     pub guest: Option<String>,
-    /// Guest images beside the one under test, as NAME-VERSION, in an ext4 file system on the whole drive: a node's store.
+    /// A node's store: guest images NAME-VERSION from the directory of the image under test, in an ext4 file system on
+    /// the whole drive.
     #[serde(default)]
     pub store: Option<Vec<String>>,
-    /// What it holds instead of a config partition.
+    /// Its contents instead of a config partition.
     #[serde(default)]
-    pub holds: Option<Holds>,
-    /// Of the file system or swap space that it holds.
+    pub holds: Option<DriveContent>,
+    /// Label of its file system or swap space.
     #[serde(default)]
     pub label: Option<String>,
-    /// How large that is.
+    /// Size in MiB of a drive with `holds`.
     #[serde(default = "default_size")]
     pub size_mib: u32,
-    /// Text of a marker in the place of the node's own.
+    /// Text of a marker that replaces the node's own.
     #[serde(default)]
     pub marker: Option<String>,
-    /// Bytes that `local/etc` holds besides the node's own files.
+    /// Size in bytes of a filler file in `local/etc`, in addition to the node's own files.
     #[serde(default)]
     pub etc_filler: Option<usize>,
-    /// The ext4's journal holds a change that was not carried out. The drive can be written, and must not have been.
+    /// The journal of its ext4 file system has a pending change. The drive is writable, and the scenario fails if it is
+    /// written.
     #[serde(default)]
     pub dirty_journal: bool,
     /// The format of the node's config.
@@ -133,7 +136,7 @@ pub struct ScenarioDrive {
     /// Number of the config partition; those before it are empty.
     #[serde(default = "first")]
     pub partition: u32,
-    /// Plugged in by a step, not from the start.
+    /// A step plugs it in; it is not there from the start.
     #[serde(default)]
     pub late: bool,
     /// The firmware tries to boot from it before the medium.
@@ -141,21 +144,21 @@ pub struct ScenarioDrive {
     pub first: bool,
 }
 
-/// What is no config partition.
+/// Contents of a drive without a config partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Holds {
+pub enum DriveContent {
     /// Zeros.
     Nothing,
     /// An empty file system.
     Ext4,
-    /// A swap space.
+    /// Swap space.
     Swap,
-    /// The signature of LUKS, and nothing behind it.
+    /// Only the signature of LUKS.
     Luks,
-    /// The signature of NTFS, and nothing behind it.
+    /// Only the signature of NTFS.
     Ntfs,
-    /// The signature of ext4, and nothing behind it that makes sense.
+    /// The signature of ext4 in a damaged superblock.
     DamagedExt4,
 }
 
@@ -175,14 +178,14 @@ pub use crate::fleet::ConfigFormat;
 pub struct Damage {
     /// Path of the file on the medium, or [`ESP`].
     pub file: String,
-    /// Where in it, as a share of its length.
+    /// The position in the file, in percent of its length.
     pub percent: u8,
 }
 
-/// In the place of a damaged file's path: the EFI system partition, which is none.
+/// Stands for the EFI system partition instead of a file's path.
 pub const ESP: &str = "esp";
 
-/// One thing to do or to wait for, in order.
+/// A step: an action or an expectation.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", untagged)]
 pub enum Step {
@@ -201,12 +204,12 @@ pub enum Step {
         /// The drive's name.
         attach: String,
     },
-    /// Puts the cable of a network card in.
+    /// Plugs the cable of a network card in.
     Plug {
         /// The card's name.
         plug: String,
     },
-    /// The text has not come so far.
+    /// Checks that the text has not appeared so far.
     Absent {
         /// The text.
         absent: String,
@@ -217,7 +220,7 @@ pub enum Step {
         #[serde(rename = "power-off")]
         power_off: bool,
     },
-    /// Waits until the machine is off or wants to restart, and starts it with what its drives hold by then.
+    /// Waits until the machine powers off or reboots, and starts it again with the same drives.
     Restart {
         /// Always `true`.
         restart: bool,
@@ -230,7 +233,7 @@ pub enum ScenarioError {
     /// Reading or writing a file failed.
     #[error(transparent)]
     File(#[from] FileError),
-    /// It is not in a scenario's form.
+    /// It is not a valid scenario.
     #[error("in {path}", path = path.display())]
     Parse {
         /// The scenario's file.
@@ -243,7 +246,7 @@ pub enum ScenarioError {
     Invalid {
         /// The scenario's file.
         path: PathBuf,
-        /// Which ones, and why.
+        /// Which values, and why.
         reason: String,
     },
 }
@@ -258,21 +261,21 @@ impl Scenario {
         Ok(scenario)
     }
 
-    /// The images that it needs besides the one under test; they lie in the same folder.
+    /// The other images that it needs, which are in the directory of the one under test.
     pub fn other_images(&self) -> impl Iterator<Item = &Path> {
         let stores = self.drives.iter().flat_map(|drive| drive.store.iter().flatten());
         self.image.as_deref().into_iter().chain(stores.map(Path::new))
     }
 
-    /// Whether what boots is the image as it is.
+    /// Whether the image is booted unchanged.
     pub fn is_unchanged(&self) -> bool {
         self.damage.is_empty() && self.truncate == 0 && self.config_on_medium.is_none()
     }
 
-    /// What TOML's types cannot say.
+    /// Checks what the types cannot express.
     fn check(&self) -> Result<(), String> {
         if !self.steps.iter().any(|step| matches!(step, Step::Expect { .. })) {
-            return Err("no step expects anything: such a scenario could not fail".to_owned());
+            return Err("no step expects any text: such a scenario could not fail".to_owned());
         }
         let on_medium = self.image.is_some() || !self.is_unchanged();
         if self.guest_image.is_some() && (on_medium || self.attached != Bus::Virtio) {
@@ -293,17 +296,17 @@ impl Scenario {
             return Err(format!("network card name {:?}: expected letters, digits and hyphens", card.name));
         }
         if self.truncate > 0 && self.config_on_medium.is_some() {
-            return Err("truncate: expected no config-on-medium, which lies at the end".to_owned());
+            return Err("truncate: expected no config-on-medium, which is at the end".to_owned());
         }
         for drive in &self.drives {
             if !plain(&drive.name) || drive.name == "medium" {
                 return Err(format!("drive name {:?}: expected letters, digits and hyphens, not medium", drive.name));
             }
             let contents = [drive.node.is_some(), drive.guest.is_some(), drive.store.is_some(), drive.holds.is_some()];
-            if contents.iter().filter(|there| **there).count() != 1 {
+            if contents.iter().filter(|is_set| **is_set).count() != 1 {
                 return Err(format!("drive {}: expected one of node, guest, store and holds", drive.name));
             }
-            let can_have_label = matches!(drive.holds, Some(Holds::Ext4 | Holds::Swap));
+            let can_have_label = matches!(drive.holds, Some(DriveContent::Ext4 | DriveContent::Swap));
             if let Some(label) = drive.label.as_ref().filter(|label| !can_have_label || label.len() > 16) {
                 return Err(format!(
                     "drive {}: label {label:?}, expected 16 bytes at most, and ext4 or swap",
@@ -421,7 +424,7 @@ mod tests {
                 format!("[[drive]]\nname = \"a\"\nbus = \"usb\"\nnode = \"n\"\nlate = true\nfirst = true\n{expect}"),
                 "expected it there from the start",
             ),
-            (format!("truncate = 8\nconfig-on-medium = \"n\"\n{expect}"), "which lies at the end"),
+            (format!("truncate = 8\nconfig-on-medium = \"n\"\n{expect}"), "which is at the end"),
             (format!("bond = 3\n{expect}"), "unknown field `bond`"),
             (format!("kernel-arguments = \"x\"\nfirmware = \"uefi\"\n{expect}"), "expected firmware = \"bios\""),
             (

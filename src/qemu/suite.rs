@@ -1,6 +1,6 @@
-//! Many scenarios: where they are, running several at once, and the report.
+//! A suite of scenarios: finds them, runs several in parallel, and reports the results.
 
-use super::runner::{self, Outcome, RunError, Setting};
+use super::runner::{self, Outcome, RunError, TestEnvironment};
 use super::scenario::{Scenario, ScenarioError};
 use crate::util::file_error::FileError;
 use crate::util::poison::Unpoisoned;
@@ -12,14 +12,14 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The scenarios that this program was built with.
+/// The scenarios that are embedded in this program.
 static EMBEDDED: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/ci/scenarios");
 
-/// Folder below the scenarios with those that take long, which run only where they are asked for.
+/// Directory below the scenarios with those that take long. They run only on request.
 #[cfg(test)]
 const NIGHTLY: &str = "nightly";
 
-/// Folder of the scenarios' fleet, beside them.
+/// Directory of the scenarios' fleet, in the directory of the scenarios.
 pub const FLEET: &str = "fleet";
 
 /// Why scenarios cannot be found.
@@ -34,19 +34,19 @@ pub enum SuiteError {
     /// No scenario has this name.
     #[error("there is no scenario {name:?}{hint}; there are: {known}")]
     Unknown {
-        /// The name as it was given.
+        /// The name that the user gave.
         name: String,
-        /// A scenario that may be meant, or nothing.
+        /// The most similar scenario as a question, or nothing.
         hint: String,
-        /// The scenarios that there are.
+        /// The existing scenarios.
         known: String,
     },
 }
 
-/// Scenarios by name, in the order of their names.
+/// Scenarios, sorted by name.
 #[derive(Debug)]
 pub struct Suite {
-    /// Each with the name of its file, without `.toml`.
+    /// The scenarios, each with the name of its file without `.toml`.
     pub scenarios: Vec<(String, Scenario)>,
 }
 
@@ -77,11 +77,11 @@ impl Suite {
         Ok(Self { scenarios: names.into_iter().map(read).collect::<Result<_, SuiteError>>()? })
     }
 
-    /// Runs them, `jobs` at a time, longest bound first; `done` hears of each as it ends.
-    /// The results are in the order of the scenarios; those that `setting.stop` kept from starting are left out.
+    /// Runs the scenarios, `jobs` in parallel, longest bound first. Calls `done` after each. The results are in the
+    /// order of the scenarios, without those that did not start because of `environment.stop`.
     pub fn run(
         &self,
-        setting: &Setting,
+        environment: &TestEnvironment,
         jobs: usize,
         done: &(dyn Fn(&str, &Outcome) + Sync),
     ) -> Vec<(String, Outcome)> {
@@ -92,12 +92,12 @@ impl Suite {
         std::thread::scope(|scope| {
             for _ in 0..jobs.clamp(1, order.len().max(1)) {
                 scope.spawn(|| {
-                    while !setting.stop.load(Ordering::Relaxed)
+                    while !environment.stop.load(Ordering::Relaxed)
                         && let Some(&at) = order.get(next.fetch_add(1, Ordering::Relaxed))
                     {
                         let (name, scenario) = &self.scenarios[at];
                         let outcome =
-                            runner::run(name, scenario, setting).unwrap_or_else(|error| could_not_run(&error));
+                            runner::run(name, scenario, environment).unwrap_or_else(|error| could_not_run(&error));
                         done(name, &outcome);
                         results.lock().unpoisoned()[at] = Some(outcome);
                     }
@@ -118,7 +118,7 @@ fn could_not_run(error: &RunError) -> Outcome {
     }
 }
 
-/// A table for people: result, time and, of a failure, the reason.
+/// A table with result, time and the reason of a failure.
 pub fn table(results: &[(String, Outcome)]) -> String {
     let width = results.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     let mut text = String::new();
@@ -133,7 +133,7 @@ pub fn table(results: &[(String, Outcome)]) -> String {
     text
 }
 
-/// The report that CI servers read (the JUnit XML that Jenkins and GitLab document).
+/// The report for CI servers (JUnit XML, as documented by Jenkins and GitLab).
 pub fn junit(results: &[(String, Outcome)]) -> String {
     let failures = results.iter().filter(|(_, outcome)| outcome.failure.is_some()).count();
     let time: f64 = results.iter().map(|(_, outcome)| outcome.took.as_secs_f64()).sum();
@@ -156,7 +156,7 @@ pub fn junit(results: &[(String, Outcome)]) -> String {
     xml
 }
 
-/// XML 1.0, 2.2 and 2.4: markup is escaped, control characters have no place.
+/// Escapes markup and replaces control characters, which XML does not allow (XML 1.0, 2.2 and 2.4).
 fn escape(text: &str) -> String {
     let mut escaped = String::new();
     for character in text.chars() {

@@ -9,12 +9,12 @@ use std::process::ExitStatus;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// How often it is looked whether the machine has ended, or is to.
-const LOOK: Duration = Duration::from_millis(100);
+/// How often the loop checks whether the machine has ended or must be stopped.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Runs `machine` until it goes off, the user ends it (Ctrl-A, then x) or `stop` is set.
+/// Runs `machine` until it powers off, the user ends it (Ctrl-A, then x) or `stop` is set.
 pub fn run(qemu: &Path, machine: &Machine, stop: &AtomicBool) -> Result<ExitStatus, QemuError> {
-    let folder = tempfile::tempdir().at("making a folder in", std::env::temp_dir())?;
+    let folder = tempfile::tempdir().at("making a directory in", std::env::temp_dir())?;
     let mut arguments = machine.command(folder.path())?;
     arguments.extend(["-serial".into(), "mon:stdio".into()]);
     let failed = |source| QemuError::Start { source };
@@ -23,11 +23,11 @@ pub fn run(qemu: &Path, machine: &Machine, stop: &AtomicBool) -> Result<ExitStat
         if let Some(status) = child.try_wait().map_err(failed)? {
             return Ok(status);
         }
-        std::thread::sleep(LOOK);
+        std::thread::sleep(POLL_INTERVAL);
     }
-    // Not SIGKILL: QEMU gives the terminal its settings back first.
+    // Not SIGKILL, so that QEMU restores the terminal's settings.
     if let Ok(pid) = i32::try_from(child.id()) {
-        // It may have ended by itself; nothing is left to do then.
+        // An error means that it has ended already.
         let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
     }
     child.wait().map_err(failed)

@@ -1,5 +1,5 @@
-//! Another kernel, as far as a program asks for it: uname(2) says another release. There is one kernel on a machine, so
-//! its answers are changed on their way, by ptrace(2), in all that a command starts.
+//! Runs a command with a fake kernel release: ptrace(2) replaces the release in the result of uname(2), in the command
+//! and all its descendants.
 
 use nix::errno::Errno;
 use nix::libc;
@@ -16,12 +16,12 @@ use std::panic::resume_unwind;
 use std::process::{Child, Command, ExitStatus};
 use std::thread;
 
-/// What it is called there. Newer than any, as programs refuse old ones.
+/// The fake release. Newer than any real one, because programs refuse old kernels.
 const RELEASE: &[u8] = b"99.1.2-another\0";
 /// The third field of `struct utsname`, of 65 bytes each (linux/utsname.h).
 const RELEASE_AT: usize = 2 * 65;
 
-/// Waits for [`run`], so that nothing is asked before somebody listens.
+/// Stops until [`run`] traces the process, so that no call of uname(2) is missed.
 const WAIT: &str = r#"kill -STOP $$; exec "$0" "$@""#;
 
 /// A command for [`run`].
@@ -31,12 +31,12 @@ pub fn command(program: &str) -> Command {
     command
 }
 
-/// Runs what [`command`] gave to its end where another kernel answers; with whether it did, which this kernel may not
-/// allow.
+/// Runs a command of [`command`] to its end. Also returns whether the fake release was in effect: this kernel may not
+/// allow tracing.
 pub fn run(command: &mut Command) -> io::Result<(ExitStatus, bool)> {
-    // The filter and the tracing are this thread's.
+    // The seccomp filter and the tracing apply to one thread.
     let traced =
-        thread::scope(|scope| scope.spawn(|| traced(command)).join().unwrap_or_else(|panic| resume_unwind(panic)));
+        thread::scope(|scope| scope.spawn(|| run_traced(command)).join().unwrap_or_else(|panic| resume_unwind(panic)));
     if let Some(status) = traced? {
         return Ok((status, true));
     }
@@ -51,9 +51,9 @@ fn id(child: &Child) -> Pid {
     Pid::from_raw(child.id().cast_signed())
 }
 
-/// `None` where that is not allowed: then nothing was run.
-fn traced(command: &mut Command) -> io::Result<Option<ExitStatus>> {
-    if !cfg!(target_arch = "x86_64") || filter().is_none() {
+/// `None` if tracing is not allowed; then nothing was run.
+fn run_traced(command: &mut Command) -> io::Result<Option<ExitStatus>> {
+    if !cfg!(target_arch = "x86_64") || install_filter().is_none() {
         return Ok(None);
     }
     let child = id(&command.spawn()?);
@@ -73,17 +73,17 @@ fn traced(command: &mut Command) -> io::Result<Option<ExitStatus>> {
     watch(child).map(Some)
 }
 
-/// Has uname(2) of all that this thread starts stop for who traces it.
-fn filter() -> Option<()> {
+/// Installs a seccomp filter that stops all processes started by this thread at uname(2), for their tracer.
+fn install_filter() -> Option<()> {
     let architecture = TargetArch::try_from(std::env::consts::ARCH).ok()?;
     let rules = [(libc::SYS_uname, Vec::new())].into();
     let filter = SeccompFilter::new(rules, SeccompAction::Allow, SeccompAction::Trace(0), architecture).ok()?;
     seccompiler::apply_filter(&BpfProgram::try_from(filter).ok()?).ok()
 }
 
-/// Until `child` ends.
+/// Traces until `child` ends.
 fn watch(child: Pid) -> io::Result<ExitStatus> {
-    // Where those who are inside uname(2) get their answer.
+    // The result buffer of each process that is inside uname(2).
     let mut asked = HashMap::new();
     loop {
         let all_of_this_thread = WaitPidFlag::__WALL | WaitPidFlag::__WNOTHREAD;
@@ -91,7 +91,7 @@ fn watch(child: Pid) -> io::Result<ExitStatus> {
             Err(Errno::EINTR) => continue,
             status => status?,
         };
-        // Who was killed meanwhile is not there any more to be told anything.
+        // A process that was killed meanwhile no longer exists; requests to it fail.
         let _ = match status {
             WaitStatus::Exited(pid, code) if pid == child => return Ok(ExitStatus::from_raw(code << 8)),
             WaitStatus::Signaled(pid, signal, _) if pid == child => return Ok(ExitStatus::from_raw(signal as i32)),
@@ -134,7 +134,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let here = || Command::new("uname").arg("-snmr").output().unwrap().stdout;
         let before = here();
-        // By a child's child, and with a signal that somebody waits for.
+        // By a grandchild, and with a signal that the shell waits for.
         let script = "trap 'echo heard >> found' USR1; (uname -snmr > found) & wait; kill -USR1 $$; exit 7";
         let (status, other) = run(command("/bin/sh").args(["-c", script]).current_dir(folder.path())).unwrap();
         assert_eq!((status.code(), other), (Some(7), true), "tracing a child of one's own is allowed");
@@ -144,7 +144,7 @@ mod tests {
         expected[2] = "99.1.2-another";
         expected.push("heard");
         assert_eq!(found.split_whitespace().collect::<Vec<_>>(), expected);
-        // This process still sees its own.
+        // This process still sees its own release.
         assert_eq!(here(), before.as_bytes());
     }
 
@@ -154,7 +154,7 @@ mod tests {
             let expected = Command::new("/bin/sh").args(["-c", script]).status().unwrap();
             assert_eq!(run(command("/bin/sh").args(["-c", script])).unwrap(), (expected, true), "{script}");
         }
-        // As a shell says it.
+        // As a shell reports it.
         assert_eq!(run(&mut command("/nonexistent")).unwrap().0.code(), Some(127));
     }
 }

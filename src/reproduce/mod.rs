@@ -1,4 +1,4 @@
-//! `--reproduce`: builds the same image again, with everything varied that must not matter, and compares the two.
+//! `--reproduce`: builds the same image again in a different environment, and compares the two images.
 
 mod fake_uname;
 mod tmpfs;
@@ -10,7 +10,7 @@ use crate::output::catalog::{Catalog, CatalogError, NAMES};
 use crate::packages::{Archives, Client, Lock, LockedPackage, download};
 use crate::pipeline::{BuildError, Built};
 use crate::progress::Silent;
-use crate::rootfs::{AssembleError, WorkFolder};
+use crate::rootfs::{AssembleError, WorkDir};
 use crate::sandbox::{self, SandboxError};
 use crate::util::file_error::{At, FileError};
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
@@ -21,10 +21,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 
-const VARIED: &str = "home, working folder and its length, umask, time zone, locale, host name, cores, order in folders, \
-                      modes and times of the profile's files, an empty cache, the moment";
+const VARIED: &str = "home, working directory and its length, umask, time zone, locale, host name, cores, \
+                      order in directories, modes and times of the profile's files, an empty cache, the time";
 
-/// What the first build was asked for, and where its packages come from.
+/// The request of the first build, and the source of its packages.
 #[derive(Debug)]
 pub struct Reproduction {
     /// The kind of output.
@@ -33,7 +33,7 @@ pub struct Reproduction {
     pub root: PathBuf,
     /// The profile's name.
     pub profile: String,
-    /// Whether the profile takes files from elsewhere, which are not copied.
+    /// Whether the profile uses files outside of `profiles/`, which are not copied.
     pub has_sets: bool,
     /// The archives of packages that the cache lacks.
     pub archives: Archives,
@@ -41,14 +41,14 @@ pub struct Reproduction {
     pub cache: Cache,
     /// Fetches those packages.
     pub client: Client,
-    /// The compression level, where it was given.
+    /// The compression level, if one was given.
     pub level: Option<u32>,
 }
 
-/// What the second build showed.
+/// The result of the second build.
 #[derive(Debug)]
 pub struct Outcome {
-    /// The first difference; `None` where the two builds are the same.
+    /// The first difference; `None` if the two builds are the same.
     pub difference: Option<FilesDiffer>,
     /// What was varied, in words.
     pub varied: String,
@@ -86,7 +86,7 @@ pub enum ReproduceError {
     /// A file of either build could not be read or written.
     #[error(transparent)]
     File(#[from] FileError),
-    /// The second build failed, and said why itself.
+    /// The second build failed and printed its own error.
     #[error("building the image again, to compare, ended with {status}")]
     Ended {
         /// How it ended.
@@ -107,16 +107,16 @@ impl From<BuildError> for ReproduceError {
 }
 
 impl Reproduction {
-    /// Builds `built` again and compares the two. To be called in the user namespace.
+    /// Builds `built` again and compares the two images. Must be called in the user namespace.
     pub fn run(&self, built: &Built) -> Result<Outcome, ReproduceError> {
         let images = built.path.parent().unwrap_or(Path::new("."));
-        // As a build's: the next build removes it where this process is killed.
-        let folder = WorkFolder::new(&Catalog::open(images)?.work())?;
+        // A work directory like a build's: if this process is killed, the next build removes it.
+        let folder = WorkDir::new(&Catalog::open(images)?.work())?;
         let place = folder.path().join("a folder with a longer name").join("ünd anöther");
         fs::create_dir_all(&place).at("making", &place)?;
         let second =
-            Second { root: place.join("root"), cache: Cache::new(place.join("cache")), output: place.join("out") };
-        // The first build may have needed none of its packages.
+            SecondBuild { root: place.join("root"), cache: Cache::new(place.join("cache")), output: place.join("out") };
+        // The first build may not have fetched its packages, if it reused cached trees.
         let lock = lock_of(built)?;
         let packages: Vec<LockedPackage> = packages(&lock).cloned().collect();
         download(&packages, &self.archives, &self.cache, &self.client, &Silent).map_err(BuildError::from)?;
@@ -129,8 +129,8 @@ impl Reproduction {
         let mut in_memory = tmpfs::mount(&folder, &place, size_estimate(&lock, built));
         let mut made = make();
         if in_memory && made.is_err() {
-            // Memory may have become short meanwhile; on the disk an error is one.
-            sandbox::take_off(&place).at("unmounting", &place)?;
+            // Memory may have run out meanwhile. An error on disk is a real one.
+            sandbox::unmount(&place).at("unmounting", &place)?;
             in_memory = false;
             made = make();
         }
@@ -163,13 +163,13 @@ fn lock_of(built: &Built) -> Result<Lock, ReproduceError> {
     Lock::parse(&text).map_err(|source| BuildError::Lock { path, source }.into())
 }
 
-/// All packages of a lock, its tools and guests among them.
+/// All packages of a lock, including those of its tools and guests.
 fn packages(lock: &Lock) -> impl Iterator<Item = &LockedPackage> {
     std::iter::once(lock).chain(&lock.guests).flat_map(|lock| lock.packages.iter().chain(&lock.tools))
 }
 
-/// The most bytes that a build of it takes: the packages, three times as much for what is unpacked of them and as much
-/// for the roots, and blocks, root image and medium.
+/// The most bytes that a build from the lock takes: the packages, three times as much for the unpacked packages, as
+/// much again for the roots, and the blocks, the root image and the medium.
 fn size_estimate(lock: &Lock, built: &Built) -> u64 {
     let fetched: u64 = packages(lock).map(|package| package.size).sum();
     8 * fetched + 4 * built.size
@@ -179,30 +179,30 @@ fn lock_path(built: &Built) -> PathBuf {
     built.name.record_path(&built.path, "lock")
 }
 
-struct Second {
+struct SecondBuild {
     root: PathBuf,
     cache: Cache,
     output: PathBuf,
 }
 
-impl Second {
+impl SecondBuild {
     fn prepare(&self, first: &Reproduction, lock: &Lock, images: &Path) -> Result<(), FileError> {
         fs::create_dir_all(&self.output).at("making", &self.output)?;
         fs::create_dir_all(&self.root).at("making", &self.root)?;
         for name in ["profiles", "templates"] {
             let from = first.root.join(name);
             if from.is_dir() {
-                copy_backwards(&from, &self.root.join(name)).at("copying", &from)?;
+                copy_in_reverse_order(&from, &self.root.join(name)).at("copying", &from)?;
             }
         }
-        // They give the second build the number of the first.
+        // The catalog's names give the second build the version of the first.
         let names = images.join(NAMES);
         fs::copy(&names, self.output.join(NAMES)).at("copying", &names)?;
-        // Nothing but packages: what is kept of earlier builds must not matter.
+        // Only packages are copied: other cached content must not affect the image.
         for package in packages(lock) {
             let (from, to) = (
-                first.cache.path(cache::Kind::Package, package.sha256),
-                self.cache.path(cache::Kind::Package, package.sha256),
+                first.cache.path(cache::FileKind::Package, package.sha256),
+                self.cache.path(cache::FileKind::Package, package.sha256),
             );
             let directory = to.parent().unwrap_or(Path::new("."));
             fs::create_dir_all(directory).at("making", directory)?;
@@ -213,13 +213,13 @@ impl Second {
         Ok(())
     }
 
-    /// Whether another kernel answered.
+    /// Runs the second build; returns whether the fake kernel release was in effect.
     fn build(&self, first: &Reproduction, built: &Built) -> Result<bool, ReproduceError> {
         let lock = self.root.join("lock");
         let given = lock_path(built);
         fs::copy(&given, &lock).at("reading", &given)?;
         let absolute = |path: &Path| std::path::absolute(path).at("reading", path);
-        // Whatever name this program's file has by now.
+        // By the process, as the program's file may have been renamed or replaced.
         let mut command = fake_uname::command(&format!("/proc/{}/exe", std::process::id()));
         command.current_dir(&self.root).stdin(Stdio::null()).stdout(Stdio::null());
         command.args([first.kind.command(), "--profile", &first.profile, "--offline", "--replace", "--lock", "lock"]);
@@ -232,8 +232,8 @@ impl Second {
         }
         command.env("HOME", "/nonexistent").env("TZ", "Pacific/Kiritimati").env("USER", "somebody");
         command.env("LC_ALL", "tr_TR.UTF-8").env("LANG", "tr_TR.UTF-8").env("TMPDIR", absolute(&self.root)?);
-        sandbox::name_host("another-machine")?;
-        one_core();
+        sandbox::set_hostname("another-machine")?;
+        limit_to_one_core();
         let before = umask(Mode::from_bits_truncate(0o077));
         let ended = fake_uname::run(&mut command);
         umask(before);
@@ -242,8 +242,8 @@ impl Second {
     }
 }
 
-/// What this starts from now on has one core. A machine that does not allow it varies less.
-fn one_core() {
+/// Restricts processes started from now on to one core. Best effort: without it, the environments vary less.
+fn limit_to_one_core() {
     let Ok(allowed) = sched_getaffinity(Pid::from_raw(0)) else { return };
     let first = (0..CpuSet::count()).find(|core| allowed.is_set(*core).unwrap_or(false));
     let mut one = CpuSet::new();
@@ -252,8 +252,8 @@ fn one_core() {
     }
 }
 
-/// The last name first, so that the folder's own order is another.
-fn copy_backwards(from: &Path, to: &Path) -> io::Result<()> {
+/// Copies a directory in reverse order of names, so that the file system lists it in another order.
+fn copy_in_reverse_order(from: &Path, to: &Path) -> io::Result<()> {
     fs::create_dir_all(to)?;
     let mut paths = fs::read_dir(from)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<PathBuf>>>()?;
     paths.sort();
@@ -261,7 +261,7 @@ fn copy_backwards(from: &Path, to: &Path) -> io::Result<()> {
         let target = to.join(path.file_name().unwrap_or_default());
         let kind = fs::symlink_metadata(path)?.file_type();
         if kind.is_dir() {
-            copy_backwards(path, &target)?;
+            copy_in_reverse_order(path, &target)?;
         } else if kind.is_symlink() {
             std::os::unix::fs::symlink(fs::read_link(path)?, &target)?;
         } else if kind.is_file() {

@@ -1,27 +1,28 @@
-//! A disk in memory, where there is enough of it.
+//! Mounts a tmpfs for the second build, if there is enough memory.
 
-use crate::rootfs::WorkFolder;
+use crate::rootfs::WorkDir;
 use crate::sandbox;
 use std::fs::{self, File};
 use std::path::Path;
 
-/// Has `at`, in `folder`, lie in memory, with room for so many bytes; false where it stays on the disk.
-pub fn mount(folder: &WorkFolder, at: &Path, bytes: u64) -> bool {
-    // Programs want memory, too.
-    if available().is_none_or(|free| free < bytes.saturating_add(bytes / 2)) || sandbox::memory_at(at, bytes).is_err() {
+/// Mounts a tmpfs of `bytes` bytes at `at` in `folder`. Returns false if that is not possible; `at` then stays on disk.
+pub fn mount(folder: &WorkDir, at: &Path, bytes: u64) -> bool {
+    // The build's programs need memory too.
+    if available().is_none_or(|free| free < bytes.saturating_add(bytes / 2)) || sandbox::mount_tmpfs(at, bytes).is_err()
+    {
         return false;
     }
     let usable = File::open(at).is_ok_and(|held| {
-        folder.mounted(at.to_owned(), held);
+        folder.add_mount(at.to_owned(), held);
         takes_attributes(at)
     });
     if !usable {
-        let _ = sandbox::take_off(at);
+        let _ = sandbox::unmount(at);
     }
     usable
 }
 
-/// Overlayfs keeps its notes in attributes of this kind, which memory takes since Linux 6.6.
+/// Whether the directory supports the `user.` extended attributes that overlayfs needs; tmpfs does since Linux 6.6.
 fn takes_attributes(folder: &Path) -> bool {
     let file = folder.join("attributes");
     let tried = File::create(&file).and_then(|_| xattr::set(&file, "user.applbuild", b"1"));
@@ -29,8 +30,8 @@ fn takes_attributes(folder: &Path) -> bool {
     tried.is_ok()
 }
 
-/// Bytes that are free, as the kernel estimates them (proc_meminfo(5), MemAvailable), within what this control group
-/// may have (kernel: Documentation/admin-guide/cgroup-v2.rst, memory.max).
+/// Available memory in bytes, as the kernel estimates it (proc_meminfo(5), MemAvailable), within the limit of this
+/// control group (kernel: Documentation/admin-guide/cgroup-v2.rst, memory.max).
 fn available() -> Option<u64> {
     let text = fs::read_to_string("/proc/meminfo").ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;

@@ -1,4 +1,4 @@
-//! Why a root cannot be made of a lock's packages.
+//! Why a root cannot be made from a lock's packages.
 
 use crate::format::compression::CompressionError;
 use crate::format::tar::TarError;
@@ -11,10 +11,10 @@ use crate::util::file_error::FileError;
 use appliance_contract::Sha256;
 use std::path::PathBuf;
 
-/// Why a root cannot be made of a lock's packages.
+/// Why a root cannot be made from a lock's packages.
 #[derive(Debug, thiserror::Error)]
 pub enum AssembleError {
-    /// A package is no Debian package.
+    /// A file is not a Debian package.
     #[error("unpacking {archive}: {problem}")]
     Archive {
         /// The package and its version.
@@ -43,9 +43,9 @@ pub enum AssembleError {
         /// Why not.
         problem: String,
     },
-    /// Two packages have the same file (Debian Policy 7.6).
+    /// Two packages contain the same file (Debian Policy 7.6).
     #[error(
-        "unpacking {archive}: {path} belongs to {other} too, and neither replaces the other; drop one of the two from the profile"
+        "unpacking {archive}: {path} is also in {other}, and neither package replaces the other; drop one of the two from the profile"
     )]
     Conflict {
         /// The later package and its version.
@@ -61,8 +61,8 @@ pub enum AssembleError {
     /// The packages cannot be fetched.
     #[error(transparent)]
     Fetch(#[from] FetchError),
-    /// A package's file was not handed over.
-    #[error("package {name} {version} is in the lock, but its file is not at hand")]
+    /// The file of a package was not passed in.
+    #[error("package {name} {version} is in the lock, but its file was not fetched")]
     NotFetched {
         /// The package.
         name: String,
@@ -91,7 +91,7 @@ pub enum AssembleError {
         /// The last lines of its output.
         log: String,
     },
-    /// A file of dpkg's database is not in its form.
+    /// A file of dpkg's database is malformed.
     #[error("reading dpkg's database in the image: {file}: {problem}")]
     Database {
         /// The file.
@@ -99,21 +99,21 @@ pub enum AssembleError {
         /// What is wrong with it.
         problem: String,
     },
-    /// The profile names a unit that the image has not.
+    /// The profile names a unit that is not in the image.
     #[error("service {unit} is not in the image{hint}")]
     UnknownUnit {
         /// The unit.
         unit: String,
-        /// A unit that may be meant, or nothing.
+        /// The most similar unit as a question, or nothing.
         hint: String,
     },
-    /// The profile switches units and the image has no systemd.
+    /// The profile enables, disables or masks units, but the image has no systemd.
     #[error("the profile's services need systemctl in the image: add the package systemd, or drop services.{key}")]
     NoSystemctl {
         /// The key below `services`.
         key: &'static str,
     },
-    /// A file of the overlay cannot be laid.
+    /// A file of the overlay cannot be installed.
     #[error("overlay file {path}: {problem}")]
     Overlay {
         /// Its path in the image.
@@ -121,16 +121,16 @@ pub enum AssembleError {
         /// Why not.
         problem: String,
     },
-    /// A tar set has other bytes than the profile says.
+    /// A tar set does not have the SHA-256 in the profile.
     #[error("set {path} ({origin}): SHA-256 found {found}, expected {expected}", path = path.display())]
     SetChecksum {
         /// The set's file.
         path: PathBuf,
         /// The line of the profile.
         origin: String,
-        /// What the file hashes to.
+        /// The file's hash.
         found: Sha256,
-        /// What the profile says.
+        /// The hash in the profile.
         expected: Sha256,
     },
     /// A tar set cannot be unpacked.
@@ -151,7 +151,7 @@ pub enum AssembleError {
         /// What is wrong with it.
         problem: String,
     },
-    /// An account of the image could be logged in to by password.
+    /// An account of the image has a password.
     #[error(
         "user {user} has a password in {file}, expected none in an image: passwords come with the config partition"
     )]
@@ -161,7 +161,7 @@ pub enum AssembleError {
         /// passwd(5) or shadow(5).
         file: &'static str,
     },
-    /// A line of passwd(5), group(5) or shadow(5) is not in its form.
+    /// A line of passwd(5), group(5) or shadow(5) is malformed.
     #[error("{file} in the image, line {line}: found {found:?}, expected {expected}")]
     Accounts {
         /// The file.
@@ -170,7 +170,7 @@ pub enum AssembleError {
         line: usize,
         /// The line.
         found: String,
-        /// The form.
+        /// The expected format.
         expected: &'static str,
     },
     /// All ids for system users or groups are taken.
@@ -178,10 +178,10 @@ pub enum AssembleError {
     NoId {
         /// `user` or `group`.
         kind: &'static str,
-        /// Who needs one.
+        /// The user or group.
         name: String,
     },
-    /// Two names have one id in the image and two in the lock.
+    /// Two names have the same id in the image, but different ids in the lock.
     #[error(
         "{kind}s {other} and {name} are both {id} in the image, expected {} and {}, as the lock says; change the lock", targets[1], targets[0]
     )]
@@ -197,14 +197,14 @@ pub enum AssembleError {
         /// The ids in the lock, of `name` and of `other`.
         targets: [u32; 2],
     },
-    /// The lock's id belongs to somebody else in the image.
+    /// An id of the lock belongs to another name in the image.
     #[error("the lock gives {kind} {name} the id {id}, which {kind} {other} has in the image; change the lock")]
     TakenId {
         /// `user` or `group`.
         kind: &'static str,
-        /// Who has it in the lock.
+        /// The name with this id in the lock.
         name: String,
-        /// Who has it in the image.
+        /// The name with this id in the image.
         other: String,
         /// The id.
         id: u32,

@@ -1,5 +1,4 @@
-//! From a locked profile to the tree of its image: unpack, configure, lay files
-//! over, normalise.
+//! From a locked profile to the tree of its image: unpacks and configures packages, applies the overlay, normalises.
 
 #![warn(missing_docs)]
 
@@ -14,10 +13,10 @@ mod work_dir;
 pub use error::AssembleError;
 pub use finish::manifest::manifest;
 pub use finish::overlay::open_set;
-pub use root_cache::{are_kept, tools, tools_ahead};
-pub use speculate::Ahead;
+pub use root_cache::{are_cached, prefetch_tools, tools};
+pub use speculate::SpeculationHooks;
 pub use unpack::package_files::Files;
-pub use work_dir::WorkFolder;
+pub use work_dir::WorkDir;
 
 use crate::embedded;
 use crate::packages::{Ids, Lock};
@@ -38,7 +37,7 @@ use std::os::unix::fs::PermissionsExt;
 use unpack::Sources;
 use unpack::install::Installer;
 
-/// What an image's root is configured from.
+/// The inputs of an image's root.
 #[derive(Debug)]
 pub struct Request<'a> {
     /// The image's definition.
@@ -47,63 +46,59 @@ pub struct Request<'a> {
     pub lock: &'a Lock,
     /// The package files, verified.
     pub files: &'a Files,
-    /// Ids that other locks give, for users and groups that this one does not know.
+    /// Ids in other locks, for users and groups that are not in this lock.
     pub others: &'a Ids,
-    /// Who may work ahead while packages are configured; `&()` does not.
-    pub ahead: &'a dyn Ahead,
+    /// Hooks that start speculative work while packages are configured; `&()` starts none.
+    pub hooks: &'a dyn SpeculationHooks,
 }
 
-/// A root with all packages configured, and nothing of the profile's own but its users.
+/// A root with all packages configured. Of the profile's own files it has only those that declare users.
 #[derive(Debug)]
 pub struct Configured {
-    /// Those of the lock, with what the packages brought beside them.
+    /// The ids of the lock, and those that the packages added.
     pub ids: Ids,
     installer: Installer,
-    below: Option<LowerTree>,
+    lower: Option<LowerTree>,
     epoch: i64,
-    work: WorkFolder,
+    work: WorkDir,
 }
 
-/// A whole image in a tree. `/boot` and `/usr/lib/modules` are in it; what goes
-/// to the medium instead, its writer takes out.
+/// The tree of a whole image, including `/boot` and `/usr/lib/modules`. The output writer removes what belongs on the
+/// medium.
 #[derive(Debug)]
 pub struct Assembled {
-    /// All of the image.
+    /// The whole image.
     pub tree: Tree,
-    /// As it stands in the tree, without the root's hash and the medium's files.
+    /// The manifest as it is in the tree, without the root's hash and the medium's files.
     pub manifest: Manifest,
-    /// Seconds since 1970, the newest time in the tree.
+    /// Seconds since 1970: no time in the tree is later.
     pub epoch: i64,
-    /// Holds the contents that the tree names: to be kept as long as the tree.
-    pub work: WorkFolder,
+    /// Contains the files that the tree refers to; must live as long as the tree.
+    pub work: WorkDir,
 }
 
-/// Unpacks and configures the lock's packages in `work`, inside the user namespace
-/// that [`crate::sandbox::enter_user_namespace`] makes.
-pub fn configure(
-    request: &Request<'_>,
-    work: WorkFolder,
-    progress: &dyn Progress,
-) -> Result<Configured, AssembleError> {
-    let Request { profile, lock, files, others, ahead } = *request;
+/// Unpacks and configures the lock's packages in `work`. Must run in the user namespace
+/// ([`crate::sandbox::enter_user_namespace`]).
+pub fn configure(request: &Request<'_>, work: WorkDir, progress: &dyn Progress) -> Result<Configured, AssembleError> {
+    let Request { profile, lock, files, others, hooks } = *request;
     let epoch = profile.source_date_epoch.unwrap_or(lock.date);
-    let root = work.folder("root")?;
+    let root = work.subdirectory("root")?;
     fs::set_permissions(&root, Permissions::from_mode(0o755)).at("setting the mode of", &root)?;
     let mut installer = Installer::new(&root);
     if lock.packages.is_empty() {
-        // What sets bring is taken as it is.
-        return Ok(Configured { ids: lock.ids.clone(), installer, below: None, epoch, work });
+        // A root of tar sets alone is used as it is.
+        return Ok(Configured { ids: lock.ids.clone(), installer, lower: None, epoch, work });
     }
-    let sources = Sources { packages: &lock.packages, files, epoch, ahead, prune: &profile.prune };
-    let below = root_cache::install(&mut installer, &sources, &work, progress)?;
-    overlay::declare_users(&mut installer, profile, epoch, &work.folder("declared")?)?;
+    let sources = Sources { packages: &lock.packages, files, epoch, hooks, prune: &profile.prune };
+    let lower = root_cache::install(&mut installer, &sources, &work, progress)?;
+    overlay::declare_users(&mut installer, profile, epoch, &work.subdirectory("declared")?)?;
     let ids = ids::settle(&root, &lock.ids, others)?;
-    Ok(Configured { ids, installer, below, epoch, work })
+    Ok(Configured { ids, installer, lower, epoch, work })
 }
 
 impl Configured {
-    /// Runs a program in the root, on this process's terminal, without network. What it changes is gone with the build's
-    /// work directory.
+    /// Runs a program in the root, on this process's terminal, without network. Its changes are deleted with the
+    /// build's work directory.
     pub fn run_attached(&self, program: &OsStr, arguments: &[OsString]) -> Result<Exit, AssembleError> {
         let mut command = Command::new(self.installer.root.path(), program).source_date_epoch(self.epoch);
         command.arguments = arguments.to_vec();
@@ -118,21 +113,21 @@ impl Configured {
         self.installer.root.path().join(path).exists()
     }
 
-    /// Lays the profile's own over the root and makes it an image. `lock` is the one
-    /// that the root was configured from, with [`Configured::ids`]; `version` has the build number.
+    /// Applies the profile's sets, overlay and services to the root and makes the image's tree. `lock` is the one that
+    /// the root was configured from, with [`Configured::ids`]; `version` includes the build number.
     pub fn assemble(self, profile: &Profile, lock: &Lock, version: &str) -> Result<Assembled, AssembleError> {
-        let Self { mut installer, below, epoch, work, .. } = self;
+        let Self { mut installer, lower, epoch, work, .. } = self;
         let root = installer.root.path().to_owned();
-        let staged = work.folder("overlaid")?;
+        let staged = work.subdirectory("overlaid")?;
         overlay::unpack_sets(&mut installer, &profile.sets, &staged)?;
         if lock.packages.is_empty() {
-            overlay::declare_users(&mut installer, profile, epoch, &work.folder("declared")?)?;
+            overlay::declare_users(&mut installer, profile, epoch, &work.subdirectory("declared")?)?;
         }
         overlay::apply_overlays(&mut installer, profile, version, epoch, &staged)?;
         services::apply(&root, &profile.services, epoch)?;
-        let mut tree = match below {
-            Some(below) => below.with_changes()?,
-            None => Tree::from_folder(&root)?,
+        let mut tree = match lower {
+            Some(lower) => lower.with_changes()?,
+            None => Tree::from_directory(&root)?,
         };
         normalise::add_extras(&mut tree, std::mem::take(&mut installer.extras))?;
         let manifest = finish::manifest::manifest(profile, lock, version, epoch)?;
@@ -142,12 +137,12 @@ impl Configured {
     }
 }
 
-/// What is done to the tree once no program will run in it any more.
+/// The changes to the tree after the last program has run in the root.
 fn finish_tree(tree: &mut Tree, profile: &Profile, manifest: &Manifest, epoch: i64) -> Result<(), AssembleError> {
     accounts::settle(tree, epoch)?;
     let pruned = prune::prune(tree, &profile.prune)?;
     if !profile.agent {
-        // Not ours to boot: the sets are taken as they are.
+        // Without the agent the sets stay as they are.
         return Ok(());
     }
     normalise::clean(tree);
@@ -164,7 +159,7 @@ fn finish_tree(tree: &mut Tree, profile: &Profile, manifest: &Manifest, epoch: i
     tree_edit::put_file(tree, medium::IN_IMAGE_PRUNED, lines, 0o644, epoch)
 }
 
-/// What a host renders its guests' domain configs and QEMU's arguments from, where a profile's files bring none.
+/// Adds the templates of guests' domain configs and QEMU arguments, unless the profile's files contain them.
 fn guest_templates(tree: &mut Tree, epoch: i64) -> Result<(), AssembleError> {
     for name in ["xl.cfg.hbs", "qemu-args.hbs"] {
         let place = format!("{}/templates/{name}", medium::IN_IMAGE);

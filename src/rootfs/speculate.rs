@@ -1,5 +1,5 @@
-//! The interface for speculative work: what is known of an image while maintainer scripts still run. They keep one core
-//! busy; the others can begin with later stages.
+//! The interface for speculative work: what is known of an image while maintainer scripts still run. The scripts use
+//! one core; the other cores can begin with later stages.
 
 use crate::profile::Prune;
 use crate::rootfs::finish::normalise;
@@ -11,26 +11,26 @@ use std::fmt::Debug;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Works on what packages bring. Whatever comes of it, the image's bytes are the same.
-pub trait Ahead: Debug + Sync {
-    /// Gets the files that the image will hold, as far as packages bring them and
-    /// no script changes them. They stay where they are until the image is packed.
-    fn unpacked(&self, tree: Tree);
-    /// Gets the kernel with its modules and depmod's lists of them.
-    fn modules_listed(&self, tree: Tree);
+/// Called with the packages' files as soon as they are known. The hooks must not affect the image's bytes.
+pub trait SpeculationHooks: Debug + Sync {
+    /// Called with the files that packages install, as they will be in the image unless a script changes them. The
+    /// files exist until the image is packed.
+    fn on_unpacked(&self, tree: Tree);
+    /// Called with the kernels, their modules and the lists that depmod made.
+    fn on_modules_listed(&self, tree: Tree);
 }
 
-/// Does nothing ahead.
-impl Ahead for () {
-    fn unpacked(&self, _: Tree) {}
-    fn modules_listed(&self, _: Tree) {}
+/// No speculative work.
+impl SpeculationHooks for () {
+    fn on_unpacked(&self, _: Tree) {}
+    fn on_modules_listed(&self, _: Tree) {}
 }
 
-/// Tells `ahead` of the kernels and modules in `root`, which depmod has listed.
-pub fn modules_listed(ahead: &dyn Ahead, root: &Path, rules: &Prune) {
+/// Calls `hooks` with the kernels and modules in `root`, for which depmod has run.
+pub fn modules_listed(hooks: &dyn SpeculationHooks, root: &Path, rules: &Prune) {
     let mut tree = Tree::new(Metadata::new(0o755));
     for folder in ["boot", "usr/lib/modules"] {
-        let Ok(part) = Tree::from_folder(&root.join(folder)) else { return };
+        let Ok(part) = Tree::from_directory(&root.join(folder)) else { return };
         for (path, id) in part.walk() {
             let path = [folder.as_bytes(), &path.to_bytes()].concat();
             let node = part.node(id);
@@ -41,11 +41,11 @@ pub fn modules_listed(ahead: &dyn Ahead, root: &Path, rules: &Prune) {
     }
     normalise::clean(&mut tree);
     let _ = prune::prune(&mut tree, rules);
-    ahead.modules_listed(tree);
+    hooks.on_modules_listed(tree);
 }
 
-/// The packages' files by the names that these give them. What does not fit is
-/// left out: the installer tells of it.
+/// The tree of the packages' files, by their names in the packages. Files that cannot be added are left out; the
+/// installer reports the error.
 pub fn guess(packages: &Packages, rules: &Prune) -> Tree {
     let mut tree = Tree::new(Metadata::new(0o755));
     for entry in packages.iter().flat_map(|package| &package.entries) {
@@ -59,12 +59,12 @@ pub fn guess(packages: &Packages, rules: &Prune) -> Tree {
                     let _ = tree.link(&entry.path, target);
                 }
             }
-            // Folders come with their files, and nothing else has content.
+            // Directories are implied by their files, and other kinds have no content.
             _ => {}
         }
     }
     normalise::clean(&mut tree);
-    // A pattern that cannot be read is told of when it counts.
+    // `finish` reports invalid patterns.
     let _ = prune::prune(&mut tree, rules);
     tree
 }

@@ -14,20 +14,20 @@ use std::thread::{self, JoinHandle};
 const PREFIX: &str = "build-";
 const LOCK: &str = "lock";
 
-/// A folder of one build. It is removed on drop, and by the next build where
-/// this one was killed: a lock on a file in it lives and dies with the process.
+/// The directory of one build, removed on drop. If the build is killed, the next one removes it: a file lock, which the
+/// kernel releases when the process dies, shows whether the owner is alive.
 #[derive(Debug)]
-pub struct WorkFolder {
+pub struct WorkDir {
     path: PathBuf,
-    /// Where configured trees are kept, if they are.
+    /// The directory of the root cache; `None` without a cache.
     trees: Option<PathBuf>,
-    /// What is mounted in it, and what must stay as long as that is.
+    /// Mounts in it, each with a file that must stay open while it is mounted.
     mounts: Mutex<Vec<Mounted>>,
-    /// Locks on what the build uses beside it.
+    /// Locks on files elsewhere that the build uses.
     held: Mutex<Vec<File>>,
-    /// Folders elsewhere that the build needs for a while.
-    others: Mutex<Vec<WorkFolder>>,
-    clearing: Mutex<Vec<JoinHandle<()>>>,
+    /// Work directories elsewhere that the build needs for some time.
+    children: Mutex<Vec<WorkDir>>,
+    removals: Mutex<Vec<JoinHandle<()>>>,
     _lock: Flock<File>,
 }
 
@@ -37,16 +37,17 @@ struct Mounted {
     _held: File,
 }
 
-impl WorkFolder {
-    /// Makes a folder in `base` after removing those of builds that are dead.
-    /// To be called inside the user namespace, whose ids own what dead builds left.
+impl WorkDir {
+    /// Makes a directory in `base` and removes those of killed builds. Must run in the user namespace, whose ids own
+    /// the files of killed builds.
     pub fn new(base: &Path) -> Result<Self, AssembleError> {
-        fs::create_dir_all(base).at("making the work folder", base)?;
-        // Held until the new folder has its lock: whoever looks for dead builds holds it, too, and so takes a folder
-        // without a lock for one whose build was killed.
+        fs::create_dir_all(base).at("making the work directory", base)?;
+        // Held until the new directory has its lock. Whoever looks for killed builds holds it too, so that a directory
+        // without a held lock belongs to a killed build.
         let held = hold(base);
         remove_dead(base, held.is_some());
-        let path = tempfile::Builder::new().prefix(PREFIX).tempdir_in(base).at("making a work folder in", base)?.keep();
+        let path =
+            tempfile::Builder::new().prefix(PREFIX).tempdir_in(base).at("making a work directory in", base)?.keep();
         let new = path.join(format!("{LOCK}.new"));
         let file = File::create(&new).at("making", &new)?;
         let lock =
@@ -54,7 +55,7 @@ impl WorkFolder {
         let path_of_lock = path.join(LOCK);
         fs::rename(&new, &path_of_lock).at("renaming", &new)?;
         drop(held);
-        // `keep` left mode 0700; programs in the sandbox that drop root's rights must pass.
+        // tempfile sets mode 0700; programs in the sandbox that drop root's rights must be able to traverse it.
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         fs::set_permissions(&path, mode).at("opening", &path)?;
         Ok(Self {
@@ -62,56 +63,56 @@ impl WorkFolder {
             trees: None,
             mounts: Mutex::default(),
             held: Mutex::default(),
-            others: Mutex::default(),
-            clearing: Mutex::default(),
+            children: Mutex::default(),
+            removals: Mutex::default(),
             _lock: lock,
         })
     }
 
-    /// Removes what dead builds left in `base`, as [`Self::new`] does.
+    /// Removes the directories of killed builds in `base`, as [`Self::new`] does.
     pub fn clean(base: &Path) {
         let held = hold(base);
         remove_dead(base, held.is_some());
     }
 
-    /// Has configured trees kept in `folder`.
-    pub fn keeping_trees(mut self, folder: PathBuf) -> Self {
-        self.trees = Some(folder);
+    /// Sets the directory of the root cache.
+    pub fn with_root_cache(mut self, trees: PathBuf) -> Self {
+        self.trees = Some(trees);
         self
     }
 
-    /// The directory in which trees are kept; `None` where none are.
+    /// The directory of the root cache; `None` without a cache.
     pub fn trees(&self) -> Option<&Path> {
         self.trees.as_deref()
     }
 
-    /// Notes that something is mounted at `at`, which needs `held` to stay open.
-    pub fn mounted(&self, at: PathBuf, held: File) {
+    /// Registers a mount at `at`, to be unmounted on drop. `held` stays open until then.
+    pub fn add_mount(&self, at: PathBuf, held: File) {
         self.mounts.lock().unpoisoned().push(Mounted { at, _held: held });
     }
 
-    /// Keeps `lock` for as long as the build runs.
-    pub fn holding(&self, lock: File) {
+    /// Holds `lock` until the end of the build.
+    pub fn hold_lock(&self, lock: File) {
         self.held.lock().unpoisoned().push(lock);
     }
 
-    /// Keeps `other` as long as this one, or until [`Self::clear_others`].
-    pub fn having(&self, other: Self) {
-        self.others.lock().unpoisoned().push(other);
+    /// Ties the lifetime of `child` to this directory, or until [`Self::drop_children_in_background`].
+    pub fn attach_child(&self, child: Self) {
+        self.children.lock().unpoisoned().push(child);
     }
 
-    /// Has the folders elsewhere removed, and waits for that at the end of the build only.
-    pub fn clear_others(&self) {
-        let others = std::mem::take(&mut *self.others.lock().unpoisoned());
-        let clearing = thread::spawn(|| drop(others));
-        self.clearing.lock().unpoisoned().push(clearing);
+    /// Starts a thread that removes the children. Only the end of the build waits for it.
+    pub fn drop_children_in_background(&self) {
+        let children = std::mem::take(&mut *self.children.lock().unpoisoned());
+        let removal = thread::spawn(|| drop(children));
+        self.removals.lock().unpoisoned().push(removal);
     }
 
-    /// Gives the folder another name, under which it stays; an error where that is taken.
-    pub fn keep_as(mut self, to: &Path) -> io::Result<()> {
+    /// Renames the directory to `to`, where it stays. Fails if `to` exists.
+    pub fn persist(mut self, to: &Path) -> io::Result<()> {
         fs::rename(&self.path, to)?;
-        // What is left of it for the drop is a name that nothing has.
-        self.path = self.path.join("kept");
+        // The drop then removes a path that does not exist.
+        self.path = self.path.join("persisted");
         Ok(())
     }
 
@@ -120,33 +121,33 @@ impl WorkFolder {
         &self.path
     }
 
-    /// A new empty folder in it.
-    pub fn folder(&self, name: &str) -> Result<PathBuf, AssembleError> {
+    /// Makes a new empty directory in it.
+    pub fn subdirectory(&self, name: &str) -> Result<PathBuf, AssembleError> {
         let path = self.path.join(name);
         fs::create_dir(&path).at("making", &path)?;
         Ok(path)
     }
 }
 
-impl Drop for WorkFolder {
+impl Drop for WorkDir {
     fn drop(&mut self) {
         for mounted in self.mounts.get_mut().unpoisoned().drain(..).rev() {
-            let _ = sandbox::take_off(&mounted.at);
+            let _ = sandbox::unmount(&mounted.at);
         }
-        // What cannot be removed now is stale for the next build.
+        // The next build removes what cannot be removed now.
         let _ = fs::remove_dir_all(&self.path);
-        for clearing in self.clearing.get_mut().unpoisoned().drain(..) {
-            let _ = clearing.join();
+        for removal in self.removals.get_mut().unpoisoned().drain(..) {
+            let _ = removal.join();
         }
     }
 }
 
-/// A file system that locks no folder keeps those without a lock.
+/// Locks `base`. `None` if the file system cannot lock directories; directories without a lock are not removed then.
 fn hold(base: &Path) -> Option<Flock<File>> {
     Flock::lock(File::open(base).ok()?, FlockArg::LockExclusive).ok()
 }
 
-/// `alone`: nobody is making a folder meanwhile.
+/// `alone`: no other build is making a directory.
 fn remove_dead(base: &Path, alone: bool) {
     for entry in fs::read_dir(base).into_iter().flatten().flatten() {
         if !entry.file_name().as_encoded_bytes().starts_with(PREFIX.as_bytes()) {
@@ -169,7 +170,7 @@ mod tests {
     #[test]
     fn a_live_folder_stays_and_a_dead_one_goes() {
         let base = tempfile::tempdir().unwrap();
-        let live = WorkFolder::new(base.path()).unwrap();
+        let live = WorkDir::new(base.path()).unwrap();
         let dead = base.path().join("build-dead");
         fs::create_dir(&dead).unwrap();
         fs::write(dead.join(LOCK), "").unwrap();
@@ -178,7 +179,7 @@ mod tests {
         fs::write(unborn.join(format!("{LOCK}.new")), "").unwrap();
         let foreign = base.path().join("other");
         fs::create_dir(&foreign).unwrap();
-        let second = WorkFolder::new(base.path()).unwrap();
+        let second = WorkDir::new(base.path()).unwrap();
         assert!(live.path().exists() && second.path().exists() && foreign.exists());
         assert!(!dead.exists() && !unborn.exists());
         let path = second.path().to_owned();

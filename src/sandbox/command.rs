@@ -1,44 +1,44 @@
-//! A program to run in the sandbox, and what comes of it.
+//! A program to run in the sandbox, and its result.
 
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 
-/// A program to run inside a folder that becomes its root.
+/// A program to run with a directory as its root.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Command {
-    /// The folder that becomes `/`.
+    /// The directory that becomes `/`.
     pub root: PathBuf,
-    /// Path inside `root`, or a name looked for in `PATH`, with its arguments.
+    /// A path inside `root`, or a name that is looked up in `PATH`.
     pub program: OsString,
-    /// See `program`.
+    /// The arguments of the program.
     pub arguments: Vec<OsString>,
     /// The whole environment but for `PATH`, `LC_ALL=C.UTF-8`, `HOME` and `SOURCE_DATE_EPOCH`, which are always set.
     pub environment: Vec<(OsString, OsString)>,
     /// Bind mounts, made in this order.
     pub binds: Vec<Bind>,
-    /// What the program reads from standard input.
+    /// The bytes that the program reads from standard input.
     pub stdin: Vec<u8>,
-    /// The descriptor that becomes standard input in the place of `stdin`; set by [`super::run_attached`].
+    /// The descriptor that becomes standard input instead of `stdin`; set by [`super::run_attached`].
     pub(super) attached: Option<i32>,
     /// `SOURCE_DATE_EPOCH`, seconds since 1970.
     pub source_date_epoch: i64,
 }
 
-/// A folder or file of the build machine, seen inside.
+/// A bind mount: a directory or file of the build machine that is visible inside.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Bind {
     /// The directory or file outside.
     pub host: PathBuf,
-    /// Absolute path inside; made (a folder or an empty file) where it is missing.
+    /// Absolute path inside; created (as a directory or an empty file) if it is missing.
     pub at: PathBuf,
-    /// Whether the program may change it.
+    /// Whether the program may write to it.
     pub writable: bool,
 }
 
 impl Command {
-    /// A program without arguments, bind mounts and input, at time 0.
+    /// A program without arguments, bind mounts and input, with `SOURCE_DATE_EPOCH` 0.
     pub fn new(root: impl Into<PathBuf>, program: impl Into<OsString>) -> Self {
         Self {
             root: root.into(),
@@ -92,9 +92,9 @@ impl Command {
 /// How a program ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Exit {
-    /// By itself, with this exit status.
+    /// It exited with this status.
     Code(i32),
-    /// By this signal.
+    /// This signal killed it.
     Signal(i32),
 }
 
@@ -110,19 +110,19 @@ impl fmt::Display for Exit {
     }
 }
 
-/// What a program left behind.
+/// The result of a program.
 #[derive(Debug, Clone)]
 pub struct Output {
     /// How it ended.
     pub exit: Exit,
     /// The end of its standard output, at most a mebibyte.
     pub stdout: Vec<u8>,
-    /// The end of both its outputs as they came, at most 64 KiB.
+    /// The end of both its outputs, interleaved as they were written, at most 64 KiB.
     pub log: Vec<u8>,
 }
 
 impl Output {
-    /// Whether it ended by itself with status 0.
+    /// Whether it exited with status 0.
     pub fn success(&self) -> bool {
         self.exit == Exit::Code(0)
     }

@@ -1,20 +1,20 @@
-//! Why the sandbox cannot be made, or did not run its program.
+//! Why the sandbox cannot be set up, or did not run its program.
 
 use super::command::Exit;
 use std::path::PathBuf;
 
-/// Why the sandbox cannot be made, or did not run its program.
+/// Why the sandbox cannot be set up, or did not run its program.
 #[derive(Debug, thiserror::Error)]
 pub enum SandboxError {
     /// unshare(2) is refused.
-    #[error("making a user namespace: {errno}; {mend}")]
+    #[error("making a user namespace: {errno}; {remedy}")]
     UserNamespace {
         /// The system's error.
         errno: nix::errno::Errno,
-        /// Which setting of the machine allows it.
-        mend: String,
+        /// The setting of the machine that allows it.
+        remedy: String,
     },
-    /// This process is in a user namespace that maps too few ids itself.
+    /// This process is in a user namespace that itself maps too few ids.
     #[error(
         "making a user namespace: found {ids} ids below 65536 that {file} maps, expected all; run applbuild outside the container or give the container a larger range"
     )]
@@ -33,9 +33,9 @@ pub enum SandboxError {
         file: &'static str,
         /// The user's name.
         user: String,
-        /// Ids of the largest range.
+        /// The number of ids in the largest range.
         found: u64,
-        /// The first id of a range that nobody has.
+        /// The first id of a range that no user has.
         free: u64,
     },
     /// Reading subuid(5) or subgid(5) failed.
@@ -67,7 +67,7 @@ pub enum SandboxError {
         message: String,
     },
     /// A process with threads cannot enter a user namespace.
-    #[error("making a user namespace: this process has begun threads, expected one (a bug in applbuild)")]
+    #[error("making a user namespace: found several threads in this process, expected one (a bug in applbuild)")]
     Threads,
     /// [`super::enter_user_namespace`] was not called.
     #[error("entering the sandbox: the build has not entered its user namespace (a bug in applbuild)")]
@@ -75,7 +75,7 @@ pub enum SandboxError {
     /// A helper process could not be started or reached.
     #[error("starting a process of the sandbox: {attempt}")]
     Start {
-        /// What was being done.
+        /// What was attempted.
         attempt: &'static str,
         /// The system's error.
         source: std::io::Error,
@@ -85,11 +85,11 @@ pub enum SandboxError {
     SetUp {
         /// The directory that was to become `/`.
         root: PathBuf,
-        /// What was being done, and the system's error.
+        /// What was attempted, and the system's error.
         message: String,
     },
     /// The helper process ended before its program did.
-    #[error("running {program} in {root}: the sandbox ended by {exit} before its program did")]
+    #[error("running {program} in {root}: the sandbox ended with {exit} before its program did")]
     Lost {
         /// The program's path or name.
         program: String,

@@ -1,10 +1,9 @@
-//! Which ids the user namespace holds: `uid_map` lines (user_namespaces(7)) and
-//! the ranges of subuid(5).
+//! The ids of the user namespace: `uid_map` lines (user_namespaces(7)) and the ranges of subuid(5).
 
-/// Ids that an image may use: 0 to 65535.
+/// The number of ids that an image may use: 0 to 65535.
 pub const COUNT: u64 = 65_536;
 
-/// `count` ids from `inside` are those from `outside` out of the namespace.
+/// `count` ids from `inside` on map to the ids from `outside` on outside of the namespace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Extent {
     pub inside: u64,
@@ -12,9 +11,9 @@ pub struct Extent {
     pub count: u64,
 }
 
-/// Every id is itself: what root gets. Cut where `map`, root's own `uid_map`,
-/// is cut: the kernel takes no line that spans two of its parent's.
-/// `Err` with the number of ids below 65,536 where not all are mapped.
+/// The identity map, which root gets. It is split at the lines of `map`, root's own `uid_map`: the kernel refuses a
+/// line that spans two lines of the parent's map. `Err` with the number of mapped ids below 65,536 if not all are
+/// mapped.
 pub fn identity(map: &str) -> Result<Vec<Extent>, u64> {
     let mut extents: Vec<Extent> = map
         .lines()
@@ -30,8 +29,7 @@ pub fn identity(map: &str) -> Result<Vec<Extent>, u64> {
     if found == COUNT { Ok(extents) } else { Err(found) }
 }
 
-/// The ranges that `text` (of `/etc/subuid` or `/etc/subgid`) gives to a user,
-/// by name or by number: (first id, count).
+/// The ranges that `text` (of `/etc/subuid` or `/etc/subgid`) gives to a user, by name or by number: (first id, count).
 pub fn ranges(text: &str, name: &str, uid: u32) -> Vec<(u64, u64)> {
     let number = uid.to_string();
     text.lines()
@@ -43,19 +41,18 @@ pub fn ranges(text: &str, name: &str, uid: u32) -> Vec<(u64, u64)> {
         .collect()
 }
 
-/// The first id behind all ranges of `text`: one that two users shared would let
-/// each into the other's files.
-pub fn free(text: &str) -> u64 {
+/// The first id after all ranges of `text`. A range that two users share would let each access the other's files.
+pub fn first_free(text: &str) -> u64 {
     let end = |line: &str| {
         let mut fields = line.trim().split(':').skip(1).map(|field| field.parse::<u64>().ok());
         fields.next()??.checked_add(fields.next()??)
     };
-    // Where useradd(8) begins.
+    // The first id that useradd(8) assigns.
     text.lines().filter_map(end).max().unwrap_or(0).max(100_000)
 }
 
-/// The user's own id as 0 and its subordinate ids from 1 on; `Err` with the
-/// number of subordinate ids where they are too few.
+/// Maps the user's own id to 0 and the subordinate ids from 1 on; `Err` with the number of subordinate ids if they are
+/// too few.
 pub fn own_and_subordinate(own: u32, ranges: &[(u64, u64)]) -> Result<Vec<Extent>, u64> {
     let mut extents = vec![Extent { inside: 0, outside: u64::from(own), count: 1 }];
     let mut inside = 1;
@@ -82,8 +79,8 @@ mod tests {
 
     #[test]
     fn a_range_that_is_offered_is_nobody_elses() {
-        assert_eq!(free(""), 100_000);
-        assert_eq!(free("ann:165536:65536\nbob:100000:65536\n# c:1:x\nd:9\n"), 231_072);
+        assert_eq!(first_free(""), 100_000);
+        assert_eq!(first_free("ann:165536:65536\nbob:100000:65536\n# c:1:x\nd:9\n"), 231_072);
     }
 
     #[test]

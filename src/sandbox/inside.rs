@@ -1,4 +1,4 @@
-//! The processes inside a sandbox: the one that makes the namespaces, and PID 1 in them.
+//! The processes inside a sandbox: the one that creates the namespaces, and PID 1 in them.
 
 use super::command::{Command, Exit};
 use super::mounts;
@@ -21,12 +21,11 @@ use std::thread;
 
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Makes the namespaces. A PID namespace begins with the next child, so this
-/// process starts one and waits.
+/// Creates the namespaces. A new PID namespace applies to the next child, so this process starts one and waits.
 pub fn spawn() -> ExitCode {
     report(|_| {
-        // The kernel sends it when the build ends, however it does.
-        set_pdeathsig(Signal::SIGKILL).map_err(told("asking to die with the build"))?;
+        // The kernel sends the signal when the build ends, whatever ends it.
+        set_pdeathsig(Signal::SIGKILL).map_err(context("setting the parent-death signal"))?;
         unshare(
             CloneFlags::CLONE_NEWNS
                 | CloneFlags::CLONE_NEWPID
@@ -35,20 +34,21 @@ pub fn spawn() -> ExitCode {
                 | CloneFlags::CLONE_NEWIPC
                 | CloneFlags::CLONE_NEWCGROUP,
         )
-        .map_err(told("making namespaces"))?;
-        // Standard input, the socket, goes on to the child.
-        let status = self_exe::command().arg0(protocol::INIT).status().map_err(told("re-executing /proc/self/exe"))?;
-        if status.success() { Ok(None) } else { Err(format!("its first process ended by {status}")) }
+        .map_err(context("creating the namespaces"))?;
+        // The child inherits standard input, which is the socket.
+        let status =
+            self_exe::command().arg0(protocol::INIT).status().map_err(context("re-executing /proc/self/exe"))?;
+        if status.success() { Ok(None) } else { Err(format!("its first process ended with {status}")) }
     })
 }
 
-/// PID 1: when it ends, the kernel ends all else in the namespace.
+/// PID 1: when it exits, the kernel kills all other processes of the namespace.
 pub fn init() -> ExitCode {
     report(|control| {
-        set_pdeathsig(Signal::SIGKILL).map_err(told("asking to die with the build"))?;
-        protocol::send(control, &Report::Ready).map_err(told("answering the build"))?;
+        set_pdeathsig(Signal::SIGKILL).map_err(context("setting the parent-death signal"))?;
+        protocol::send(control, &Report::Ready).map_err(context("reporting to the build"))?;
         // No command: the build died before the line above.
-        let Some(command) = protocol::receive(control).map_err(told("hearing from the build"))? else {
+        let Some(command) = protocol::receive(control).map_err(context("receiving the command from the build"))? else {
             return Ok(None);
         };
         execute(&command).map(|exit| Some(Report::Ended(exit)))
@@ -56,14 +56,14 @@ pub fn init() -> ExitCode {
 }
 
 fn execute(command: &Command) -> Result<Exit, String> {
-    // Before the machine's /proc is gone.
+    // Before the machine's /proc is unmounted.
     let attached = command.attached.map(attached).transpose()?;
     mounts::enter(command)?;
-    sethostname("localhost").map_err(told("setting the host name"))?;
-    setgroups(&[]).map_err(told("dropping supplementary groups"))?;
+    sethostname("localhost").map_err(context("setting the host name"))?;
+    setgroups(&[]).map_err(context("dropping supplementary groups"))?;
     if attached.is_none() {
-        // Away from the terminal, so that nothing inside can ask or be asked.
-        setsid().map_err(told("leaving the terminal"))?;
+        // A new session, so that no program inside can read from or write to the terminal.
+        setsid().map_err(context("leaving the terminal"))?;
     }
     umask(Mode::from_bits_truncate(0o022));
     no_sync::apply()?;
@@ -79,11 +79,11 @@ fn execute(command: &Command) -> Result<Exit, String> {
         .stdin(attached.map_or_else(Stdio::piped, Stdio::from))
         .spawn()
         .map_err(|error| format!("starting {program}: {error}"))?;
-    // Fits: the kernel's own numbers are at most 2^22 (proc_sys_kernel(5), pid_max).
+    // Fits: PIDs are at most 2^22 (proc_sys_kernel(5), pid_max).
     let pid = Pid::from_raw(child.id() as i32);
     let bytes = command.stdin.clone();
     if let Some(mut stdin) = child.stdin.take() {
-        // A program may end without reading what it is given.
+        // A program may exit without reading its input.
         thread::spawn(move || stdin.write_all(&bytes));
     }
     loop {
@@ -96,20 +96,21 @@ fn execute(command: &Command) -> Result<Exit, String> {
     }
 }
 
-/// Opens the descriptor that [`super::run_attached`] left open, which goes no further.
+/// Opens the descriptor that [`super::run_attached`] left open, and closes it, so that the program does not inherit it.
 fn attached(descriptor: i32) -> Result<File, String> {
     let path = format!("/proc/self/fd/{descriptor}");
-    let opening = told("opening standard input");
+    let opening = context("opening standard input");
     let mut file = File::open(&path).map_err(&opening)?;
     if file.is_terminal() {
-        // Some programs write to the terminal that they read. A pipe that is open for writing would never end.
+        // Some programs write to the terminal that they read. A pipe that is open for writing would never reach its
+        // end.
         file = File::options().read(true).write(true).open(&path).map_err(&opening)?;
     }
-    close(descriptor).map_err(told("closing a descriptor"))?;
+    close(descriptor).map_err(context("closing a descriptor"))?;
     Ok(file)
 }
 
-/// Runs `work` with the socket to the build, and tells the build how it went.
+/// Runs `work` with the socket to the build, and reports the result to the build.
 fn report(work: impl FnOnce(&UnixStream) -> Result<Option<Report>, String>) -> ExitCode {
     let Ok(control) = control() else { return ExitCode::FAILURE };
     let message = match work(&control) {
@@ -128,6 +129,6 @@ fn control() -> io::Result<UnixStream> {
     Ok(UnixStream::from(socket))
 }
 
-fn told<E: std::fmt::Display>(attempt: &'static str) -> impl Fn(E) -> String {
+fn context<E: std::fmt::Display>(attempt: &'static str) -> impl Fn(E) -> String {
     move |error| format!("{attempt}: {error}")
 }

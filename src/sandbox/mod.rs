@@ -1,11 +1,9 @@
-//! User, mount, PID, network, UTS, IPC and cgroup namespaces: the only place
-//! that runs other programs.
+//! Runs other programs in user, mount, PID, network, UTS, IPC and cgroup namespaces. No other module of the build does.
 //!
-//! Two layers. [`enter_user_namespace`] puts the whole build where it is uid 0
-//! over 65,536 ids, so that files get their owners without root's rights.
-//! [`run`] starts one program inside a folder that becomes its whole world.
-//! Both need a process that has not begun threads, so they re-execute this very
-//! binary under another `argv[0]`: `main` calls [`dispatch`] before all else.
+//! There are two layers. [`enter_user_namespace`] moves the whole build into a user namespace in which it is uid 0 over
+//! 65,536 ids, so that files get their owners without root's rights. [`run`] starts one program with a directory as its
+//! root. Both need a process without threads, so they re-execute this binary with another `argv[0]`: `main` calls
+//! [`dispatch`] first.
 
 #![warn(missing_docs)]
 
@@ -23,15 +21,14 @@ mod tail;
 
 pub use command::{Bind, Command, Exit, Output};
 pub use error::SandboxError;
-pub use outer::{enter_user_namespace, name_host};
-pub use overlay::{lay_over, memory_at, take_off};
+pub use outer::{enter_user_namespace, set_hostname};
+pub use overlay::{mount_overlay, mount_tmpfs, unmount};
 pub use run::{run, run_attached, run_with};
 
 use std::process::ExitCode;
 
-/// Ends at once, with the code to exit with, where this process was started by
-/// the sandbox to be one of its helpers; `None` in a program that a user started.
-/// To be called first in `main`, while there is one thread.
+/// If the sandbox started this process as one of its helpers, does the helper's work and returns the exit code; `None`
+/// in a process that a user started. Must be called first in `main`, while there is one thread.
 pub fn dispatch() -> Option<ExitCode> {
     let name = std::env::args_os().next()?;
     match name.to_str()? {

@@ -8,7 +8,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Component, Path, PathBuf};
 
-/// Device nodes cannot be made in a user namespace, but bound.
+/// Device nodes cannot be created in a user namespace, but bind-mounted.
 const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
 
 /// Makes `command.root` the root of this process's mount namespace.
@@ -24,7 +24,7 @@ pub fn enter(command: &Command) -> Result<(), String> {
     file_system(root, "dev/pts", "devpts", MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC, options)?;
     let plain = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     file_system(root, "proc", "proc", plain, "")?;
-    // The machine's own /sys would tell what hardware built the image.
+    // The machine's own /sys would reveal the build machine's hardware.
     file_system(root, "sys", "tmpfs", plain | MsFlags::MS_RDONLY, "mode=555,size=4k")?;
     file_system(root, "run", "tmpfs", MsFlags::MS_NOSUID | MsFlags::MS_NODEV, "mode=755")?;
     file_system(root, "tmp", "tmpfs", MsFlags::MS_NOSUID | MsFlags::MS_NODEV, "mode=1777")?;
@@ -33,7 +33,7 @@ pub fn enter(command: &Command) -> Result<(), String> {
         bind_to(&bind.host, &target, bind.writable)?;
     }
     std::env::set_current_dir(root).map_err(|error| format!("entering {}: {error}", root.display()))?;
-    // Stacks the old root on the new one, without a folder for it (pivot_root(2)).
+    // Stacks the old root on the new one, so that it needs no directory of its own (pivot_root(2)).
     pivot_root(".", ".").map_err(|errno| format!("making {} the root: {errno}", root.display()))?;
     umount2(".", MntFlags::MNT_DETACH).map_err(|errno| format!("leaving the old root: {errno}"))?;
     std::env::set_current_dir("/").map_err(|error| format!("entering /: {error}"))
@@ -63,8 +63,8 @@ fn file_system(root: &Path, at: &str, kind: &str, flags: MsFlags, options: &str)
     attach(Some(Path::new(kind)), &target, Some(kind), flags, Some(options))
 }
 
-/// The place of `at` below `root`, made where it is missing. A symlink on the
-/// way is refused: it would be followed on the build machine.
+/// The mount point `at` below `root`, created if it is missing. A symlink in the path is refused: it would be followed
+/// on the build machine.
 fn mount_point(root: &Path, at: &Path, folder: bool) -> Result<PathBuf, String> {
     let mut place = root.to_owned();
     let names: Vec<_> = at.components().filter(|part| !matches!(part, Component::RootDir)).collect();
@@ -93,8 +93,8 @@ fn bind_to(host: &Path, target: &Path, writable: bool) -> Result<(), String> {
     if writable {
         return Ok(());
     }
-    // Flags that a mount of the outer namespace has may not be taken away in an
-    // inner one (mount_namespaces(7)), so they are named again.
+    // Flags of a mount in the outer namespace cannot be cleared in an inner one (mount_namespaces(7)), so they are
+    // passed again.
     let found = statvfs(target).map_err(|errno| format!("reading the flags of {}: {errno}", target.display()))?.flags();
     let mut flags = MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY;
     for (has, flag) in [

@@ -21,21 +21,19 @@ pub fn entered() -> bool {
     ENTERED.load(Ordering::Acquire)
 }
 
-/// Moves this process into a new user and mount namespace, where it is uid 0
-/// and 65,536 ids are mapped; what it writes as uid 0 belongs to the user
-/// outside, and its umask is 022. To be called before the process begins any
-/// thread; again does nothing.
+/// Moves this process into a new user and mount namespace, in which it is uid 0 and 65,536 ids are mapped. Files that
+/// it writes as uid 0 belong to the user outside; its umask is 022. Must be called before the process starts any
+/// thread; a second call does nothing.
 ///
-/// Nothing is forked: the process stays the one that the user started, so
-/// signals, exit code and the terminal need no care.
+/// The process does not fork: it stays the one that the user started, so signals, exit code and terminal need no
+/// forwarding.
 pub fn enter_user_namespace() -> Result<(), SandboxError> {
     if entered() {
         return Ok(());
     }
     let (uids, gids) = plan()?;
     let failed = |attempt| move |source| SandboxError::Start { attempt, source };
-    // The maps must be written from outside the namespace, by a process that
-    // exists before this one leaves.
+    // The maps must be written from outside the namespace, by a process that starts before this one enters it.
     let mut helper = self_exe::command()
         .arg0(protocol::MAP_IDS)
         .args([render(&uids), render(&gids)])
@@ -49,16 +47,16 @@ pub fn enter_user_namespace() -> Result<(), SandboxError> {
         let threads = fs::read_dir("/proc/self/task").map(Iterator::count).unwrap_or(1);
         return Err(match errno {
             Errno::EINVAL if threads > 1 => SandboxError::Threads,
-            _ => SandboxError::UserNamespace { errno, mend: mend(errno) },
+            _ => SandboxError::UserNamespace { errno, remedy: remedy(errno) },
         });
     }
-    // Both ends were asked for above.
+    // Both ends were requested as pipes above.
     if let Some(mut stdin) = helper.stdin.take() {
-        stdin.write_all(b"go").map_err(failed("telling the process that maps ids to begin"))?;
+        stdin.write_all(b"go").map_err(failed("signalling the process that maps ids"))?;
     }
     let mut answer = Vec::new();
     if let Some(mut stdout) = helper.stdout.take() {
-        stdout.read_to_end(&mut answer).map_err(failed("hearing from the process that maps ids"))?;
+        stdout.read_to_end(&mut answer).map_err(failed("reading from the process that maps ids"))?;
     }
     helper.wait().map_err(failed("waiting for the process that maps ids"))?;
     match serde_json::from_slice(&answer) {
@@ -68,21 +66,20 @@ pub fn enter_user_namespace() -> Result<(), SandboxError> {
             let arguments = render(if of_groups { &gids } else { &uids }).replace('\n', " ");
             return Err(SandboxError::Mapper { program: mapper(of_groups), arguments, message });
         }
-        Err(error) => return Err(failed("hearing from the process that maps ids")(error.into())),
+        Err(error) => return Err(failed("reading from the process that maps ids")(error.into())),
     }
-    let denied = |errno| SandboxError::UserNamespace { errno, mend: mend(errno) };
+    let denied = |errno| SandboxError::UserNamespace { errno, remedy: remedy(errno) };
     unshare(CloneFlags::CLONE_NEWNS).map_err(denied)?;
     mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>).map_err(denied)?;
-    // What is made without a mode of its own must not depend on who builds.
+    // Default modes of new files must not depend on the user.
     umask(Mode::from_bits_truncate(0o022));
     ENTERED.store(true, Ordering::Release);
     Ok(())
 }
 
-/// Gives the machine another name, for this process and those that it starts from
-/// now on. To be called in the user namespace.
-pub fn name_host(name: &str) -> Result<(), SandboxError> {
-    let failed = |errno: Errno| SandboxError::Start { attempt: "changing the host's name", source: errno.into() };
+/// Changes the host name for this process and those that it starts from now on. Must be called in the user namespace.
+pub fn set_hostname(name: &str) -> Result<(), SandboxError> {
+    let failed = |errno: Errno| SandboxError::Start { attempt: "changing the host name", source: errno.into() };
     unshare(CloneFlags::CLONE_NEWUTS).map_err(failed)?;
     nix::unistd::sethostname(name).map_err(failed)
 }
@@ -105,8 +102,9 @@ fn plan() -> Result<(Vec<Extent>, Vec<Extent>), SandboxError> {
             source,
         })?;
         // subgid(5) names users too, not groups.
-        ids::own_and_subordinate(own, &ids::ranges(&text, &user, geteuid().as_raw()))
-            .map_err(|found| SandboxError::SubordinateIds { file, user: user.clone(), found, free: ids::free(&text) })
+        ids::own_and_subordinate(own, &ids::ranges(&text, &user, geteuid().as_raw())).map_err(|found| {
+            SandboxError::SubordinateIds { file, user: user.clone(), found, free: ids::first_free(&text) }
+        })
     };
     Ok((extents("/etc/subuid", geteuid().as_raw())?, extents("/etc/subgid", getegid().as_raw())?))
 }
@@ -115,8 +113,8 @@ fn user_name(uid: Uid) -> String {
     User::from_uid(uid).ok().flatten().map_or_else(|| uid.to_string(), |user| user.name)
 }
 
-/// What to do where the kernel or the distribution refuses a namespace.
-fn mend(errno: Errno) -> String {
+/// The remedy if the kernel or the distribution refuses a namespace.
+fn remedy(errno: Errno) -> String {
     let value = |path: &str| fs::read_to_string(path).ok().and_then(|text| text.trim().parse::<u64>().ok());
     if value("/proc/sys/kernel/unprivileged_userns_clone") == Some(0) {
         "this machine forbids them to users; allow them: sudo sysctl -w kernel.unprivileged_userns_clone=1".into()
@@ -141,7 +139,7 @@ fn render(extents: &[Extent]) -> String {
     lines.join("\n")
 }
 
-/// What the helper answers; the flag is for groups.
+/// The helper's answer. The flag means groups.
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
 enum Mapped {
     Done,
@@ -149,7 +147,7 @@ enum Mapped {
     Failed { of_groups: bool, message: String },
 }
 
-/// The helper: waits for the word, then maps its parent's ids.
+/// The helper: waits for the signal to begin, then writes its parent's id maps.
 pub fn map_ids() -> ExitCode {
     let mut word = [0; 2];
     if io::stdin().read_exact(&mut word).is_err() {
@@ -183,7 +181,7 @@ fn write_map(pid: u32, map: &str, of_groups: bool) -> Mapped {
     match Command::new(mapper(of_groups)).arg(pid.to_string()).args(map.split_whitespace()).output() {
         Ok(output) if output.status.success() => Mapped::Done,
         Ok(output) => Mapped::Failed { of_groups, message: String::from_utf8_lossy(&output.stderr).trim().to_owned() },
-        // Permission denied is what a folder in PATH that may not be searched gives (execvp(3)).
+        // execvp(3) also reports EACCES for a directory in PATH that cannot be searched.
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) => {
             Mapped::Missing(of_groups)
         }

@@ -1,5 +1,5 @@
-//! The protocol between the build and a sandbox's helper: a length and JSON, each way, over a socket that is the
-//! helper's standard input.
+//! The protocol between the build and a sandbox's helper: length-prefixed JSON in both directions, over a socket that
+//! is the helper's standard input.
 
 use super::command::Exit;
 use serde::de::DeserializeOwned;
@@ -8,14 +8,14 @@ use std::io::{self, Read, Write};
 
 /// `argv[0]` of the process that writes the id maps of its parent.
 pub const MAP_IDS: &str = "applbuild: id maps";
-/// `argv[0]` of the process that makes the namespaces.
+/// `argv[0]` of the process that creates the namespaces.
 pub const SPAWN: &str = "applbuild: sandbox";
 /// `argv[0]` of the process that is PID 1 in them.
 pub const INIT: &str = "applbuild: sandbox init";
 
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Report {
-    /// PID 1 runs and dies with the build.
+    /// PID 1 is running and will be killed when the build ends.
     Ready,
     Ended(Exit),
     Failed(String),
@@ -27,7 +27,7 @@ pub fn send(mut to: impl Write, message: &impl Serialize) -> io::Result<()> {
     to.write_all(&bytes)
 }
 
-/// The next message; `None` where the other side is gone.
+/// The next message; `None` if the other side has closed the socket.
 pub fn receive<T: DeserializeOwned>(mut from: impl Read) -> io::Result<Option<T>> {
     let mut length = [0; 8];
     match from.read_exact(&mut length) {

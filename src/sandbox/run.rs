@@ -1,4 +1,4 @@
-//! The inner layer, seen from the build.
+//! The inner layer, on the build's side: starts a program in new namespaces and waits for it.
 
 use super::command::{Command, Exit, Output};
 use super::error::SandboxError;
@@ -19,17 +19,17 @@ use std::thread;
 const STDOUT_LIMIT: usize = 1 << 20;
 const LOG_LIMIT: usize = 64 << 10;
 
-/// Runs a program in new namespaces, with `command.root` as its `/` and nothing
-/// else of the build machine but the binds: no network, a clean environment.
-/// It and all that it started are gone when this returns or the build dies.
+/// Runs a program in new namespaces, with `command.root` as its `/`. Of the build machine it sees only the bind mounts;
+/// it has no network and a clean environment. When this returns or the build dies, it and all its descendants have
+/// ended.
 pub fn run(command: &Command) -> Result<Output, SandboxError> {
     run_with(command, &|_| {})
 }
 
-/// [`run`], with each piece of output handed to `listen` as it comes.
+/// [`run`], with each piece of output passed to `listen` as it arrives.
 pub fn run_with(command: &Command, listen: &(dyn Fn(&[u8]) + Sync)) -> Result<Output, SandboxError> {
     let (mut child, control) = spawn(Stdio::piped)?;
-    // Both were asked for above.
+    // Both were requested as pipes above.
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let log = Mutex::new(Tail::new(LOG_LIMIT));
     let mut kept = Tail::new(STDOUT_LIMIT);
@@ -40,7 +40,7 @@ pub fn run_with(command: &Command, listen: &(dyn Fn(&[u8]) + Sync)) -> Result<Ou
         if report.is_err() {
             let _ = child.kill();
         }
-        // The readers end as the last process inside does.
+        // The readers end when the last process inside ends.
         let _ = (errors.join(), output.join());
         report
     });
@@ -49,10 +49,10 @@ pub fn run_with(command: &Command, listen: &(dyn Fn(&[u8]) + Sync)) -> Result<Ou
     Ok(Output { exit, stdout: kept.finish(), log })
 }
 
-/// [`run`] with the standard input and both outputs of this process: a shell on the terminal, for example. It stays in the
-/// terminal's session, so that a shell in it has job control.
+/// [`run`] with standard input and both outputs of this process, for example for a shell on the terminal. The program
+/// stays in the terminal's session, so that a shell has job control.
 pub fn run_attached(command: &Command) -> Result<Exit, SandboxError> {
-    // The helpers' own standard input is the socket. A descriptor that is open across exec goes through to the last.
+    // The helpers' standard input is the socket. A descriptor without close-on-exec is inherited through all of them.
     let stdin = dup(io::stdin()).map_err(|errno| failed("duplicating standard input")(errno.into()))?;
     let command = Command { attached: Some(stdin.as_raw_fd()), ..command.clone() };
     let (mut child, control) = spawn(Stdio::inherit)?;
@@ -67,7 +67,7 @@ fn failed(attempt: &'static str) -> impl Fn(io::Error) -> SandboxError {
     move |source| SandboxError::Start { attempt, source }
 }
 
-/// Starts the process that makes the namespaces, with the socket that it listens to.
+/// Starts the process that creates the namespaces; returns it with the control socket.
 fn spawn(output: fn() -> Stdio) -> Result<(Child, UnixStream), SandboxError> {
     if !outer::entered() {
         return Err(SandboxError::NotEntered);
@@ -84,10 +84,10 @@ fn spawn(output: fn() -> Stdio) -> Result<(Child, UnixStream), SandboxError> {
     Ok((child, control))
 }
 
-/// How the program ended, by what the sandbox reported.
+/// How the program ended, from the sandbox's report.
 fn ended(command: &Command, child: &mut Child, report: io::Result<Option<Report>>) -> Result<Exit, SandboxError> {
     let status = child.wait().map_err(failed("waiting for the sandbox"))?;
-    match report.map_err(failed("talking to the sandbox"))? {
+    match report.map_err(failed("communicating with the sandbox"))? {
         Some(Report::Ended(exit)) => Ok(exit),
         Some(Report::Failed(message)) => Err(SandboxError::SetUp { root: command.root.clone(), message }),
         Some(Report::Ready) | None => Err(SandboxError::Lost {
@@ -98,7 +98,7 @@ fn ended(command: &Command, child: &mut Child, report: io::Result<Option<Report>
     }
 }
 
-/// Hands the command over once PID 1 says that it dies with us, and waits.
+/// Sends the command once PID 1 has reported that it dies with the build, and waits for the result.
 fn converse(control: &UnixStream, command: &Command) -> io::Result<Option<Report>> {
     match protocol::receive(control)? {
         Some(Report::Ready) => {}

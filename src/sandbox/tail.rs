@@ -1,6 +1,6 @@
-//! The end of a long output.
+//! Keeps the end of a long output.
 
-/// The end of a stream, bounded.
+/// The last bytes of a stream, at most `limit`.
 #[derive(Debug)]
 pub struct Tail {
     bytes: Vec<u8>,
@@ -14,7 +14,7 @@ impl Tail {
 
     pub fn push(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
-        // Cut at twice the limit, so that the moving costs little.
+        // Cut at twice the limit only, so that few bytes are moved.
         if self.bytes.len() > 2 * self.limit {
             self.cut();
         }

@@ -1,4 +1,4 @@
-//! The content of a regular file: bytes in memory, or a part of a file of the host.
+//! The content of a regular file: bytes in memory, or a range of a file on the host.
 
 use super::Fingerprint;
 use std::fs::File;
@@ -7,10 +7,10 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// The bytes of a regular file, held or named.
+/// The bytes of a regular file, in memory or by reference.
 #[derive(Debug, Clone)]
 pub enum Content {
-    /// Held in memory.
+    /// In memory.
     Bytes(Arc<[u8]>),
     /// `length` bytes of the host's file at `path` from `offset`; from 0, the whole file.
     Host {
@@ -20,7 +20,7 @@ pub enum Content {
         offset: u64,
         /// Bytes of the content.
         length: u64,
-        /// Known where the content was read before, and cannot have changed since.
+        /// Set if the content was read before and cannot have changed since.
         fingerprint: Option<Arc<Fingerprint>>,
     },
 }
@@ -36,7 +36,7 @@ impl Content {
         Self::Host { path: Arc::new(path), offset, length, fingerprint: None }
     }
 
-    /// The host's file at `path`, whose content is `fingerprint`'s.
+    /// The host's whole file at `path`, whose content has this fingerprint.
     pub fn known(path: PathBuf, fingerprint: Arc<Fingerprint>) -> Self {
         let length = fingerprint.length;
         Self::Host { path: Arc::new(path), offset: 0, length, fingerprint: Some(fingerprint) }
@@ -69,7 +69,7 @@ impl Content {
         }
     }
 
-    /// Puts `length` bytes from `start` behind those in `out`.
+    /// Appends `length` bytes from `start` on to `out`.
     pub fn read_at(&self, start: u64, length: usize, out: &mut Vec<u8>) -> io::Result<()> {
         match self {
             Self::Bytes(bytes) => {
@@ -86,7 +86,7 @@ impl Content {
         }
     }
 
-    /// What the content is known by: read now, unless that is known.
+    /// The fingerprint of the content. Reads the content unless the fingerprint is known.
     pub fn fingerprint(&self) -> io::Result<Arc<Fingerprint>> {
         match self {
             Self::Host { fingerprint: Some(known), .. } => Ok(Arc::clone(known)),
@@ -94,8 +94,7 @@ impl Content {
         }
     }
 
-    /// How many bytes there are by now: not [`Content::len`] where the host's
-    /// file has shrunk or, when it is taken whole, grown.
+    /// The current length. Differs from [`Content::len`] if the host's file has shrunk or, for a whole file, grown.
     pub fn current_len(&self) -> io::Result<u64> {
         match self {
             Self::Bytes(bytes) => Ok(bytes.len() as u64),
@@ -106,7 +105,7 @@ impl Content {
         }
     }
 
-    /// The whole content; an error when the host's file is shorter than it was.
+    /// The whole content; an error if the host's file has become shorter.
     pub fn read(&self) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::with_capacity(usize::try_from(self.len()).unwrap_or(0));
         self.open()?.read_to_end(&mut bytes)?;

@@ -4,26 +4,25 @@ use blake3::Hasher;
 use std::io::{self, Read};
 use std::sync::LazyLock;
 
-/// Bytes that one hash is of: the smallest block of squashfs, so that a block
-/// of any size is known by whole hashes.
+/// Bytes per hash: the smallest block size of the squashfs writer, so that whole hashes identify a block of any size.
 pub const CHUNK: usize = 128 << 10;
 
 static ZEROS: LazyLock<[u8; 32]> = LazyLock::new(|| hash(&[0; CHUNK]));
 
-/// What a file's content is known by without its being read again. It stays on this machine: hence BLAKE3, which takes a
+/// Identifies a file's content without reading it again. It never leaves this machine, so it uses BLAKE3, which takes a
 /// fraction of SHA-256's time.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Fingerprint {
     /// Bytes of the content.
     pub length: u64,
-    /// BLAKE3 of each [`CHUNK`] bytes; the last is of what is left.
+    /// BLAKE3 of each [`CHUNK`] bytes; the last chunk may be shorter.
     pub chunks: Vec<[u8; 32]>,
-    /// How the content begins, filled up with zeros.
+    /// The first bytes of the content, padded with zeros.
     pub head: [u8; 8],
 }
 
 impl Fingerprint {
-    /// Reads all that `reader` has.
+    /// The fingerprint of all bytes of `reader`.
     pub fn of(mut reader: impl Read) -> io::Result<Self> {
         let mut taken = Fingerprinter::default();
         let mut buffer = vec![0; CHUNK];
@@ -46,17 +45,17 @@ impl Fingerprint {
     }
 }
 
-/// Takes a fingerprint of bytes as they pass by.
+/// Computes a fingerprint of bytes that come in pieces.
 #[derive(Debug, Default)]
 pub struct Fingerprinter {
     found: Fingerprint,
-    /// Of the chunk that is not full yet.
+    /// The hash of the incomplete chunk.
     hash: Hasher,
     filled: usize,
 }
 
 impl Fingerprinter {
-    /// Takes the next bytes.
+    /// Adds the next bytes.
     pub fn update(&mut self, mut bytes: &[u8]) {
         let begun = usize::try_from(self.found.length).unwrap_or(usize::MAX);
         if let Some(head) = self.found.head.get_mut(begun..) {
@@ -81,7 +80,7 @@ impl Fingerprinter {
         self.filled = 0;
     }
 
-    /// The fingerprint of all that was taken.
+    /// The fingerprint of all bytes so far.
     pub fn finish(mut self) -> Fingerprint {
         if self.filled > 0 {
             self.close();
@@ -95,7 +94,7 @@ pub fn hash(chunk: &[u8]) -> [u8; 32] {
     blake3::hash(chunk).into()
 }
 
-/// Whether a whole chunk with this hash holds nothing but zeros.
+/// Whether this is the hash of a whole chunk of zeros.
 pub fn is_zeros(hash: &[u8; 32]) -> bool {
     *hash == *ZEROS
 }

@@ -1,4 +1,4 @@
-//! Reading a folder of the build machine into a tree.
+//! Reads a directory of the build machine into a tree.
 
 use super::{Content, Kind, Metadata, Node, NodeId, Tree, TreeError, in_parallel};
 use crate::util::file_error::{At as _, FileError};
@@ -12,18 +12,18 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 impl Tree {
-    /// Reads `folder` with all below it: modes, owners, times, extended
-    /// attributes, hard links and devices as the running user sees them.
-    pub fn from_folder(folder: &Path) -> Result<Self, TreeError> {
+    /// Reads the directory `folder` and everything below it: modes, owners, times, extended attributes, hard links and
+    /// devices as the running user sees them.
+    pub fn from_directory(folder: &Path) -> Result<Self, TreeError> {
         let stat = fs::symlink_metadata(folder).at("reading", folder)?;
         let mut tree = Self::new(metadata(folder, &stat)?);
-        let mut found = look(folder)?;
-        tree.take_folder(Self::ROOT, folder, &mut found, &mut HashMap::new());
+        let mut found = read_directories(folder)?;
+        tree.add_entries(Self::ROOT, folder, &mut found, &mut HashMap::new());
         Ok(tree)
     }
 
-    /// Fills the directory `at` with what was found in `folder`.
-    fn take_folder(
+    /// Fills the directory `at` with the entries of `folder`.
+    fn add_entries(
         &mut self,
         at: NodeId,
         folder: &Path,
@@ -31,7 +31,7 @@ impl Tree {
         links: &mut HashMap<(u64, u64), NodeId>,
     ) {
         let mut entries = BTreeMap::new();
-        for (name, Entry { node, inode, has_names }) in found.remove(folder).unwrap_or_default() {
+        for (name, Entry { node, inode, is_linked }) in found.remove(folder).unwrap_or_default() {
             if let Some(&first) = links.get(&inode) {
                 entries.insert(name, first);
                 continue;
@@ -40,8 +40,8 @@ impl Tree {
             let is_directory = matches!(node.kind, Kind::Directory(_));
             self.nodes.push(node);
             if is_directory {
-                self.take_folder(id, &folder.join(OsStr::from_bytes(&name)), found, links);
-            } else if has_names {
+                self.add_entries(id, &folder.join(OsStr::from_bytes(&name)), found, links);
+            } else if is_linked {
                 links.insert(inode, id);
             }
             entries.insert(name, id);
@@ -50,24 +50,24 @@ impl Tree {
     }
 }
 
-/// What a folder holds, in byte order, so that node numbers do not depend on the file system.
+/// The entries of a directory, in byte order, so that node numbers do not depend on the file system.
 type Entries = BTreeMap<Vec<u8>, Entry>;
 
 struct Entry {
     node: Node,
     /// Device and inode.
     inode: (u64, u64),
-    /// There is more than one name for it.
-    has_names: bool,
+    /// It has several hard links.
+    is_linked: bool,
 }
 
-/// Reads all folders from `top` on, on all cores: those of a depth at a time.
-fn look(top: &Path) -> Result<HashMap<PathBuf, Entries>, TreeError> {
+/// Reads `top` and all directories below it, one depth at a time, on all cores.
+fn read_directories(top: &Path) -> Result<HashMap<PathBuf, Entries>, TreeError> {
     let threads = thread::available_parallelism().map_or(1, usize::from);
     let mut found = HashMap::new();
     let mut depth = vec![top.to_owned()];
     while !depth.is_empty() {
-        let read = in_parallel(depth.len(), threads, |index| read(&depth[index]))?;
+        let read = in_parallel(depth.len(), threads, |index| read_directory(&depth[index]))?;
         let mut deeper = Vec::new();
         for (folder, entries) in depth.into_iter().zip(read) {
             let folders = entries.iter().filter(|(_, entry)| matches!(entry.node.kind, Kind::Directory(_)));
@@ -79,7 +79,7 @@ fn look(top: &Path) -> Result<HashMap<PathBuf, Entries>, TreeError> {
     Ok(found)
 }
 
-fn read(folder: &Path) -> Result<Entries, TreeError> {
+fn read_directory(folder: &Path) -> Result<Entries, TreeError> {
     let failed = |source| TreeError::from(FileError::new("reading", folder.to_owned(), source));
     let mut entries = Entries::new();
     for entry in fs::read_dir(folder).map_err(failed)? {
@@ -87,7 +87,7 @@ fn read(folder: &Path) -> Result<Entries, TreeError> {
         let (name, host) = (entry.file_name(), entry.path());
         let stat = entry.metadata().at("reading", &host)?;
         let node = Node { metadata: metadata(&host, &stat)?, kind: kind(&host, &stat)? };
-        let entry = Entry { node, inode: (stat.dev(), stat.ino()), has_names: stat.nlink() > 1 };
+        let entry = Entry { node, inode: (stat.dev(), stat.ino()), is_linked: stat.nlink() > 1 };
         entries.insert(name.into_vec(), entry);
     }
     Ok(entries)
@@ -119,9 +119,9 @@ fn kind(host: &Path, stat: &fs::Metadata) -> Result<Kind, TreeError> {
     })
 }
 
-/// A file system that has no extended attributes (squashfs without a table of them, NFS, FAT through FUSE) may answer
-/// EOPNOTSUPP, which means none.
-fn none_where_unsupported<T>(answer: io::Result<Option<T>>) -> io::Result<Option<T>> {
+/// A file system without extended attributes (squashfs without a table of them, NFS, FAT through FUSE) may fail with
+/// EOPNOTSUPP. That means that the file has none.
+fn none_if_unsupported<T>(answer: io::Result<Option<T>>) -> io::Result<Option<T>> {
     match answer {
         Err(error) if error.raw_os_error() == Some(nix::errno::Errno::EOPNOTSUPP as i32) => Ok(None),
         answer => answer,
@@ -131,8 +131,8 @@ fn none_where_unsupported<T>(answer: io::Result<Option<T>>) -> io::Result<Option
 fn metadata(host: &Path, stat: &fs::Metadata) -> Result<Metadata, TreeError> {
     let failed = |source| TreeError::from(FileError::new("reading", host.to_owned(), source));
     let mut xattrs = BTreeMap::new();
-    for name in none_where_unsupported(xattr::list(host).map(Some)).map_err(failed)?.into_iter().flatten() {
-        if let Some(value) = none_where_unsupported(xattr::get(host, &name)).map_err(failed)? {
+    for name in none_if_unsupported(xattr::list(host).map(Some)).map_err(failed)?.into_iter().flatten() {
+        if let Some(value) = none_if_unsupported(xattr::get(host, &name)).map_err(failed)? {
             xattrs.insert(name.as_bytes().to_vec(), value);
         }
     }
@@ -147,9 +147,9 @@ mod tests {
 
     #[test]
     fn only_a_file_system_without_attributes_means_none() {
-        let answer = |number| none_where_unsupported::<u8>(Err(io::Error::from_raw_os_error(number)));
+        let answer = |number| none_if_unsupported::<u8>(Err(io::Error::from_raw_os_error(number)));
         assert_eq!(answer(nix::errno::Errno::ENOTSUP as i32).unwrap(), None);
         assert!(answer(nix::errno::Errno::EIO as i32).is_err());
-        assert_eq!(none_where_unsupported(Ok(Some(1))).unwrap(), Some(1));
+        assert_eq!(none_if_unsupported(Ok(Some(1))).unwrap(), Some(1));
     }
 }

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-/// What a node is besides its content.
+/// The properties of a node other than its content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Metadata {
-    /// Permission bits, with set-id and sticky: at most 0o7777.
+    /// Permission, set-id and sticky bits: at most 0o7777.
     pub mode: u16,
     /// The owner's number.
     pub uid: u32,
@@ -18,7 +18,7 @@ pub struct Metadata {
 }
 
 impl Metadata {
-    /// Root's, of 1970, without extended attributes.
+    /// Metadata with owner root, time 0 (1970) and no extended attributes.
     pub fn new(mode: u16) -> Self {
         Self { mode: mode & 0o7777, uid: 0, gid: 0, mtime: 0, xattrs: BTreeMap::new() }
     }

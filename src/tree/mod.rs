@@ -1,5 +1,5 @@
 //! The file tree of an image, in memory: metadata, and content by reference.
-//! Knows no format and imports `util` alone.
+//! Depends on no format and imports only `util`.
 
 #![warn(missing_docs)]
 
@@ -29,24 +29,24 @@ pub struct Tree {
     nodes: Vec<Node>,
 }
 
-/// What went wrong while changing or reading a tree.
+/// Why a tree cannot be changed or read.
 #[derive(Debug, thiserror::Error)]
 pub enum TreeError {
-    /// A path leads through a node that has no entries.
-    #[error("{path} lies below {parent}, which is not a directory")]
+    /// A path leads through a node that is not a directory.
+    #[error("{path} is below {parent}, which is not a directory")]
     NotADirectory {
         /// The path of the operation.
         path: TreePath,
-        /// The part of it that is no directory.
+        /// The part of it that is not a directory.
         parent: TreePath,
     },
-    /// A directory can have one name only.
+    /// A directory can have only one name.
     #[error("{path} would be a hard link to a directory")]
     DirectoryLink {
-        /// The name that was to be added.
+        /// The name to add.
         path: TreePath,
     },
-    /// The root can be replaced by a directory only.
+    /// The root can only be replaced by a directory.
     #[error("the root of a tree is a directory, found {found}")]
     Root {
         /// The kind of node that was given.
@@ -61,7 +61,7 @@ pub enum TreeError {
     /// Reading or writing a file failed.
     #[error(transparent)]
     File(#[from] FileError),
-    /// A name in the host's directory is none that a tree can hold.
+    /// A name in the host's directory is not valid in a tree.
     #[error(transparent)]
     Path(#[from] PathError),
 }
@@ -70,27 +70,27 @@ impl Tree {
     /// The root directory of every tree.
     pub const ROOT: NodeId = NodeId(0);
 
-    /// A tree that holds nothing but its root directory.
+    /// A tree that holds only its root directory.
     pub fn new(root: Metadata) -> Self {
         Self { nodes: vec![Node { metadata: root, kind: Kind::Directory(BTreeMap::new()) }] }
     }
 
-    /// The node of an id that this tree gave.
+    /// The node with this id, which must be of this tree.
     pub fn node(&self, id: NodeId) -> &Node {
         &self.nodes[id.0]
     }
 
-    /// The node of an id that this tree gave, to be changed.
+    /// As [`Tree::node`], mutable.
     pub fn node_mut(&mut self, id: NodeId) -> &mut Node {
         &mut self.nodes[id.0]
     }
 
-    /// The node that was made as the `index`th.
+    /// The node that was added as the `index`th.
     pub fn nth(&self, index: usize) -> Option<NodeId> {
         (index < self.nodes.len()).then_some(NodeId(index))
     }
 
-    /// How many nodes were ever made, whether or not an entry still names them.
+    /// The number of nodes ever added, including those that no entry names any more.
     pub fn node_count(&self) -> usize {
         self.nodes.len()
     }
@@ -105,13 +105,13 @@ impl Tree {
         Some(id)
     }
 
-    /// As [`Tree::lookup`], the node itself.
+    /// The node itself of [`Tree::lookup`].
     pub fn get(&self, path: &TreePath) -> Option<&Node> {
         self.lookup(path).map(|id| self.node(id))
     }
 
-    /// Puts `node` at `path`, in the place of what was there with all below it;
-    /// missing parents are made with mode 755, root's, with the node's time.
+    /// Inserts `node` at `path`, replacing any node there with everything below it. Missing parents are created with
+    /// mode 755, owner root and the node's time.
     pub fn insert(&mut self, path: &TreePath, node: Node) -> Result<NodeId, TreeError> {
         if path.is_root() {
             let Kind::Directory(_) = node.kind else { return Err(TreeError::Root { found: node.kind.name() }) };
@@ -125,7 +125,7 @@ impl Tree {
         Ok(id)
     }
 
-    /// Makes `path` another name of `target`, which is no directory.
+    /// Makes `path` a hard link to `target`, which must not be a directory.
     pub fn link(&mut self, path: &TreePath, target: NodeId) -> Result<(), TreeError> {
         let node = self.node(target);
         if let Kind::Directory(_) = node.kind {
@@ -139,7 +139,7 @@ impl Tree {
     }
 
     fn attach(&mut self, path: &TreePath, target: NodeId, time: i64) -> Result<(), TreeError> {
-        // Callers refused the root.
+        // Callers have refused the root.
         let name = path.name().unwrap_or_default();
         let mut id = Self::ROOT;
         let parents = path.names().count() - 1;
@@ -162,7 +162,7 @@ impl Tree {
         Ok(())
     }
 
-    /// The entries of `id`, which is what the first `depth` names of `path` lead to.
+    /// The entries of `id`, which is the node at the first `depth` names of `path`.
     fn entries_mut(
         &mut self,
         id: NodeId,
@@ -178,7 +178,7 @@ impl Tree {
         }
     }
 
-    /// Takes the entry at `path`, with all below it, out of the tree.
+    /// Removes the entry at `path` and everything below it.
     pub fn remove(&mut self, path: &TreePath) -> Result<(), TreeError> {
         let missing = || TreeError::NotFound { path: path.clone() };
         let (Some(name), Some(parent)) = (path.name(), path.parent()) else { return Err(missing()) };
@@ -186,8 +186,8 @@ impl Tree {
         self.entries_mut(id, path, path.names().count() - 1)?.remove(name).map(|_| ()).ok_or_else(missing)
     }
 
-    /// Every entry, parents before children, siblings in byte order, the root first.
-    /// A node with several names comes once for each.
+    /// All entries: the root first, parents before children, siblings in byte order. A node with several names comes
+    /// once for each name.
     pub fn walk(&self) -> impl Iterator<Item = (TreePath, NodeId)> + '_ {
         let mut stack = vec![(TreePath::default(), Self::ROOT)];
         std::iter::from_fn(move || {

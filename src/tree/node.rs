@@ -1,4 +1,4 @@
-//! Nodes of a tree: what `stat` and `readlink` would say of a file.
+//! Nodes of a tree: what `stat` and `readlink` report about a file.
 
 use super::{Content, Metadata};
 use std::collections::BTreeMap;
@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 pub struct NodeId(pub(super) usize);
 
 impl NodeId {
-    /// Below [`super::Tree::node_count`]: for tables beside the tree.
+    /// An index for tables that parallel the tree; less than [`super::Tree::node_count`].
     pub fn index(self) -> usize {
         self.0
     }
@@ -19,14 +19,14 @@ impl NodeId {
 pub struct Node {
     /// Mode, owner, time and extended attributes.
     pub metadata: Metadata,
-    /// The file's type, with what only this type has.
+    /// The file's type, with the data of that type.
     pub kind: Kind,
 }
 
-/// The types of files that Linux has.
+/// The file types of Linux.
 #[derive(Debug, Clone)]
 pub enum Kind {
-    /// Entries by name; the order is that of the names' bytes.
+    /// Entries by name, in byte order.
     Directory(BTreeMap<Vec<u8>, NodeId>),
     /// A regular file.
     File(Content),
@@ -53,7 +53,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// What a message calls it.
+    /// The name in messages.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Directory(_) => "a directory",

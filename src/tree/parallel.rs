@@ -1,22 +1,23 @@
-//! Work on many small items, spread over threads.
+//! Distributes work on many small items over threads.
 
 use crate::util::poison::Unpoisoned;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// At most so many are taken at a time, as many files are small; and of few no more than leave the others some.
+/// A thread takes at most this many items at a time, because many files are small. If there are few items, it takes
+/// fewer, so that each thread gets about [`BATCHES_PER_THREAD`] batches.
 const BATCH: usize = 16;
-const BATCHES_OF_A_THREAD: usize = 8;
+const BATCHES_PER_THREAD: usize = 8;
 
-/// Does `work` for each of `count` numbers on so many threads. The answers are
-/// in the numbers' order; of errors, one stops the rest.
+/// Runs `work` for each number below `count` on several threads. The results are in the order of the numbers. The first
+/// error stops the rest.
 pub fn in_parallel<T: Send, E: Send>(
     count: usize,
     threads: usize,
     work: impl Fn(usize) -> Result<T, E> + Sync,
 ) -> Result<Vec<T>, E> {
     let next = AtomicUsize::new(0);
-    let size = (count / (threads.max(1) * BATCHES_OF_A_THREAD)).clamp(1, BATCH);
+    let size = (count / (threads.max(1) * BATCHES_PER_THREAD)).clamp(1, BATCH);
     let failed = Mutex::new(None);
     let found = Mutex::new(Vec::with_capacity(count));
     let run = || {

@@ -1,18 +1,18 @@
-//! Paths inside of a tree.
+//! Paths inside a tree.
 
-use crate::util::chroot_path::Place;
+use crate::util::chroot_path::RootedPath;
 use std::cmp::Ordering;
 use std::fmt;
 
-/// A path inside a tree: names between slashes, none empty, `.` or `..`; the
-/// root is the path of no names.
+/// A path inside a tree: names separated by slashes, none of them empty, `.` or `..`. The root is the path without
+/// names.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct TreePath {
     /// A slash before each name.
     text: Vec<u8>,
 }
 
-/// Why a text is no path inside of a tree.
+/// Why a text is not a path inside a tree.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum PathError {
     /// A component `..`.
@@ -29,13 +29,13 @@ pub enum PathError {
         /// Bytes of the name.
         length: usize,
     },
-    /// A NUL byte, which no file system takes.
+    /// A NUL byte, which no file system allows.
     #[error("path {path:?} holds a NUL byte")]
     Nul {
         /// The path as it was given.
         path: String,
     },
-    /// Empty, `.`, or with a slash, where one name is expected.
+    /// Empty, `.`, or with a slash, although one name is expected.
     #[error("{name:?} is not the name of a directory entry")]
     Name {
         /// The name as it was given.
@@ -44,8 +44,8 @@ pub enum PathError {
 }
 
 impl TreePath {
-    /// Reads a path; leading, doubled and trailing slashes and `.` mean nothing,
-    /// `..` is refused (it is how an archive breaks out of its place).
+    /// Parses a path. Leading, doubled and trailing slashes and `.` are ignored. `..` is refused, because an archive
+    /// could use it to write outside of its directory.
     pub fn parse(path: impl AsRef<[u8]>) -> Result<Self, PathError> {
         let path = path.as_ref();
         let mut text = Vec::with_capacity(path.len() + 1);
@@ -67,7 +67,7 @@ impl TreePath {
         Ok(self.child(name))
     }
 
-    /// [`TreePath::join`] for what is the name of a directory entry.
+    /// [`TreePath::join`] for a name that is known to be valid.
     pub(super) fn child(&self, name: &[u8]) -> Self {
         let mut text = Vec::with_capacity(self.text.len() + 1 + name.len());
         text.extend_from_slice(&self.text);
@@ -89,11 +89,11 @@ impl TreePath {
 
     /// The names from the root on; none for the root itself.
     pub fn names(&self) -> impl DoubleEndedIterator<Item = &[u8]> {
-        // Before the first slash is nothing, and of the root nothing at all.
+        // The text begins with a slash; that of the root is empty.
         self.text.get(1..).into_iter().flat_map(|text| text.split(|&byte| byte == b'/'))
     }
 
-    /// Whether it is the path of no names.
+    /// Whether it is the root.
     pub fn is_root(&self) -> bool {
         self.text.is_empty()
     }
@@ -104,7 +104,7 @@ impl TreePath {
     }
 }
 
-impl Place for TreePath {
+impl RootedPath for TreePath {
     type Error = PathError;
 
     fn parent(&self) -> Option<Self> {
@@ -116,7 +116,8 @@ impl Place for TreePath {
     }
 }
 
-/// Whether `name`, of `path`, can be one; it may still be empty, `.`, or hold slashes.
+/// Refuses `name`, which is part of `path`, if it is `..`, holds NUL or is too long. It may still be empty, `.`, or
+/// hold slashes.
 fn check(name: &[u8], path: &[u8]) -> Result<(), PathError> {
     match name {
         b".." => Err(PathError::Parent { path: shown(path) }),
@@ -130,7 +131,7 @@ fn shown(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// Name by name, so that all below a directory comes right after it.
+/// Compares name by name, so that everything below a directory comes directly after it.
 impl Ord for TreePath {
     fn cmp(&self, other: &Self) -> Ordering {
         self.names().cmp(other.names())

@@ -61,7 +61,7 @@ fn insert_takes_the_place_of_what_was_there() {
     tree.insert(&path("d"), file("now a file")).expect("inserting");
     assert_eq!(names(&tree), ["/", "/d", "/e"]);
     let error = tree.insert(&path("d/a"), file("x")).expect_err("its parent is a file");
-    assert_eq!(error.with_causes(), "/d/a lies below /d, which is not a directory");
+    assert_eq!(error.with_causes(), "/d/a is below /d, which is not a directory");
     tree.insert(&path("/"), Node::directory(Metadata::new(0o700))).expect("inserting");
     assert_eq!(names(&tree), ["/"]);
     assert_eq!(tree.node(Tree::ROOT).metadata.mode, 0o700);
@@ -94,9 +94,9 @@ fn remove_takes_all_below_and_nothing_else() {
 
 #[test]
 fn a_folder_is_read_as_it_is() {
-    let folder = tempfile::tempdir().expect("making a folder");
+    let folder = tempfile::tempdir().expect("creating a directory");
     let at = |name: &str| folder.path().join(name);
-    fs::create_dir(at("d")).expect("making a folder");
+    fs::create_dir(at("d")).expect("creating a directory");
     fs::write(at("d/file"), b"content").expect("writing");
     fs::set_permissions(at("d/file"), fs::Permissions::from_mode(0o4710)).expect("setting a mode");
     fs::hard_link(at("d/file"), at("again")).expect("linking");
@@ -108,7 +108,7 @@ fn a_folder_is_read_as_it_is() {
     });
     assert_eq!(time.expect("setting a time").len(), 7);
 
-    let tree = Tree::from_folder(folder.path()).expect("reading");
+    let tree = Tree::from_directory(folder.path()).expect("reading");
     assert_eq!(names(&tree), ["/", "/again", "/d", "/d/file", "/link", "/pipe"]);
     assert_eq!(tree.lookup(&path("again")), tree.lookup(&path("d/file")));
     let node = tree.get(&path("again")).expect("it is there");
@@ -120,12 +120,12 @@ fn a_folder_is_read_as_it_is() {
         matches!(&tree.get(&path("link")).expect("it is there").kind, Kind::Symlink(to) if to == b"nowhere/at all")
     );
     assert!(matches!(tree.get(&path("pipe")).expect("it is there").kind, Kind::Fifo));
-    assert!(matches!(Tree::from_folder(&at("missing")), Err(TreeError::File(_))));
+    assert!(matches!(Tree::from_directory(&at("missing")), Err(TreeError::File(_))));
 }
 
 #[test]
 fn content_tells_that_the_host_s_file_changed() {
-    let folder = tempfile::tempdir().expect("making a folder");
+    let folder = tempfile::tempdir().expect("creating a directory");
     let host = folder.path().join("file");
     fs::write(&host, b"0123456789").expect("writing");
     let whole = Content::host(host.clone(), 10);

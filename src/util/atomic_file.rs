@@ -1,6 +1,6 @@
-//! Atomic writes: a file appears under its name with all of its bytes, or not at all.
+//! Atomic writes: a file appears under its name with all its bytes, or not at all.
 //!
-//! A file that is being written lies in the directory of its final name, under a name that begins with [`PREFIX`].
+//! A temporary file is in the directory of its final name; its own name begins with [`PREFIX`].
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write};
@@ -8,7 +8,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use tempfile::{NamedTempFile, TempPath};
 
-/// What the name of a file that is being written begins with.
+/// The prefix of the names of temporary files.
 pub const PREFIX: &str = ".new-";
 
 /// What is on disk when [`AtomicFile::persist`] returns.
@@ -18,34 +18,34 @@ pub enum Durability {
     Synced,
     /// The file. The caller syncs the directory, once for several files.
     FileSynced,
-    /// Nothing, for a cache: its readers recognise by a hash a file that a power cut left incomplete.
+    /// Nothing. For a cache, whose readers detect by a hash a file that a power cut left incomplete.
     Unsynced,
 }
 
-/// A file that is being written. It is removed when this value is dropped.
+/// A temporary file that is being written. It is removed when this value is dropped.
 #[derive(Debug)]
 pub struct AtomicFile(NamedTempFile);
 
 impl AtomicFile {
-    /// Opens the file that will be `path`, and makes its directory if needed. The temporary name is always the same, so
-    /// that a file which a killed process left is overwritten. Waits while another process writes it.
+    /// Opens the temporary file of `path`, and creates its directory if needed. The temporary name is always the same,
+    /// so that a file of a killed process is overwritten. Waits while another process writes it.
     pub fn create(path: &Path) -> io::Result<Self> {
         let directory = directory(path);
         fs::create_dir_all(directory)?;
         let temporary = temporary(directory, path);
         let file = open_locked(&temporary)?;
-        // Only who holds the lock may remove the file.
+        // Only the holder of the lock may remove the file.
         let file = Self(NamedTempFile::from_parts(file, TempPath::try_from_path(temporary)?));
         file.as_file().set_len(0)?;
         Ok(file)
     }
 
-    /// Makes a file with a temporary name of its own in `directory`, for a name that is chosen later.
+    /// Creates a temporary file with a unique name in `directory`; its final name is chosen later.
     pub fn create_in(directory: &Path) -> io::Result<Self> {
         tempfile::Builder::new().prefix(PREFIX).tempfile_in(directory).map(Self)
     }
 
-    /// Takes over the opened file at `path`, whose directory is the caller's own.
+    /// Takes over the open file at `path`, in a directory that only the caller uses.
     pub fn adopt(file: File, path: &Path) -> io::Result<Self> {
         Ok(Self(NamedTempFile::from_parts(file, TempPath::try_from_path(path)?)))
     }
@@ -63,7 +63,7 @@ impl AtomicFile {
         self.0.path()
     }
 
-    /// Gives the file its mode and its name, in place of any other file of that name.
+    /// Gives the file its mode and renames it to `path`, replacing any other file there.
     pub fn persist(self, path: &Path, mode: u32, durability: Durability) -> io::Result<()> {
         self.as_file().set_permissions(Permissions::from_mode(mode))?;
         if durability != Durability::Unsynced {
@@ -87,7 +87,7 @@ impl Write for AtomicFile {
     }
 }
 
-/// Makes the file with what `write` puts into it, for everyone to read.
+/// Writes a file atomically with mode 644; `write` writes its content.
 pub fn write_atomic(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
     write_atomic_with(path, Durability::Synced, write)
 }
@@ -103,7 +103,7 @@ pub fn write_atomic_with(
     file.persist(path, 0o644, durability)
 }
 
-/// Has the disk take the names in a directory.
+/// Syncs a directory, and so the names in it, to disk.
 pub fn sync_directory(directory: &Path) -> io::Result<()> {
     File::open(directory)?.sync_all()
 }
@@ -113,18 +113,18 @@ pub fn directory(path: &Path) -> &Path {
     path.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// With an ending of its own, so that nobody who lists files by their ending takes it for one.
+/// The temporary name of `path`. Its suffix keeps it out of lists of files by suffix.
 fn temporary(directory: &Path, path: &Path) -> PathBuf {
     directory.join(format!("{PREFIX}{}.part", path.file_name().unwrap_or_default().to_string_lossy()))
 }
 
-/// The file of this name, made where it is missing, that nobody else writes to meanwhile.
+/// Opens or creates the file and locks it, so that no other process writes to it.
 fn open_locked(path: &Path) -> io::Result<File> {
     loop {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
         file.lock()?;
         let ours = file.metadata()?;
-        // Whoever had the lock before has given the file another name.
+        // The previous holder of the lock may have renamed the file.
         match fs::metadata(path) {
             Ok(there) if (there.dev(), there.ino()) == (ours.dev(), ours.ino()) => return Ok(file),
             _ => {}

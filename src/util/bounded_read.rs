@@ -1,16 +1,16 @@
-//! Small files in a user's folders, read without waiting and without end: what
-//! lies there may be a pipe that nobody writes to, or a link to a device.
+//! Reads small user-supplied text files, at most 1 MiB. Refuses FIFOs, sockets and devices, which could block or never
+//! end.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
 
-/// Far more than anyone writes by hand.
-const MOST: u64 = 1 << 20;
+/// In bytes; far more than a hand-written file has.
+const MAX_BYTES: u64 = 1 << 20;
 
 /// Reads a text of at most 1 MiB.
 pub fn read_user_text(path: &Path) -> io::Result<String> {
-    // Before opening it: opening a pipe waits for a writer.
+    // Checked before opening: opening a FIFO waits for a writer.
     let kind = fs::metadata(path)?;
     if kind.is_dir() {
         return Err(io::ErrorKind::IsADirectory.into());
@@ -19,9 +19,9 @@ pub fn read_user_text(path: &Path) -> io::Result<String> {
         return Err(io::Error::other("found a pipe, socket or device, expected a file"));
     }
     let mut bytes = Vec::new();
-    File::open(path)?.take(MOST + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MOST {
-        return Err(io::Error::other(format!("found more than {MOST} bytes, expected fewer")));
+    File::open(path)?.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(io::Error::other(format!("found more than {MAX_BYTES} bytes, expected fewer")));
     }
     String::from_utf8(bytes).map_err(|error| {
         let line = error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|&&byte| byte == b'\n').count();
@@ -42,7 +42,7 @@ mod tests {
         fs::write(path("latin"), b"a\nb\xff").unwrap();
         nix::unistd::mkfifo(&path("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
         std::os::unix::fs::symlink("/dev/zero", path("endless")).unwrap();
-        File::create(path("large")).unwrap().set_len(MOST + 1).unwrap();
+        File::create(path("large")).unwrap().set_len(MAX_BYTES + 1).unwrap();
         for (name, said) in [
             ("latin", "line 2 is not UTF-8"),
             ("pipe", "found a pipe"),

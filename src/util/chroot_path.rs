@@ -1,12 +1,12 @@
-//! Resolves paths below a root as a chroot does: an absolute symlink begins at the root, and `..` never leads above it.
+//! Resolves paths below a root as in a chroot: an absolute symlink starts at the root, and `..` never leads above it.
 
 use std::collections::VecDeque;
 
-/// As many symlinks as Linux follows (path_resolution(7)).
+/// The limit of Linux (path_resolution(7)).
 const MAX_SYMLINKS: usize = 40;
 
-/// A path below the root without symlinks, `.` and `..`. Its default is the root.
-pub trait Place: Clone + Default {
+/// A path below the root, without symlinks, `.` and `..`. Its default is the root.
+pub trait RootedPath: Clone + Default {
     /// Why a name cannot be part of a path.
     type Error;
 
@@ -18,18 +18,18 @@ pub trait Place: Clone + Default {
 
 /// Why a path cannot be resolved.
 #[derive(Debug)]
-pub enum ChrootError<P: Place, E> {
-    /// Too many symlinks on the way. The last one is `link`.
+pub enum ChrootError<P: RootedPath, E> {
+    /// The path leads through too many symlinks. The last one is `link`.
     Loop { link: P },
-    /// A symlink in the directory `directory` or the path itself holds an impossible name.
+    /// A symlink in the directory `directory`, or the path itself, holds an invalid name.
     Name { directory: P, source: P::Error },
-    /// Reading a place failed.
+    /// Reading a path failed.
     Read(E),
 }
 
-/// The place of the directory at `names`, with all symlinks followed. `read_link` returns the target of a symlink, `None`
-/// for a directory, and an error for a place that the path must not lead through.
-pub fn resolve<'n, P: Place, E>(
+/// The path of the directory at `names`, with all symlinks followed. `read_link` returns the target of a symlink,
+/// `None` for a directory, and an error for a path that must not be followed.
+pub fn resolve<'n, P: RootedPath, E>(
     names: impl IntoIterator<Item = &'n [u8]>,
     mut read_link: impl FnMut(&P) -> Result<Option<Vec<u8>>, E>,
 ) -> Result<P, ChrootError<P, E>> {

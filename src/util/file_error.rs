@@ -1,9 +1,9 @@
-//! The I/O error that names the attempt and the path.
+//! An I/O error with the attempted action and the path.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// An I/O error, with what was attempted and on which path.
+/// An I/O error with the attempted action and the path.
 #[derive(Debug, thiserror::Error)]
 #[error("{action} {}", path.display())]
 pub struct FileError {

@@ -1,4 +1,4 @@
-//! Helpers that know nothing of images: files, threads, this program's own executable.
+//! Helpers that do not depend on images: files, threads, this program's own executable.
 
 pub mod atomic_file;
 pub mod bounded_read;

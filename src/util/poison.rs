@@ -1,5 +1,5 @@
-//! Locks that a panicked thread held. The panic is reported where that thread is joined; the data behind the lock is
-//! whole, as no thread leaves it half changed.
+//! Locks that a panicked thread held. The panic is reported when that thread is joined. The data is consistent, because
+//! no thread panics in the middle of a change.
 
 use std::sync::{LockResult, PoisonError};
 

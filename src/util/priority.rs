@@ -1,18 +1,18 @@
-//! Work that nobody waits for yet stands back behind the work that somebody does.
+//! Lowers the scheduling priority (nice value) of background and speculative threads.
 
-/// nice(2)'s largest.
-const LAST_IN_LINE: i32 = 19;
-/// What will be waited for soon: beside what other programs do it still gets its share.
-const NEXT_IN_LINE: i32 = 5;
+/// The largest nice value (nice(2)).
+const IDLE_NICE: i32 = 19;
+/// For work that is needed soon: next to other programs it still gets its share.
+const BACKGROUND_NICE: i32 = 5;
 
-/// This thread, and those that it starts from now on, do what may never be needed.
+/// For this thread and those that it starts from now on: speculative work, which may never be needed.
 pub fn set_idle_priority() {
-    set(LAST_IN_LINE);
+    set(IDLE_NICE);
 }
 
-/// This thread, and those that it starts from now on, do what is needed later.
+/// For this thread and those that it starts from now on: work that is needed later.
 pub fn set_background_priority() {
-    set(NEXT_IN_LINE);
+    set(BACKGROUND_NICE);
 }
 
 fn set(nice: i32) {

@@ -1,15 +1,15 @@
-//! This very program, started once more.
+//! Re-executes this program.
 
 use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::process::Command;
 use std::sync::OnceLock;
 
-/// Its file. Not by name, under which another may have been put meanwhile.
+/// The program's file. Not its name on disk, which may have been replaced meanwhile.
 pub const PATH: &str = "/proc/self/exe";
 
-/// Starts it once more. By a descriptor: under valgrind, which counts what a build does, [`PATH`] is this program to
-/// who opens it, and valgrind itself to who executes it.
+/// A command that runs this program again, by a descriptor: under valgrind, which counts a build's instructions,
+/// [`PATH`] is this program when opened, but valgrind itself when executed.
 pub fn command() -> Command {
     static FILE: OnceLock<Option<File>> = OnceLock::new();
     match FILE.get_or_init(|| File::open(PATH).ok()) {

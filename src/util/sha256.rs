@@ -13,7 +13,7 @@ pub fn of(bytes: impl AsRef<[u8]>) -> Sha256 {
     hasher.finish()
 }
 
-/// The hash and the number of all bytes that `reader` gives.
+/// The hash and the number of all bytes of `reader`.
 pub fn of_reader(mut reader: impl Read) -> io::Result<(Sha256, u64)> {
     let mut hasher = Hasher::default();
     let length = hasher.update_from(&mut reader)?;
@@ -29,7 +29,7 @@ impl Hasher {
         self.0.update(bytes);
     }
 
-    /// Adds all bytes that `reader` gives. Returns their number.
+    /// Adds all bytes of `reader`. Returns their number.
     pub fn update_from(&mut self, reader: &mut impl Read) -> io::Result<u64> {
         let mut buffer = vec![0; BUFFER];
         let mut length = 0;

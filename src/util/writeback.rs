@@ -1,4 +1,4 @@
-//! Files that the disk takes while they are written, so that little is left to wait for.
+//! Syncs a file in the background while it is being written, so that the final sync is short.
 
 use std::fs::File;
 use std::io;
@@ -7,8 +7,8 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
-/// Has the disk take what `write` writes to `file` while it does. The first error
-/// counts: the kernel tells of each but once (fsync(2)).
+/// Syncs `file` in the background while `write` writes to it. Returns the first error of a sync, because the kernel
+/// reports each error only once (fsync(2)).
 pub fn with_background_sync<T>(file: &File, write: impl FnOnce() -> T) -> (T, io::Result<()>) {
     const PAUSE: Duration = Duration::from_millis(30);
     thread::scope(|scope| {

@@ -99,7 +99,7 @@ fn an_interrupted_build_says_so() {
     kill(Pid::from_raw(child.id() as i32), Signal::SIGINT).unwrap();
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(130));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("interrupted; what was fetched is kept"));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("interrupted; fetched files stay in the cache"));
     assert!(!project.at(ISO).exists());
     project.make("iso", &mirror.url(), &[]).assert().success().stdout(contains(ISO));
     assert_eq!(leftovers(&project), [] as [std::path::PathBuf; 0]);

@@ -1,4 +1,4 @@
-//! The fuzz targets without a fuzzer: every seed, and what a few hundred steps of damage make of it, the same each time.
+//! Runs the fuzz targets without a fuzzer: on every seed, and on a few hundred reproducible mutations of it.
 
 mod targets;
 
@@ -9,7 +9,7 @@ use std::path::Path;
 
 const MUTATIONS: u64 = 300;
 
-/// Numbers that are much alike for every use and never depend on the machine: xorshift64 (Marsaglia 2003).
+/// Reproducible pseudo-random numbers, independent of the machine: xorshift64 (Marsaglia 2003).
 struct Numbers(u64);
 
 impl Numbers {
@@ -25,7 +25,8 @@ impl Numbers {
     }
 }
 
-/// One to four changes: a bit, a byte at an edge, a cut, a piece twice, a piece gone, a length that lies.
+/// One to four mutations: a flipped bit, a boundary byte, a truncation, a duplicated piece, a removed piece, a wrong
+/// length.
 fn damage(seed: &[u8], numbers: &mut Numbers) -> Vec<u8> {
     let mut bytes = seed.to_vec();
     for _ in 0..=numbers.below(4) {
@@ -73,7 +74,7 @@ fn no_seed_and_no_damage_to_it_breaks_a_target() {
     }
 }
 
-/// A seed that is refused at its first byte would test nothing.
+/// A seed that is rejected at its first byte would test nothing.
 #[test]
 fn the_seeds_are_taken() {
     let seed = |path: &str| {
@@ -105,7 +106,7 @@ fn the_seeds_are_taken() {
     appliance_agent::formats::iso::Volume::open(&iso).unwrap().find("/deep/er/a-long-name-of-rock-ridge.txt").unwrap();
 }
 
-/// unsquashfs finds in an image of a seed's tree what went in.
+/// unsquashfs extracts from an image of a seed's tree what was written.
 #[test]
 fn another_reader_judges_the_seeds_of_squashfs() {
     for name in ["links", "mixed"] {

@@ -1,5 +1,5 @@
-//! A function for each reader of untrusted bytes: it returns whatever the bytes are, and what it accepts keeps its
-//! promises. `tests/fuzz/fuzz_targets/` gives them to cargo-fuzz, `main.rs` to an ordinary test.
+//! A function for each parser of untrusted bytes: it must return for any input, and what it accepts must be valid.
+//! `tests/fuzz/fuzz_targets/` passes them to cargo-fuzz, `main.rs` runs them as an ordinary test.
 
 use applbuild::differ;
 use applbuild::format::squashfs::{self, Compression, NoCache, Options};
@@ -22,13 +22,13 @@ use std::num::NonZero;
 use std::path::Path;
 use std::sync::LazyLock;
 
-/// Small, so that no input fills a disk.
+/// Small, so that no input fills the disk.
 const LIMITS: Limits = Limits { entries: 1000, file: 1 << 20, total: 4 << 20, extension: 1 << 16 };
 
-/// A target by its name, which is also its corpus's.
+/// A target by its name, which is also its corpus's name.
 pub type Target = (&'static str, fn(&[u8]));
 
-/// The folder with seeds for a target has its name.
+/// The directory with a target's seeds has the target's name.
 pub const ALL: &[Target] = &[
     ("deb", deb),
     ("differ", differ),
@@ -48,7 +48,7 @@ fn folder() -> tempfile::TempDir {
     tempfile::tempdir().expect("a temporary folder can be made")
 }
 
-/// A package: ar, then its compressed archives.
+/// A package: ar with compressed archives.
 pub fn deb(data: &[u8]) {
     let folder = folder();
     let path = folder.path().join("x.deb");
@@ -61,7 +61,7 @@ pub fn deb(data: &[u8]) {
     }
 }
 
-/// A tar set, into a tree: every path that comes out stays below its root.
+/// A tar set, read into a tree: every path stays below its root.
 pub fn tar_set(data: &[u8]) {
     let folder = folder();
     let mut tree = Tree::new(Metadata::new(0o755));
@@ -72,7 +72,7 @@ pub fn tar_set(data: &[u8]) {
     }
 }
 
-/// A signed Release file. No key of the corpus is Debian's: nothing may pass.
+/// A signed Release file. The corpus has none of Debian's keys: nothing may be accepted.
 pub fn signed_release(data: &[u8]) {
     static KEYRING: LazyLock<Keyring> = LazyLock::new(|| Keyring::debian().expect("the keys carried can be read"));
     assert!(inrelease::verify(data, &KEYRING, 1_790_000_000).is_err());
@@ -90,7 +90,7 @@ pub fn packages(data: &[u8]) {
     }
 }
 
-/// A lock that is taken is written as it would be read again.
+/// A lock that is accepted is the same after it is written and read again.
 pub fn lock(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     if let Ok(lock) = Lock::parse(text) {
@@ -105,7 +105,7 @@ pub fn profile(data: &[u8]) {
     fs::create_dir(&profiles)
         .and_then(|()| fs::write(profiles.join("fuzz.toml"), data))
         .expect("a temporary file can be written");
-    // Its errors draw the place: that must not fail either.
+    // Errors quote the source line: rendering them must not fail either.
     if let Err(error) = Library::new(folder.path()).load("fuzz") {
         let _ = format!("{:?}", miette::Report::new(error));
     }
@@ -121,7 +121,7 @@ pub fn guest(data: &[u8]) {
     let _ = GuestConfig::parse(text).map_err(|error| error.to_string());
 }
 
-/// What is taken says the same when it is written and read again.
+/// What is accepted is the same after it is written and read again.
 pub fn kernel_args(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     if let Ok(args) = KernelArgs::parse(text) {
@@ -129,7 +129,7 @@ pub fn kernel_args(data: &[u8]) {
     }
 }
 
-/// A file that is found lies within the volume.
+/// A file that is found is within the volume.
 pub fn iso(data: &[u8]) {
     let device = data.to_vec();
     let Ok(volume) = Volume::open(&device) else { return };
@@ -141,7 +141,7 @@ pub fn iso(data: &[u8]) {
     }
 }
 
-/// An image beside one that differs in its last byte: the two are opened as far as they can be.
+/// Compares an image with a copy that differs in its last byte: both are opened as far as possible.
 pub fn differ(data: &[u8]) {
     let folder = folder();
     let mut other = data.to_vec();
@@ -157,7 +157,7 @@ pub fn differ(data: &[u8]) {
     }
 }
 
-/// What is written comes back, and does not show how many wrote it.
+/// What is written is read back, and does not depend on the number of threads.
 pub fn squashfs_image(data: &[u8]) {
     let tree = tree_of(data);
     let folder = folder();
@@ -190,7 +190,7 @@ pub fn write_squashfs(tree: &Tree, threads: usize, path: &Path) {
     squashfs::write(tree, &options, &NoCache, &mut file, &Silent).expect("any such tree can be written");
 }
 
-/// A tree that the bytes describe, six for each of its nodes: what it is, its name, its folder, how long, of what.
+/// A tree described by the bytes, six for each node: its kind, name, directory, length and content.
 pub fn tree_of(data: &[u8]) -> Tree {
     let mut tree = Tree::new(Metadata::new(0o755));
     let mut made = Vec::new();
@@ -201,12 +201,12 @@ pub fn tree_of(data: &[u8]) -> Tree {
             depth => format!("/{}/{name:x}", vec!["d"; depth.into()].join("/")),
         };
         let path = TreePath::parse(path).expect("digits and letters");
-        // Up to half a mebibyte: some blocks, and an end.
+        // Up to half a mebibyte: some blocks and a fragment.
         let length = 8 * usize::from(u16::from_le_bytes([low, high]));
         let metadata =
             Metadata::new(0o700 | u16::from(filling)).with_owner(name.into(), folder.into()).with_mtime(low.into());
         let made_now = match kind % 6 {
-            // Zeros, text, and what cannot be compressed much.
+            // Zeros, text, and barely compressible bytes.
             0..=2 => {
                 let byte = |place: usize| match kind % 6 {
                     0 => 0,
@@ -220,12 +220,12 @@ pub fn tree_of(data: &[u8]) -> Tree {
             4 => tree.insert(&path, Node::symlink(format!("../{filling}"), low.into())),
             _ => {
                 let earlier = made.get(usize::from(filling) % made.len().max(1)).copied();
-                // Where the path is a folder above its target, there is no link.
+                // A path that is a directory above its target is not linked.
                 let _ = earlier.filter(|_| tree.lookup(&path).is_none()).map(|id| tree.link(&path, id));
                 continue;
             }
         };
-        // A file may stand where a folder would have to be.
+        // A parent may be a file.
         if let Ok(id) = made_now
             && !matches!(tree.node(id).kind, Kind::Directory(_))
         {

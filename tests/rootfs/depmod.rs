@@ -1,9 +1,9 @@
-//! Lists of kernel modules, which are made while the scripts run.
+//! The lists of kernel modules, made by depmod while the maintainer scripts run.
 
 use crate::world::{Listener, text, with_base, world};
 use applbuild::packages::Ids;
 use applbuild::progress::Silent;
-use applbuild::rootfs::{AssembleError, Request, WorkFolder, configure};
+use applbuild::rootfs::{AssembleError, Request, WorkDir, configure};
 use applbuild::tree::Tree;
 use applbuild_test_support::debs::{Deb, lock};
 use applbuild_test_support::namespace::{Test, tests};
@@ -15,7 +15,7 @@ pub const TESTS: &[Test] = tests![
     modules_that_cannot_be_listed_are_an_error,
 ];
 
-/// A depmod that tells of what it sees, and a package with modules.
+/// A fake depmod that lists what it sees, and a package with modules.
 fn with_modules(depmod: &str) -> Vec<Deb> {
     let program = format!("#!/bin/sh\ncd /lib/modules/$1\n{depmod}\n");
     let kmod = Deb::new("kmod")
@@ -44,8 +44,8 @@ fn modules_are_listed_beside_the_scripts() {
     let debs = with_modules("echo *.ko >modules.dep; cat /etc/depmod.d/own.conf >modules.conf");
     let (lock, files) = lock(&debs, &world.path().join("debs"));
     let (listener, others) = (Listener::default(), Ids::default());
-    let request = Request { profile: &world.profile, lock: &lock, files: &files, others: &others, ahead: &listener };
-    let work = WorkFolder::new(&world.path().join("work")).unwrap();
+    let request = Request { profile: &world.profile, lock: &lock, files: &files, others: &others, hooks: &listener };
+    let work = WorkDir::new(&world.path().join("work")).unwrap();
     let assembled = configure(&request, work, &Silent).unwrap().assemble(&world.profile, &lock, "1").unwrap();
     let list = |tree: &Tree, name: &str| text(tree, &format!("/usr/lib/modules/6.1/{name}"));
     assert_eq!(list(&assembled.tree, "modules.dep"), "a.ko b.ko\n");
@@ -72,7 +72,7 @@ fn modules_are_listed_as_scripts_leave_them() {
     assert_eq!(listed(gone), ("a.ko\n".into(), config.clone()));
     let configured = Deb::new("configured").script("postinst", "echo y >/etc/depmod.d/script.conf");
     assert_eq!(listed(configured), (all.clone(), "override x\ny\n".into()));
-    // Where the packages with modules alone are, this link leads nowhere; in the image it does not.
+    // With only the packages of modules this link is dangling; in the image it is not.
     let linked = Deb::new("vendor").symlink("usr/lib/modules/6.1/c.ko", "/usr/lib/os-release");
     assert_eq!(listed(linked), ("a.ko b.ko c.ko\n".into(), config));
 }
@@ -88,7 +88,7 @@ fn tools_that_make_an_initramfs_find_the_lists() {
 }
 
 fn modules_that_cannot_be_listed_are_an_error() {
-    // As the real one does where it cannot read a module.
+    // As the real depmod does if it cannot read a module.
     for depmod in ["echo 'depmod: ERROR: failed to load symbols' >&2", "echo 'no such thing' >&2; exit 3"] {
         let world = world("", &[]);
         match world.assemble(&with_modules(depmod)) {

@@ -1,9 +1,9 @@
-//! What dpkg does with packages: database, scripts, diversions, conflicts.
+//! dpkg's handling of packages: database, scripts, diversions, conflicts.
 
 use crate::world::{EPOCH, Listener, link, listing, node, text, varied, with_base, world};
 use applbuild::packages::Ids;
 use applbuild::progress::Silent;
-use applbuild::rootfs::{AssembleError, Request, WorkFolder, configure};
+use applbuild::rootfs::{AssembleError, Request, WorkDir, configure};
 use applbuild::tree::{Kind, TreePath};
 use applbuild_test_support::debs::{Deb, lock};
 use applbuild_test_support::namespace::{Test, tests};
@@ -39,13 +39,13 @@ fn packages_become_an_image() {
     assert!(text(tree, &format!("{info}/late.md5sums")).contains("  usr/bin/late\n"));
     assert!(!text(tree, &format!("{info}/late.md5sums")).contains("etc/late.conf"));
     assert_eq!(link(tree, "/var/lib/dpkg"), "/usr/lib/appliance/dpkg");
-    // Scripts ran at their times.
+    // The scripts ran in dpkg's order.
     assert_eq!(text(tree, "/var/preinst"), "late\n");
     assert_eq!(text(tree, "/var/postinst"), "configured\n");
     assert_eq!(text(tree, "/var/triggered"), "/usr/share/watched\n");
     assert_eq!(text(tree, "/var/epoch"), format!("{EPOCH}\n"));
     assert_eq!(text(tree, "/etc/late.conf"), "configured\n");
-    // What the archives say.
+    // The metadata of the archives.
     let late = node(tree, "/usr/bin/late").unwrap();
     assert_eq!((late.metadata.mode, late.metadata.uid, late.metadata.gid), (0o4755, 500, 500));
     assert_eq!(late.metadata.mtime, 1_000_000_000);
@@ -53,7 +53,7 @@ fn packages_become_an_image() {
     assert_eq!(id("/usr/bin/late"), id("/usr/bin/later"));
     assert!(matches!(node(tree, "/usr/lib/device").unwrap().kind, Kind::CharacterDevice { major: 5, minor: 1 }));
     assert_eq!(text(tree, "/usr/lib/late.so"), "library");
-    // What the build left is gone, and every time is settled.
+    // The build's leftovers are gone, and every timestamp is fixed.
     for gone in ["/usr/sbin/policy-rc.d", "/etc/kernel-img.conf", "/var/log/late/log", "/etc/ssh/ssh_host_rsa_key"] {
         assert!(node(tree, gone).is_none(), "{gone}");
     }
@@ -76,7 +76,7 @@ fn packages_become_an_image() {
     assert_eq!(node(tree, "/usr/bin/appliance").unwrap().metadata.mode, 0o755);
     assert!(text(tree, "/usr/share/appliance/manifest.json").contains("\"version\": \"1-2\""));
     assert_eq!(assembled.manifest.packages.len(), 5);
-    // What was pruned is told.
+    // Pruned files are reported.
     assert_eq!(text(tree, "/usr/share/appliance/pruned"), "/usr/share/doc/late/README\n");
     assert_eq!(text(tree, "/usr/share/doc/late/copyright"), "free");
     drop(assembled);
@@ -87,7 +87,7 @@ fn two_assemblies_are_equal() {
     let (one, other) = (world("", &[]), world("", &[]));
     let debs = with_base(varied());
     let first = listing(&one.assemble(&debs).unwrap().tree);
-    // A later second, another folder.
+    // A later second, another directory.
     let second = listing(&other.assemble(&debs).unwrap().tree);
     for (left, right) in first.lines().zip(second.lines()) {
         assert_eq!(left, right);
@@ -107,10 +107,10 @@ fn what_is_unpacked_can_be_worked_on_while_scripts_run() {
     let debs = with_base([package]);
     let (lock, files) = lock(&debs, &world.path().join("debs"));
     let (listener, others) = (Listener::default(), Ids::default());
-    let request = Request { profile: &world.profile, lock: &lock, files: &files, others: &others, ahead: &listener };
-    let work = WorkFolder::new(&world.path().join("work")).unwrap();
+    let request = Request { profile: &world.profile, lock: &lock, files: &files, others: &others, hooks: &listener };
+    let work = WorkDir::new(&world.path().join("work")).unwrap();
     let assembled = configure(&request, work, &Silent).unwrap().assemble(&world.profile, &lock, "1").unwrap();
-    // What it was told of is still there, whatever scripts did.
+    // The files passed to the hook still exist, whatever the scripts did.
     let seen = listener.unpacked.into_inner().unwrap().unwrap();
     assert_eq!((text(&seen, "/usr/share/a"), text(&seen, "/usr/share/b")), ("a".into(), "b".into()));
     assert!(node(&seen, "/usr/share/c").is_none() && node(&seen, "/usr/share/gone").is_none());
@@ -143,7 +143,7 @@ fn a_file_of_two_packages_is_refused() {
         "{error}"
     );
     assert!(error.with_causes().contains("two 1.0"), "{error}");
-    // One that replaces an older version than is there.
+    // A package that replaces an older version than the installed one.
     let two = Deb::new("two").field("Replaces: one (<< 1.0)").file("usr/lib/x", "2");
     let error = world.assemble(&with_base([Deb::new("one").file("usr/lib/x", "1"), two])).unwrap_err();
     assert!(matches!(error, AssembleError::Conflict { .. }), "{error}");
@@ -171,10 +171,10 @@ fn nothing_is_written_outside() {
     let bite = Deb::new("bite").file("usr/share/out/file", "x");
     let error = world.assemble(&with_base([bait, bite])).unwrap_err();
     assert!(error.with_causes().contains("bite 1.0") && error.with_causes().contains("missing"), "{error}");
-    // Within one package the reader itself refuses it; `..` and absolute names too.
+    // Within one package the reader rejects it, like `..` and absolute names.
     let one = Deb::new("one").symlink("usr/share/out", target).file("usr/share/out/file", "x");
     assert!(world.assemble(&with_base([one])).is_err());
-    // An absolute symlink to a folder that the root has stays inside.
+    // An absolute symlink to a directory of the root stays inside.
     let inward = Deb::new("a-link").symlink("usr/share/in", "/usr/lib");
     let through = Deb::new("b-file").file("usr/share/in/file", "inside");
     let assembled = world.assemble(&with_base([inward, through])).unwrap();
@@ -189,8 +189,8 @@ fn damaged_packages_are_refused() {
     let path = world.path().join("debs/late.deb");
     let whole = fs::read(&path).unwrap();
     fs::write(&path, &whole[..whole.len() - 20]).unwrap();
-    let work = WorkFolder::new(&world.path().join("work")).unwrap();
-    let request = Request { profile: &world.profile, lock: &lock, files: &files, others: &Ids::default(), ahead: &() };
+    let work = WorkDir::new(&world.path().join("work")).unwrap();
+    let request = Request { profile: &world.profile, lock: &lock, files: &files, others: &Ids::default(), hooks: &() };
     let error = configure(&request, work, &Silent).unwrap_err();
     assert!(error.with_causes().contains("late"), "{error}");
     assert!(world.work_is_empty());
@@ -224,7 +224,7 @@ fn units_questions_with_one_answer_need_no_helper() {
     let others = "enable a.service: 7\n--user unmask a.service: 7\nunmask a.service b.service: 7\n";
     let new = "unmask a.service: 0\n--quiet was-enabled a.service: 0\ndebian-installed a.service: 1\n";
     assert_eq!(text(&assembled.tree, "/var/lib/one"), format!("{new}{others}"));
-    // Where there is something to know, it is asked.
+    // If there is recorded state, the real helper is called.
     let asked = "unmask a.service: 7\n--quiet was-enabled a.service: 7\ndebian-installed a.service: 7\n";
     assert_eq!(text(&assembled.tree, "/var/lib/two"), format!("{asked}{others}"));
     assert_eq!(text(&assembled.tree, "/var/lib/asked").lines().count(), 3 + 6);

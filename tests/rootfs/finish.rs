@@ -1,4 +1,4 @@
-//! What the profile adds to a configured root: overlay, users, services.
+//! The profile's additions to a configured root: overlay, users, services.
 
 use crate::world::{EPOCH, link, listing, node, text, with_base, world};
 use applbuild::packages::Ids;
@@ -35,7 +35,7 @@ fn passwords_are_refused() {
     assert!(matches!(&error, AssembleError::Password { user, .. } if user == "root"), "{error}");
 }
 
-/// A package whose script makes a user and a group of its name, with the next free id, and files of theirs.
+/// A package whose script makes a user and a group of its name, with the next free ID, and files that they own.
 fn service(name: &str, after: &str) -> Deb {
     let script = format!(
         "next=100; while read -r line; do\n\
@@ -59,15 +59,15 @@ fn users_keep_the_ids_that_the_lock_has() {
         let metadata = &node(tree, path).unwrap().metadata;
         (metadata.uid, metadata.gid, metadata.mode)
     };
-    // m is configured first: its script gives 100, that of z 101.
+    // m is configured first: its script assigns 100, that of z 101.
     let (first, old) =
         world.assemble_with(&with_base([service("m", "tools"), service("z", "m")]), &Ids::default()).unwrap();
     assert_eq!((old.users["m"], old.users["z"], old.groups["m"], old.groups["z"]), (100, 101, 100, 101));
-    // _a is base-files' own, of an id that the script of neither takes.
+    // _a belongs to base-files; neither script assigns its ID.
     assert_eq!(old.users["_a"], 500);
     assert_eq!(owner(&first.tree, "/var/z/state"), (101, 101, 0o644));
     drop(first);
-    // One that comes before both, and one less: the others keep theirs, whatever scripts say.
+    // One package before both is added, another removed: the others keep their IDs, whatever the scripts assign.
     let (second, new) = world.assemble_with(&with_base([service("a", "tools"), service("z", "a")]), &old).unwrap();
     assert_eq!((new.users["z"], new.users["m"], new.users["a"]), (101, 100, 999));
     assert_eq!(owner(&second.tree, "/var/z/state"), (101, 101, 0o644));
@@ -79,12 +79,12 @@ fn users_keep_the_ids_that_the_lock_has() {
     assert!(text(&second.tree, "/etc/group").ends_with("a:x:999:\nz:x:101:\n"));
     let shown = listing(&second.tree);
     drop(second);
-    // Alone its script would give 100.
+    // Without the lock its script would assign 100.
     let (alone, _) = world.assemble_with(&with_base([service("z", "tools")]), &new).unwrap();
     assert_eq!(owner(&alone.tree, "/var/z/state"), (101, 101, 0o644));
     assert_eq!(owner(&alone.tree, "/usr/bin/z"), (0, 101, 0o2755));
     drop(alone);
-    // From the lock that this made, the same again.
+    // The lock of this build gives the same IDs again.
     let (third, same) = world.assemble_with(&with_base([service("a", "tools"), service("z", "a")]), &new).unwrap();
     assert_eq!((listing(&third.tree), same), (shown, new));
 }

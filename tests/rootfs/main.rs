@@ -1,4 +1,4 @@
-//! Roots assembled from packages made here; the machine's own dpkg configures them.
+//! Roots assembled from test packages; the machine's own dpkg configures them.
 
 // A test that is not registered does not compile.
 #![deny(dead_code)]

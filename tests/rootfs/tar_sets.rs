@@ -1,4 +1,4 @@
-//! Systems that are not made of packages: tar sets.
+//! Systems made of tar sets instead of packages.
 
 use crate::world::{World, node, text, world};
 use applbuild::rootfs::Assembled;
@@ -36,7 +36,7 @@ fn sets_are_taken_as_they_are() {
     assert!(error.with_causes().contains(&first) && error.with_causes().contains(&second), "{error}");
 }
 
-/// Assembles a system of these sets alone; it stands in a folder whose parent an attack would reach.
+/// Assembles a system of only these sets, in a directory whose parent an attack would reach.
 fn assemble_sets(archives: &[Vec<u8>]) -> Result<(World, Assembled), String> {
     let mut toml = "packages = []\nagent = false\n[boot]\nkernel = \"/netbsd\"\nprotocol = \"multiboot\"\n".to_owned();
     let folder = tempfile::tempdir().unwrap();

@@ -1,9 +1,9 @@
-//! A profile in a directory of its own, and what the tests read from the trees that come of it.
+//! A profile in a directory of its own, and helpers that read the resulting trees.
 
 use applbuild::packages::Ids;
 use applbuild::profile::{Library, Profile};
 use applbuild::progress::Silent;
-use applbuild::rootfs::{Ahead, AssembleError, Assembled, Request, WorkFolder, configure};
+use applbuild::rootfs::{AssembleError, Assembled, Request, SpeculationHooks, WorkDir, configure};
 use applbuild::tree::{Kind, Node, Tree, TreePath};
 use applbuild::util::sha256;
 use applbuild_test_support::debs::{Deb, base, lock};
@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 pub const EPOCH: i64 = 1_600_000_000;
 
-/// A profile in a folder of its own, with overlay files.
+/// A profile in a directory of its own, with overlay files.
 pub struct World {
     pub folder: TempDir,
     pub profile: Profile,
@@ -46,28 +46,28 @@ impl World {
         self.assemble_with(debs, &Ids::default()).map(|(assembled, _)| assembled)
     }
 
-    /// With the ids that an older lock has; also those that the new one gets.
+    /// Assembles with the IDs of an older lock; also returns those of the new lock.
     pub fn assemble_with(&self, debs: &[Deb], kept: &Ids) -> Result<(Assembled, Ids), AssembleError> {
-        let work = WorkFolder::new(&self.path().join("work")).unwrap();
+        let work = WorkDir::new(&self.path().join("work")).unwrap();
         self.assemble_in(work, debs, kept)
     }
 
-    /// Takes the configured root that was kept, or keeps it.
-    pub fn assemble_keeping(&self, debs: &[Deb]) -> Assembled {
-        let work = WorkFolder::new(&self.path().join("work")).unwrap().keeping_trees(self.path().join("trees"));
+    /// Assembles with the root cache.
+    pub fn assemble_cached(&self, debs: &[Deb]) -> Assembled {
+        let work = WorkDir::new(&self.path().join("work")).unwrap().with_root_cache(self.path().join("trees"));
         self.assemble_in(work, debs, &Ids::default()).unwrap_or_else(|error| panic!("{error}")).0
     }
 
-    /// The roots that are kept.
-    pub fn kept(&self) -> Vec<PathBuf> {
+    /// The cached roots.
+    pub fn cached_roots(&self) -> Vec<PathBuf> {
         fs::read_dir(self.path().join("trees")).unwrap().map(|entry| entry.unwrap().path()).collect()
     }
 
-    pub fn assemble_in(&self, work: WorkFolder, debs: &[Deb], kept: &Ids) -> Result<(Assembled, Ids), AssembleError> {
+    pub fn assemble_in(&self, work: WorkDir, debs: &[Deb], kept: &Ids) -> Result<(Assembled, Ids), AssembleError> {
         let (mut lock, files) = lock(debs, &self.path().join("debs"));
         lock.ids = kept.clone();
         let others = Ids::default();
-        let request = Request { profile: &self.profile, lock: &lock, files: &files, others: &others, ahead: &() };
+        let request = Request { profile: &self.profile, lock: &lock, files: &files, others: &others, hooks: &() };
         let configured = configure(&request, work, &Silent)?;
         lock.ids = configured.ids.clone();
         Ok((configured.assemble(&self.profile, &lock, "1-2")?, lock.ids))
@@ -100,7 +100,7 @@ pub fn link(tree: &Tree, path: &str) -> String {
     }
 }
 
-/// Packages with all that dpkg has to do.
+/// Packages that use every feature of dpkg.
 pub fn varied() -> Vec<Deb> {
     let watcher = Deb::new("watcher")
         .field("Essential: yes")
@@ -120,7 +120,7 @@ pub fn varied() -> Vec<Deb> {
         .owned(500, 500)
         .hard_link("usr/bin/later", "usr/bin/late")
         .device("usr/lib/device", 5, 1)
-        // Through the link of the merged /usr.
+        // Through the symlink of the merged /usr.
         .file("lib/late.so", "library")
         .script(
             "preinst",
@@ -135,7 +135,7 @@ pub fn varied() -> Vec<Deb> {
     vec![watcher, same, late]
 }
 
-/// All of a tree, in a text.
+/// A whole tree as text.
 pub fn listing(tree: &Tree) -> String {
     tree.walk()
         .map(|(path, id)| {
@@ -150,19 +150,19 @@ pub fn listing(tree: &Tree) -> String {
         .collect()
 }
 
-/// Keeps what it is told.
+/// Stores the trees that are passed to the hooks.
 #[derive(Debug, Default)]
 pub struct Listener {
     pub unpacked: Mutex<Option<Tree>>,
     pub modules: Mutex<Option<Tree>>,
 }
 
-impl Ahead for Listener {
-    fn unpacked(&self, tree: Tree) {
+impl SpeculationHooks for Listener {
+    fn on_unpacked(&self, tree: Tree) {
         *self.unpacked.lock().unwrap() = Some(tree);
     }
 
-    fn modules_listed(&self, tree: Tree) {
+    fn on_modules_listed(&self, tree: Tree) {
         *self.modules.lock().unwrap() = Some(tree);
     }
 }

@@ -1,4 +1,4 @@
-//! What lies at the edges: sizes around a block, a metadata block, a header.
+//! Boundary cases: sizes around a block, a metadata block, a header.
 
 use applbuild::format::squashfs::{Compression, Options};
 use applbuild::tree::{Content, Kind, Metadata, Node, Tree, TreePath};
@@ -109,7 +109,7 @@ fn every_kind_of_node() {
         ("fifo", Kind::Fifo),
         ("socket", Kind::Socket),
         ("null", Kind::CharacterDevice { major: 1, minor: 3 }),
-        // unsquashfs knows 8 bits of each number; the inode's unit tests have more.
+        // unsquashfs supports 8 bits of each number; the inode's unit tests cover more.
         ("tty", Kind::CharacterDevice { major: 4, minor: 255 }),
         ("disk", Kind::BlockDevice { major: 254, minor: 17 }),
         ("link", Kind::Symlink(b"../far/away \xff".to_vec())),
@@ -145,7 +145,7 @@ fn hard_links_and_duplicates() {
     put(&mut tree, "small-1", b"same".to_vec());
     put(&mut tree, "small-2", b"same".to_vec());
     put(&mut tree, "small-3", b"diff".to_vec());
-    // Of the same size and first block, and different after it.
+    // The same size and first block, but different after it.
     let mut other = big.clone();
     *other.last_mut().expect("it is not empty") ^= 1;
     put(&mut tree, "other", other.clone());
@@ -163,7 +163,7 @@ fn hard_links_and_duplicates() {
 #[test]
 fn extended_attributes() {
     let mut tree = root();
-    // cap_net_bind_service=ep, as VFS_CAP_REVISION_2 has it.
+    // cap_net_bind_service=ep, in VFS_CAP_REVISION_2.
     let capability = [1, 0, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
     for number in 0..300 {
         let id = put(&mut tree, &format!("d/file-{number:03}"), text(number, number));
@@ -204,7 +204,7 @@ fn deep_paths() {
     check(&tree, &options(1));
 }
 
-/// Inodes and listings that lie across the ends of metadata blocks, at all distances.
+/// Inodes and listings that cross the ends of metadata blocks, at all offsets.
 #[test]
 fn metadata_block_bounds() {
     let mut tree = root();

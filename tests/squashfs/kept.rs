@@ -1,7 +1,7 @@
-//! Images made with blocks that were kept are, byte for byte, those made without.
+//! Images made with cached blocks are byte-identical to those made without.
 
 use applbuild::cache::{BlockStore, Cache};
-use applbuild::format::squashfs::{BlockCache, Compression, NoCache, Options, Summary, work_ahead, write};
+use applbuild::format::squashfs::{BlockCache, Compression, NoCache, Options, Summary, precompress, write};
 use applbuild::progress::Silent;
 use applbuild::tree::{Content, Metadata, Node, Tree, TreePath};
 use applbuild_test_support::squashfs::{folder, options};
@@ -20,7 +20,7 @@ fn put(tree: &mut Tree, path: &str, bytes: Vec<u8>) {
     tree.insert(&TreePath::parse(path).expect("a path of the test"), node).expect("inserting");
 }
 
-/// Some large files, and so many small ones that they fill many fragment blocks.
+/// Some large files, and enough small ones to fill many fragment blocks.
 fn tree() -> Tree {
     let mut tree = Tree::new(Metadata::new(0o755));
     for number in 1..6 {
@@ -34,9 +34,9 @@ fn tree() -> Tree {
 }
 
 #[track_caller]
-fn image(tree: &Tree, options: &Options, keeper: &dyn BlockCache) -> (Vec<u8>, Summary) {
+fn image(tree: &Tree, options: &Options, cache: &dyn BlockCache) -> (Vec<u8>, Summary) {
     let mut out = Cursor::new(Vec::new());
-    let summary = write(tree, options, keeper, &mut out, &Silent).expect("writing");
+    let summary = write(tree, options, cache, &mut out, &Silent).expect("writing");
     (out.into_inner(), summary)
 }
 
@@ -65,17 +65,17 @@ fn warm_is_cold_and_compresses_nothing() {
             assert_eq!(summary.reused, 0, "{options:?}");
             let (warm, summary) = build(&tree(), &options, cache.path());
             assert!(plain == cold && cold == warm, "{options:?}");
-            // All but the zeros, which are in no block: three of them at the small size, none at the large.
+            // All except the zeros, which are in no block: three of them at the small block size, none at the large.
             let zeros = 400_000 / u64::from(block_size) * u64::from(block_size);
             assert_eq!(summary.reused, summary.content - zeros, "{options:?}");
         }
     }
 }
 
-/// Compresses ahead of a build what `tree` says, and tells the build.
+/// Compresses the files of `tree` speculatively, and passes the result to the build.
 fn build_after(tree: &Tree, guess: &Tree, options: &Options, cache: &Path, stop: bool) -> (Vec<u8>, Summary, usize) {
     let store = BlockStore::open(&Cache::new(cache)).expect("opening the store");
-    let made = work_ahead(guess, options, &store, &AtomicBool::new(stop));
+    let made = precompress(guess, options, &store, &AtomicBool::new(stop));
     assert!(store.finish().is_none());
     let count = made.len();
     let store = BlockStore::open(&Cache::new(cache)).expect("opening the store").with_new(made);
@@ -94,7 +94,7 @@ fn what_was_compressed_ahead_counts_for_this_image() {
     let before = packs(cache.path());
     let (again, summary, made) = build_after(&tree(), &tree(), &options, cache.path(), false);
     assert!(plain == again);
-    assert_eq!((made, packs(cache.path())), (0, before), "what is there was compressed again");
+    assert_eq!((made, packs(cache.path())), (0, before), "cached blocks were compressed again");
     assert!(summary.reused > summary.content / 2);
 }
 
@@ -181,8 +181,8 @@ fn two_builds_at_once_and_one_whose_store_goes() {
     assert!(store.finish().is_some(), "it could not be written");
 }
 
-/// What is kept for a content must be of that content: a file that changes
-/// between its two readings is refused, and nothing of it stays.
+/// A cached block must belong to its content: a file that changes between its two
+/// reads is refused, and nothing of it stays cached.
 #[test]
 fn a_file_that_changes_while_it_is_packed() {
     let (cache, host) = (folder(), folder());
@@ -195,7 +195,7 @@ fn a_file_that_changes_while_it_is_packed() {
     tree.insert(&TreePath::parse("x").expect("a path"), Node::file(Metadata::new(0o644), content)).expect("inserting");
     let store = BlockStore::open(&Cache::new(cache.path())).expect("opening");
     let error = write(&tree, &options(2), &store, &mut Cursor::new(Vec::new()), &Silent).expect_err("it changed");
-    assert!(error.with_causes().contains("it changed meanwhile"), "{error}");
+    assert!(error.with_causes().contains("it changed during the build"), "{error}");
     assert!(store.finish().is_none());
     assert!(packs(cache.path()).is_empty());
 }

@@ -1,4 +1,4 @@
-//! The squashfs writer, judged by `unsquashfs`.
+//! The squashfs writer, verified by `unsquashfs`.
 
 mod bounds;
 mod kept;

@@ -1,4 +1,4 @@
-//! Trees that nobody thought of.
+//! Random trees.
 
 use applbuild::format::squashfs::{Compression, Options};
 use applbuild::tree::{Kind, Metadata, Node, NodeId, Tree, TreePath};
@@ -7,13 +7,13 @@ use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use std::fs;
 
-/// What is put at a path.
+/// The entry at a path.
 #[derive(Debug, Clone)]
 enum Item {
     File(Filling),
-    /// The content of an earlier file, in another inode.
+    /// A copy of an earlier file, in another inode.
     Copy(usize),
-    /// Another name of an earlier node.
+    /// A hard link to an earlier node.
     Link(usize),
     Symlink(Vec<u8>),
     Device(u8, u8),
@@ -77,7 +77,7 @@ fn metadata() -> impl Strategy<Value = Metadata> {
     let xattrs =
         btree_map("[a-z]{1,9}".prop_map(|name| format!("user.{name}").into_bytes()), vec(any::<u8>(), 0..40), 0..3);
     (0..0o10000_u16, ids.clone(), ids, any::<u32>(), xattrs).prop_map(|(mode, uid, gid, mtime, xattrs)| Metadata {
-        // An ordinary user must be able to read what unsquashfs wrote.
+        // An unprivileged user must be able to read what unsquashfs wrote.
         mode: mode | 0o700,
         uid,
         gid,
@@ -119,14 +119,14 @@ fn build(items: Vec<(Vec<Vec<u8>>, Item, Metadata)>) -> Tree {
             Item::Fifo => Kind::Fifo,
             Item::Directory => Kind::Directory(Default::default()),
         };
-        // As an ordinary user unsquashfs makes no device, and stumbles over links to one.
+        // Unprivileged, unsquashfs makes no devices, and fails on hard links to one.
         let linkable = match kind {
             Kind::Directory(_) => false,
             Kind::CharacterDevice { .. } => is_root(),
             _ => true,
         };
         if !matches!(kind, Kind::Directory(_) | Kind::File(_)) {
-            // Linux has user attributes on no other kind, and no mode on symlinks.
+            // Linux has user attributes on directories and files only, and no mode on symlinks.
             metadata.xattrs.clear();
         }
         if let Kind::Symlink(_) = kind {
@@ -168,7 +168,7 @@ fn threads_do_not_show() {
         let filling = Filling { seed: number, length: 40_000 * usize::from(number), kind: 1 + number % 2 };
         fs::write(source.path().join(format!("file-{number}")), filling.bytes()).expect("writing");
     }
-    let tree = Tree::from_folder(source.path()).expect("reading it");
+    let tree = Tree::from_directory(source.path()).expect("reading it");
     let folder = folder();
     for compression in [Compression::Zstd { level: 9 }, Compression::Gzip { level: 3 }, Compression::Xz { level: 0 }] {
         let images: Vec<Vec<u8>> = [1, 2, 7]

@@ -1,4 +1,4 @@
-//! What squashfs cannot hold, and what goes wrong while writing.
+//! What squashfs cannot store, and errors while writing.
 
 use applbuild::format::squashfs::{Compression, NoCache, Options, SquashfsError, write};
 use applbuild::progress::{Progress, Silent, Stage, Unit};
@@ -13,7 +13,7 @@ fn path(text: &str) -> TreePath {
     TreePath::parse(text).expect("a path of the test")
 }
 
-/// A tree whose only file is made by `change`, written in vain.
+/// Writes a tree whose only file is made by `change`; must fail.
 #[track_caller]
 fn refused(change: impl FnOnce(&mut Node)) -> String {
     let mut tree = Tree::new(Metadata::new(0o755));
@@ -40,17 +40,17 @@ fn facts_that_do_not_fit() {
         (refused(|node| node.metadata.mtime = 1 << 32), "its time 4294967296 does not fit"),
         (
             refused(xattr("system.posix_acl_access", 4)),
-            "no place for the POSIX ACL in attribute system.posix_acl_access",
+            "cannot store the POSIX ACL in attribute system.posix_acl_access",
         ),
         (refused(xattr("system.posix_acl_default", 4)), "attribute system.posix_acl_default"),
-        (refused(xattr("btrfs.compression", 4)), "btrfs.compression is of no namespace"),
-        (refused(xattr("user.", 4)), "user. is of no namespace"),
+        (refused(xattr("btrfs.compression", 4)), "btrfs.compression is in no namespace"),
+        (refused(xattr("user.", 4)), "user. is in no namespace"),
         (refused(xattr(&format!("user.{}", "n".repeat(251)), 4)), "a name of 256 and a value of 4 bytes"),
         (refused(xattr("user.big", 65537)), "a value of 65537 bytes"),
         (refused(device(4096, 1)), "device 4096:1 does not fit"),
         (refused(device(1, 1 << 20)), "device 1:1048576 does not fit"),
-        (refused(symlink(0)), "a symlink of 0 bytes"),
-        (refused(symlink(4096)), "a symlink of 4096 bytes"),
+        (refused(symlink(0)), "the symlink's target has 0 bytes"),
+        (refused(symlink(4096)), "the symlink's target has 4096 bytes"),
     ] {
         assert!(found.starts_with("packing /etc/odd: "), "no path in {found:?}");
         assert!(found.contains(expected), "no {expected:?} in {found:?}");
@@ -60,7 +60,7 @@ fn facts_that_do_not_fit() {
 #[test]
 fn more_owners_than_fit() {
     let mut tree = Tree::new(Metadata::new(0o755));
-    // With root's 0 they are 65535, the most that fit.
+    // With root's 0 there are 65535, the maximum.
     for id in 1..65_535 {
         let metadata = Metadata::new(0o644).with_owner(id, 0);
         tree.insert(&path(&format!("{id}")), Node { metadata, kind: Kind::Fifo }).expect("inserting");
@@ -120,7 +120,7 @@ fn host_files_that_changed_size() {
     assert!(matches!(error, SquashfsError::Read { .. }), "{error}");
 }
 
-/// A part of a larger file is not a file that grew.
+/// A part of a larger file does not count as a file that grew.
 #[test]
 fn a_part_of_a_host_file() {
     let folder = folder();
@@ -132,7 +132,7 @@ fn a_part_of_a_host_file() {
     check(&tree, &options(1));
 }
 
-/// A disk that is full after so many bytes.
+/// A disk that is full after this many bytes.
 struct Full {
     left: usize,
 }

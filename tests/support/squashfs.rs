@@ -50,7 +50,7 @@ pub fn compare(tree: &Tree, image: &Path) {
     let folder = folder();
     let out = folder.path().join("out");
     unsquashfs(&["-no-progress", "-processors", "2", "-dest"], &[&out, image]);
-    compare_extracted(tree, &Tree::from_folder(&out).expect("reading what unsquashfs wrote"));
+    compare_extracted(tree, &Tree::from_directory(&out).expect("reading what unsquashfs wrote"));
 }
 
 #[track_caller]

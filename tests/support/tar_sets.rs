@@ -60,7 +60,7 @@ pub fn hostile() -> Vec<(&'static str, Vec<Vec<u8>>, &'static str)> {
         (
             "a hard link into another set",
             vec![archive(&["etc/", "etc/a = x"]), archive(&["b => etc/a"])],
-            "which is no file that came before it",
+            "which is not an earlier file",
         ),
         ("a file in a folder's place", vec![good.clone(), archive(&["etc = x"])], "/etc"),
         ("a folder in a file's place", vec![good.clone(), archive(&["netbsd/"])], "/netbsd"),

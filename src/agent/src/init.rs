@@ -1,4 +1,4 @@
-//! PID 1: sets up the world, boots, and becomes systemd.
+//! PID 1: mounts the kernel's file systems, boots, and executes systemd.
 
 use crate::boot::console::Console;
 use crate::boot::shell;
@@ -15,9 +15,9 @@ use std::time::Duration;
 /// Long enough to read what went wrong.
 const BEFORE_REBOOT: Duration = Duration::from_secs(30);
 
-/// What PID 1 does. It never returns while the machine can go on: the kernel panics when PID 1 ends.
+/// The main function of PID 1. It returns only if a reboot fails: the kernel panics when PID 1 ends.
 pub fn run() -> ExitCode {
-    let places = Places::below(Path::new("/"));
+    let places = Places::new(Path::new("/"));
     let machine = Linux::new(places.clone());
     let mounted = boot::mount_all(&machine, &places);
     linux::use_console(&places);
@@ -26,7 +26,7 @@ pub fn run() -> ExitCode {
     if let Err(error) = mounted {
         return give_up(&machine, &console, &error.to_string());
     }
-    let command_line = read(&places.proc.join("cmdline"));
+    let command_line = read_or_empty(&places.proc.join("cmdline"));
     console.say(format!("agent {} of the initramfs", env!("CARGO_PKG_VERSION")));
     let log_level = quiet_kernel(&places, &command_line);
     let kernel = Kernel::read(&command_line);
@@ -43,11 +43,11 @@ pub fn run() -> ExitCode {
             console.say(format!("kernel arguments: {error}"));
             let mut boot = Boot::new(&machine, places.clone(), &console, no_args(kernel.on_missing), &index);
             boot::ask_operator(&mut boot);
-            return give_up(&machine, &console, "the kernel's arguments can only be mended in the boot menu");
+            return give_up(&machine, &console, "kernel arguments can only be corrected in the boot menu");
         }
     }
     if let Some(level) = log_level {
-        // Moved by now with the rest of /proc.
+        // /proc has been moved into the root.
         let _ = fs::write(places.sysroot.join("proc/sys/kernel/printk"), level);
     }
     boot::empty_initramfs(Path::new("/"));
@@ -60,17 +60,17 @@ pub fn run() -> ExitCode {
 
 /// The built-in shell, started by PID 1 on a console.
 pub fn run_shell() -> ExitCode {
-    let places = Places::below(Path::new("/"));
+    let places = Places::new(Path::new("/"));
     let machine = Linux::new(places.clone());
     let console = Console::open(&places.sys, &places.dev);
-    let kernel = Kernel::read(&read(&places.proc.join("cmdline")));
+    let kernel = Kernel::read(&read_or_empty(&places.proc.join("cmdline")));
     let index = read_index(&places).unwrap_or_default();
     let args = kernel.args.unwrap_or_else(|_| no_args(kernel.on_missing));
     shell::run(&mut Boot::new(&machine, places, &console, args, &index));
     ExitCode::SUCCESS
 }
 
-fn read(path: &Path) -> String {
+fn read_or_empty(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_default()
 }
 
@@ -80,7 +80,7 @@ fn read_index(places: &Places) -> Result<ModuleIndex, String> {
     ModuleIndex::parse(&text).map_err(|error| format!("{}: {error}", path.display()))
 }
 
-/// For a shell when the arguments themselves are wrong: nothing to open.
+/// Arguments for a shell if those on the command line are invalid. They name no device.
 fn no_args(on_missing: OnMissing) -> KernelArgs {
     KernelArgs {
         root: RootSource::Device { name: String::new() },
@@ -93,8 +93,8 @@ fn no_args(on_missing: OnMissing) -> KernelArgs {
     }
 }
 
-/// Keeps the kernel's messages below errors off the console, where they would
-/// fall into the agent's lines; they stay in the log. Returns what it was.
+/// Prints only errors of the kernel on the console, so that its messages do not break the agent's lines; the log has
+/// all of them. Returns the previous level.
 fn quiet_kernel(places: &Places, command_line: &str) -> Option<String> {
     if command_line.split_ascii_whitespace().any(|word| matches!(word, "debug" | "ignore_loglevel")) {
         return None;
@@ -105,10 +105,10 @@ fn quiet_kernel(places: &Places, command_line: &str) -> Option<String> {
     before.split_ascii_whitespace().next().map(str::to_owned)
 }
 
-/// A fault of the agent itself must not end PID 1 at once: the message would scroll away in the kernel's panic.
+/// A panic of the agent must not end PID 1 at once: the message would scroll away in the kernel's own panic.
 fn set_panic_hook() {
     std::panic::set_hook(Box::new(|fault| {
-        let places = Places::below(Path::new("/"));
+        let places = Places::new(Path::new("/"));
         let console = Console::open(&places.sys, &places.dev);
         console.say(format!("internal error: {fault}"));
         if std::process::id() == 1 {

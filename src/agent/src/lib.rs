@@ -1,7 +1,6 @@
-//! The agent's two programs: PID 1 of the initramfs (`init`, `boot`), and the node's
-//! `appliance` command with the systemd generator of guests (`commands`, `generator`,
-//! `guests`, `uplink`). Two, so that what boots stays below 2 MB. The table *The agent*
-//! in ARCHITECTURE.md lists the modules in the order of their imports.
+//! The agent's two programs: PID 1 of the initramfs (`init`, `boot`), and the node's `appliance` command with the
+//! systemd generator of guests (`commands`, `generator`, `guests`, `uplink`). They are two so that the initramfs's
+//! program stays below 2 MB. The table *The agent* in ARCHITECTURE.md lists the modules in the order of their imports.
 //!
 //! The `Display` of an error is one whole line that includes its cause; `source()`
 //! does not return that cause again.

@@ -1,4 +1,4 @@
-//! Others make the devices, and blkid and xorriso judge what the probes say of them.
+//! Checks the probes on devices made by other tools, and compares the results with those of blkid and xorriso.
 
 use applbuild_test_support::judges::judge;
 use appliance_agent::formats::iso::Volume;
@@ -29,7 +29,7 @@ impl Disk {
         Self { _folder: folder, path }
     }
 
-    /// A disk on which `tool` was run, with the file last.
+    /// A disk made by `tool`, whose last argument is the file.
     fn made(mib: u64, tool: &str, arguments: &[&str]) -> Self {
         let disk = Self::new(mib);
         run(tool, &[arguments, &[disk.text()]].concat());
@@ -62,7 +62,7 @@ impl Disk {
         out.lines().filter_map(|line| line.split_once('=')).map(|(k, v)| (k.into(), v.replace('\\', ""))).collect()
     }
 
-    /// Compares with blkid; gives what both say.
+    /// Compares with blkid; returns the common result.
     fn judged(&self) -> FileSystem {
         let found = self.file_system();
         let blkid = self.blkid();
@@ -108,7 +108,7 @@ fn fat_of_all_widths() {
 
 #[test]
 fn xfs_and_btrfs() {
-    // mkfs.xfs refuses less than 300 MiB; the files are sparse.
+    // mkfs.xfs needs at least 300 MiB; the files are sparse.
     let found = Disk::made(320, "mkfs.xfs", &["-q", "-f", "-L", "config"]).judged();
     assert_eq!((found.kind, found.label.as_deref()), (FileSystemKind::Xfs, Some("config")));
     let found = Disk::made(128, "mkfs.btrfs", &["-q", "-f", "-L", "a long label"]).judged();
@@ -131,7 +131,7 @@ fn swap_is_no_file_system() {
     assert_eq!(disk.blkid()["TYPE"], "swap");
 }
 
-/// An md superblock as blkid wants it: version 1 with its checksum (kernel: drivers/md/md.c, calc_sb_1_csum).
+/// An md superblock that blkid accepts: version 1 with its checksum (kernel: drivers/md/md.c, calc_sb_1_csum).
 fn md_1(minor: &str, size: u64) -> (u64, Vec<u8>) {
     let offset = match minor {
         "1.0" => (size / 512 - 16) / 8 * 8 * 512,
@@ -190,7 +190,7 @@ fn partitions_as_sgdisk_made_them() {
     };
     assert_eq!(disk.probe(), Contents::PartitionTable);
     check(gpt::partitions(&File::open(&disk.path).unwrap()).unwrap().unwrap());
-    // The first copy gone: the backup says the same.
+    // Without the first copy, the backup gives the same result.
     disk.write(512, &[0; 4096]);
     check(gpt::partitions(&File::open(&disk.path).unwrap()).unwrap().unwrap());
 }
@@ -203,8 +203,8 @@ fn iso(options: &[&str], tree: &Path) -> Disk {
     disk
 }
 
-/// A tree with what makes ISO 9660 difficult: names that need continuation areas, depth, and more than one sector
-/// of a directory. (Still longer names together meet a fault of libisofs 1.5.4: "tree end address mismatch".)
+/// A tree with the difficult cases of ISO 9660: names that need continuation areas, depth, and directories of more
+/// than one sector. (Longer names trigger a bug of libisofs 1.5.4: "tree end address mismatch".)
 fn tree() -> TempDir {
     let folder = TempDir::new().unwrap();
     let deep = "one/two/three/four/five/six/seven/eight/nine/ten";
@@ -255,7 +255,7 @@ fn plain_names_without_rock_ridge() {
     fs::create_dir(tree.path().join("BOOT")).unwrap();
     fs::write(tree.path().join("BOOT/KERNEL.BIN"), "kernel").unwrap();
     fs::write(tree.path().join("BOOT/VMLINUZ"), "linux").unwrap();
-    // xorriso writes Rock Ridge unless told not to.
+    // xorriso writes Rock Ridge by default.
     let disk = iso(&["--norock"], tree.path());
     assert_eq!(bytes_of(&disk, "/boot/kernel.bin"), b"kernel");
     assert_eq!(bytes_of(&disk, "/BOOT/VMLINUZ"), b"linux");
@@ -269,7 +269,7 @@ fn an_iso_with_a_partition_table_is_an_iso() {
     assert_eq!(disk.judged().kind, FileSystemKind::Iso9660);
 }
 
-/// Numbers that are the same on each run (Numerical Recipes' generator).
+/// Reproducible pseudo-random numbers (Numerical Recipes' generator).
 fn random(state: &mut u64) -> usize {
     *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
     (*state >> 33) as usize
@@ -304,7 +304,7 @@ fn damage_to_real_file_systems_never_panics() {
     }
 }
 
-/// Every path below `folder` with what it is.
+/// Every path below `folder` with its kind and content.
 fn listing(folder: &Path, prefix: &str, found: &mut BTreeMap<String, String>) {
     use std::os::unix::fs::PermissionsExt;
     for entry in fs::read_dir(folder).unwrap() {
@@ -326,25 +326,28 @@ fn listing(folder: &Path, prefix: &str, found: &mut BTreeMap<String, String>) {
 
 #[test]
 fn xorriso_reads_the_disk_that_serves_a_config() {
-    use appliance_agent::formats::iso_writer::{Folder, Node, write};
+    use appliance_agent::formats::iso_writer::{Directory, Node, write};
     let file = |mode, text: &str| Node::File { mode, bytes: text.as_bytes().to_vec() };
-    let folder = |entries: Vec<(String, Node)>| Folder {
+    let folder = |entries: Vec<(String, Node)>| Directory {
         mode: 0o755,
         entries: entries.into_iter().map(|(name, node)| (name.into_bytes(), node)).collect(),
     };
     let mut deep = folder(vec![("file".to_owned(), file(0o600, "deep"))]);
     for level in 0..12 {
-        deep = folder(vec![(format!("level {level}"), Node::Folder(deep))]);
+        deep = folder(vec![(format!("level {level}"), Node::Directory(deep))]);
     }
     let far = format!("/{}/x", ["component"; 40].join("/"));
     let root = folder(vec![
         ("appliance.toml".to_owned(), file(0o644, "schema = 1\n")),
         ("Großer Name.conf".to_owned(), file(0o755, "x")),
         ("l".repeat(255), file(0o640, "long")),
-        ("deep".to_owned(), Node::Folder(deep)),
+        ("deep".to_owned(), Node::Directory(deep)),
         ("near".to_owned(), Node::Link(b"../a/./b".to_vec())),
         ("far".to_owned(), Node::Link(far.clone().into_bytes())),
-        ("many".to_owned(), Node::Folder(folder((0..100).map(|n| (format!("f{n}"), file(0o644, "many"))).collect()))),
+        (
+            "many".to_owned(),
+            Node::Directory(folder((0..100).map(|n| (format!("f{n}"), file(0o644, "many"))).collect())),
+        ),
     ]);
     let disk = Disk::new(0);
     fs::write(&disk.path, write(&root, "APPLIANCE_CONFIG").unwrap()).unwrap();

@@ -1,4 +1,4 @@
-//! The boot entries as data; the menu and the manifest are both made of them.
+//! The boot entries as data. The menu and the manifest are generated from them.
 
 use crate::profile::{Boot, Hypervisor, Protocol};
 use appliance_contract::Sha256;
@@ -6,7 +6,7 @@ use appliance_contract::kernel_args::{Action, ConfigChoice, DEFAULT_TIMEOUT, Ker
 use appliance_contract::{manifest, marker::Role, medium};
 use serde_json::{Value, json};
 
-/// Where the microcode archive lies on a medium.
+/// The path of the microcode archive on a medium.
 pub const MICROCODE: &str = "/boot/microcode.cpio";
 
 /// The boot entries of a medium.
@@ -14,33 +14,33 @@ pub const MICROCODE: &str = "/boot/microcode.cpio";
 pub struct Entries {
     /// In the order of the menu; the first is the default.
     pub entries: Vec<Entry>,
-    /// Why an entry that the profile asks for is not there.
+    /// Why an entry that the profile requests is missing.
     pub warnings: Vec<String>,
 }
 
 /// A line of the boot menu.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// Its name for GRUB's `default` and for the manifest.
+    /// Its name in GRUB's `default` and in the manifest.
     pub id: &'static str,
-    /// What the menu shows.
+    /// The text in the menu.
     pub title: String,
-    /// The key that starts it from the menu; c and e are GRUB's own there.
+    /// The key that starts it from the menu. GRUB itself uses c and e.
     pub hotkey: char,
-    /// What the loader does, in order.
+    /// The commands of the boot loader, in order.
     pub steps: Vec<Step>,
-    /// What the kernel of the image (not Xen) is told.
+    /// The arguments of the image's kernel (not Xen's).
     pub kernel_arguments: String,
 }
 
-/// A command of the boot loader: what to load, and the words after its path.
+/// A command of the boot loader: the files to load and the arguments after them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {
     /// GRUB's command.
     pub verb: &'static str,
     /// Files on the medium that the command loads.
     pub paths: Vec<String>,
-    /// The words after the paths.
+    /// The arguments after the paths.
     pub arguments: Vec<String>,
 }
 
@@ -50,16 +50,16 @@ impl Step {
     }
 }
 
-/// What entries are made from.
+/// The input of [`Entries::new`].
 #[derive(Debug, Clone)]
 pub struct Request<'a> {
-    /// How the profile boots.
+    /// The `boot` section of the profile.
     pub boot: &'a Boot,
     /// The profile's name and version, for titles.
     pub name: &'a str,
     /// See `name`.
     pub version: &'a str,
-    /// Whether the image is of a host or of a guest.
+    /// Whether the image is for a host or a guest.
     pub role: Role,
     /// `None` for a system without the agent.
     pub root: Option<(RootSource, Sha256)>,
@@ -72,7 +72,7 @@ pub struct Request<'a> {
 }
 
 impl Entries {
-    /// The entries that the profile asks for and the image can start.
+    /// The entries that the profile requests and the image can start.
     pub fn new(request: &Request<'_>) -> Self {
         match &request.root {
             Some((source, hash)) => appliance(request, source, *hash),
@@ -80,12 +80,12 @@ impl Entries {
         }
     }
 
-    /// The entry that starts when nobody chooses: the first.
+    /// The default entry: the first.
     pub fn default_id(&self) -> &'static str {
         self.entries.first().map_or("", |entry| entry.id)
     }
 
-    /// The same where Secure Boot refuses multiboot2.
+    /// The default entry if Secure Boot refuses multiboot2.
     pub fn default_without_multiboot2(&self) -> &'static str {
         self.entries.iter().find(|entry| !entry.needs_multiboot2()).map_or("", |entry| entry.id)
     }
@@ -100,7 +100,7 @@ impl Entries {
         self.entries.iter().map(entry).collect()
     }
 
-    /// What the menu's template sees.
+    /// The context of the menu's template.
     pub fn context(&self) -> Vec<Value> {
         let entry = |entry: &Entry| {
             json!({
@@ -116,7 +116,7 @@ impl Entries {
 }
 
 impl Entry {
-    /// Whether GRUB needs its Multiboot2 module for it.
+    /// Whether the entry needs GRUB's multiboot2 command.
     pub fn needs_multiboot2(&self) -> bool {
         self.steps.iter().any(|step| step.verb == "multiboot2")
     }
@@ -134,7 +134,7 @@ fn linux(request: &Request<'_>, arguments: Vec<String>, initramfs: bool) -> Vec<
     if initramfs {
         let mut initrd = Step::new("initrd", medium::INITRAMFS, Vec::new());
         if request.has_microcode {
-            // The kernel looks for microcode in the first archive alone.
+            // The kernel looks for microcode only in the first archive.
             initrd.paths.insert(0, MICROCODE.to_owned());
         }
         steps.push(initrd);
@@ -193,7 +193,7 @@ fn appliance(request: &Request<'_>, root: &RootSource, hash: Sha256) -> Entries 
                 entries.push(entry("xen", format!("{name} {version} Xen host"), 'x', steps, &words));
             }
             Hypervisor::Xen => warnings.push(
-                "boot.hypervisors names xen, but the image holds no /boot/xen-*.gz: the menu goes without; \
+                "boot.hypervisors names xen, but the image has no /boot/xen-*.gz, so the menu has no Xen entry; \
                  add a xen-hypervisor package"
                     .to_owned(),
             ),
@@ -210,7 +210,7 @@ fn appliance(request: &Request<'_>, root: &RootSource, hash: Sha256) -> Entries 
     }
     let words = arguments(Action::Check, plain());
     entries.push(entry("check", "Check this medium".into(), 'm', linux(request, words.clone(), true), &words));
-    // A profile that turns the shell off does not offer one in the menu either.
+    // A profile that disables the shell gets no entry for it.
     if boot.on_missing == OnMissing::Shell {
         let words = arguments(Action::Rescue, plain());
         entries.push(entry("rescue", "Rescue shell".into(), 'r', linux(request, words.clone(), true), &words));
@@ -218,7 +218,7 @@ fn appliance(request: &Request<'_>, root: &RootSource, hash: Sha256) -> Entries 
     Entries { entries, warnings }
 }
 
-/// A system that is not ours: its own kernel, by its own protocol, with the profile's arguments alone.
+/// A system without the agent: its kernel, started by its own protocol, with only the profile's arguments.
 fn foreign(request: &Request<'_>) -> Entries {
     let boot = request.boot;
     let own = boot.kernel_arguments.clone();
@@ -244,7 +244,7 @@ fn linux_consoles(boot: &Boot) -> Vec<String> {
     boot.consoles.iter().map(|console| format!("console={console}")).collect()
 }
 
-/// In dom0 a serial port is Xen's, which offers it as hvc0.
+/// The consoles of dom0. Xen owns the serial port and offers it to dom0 as hvc0.
 fn dom0_consoles(boot: &Boot) -> Vec<String> {
     let mut consoles = vec!["earlyprintk=xen".to_owned()];
     for console in &boot.consoles {
@@ -261,7 +261,7 @@ fn xen_arguments(request: &Request<'_>) -> Vec<String> {
     let mut words = Vec::new();
     let mut names = Vec::new();
     for (number, speed) in boot.consoles.iter().filter_map(|console| serial_port(console)) {
-        // Xen counts ports from 1 and knows two.
+        // Xen counts ports from 1 and supports two.
         if number < 2 {
             words.push(format!("com{}={speed},8n1", number + 1));
             names.push(format!("com{}", number + 1));
@@ -281,11 +281,11 @@ pub fn serial_port(console: &str) -> Option<(u32, u32)> {
     let (name, options) = console.split_once(',').unwrap_or((console, ""));
     let number = name.strip_prefix("ttyS")?.parse().ok()?;
     let digits: String = options.chars().take_while(char::is_ascii_digit).collect();
-    // 9600 is the kernel's own value where none is given (Documentation/admin-guide/serial-console.rst).
+    // 9600 is the kernel's default (Documentation/admin-guide/serial-console.rst).
     Some((number, digits.parse().unwrap_or(9600)))
 }
 
-/// A word of GRUB's shell (GRUB manual, 6.1), quoted where it has to be.
+/// A word of GRUB's shell (GRUB manual, 6.1), quoted if necessary.
 fn word(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "+-_./,:=@%^~".contains(c);
     if !text.is_empty() && text.chars().all(plain) {
@@ -294,7 +294,7 @@ fn word(text: &str) -> String {
     quoted(text)
 }
 
-/// In single quotes nothing but the quote itself has a meaning.
+/// Quotes with single quotes, in which only the quote itself is special.
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }

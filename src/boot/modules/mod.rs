@@ -1,4 +1,4 @@
-//! Choosing a kernel's modules for the initramfs from depmod's files.
+//! Selects a kernel's modules for the initramfs, by depmod's files.
 
 use super::drivers::{LOAD, REQUIRED, STANDARD, STORAGE};
 use crate::profile;
@@ -8,33 +8,33 @@ use appliance_contract::nearest::nearest;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 
-/// The modules of one kernel, as depmod(8) found them.
+/// The modules of one kernel, as depmod(8) lists them.
 #[derive(Debug, Default)]
 pub struct KernelModules {
-    /// By name, with underscores: the path below `kernel/`, with its ending.
+    /// By name, with underscores: the path below `kernel/`, with its suffix.
     paths: BTreeMap<String, String>,
     needs: BTreeMap<String, Vec<String>>,
     builtin: BTreeSet<String>,
     /// Pattern and module.
     aliases: Vec<(String, String)>,
-    /// Names or aliases that go before a module (modprobe.d(5), softdep).
+    /// Names or aliases to load before a module (modprobe.d(5), softdep).
     before: BTreeMap<String, Vec<String>>,
 }
 
-/// The modules that go into the initramfs.
+/// The modules selected for the initramfs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Choice {
-    /// What the agent reads to load them.
+    /// The index that the agent reads to load them.
     pub index: ModuleIndex,
-    /// Name and path below `kernel/` of each that is to be packed.
+    /// The name and the path below `kernel/` of each module to pack.
     pub packed: Vec<(String, String)>,
 }
 
-/// Why kernel modules cannot be chosen.
+/// Why kernel modules cannot be selected.
 #[derive(Debug, thiserror::Error)]
 pub enum ModulesError {
-    /// A list that depmod(8) writes is not there.
-    #[error("reading the kernel's modules: {path} is not in the image; depmod makes it")]
+    /// A list that depmod(8) writes is missing.
+    #[error("reading the kernel's modules: {path} is not in the image; depmod creates it")]
     Missing {
         /// The list's path.
         path: String,
@@ -47,7 +47,7 @@ pub enum ModulesError {
         /// The system's error.
         source: std::io::Error,
     },
-    /// A list's line is not in depmod's form.
+    /// A line of a list is not in depmod's format.
     #[error("reading {path}, line {line}: found {found:?}, expected {expected}")]
     Line {
         /// The list's path.
@@ -56,10 +56,10 @@ pub enum ModulesError {
         line: usize,
         /// The line.
         found: String,
-        /// The form.
+        /// The format.
         expected: &'static str,
     },
-    /// The profile names a module that the kernel has not.
+    /// The profile names a module that the kernel does not have.
     #[error("initramfs.{key} names {name:?}, which kernel {version} does not have{}", nearest.as_ref().map(|near| format!("; did you mean {near:?}?")).unwrap_or_default())]
     Unknown {
         /// `include` or `exclude`.
@@ -68,17 +68,17 @@ pub enum ModulesError {
         name: String,
         /// The kernel's version.
         version: String,
-        /// A module that may be meant.
+        /// The nearest module name.
         nearest: Option<String>,
     },
-    /// The profile leaves out what every boot needs.
-    #[error("initramfs.exclude leaves out {name}, without which the agent opens no root image")]
+    /// The profile excludes a module that every boot needs.
+    #[error("initramfs.exclude excludes {name}, without which the agent cannot open a root image")]
     Required {
         /// The module.
         name: String,
     },
-    /// The profile removes what every boot needs.
-    #[error("prune.paths takes away {name}, or what it needs, without which the agent opens no root image")]
+    /// The profile prunes a module that every boot needs.
+    #[error("prune.paths removes {name} or a module that it needs, without which the agent cannot open a root image")]
     Pruned {
         /// The module.
         name: String,
@@ -89,16 +89,16 @@ pub enum ModulesError {
         /// The file in the image.
         path: String,
     },
-    /// A module is compressed in a way that is not known.
-    #[error("reading {path}: modules that end in {ending:?} are not known, expected .ko, .ko.xz, .ko.zst or .ko.gz")]
-    Ending {
+    /// A module has an unknown compression.
+    #[error("reading {path}: found the suffix .{suffix}, expected .ko, .ko.xz, .ko.zst or .ko.gz")]
+    Suffix {
         /// The file in the image.
         path: String,
-        /// How its name ends.
-        ending: String,
+        /// The suffix of its name.
+        suffix: String,
     },
-    /// A module is no ELF file.
-    #[error("{path} is not a module: found {found:02x?} at its beginning, expected an ELF header")]
+    /// A module is not an ELF file.
+    #[error("{path} is not a module: found {found:02x?} at the start, expected an ELF header")]
     NotElf {
         /// The file in the image.
         path: String,
@@ -107,8 +107,8 @@ pub enum ModulesError {
     },
 }
 
-/// The folder of a kernel's modules in the tree.
-pub fn folder(version: &str) -> String {
+/// The directory of a kernel's modules in the tree.
+pub fn directory(version: &str) -> String {
     format!("/usr/lib/modules/{version}")
 }
 
@@ -116,17 +116,17 @@ fn canonical(name: &str) -> String {
     name.replace('-', "_")
 }
 
-/// A module's name, from its file's.
+/// A module's name, from the path of its file.
 fn name_of(path: &str) -> String {
     let file = path.rsplit('/').next().unwrap_or(path);
     canonical(file.split_once(".ko").map_or(file, |(name, _)| name))
 }
 
 impl KernelModules {
-    /// Reads what depmod(8) wrote for the kernel of this version.
+    /// Reads the files that depmod(8) wrote for the kernel of this version.
     pub fn read(tree: &Tree, version: &str) -> Result<Self, ModulesError> {
         let text = |name: &str| {
-            let path = format!("{}/{name}", folder(version));
+            let path = format!("{}/{name}", directory(version));
             let content = file(tree, &path).ok_or_else(|| ModulesError::Missing { path: path.clone() })?;
             let bytes = content.read().map_err(|source| ModulesError::Read { path: path.clone(), source })?;
             Ok((path, String::from_utf8_lossy(&bytes).into_owned()))
@@ -137,14 +137,14 @@ impl KernelModules {
         modules.builtin = text("modules.builtin")?.1.lines().map(name_of).collect();
         modules.parse_aliases(&text("modules.alias")?.1);
         modules.parse_softdep(&text("modules.softdep")?.1);
-        let folder = folder(version);
-        modules.leave_out_pruned(|below| file(tree, &format!("{folder}/kernel/{below}")).is_some())?;
+        let folder = directory(version);
+        modules.remove_pruned(|below| file(tree, &format!("{folder}/kernel/{below}")).is_some())?;
         Ok(modules)
     }
 
-    /// What the profile pruned after depmod had listed it is not there, nor is
-    /// what cannot be loaded without; depmod lists a module's needs with theirs.
-    fn leave_out_pruned(&mut self, is_there: impl Fn(&str) -> bool) -> Result<(), ModulesError> {
+    /// Removes the modules that the profile pruned after depmod had run, and those that depend on them. depmod lists
+    /// all dependencies of a module, also the indirect ones.
+    fn remove_pruned(&mut self, is_there: impl Fn(&str) -> bool) -> Result<(), ModulesError> {
         let there = self.paths.iter().filter(|(_, below)| is_there(below));
         let there: BTreeSet<String> = there.map(|(name, _)| name.clone()).collect();
         let needs = &self.needs;
@@ -168,7 +168,7 @@ impl KernelModules {
             let (module, needs) = line.split_once(':').ok_or_else(fail)?;
             let name = name_of(module);
             let below = module.strip_prefix("kernel/").unwrap_or(module);
-            // depmod lists the nearest first; what is to be loaded first comes last.
+            // depmod lists the direct dependencies first; the module to load first comes last.
             self.needs.insert(name.clone(), needs.split_whitespace().rev().map(name_of).collect());
             self.paths.insert(name, below.to_owned());
         }
@@ -195,8 +195,8 @@ impl KernelModules {
         }
     }
 
-    /// The modules behind a name or alias; empty when it is built in or unknown.
-    fn behind(&self, name: &str) -> Vec<String> {
+    /// The modules that a name or alias stands for; empty if it is built in or unknown.
+    fn resolve(&self, name: &str) -> Vec<String> {
         let own = canonical(name);
         if self.builtin.contains(&own) {
             return Vec::new();
@@ -204,17 +204,16 @@ impl KernelModules {
         if self.paths.contains_key(&own) {
             return vec![own];
         }
-        // The crypto core asks by `crypto-NAME`; a soft dependency may leave the prefix out.
+        // The crypto core requests `crypto-NAME`; a soft dependency may omit the prefix.
         let patterns = [name.to_owned(), format!("crypto-{name}")];
         let matching = self.aliases.iter().filter(|(pattern, _)| patterns.contains(pattern));
         let found: BTreeSet<String> = matching.map(|(_, module)| module.clone()).collect();
         found.into_iter().filter(|name| self.paths.contains_key(name)).collect()
     }
 
-    /// All that goes before `name`, in the order of loading, without itself.
-    /// Of the implementations of an algorithm only the generic one is there: the
-    /// others need a CPU that has the instructions.
-    fn before(&self, name: &str) -> Vec<String> {
+    /// All modules to load before `name`, in order. Of the implementations of an algorithm only the generic one is
+    /// included: the others need a CPU with the instructions.
+    fn prerequisites(&self, name: &str) -> Vec<String> {
         let mut order = Vec::new();
         self.visit(name, &mut order, &mut BTreeSet::new());
         order.pop();
@@ -226,7 +225,7 @@ impl KernelModules {
             return;
         }
         let soft = self.before.get(name).into_iter().flatten().flat_map(|wanted| {
-            let mut found = self.behind(wanted);
+            let mut found = self.resolve(wanted);
             let exact = canonical(wanted);
             found.retain(|name| *name == exact || name.ends_with("_generic"));
             found
@@ -237,18 +236,18 @@ impl KernelModules {
         order.push(name.to_owned());
     }
 
-    /// Every module that `name` may call for: hard ones, and any implementation of soft ones.
+    /// Adds `name` and all its dependencies: the hard ones, and every implementation of the soft ones.
     fn closure(&self, name: &str, into: &mut BTreeSet<String>) {
         if !self.paths.contains_key(name) || !into.insert(name.to_owned()) {
             return;
         }
-        let soft = self.before.get(name).into_iter().flatten().flat_map(|wanted| self.behind(wanted));
+        let soft = self.before.get(name).into_iter().flatten().flat_map(|wanted| self.resolve(wanted));
         for earlier in self.needs[name].iter().cloned().chain(soft) {
             self.closure(&earlier, into);
         }
     }
 
-    fn named(&self, key: &'static str, name: &str, version: &str) -> Result<BTreeSet<String>, ModulesError> {
+    fn matching(&self, key: &'static str, name: &str, version: &str) -> Result<BTreeSet<String>, ModulesError> {
         let found: BTreeSet<String> = if name.contains('/') {
             let folder = format!("{}/", name.trim_matches('/').trim_start_matches("kernel/"));
             self.paths.iter().filter(|(_, path)| path.starts_with(&folder)).map(|(name, _)| name.clone()).collect()
@@ -267,16 +266,16 @@ impl KernelModules {
         Err(ModulesError::Unknown { key, name: name.to_owned(), version: version.to_owned(), nearest })
     }
 
-    /// The standard list, wider and narrower by what the profile says. What is
-    /// left out comes back where another module depends on it.
+    /// Selects the standard modules, plus the profile's `include`, minus its `exclude`. An excluded module is added
+    /// again if another module depends on it.
     pub fn choose(&self, profile: &profile::Initramfs, version: &str) -> Result<Choice, ModulesError> {
         let standard = STANDARD.iter().chain(REQUIRED).chain(LOAD).map(|name| canonical(name));
         let mut wanted: BTreeSet<String> = standard.filter(|name| self.paths.contains_key(name)).collect();
         for name in &profile.include {
-            wanted.append(&mut self.named("include", name, version)?);
+            wanted.append(&mut self.matching("include", name, version)?);
         }
         for name in &profile.exclude {
-            for module in self.named("exclude", name, version)? {
+            for module in self.matching("exclude", name, version)? {
                 if REQUIRED.contains(&module.as_str()) {
                     return Err(ModulesError::Required { name: module });
                 }
@@ -297,7 +296,7 @@ impl KernelModules {
         let mut index = ModuleIndex::default();
         for name in &chosen {
             let file = Some(format!("{MODULES}/{name}.ko"));
-            index.modules.insert(name.clone(), Module { file, needs: self.before(name) });
+            index.modules.insert(name.clone(), Module { file, needs: self.prerequisites(name) });
         }
         for name in &storage {
             index.modules.insert((*name).clone(), Module::default());
@@ -314,7 +313,7 @@ impl KernelModules {
     }
 }
 
-/// Whether an alias is that of a device on a bus, as `/sys` tells it, and not of a service.
+/// Whether an alias is of a device on a bus, as in `/sys`, and not of a service.
 fn is_device(pattern: &str) -> bool {
     const SERVICES: [&str; 8] =
         ["fs-", "crypto-", "char-major-", "block-major-", "devname:", "net-pf-", "scsi_hostadapter", "md-"];
@@ -328,29 +327,29 @@ fn file<'t>(tree: &'t Tree, path: &str) -> Option<&'t Content> {
     }
 }
 
-/// A module's file.
+/// The content of a module's file.
 pub fn module<'t>(tree: &'t Tree, version: &str, below: &str) -> Result<&'t Content, ModulesError> {
-    let path = format!("{}/kernel/{below}", folder(version));
+    let path = format!("{}/kernel/{below}", directory(version));
     file(tree, &path).ok_or(ModulesError::Missing { path })
 }
 
-/// A module's plain bytes. Its signature, which follows the ELF image, is over
-/// just these, so that a decompressed module still counts as signed. Its file must still be the one that is `known`.
+/// A module's decompressed bytes. They include its signature, which follows the ELF image and covers the decompressed
+/// bytes, so that the kernel still accepts it. The file must still have the fingerprint `known`.
 pub fn read_module(tree: &Tree, version: &str, below: &str, known: &Fingerprint) -> Result<Vec<u8>, ModulesError> {
-    let path = format!("{}/kernel/{below}", folder(version));
+    let path = format!("{}/kernel/{below}", directory(version));
     let failed = |source| ModulesError::Read { path: path.clone(), source };
     let packed = module(tree, version, below)?.read().map_err(failed)?;
     if Fingerprint::of(packed.as_slice()).map_err(failed)? != *known {
         return Err(ModulesError::Changed { path });
     }
-    let ending = below.rsplit('.').next().unwrap_or_default();
+    let suffix = below.rsplit('.').next().unwrap_or_default();
     let mut bytes = Vec::new();
-    match ending {
+    match suffix {
         "ko" => bytes = packed,
         "xz" => liblzma::read::XzDecoder::new(packed.as_slice()).read_to_end(&mut bytes).map(drop).map_err(failed)?,
         "zst" => zstd::stream::copy_decode(packed.as_slice(), &mut bytes).map_err(failed)?,
         "gz" => flate2::read::GzDecoder::new(packed.as_slice()).read_to_end(&mut bytes).map(drop).map_err(failed)?,
-        _ => return Err(ModulesError::Ending { path, ending: ending.to_owned() }),
+        _ => return Err(ModulesError::Suffix { path, suffix: suffix.to_owned() }),
     }
     if !bytes.starts_with(b"\x7fELF") {
         bytes.truncate(4);

@@ -67,7 +67,7 @@ fn what_is_left_out_is_named_with_its_aliases() {
     let index = choose(&[], &[]).unwrap().index;
     assert_eq!(index.modules["lpfc"], Module::default());
     assert!(index.aliases.contains(&("pci:v000010DFd0000F000sv*sd*bc*sc*i*".into(), "lpfc".into())));
-    // No device asks for it, or it is no storage driver.
+    // No device requests it, or it is not a storage driver.
     assert!(!index.modules.contains_key("libfc"));
     assert!(!index.modules.contains_key("dns_resolver"));
     assert_eq!(ModuleIndex::parse(&index.render()), Ok(index));
@@ -99,11 +99,11 @@ fn refuses_names_that_the_kernel_does_not_have() {
 #[test]
 fn what_was_pruned_is_not_packed_nor_what_needs_it() {
     let mut modules = modules();
-    modules.leave_out_pruned(|below| below != "drivers/ata/libata.ko.xz").unwrap();
+    modules.remove_pruned(|below| below != "drivers/ata/libata.ko.xz").unwrap();
     let choice = modules.choose(&profile::Initramfs::default(), VERSION).unwrap();
     let names: Vec<&str> = choice.packed.iter().map(|(name, _)| name.as_str()).collect();
     assert!(!names.contains(&"ahci") && !names.contains(&"libata") && names.contains(&"ext4"), "{names:?}");
-    let error = modules.leave_out_pruned(|below| below != "drivers/md/dm-mod.ko.xz").unwrap_err();
+    let error = modules.remove_pruned(|below| below != "drivers/md/dm-mod.ko.xz").unwrap_err();
     assert!(matches!(error, ModulesError::Pruned { .. }), "{error}");
 }
 
@@ -139,7 +139,7 @@ fn modules_are_unpacked_whatever_they_are_packed_with() {
         assert_eq!(read(below).unwrap(), elf, "{below}");
     }
     assert!(matches!(read("e.ko"), Err(ModulesError::NotElf { .. })));
-    assert!(matches!(read("f.ko.lz4"), Err(ModulesError::Ending { .. })));
+    assert!(matches!(read("f.ko.lz4"), Err(ModulesError::Suffix { .. })));
     assert!(matches!(read("g.ko"), Err(ModulesError::Missing { .. })));
     let before = crate::tree::Fingerprint::of(&b"before"[..]).unwrap();
     assert!(matches!(read_module(&tree, VERSION, "a.ko", &before), Err(ModulesError::Changed { .. })));

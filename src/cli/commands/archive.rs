@@ -1,5 +1,5 @@
 use crate::cli::flags::common::Common;
-use crate::cli::flags::sources::{CacheArguments, Place, Sources};
+use crate::cli::flags::sources::{CacheArguments, PackageSources, Sources};
 use crate::cli::report::failure::Failure;
 use crate::cli::report::output;
 use crate::cli::report::progress::Reporter;
@@ -36,16 +36,16 @@ pub fn run(common: &Common, command: Command) -> Result<(), Failure> {
     let reporter = Reporter::new(common.json);
     let (dir, what, stock) = match command {
         Command::Export { dir, locks, sources } => {
-            let locks = if locks.is_empty() { own(common)? } else { locks };
-            let Place { archives, cache, client, .. } = sources.find(&mirrors(common, &locks))?;
-            let _held = cache.hold();
+            let locks = if locks.is_empty() { own_locks(common)? } else { locks };
+            let PackageSources { archives, cache, client, .. } = sources.find(&mirrors(common, &locks))?;
+            let _held = cache.lock_shared();
             let supply = Supply { archives: &archives, cache: &cache, client: &client };
             (dir.clone(), "exported", directory::export(&dir, &locks, supply, &reporter))
         }
         Command::Import { dir, cache } => {
             let client = Client::new(Policy::default());
             let cache = cache.find()?;
-            let _held = cache.hold();
+            let _held = cache.lock_shared();
             (dir.clone(), "imported", directory::import(&dir, &cache, &client, &reporter))
         }
     };
@@ -59,7 +59,7 @@ pub fn run(common: &Common, command: Command) -> Result<(), Failure> {
 }
 
 /// All locks in `profiles/`.
-fn own(common: &Common) -> Result<Vec<PathBuf>, Failure> {
+fn own_locks(common: &Common) -> Result<Vec<PathBuf>, Failure> {
     let folder = common.root.join("profiles");
     let entries = std::fs::read_dir(&folder).map_err(|error| Failure::reading(&folder, error))?;
     let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
@@ -68,7 +68,7 @@ fn own(common: &Common) -> Result<Vec<PathBuf>, Failure> {
     if paths.is_empty() {
         let folder = folder.display();
         return Err(Failure::usage(format!(
-            "{folder} holds no lock; name one by --lock FILE, or make one: applbuild lock"
+            "{folder} holds no lock; name one with --lock FILE, or create one: applbuild lock"
         )));
     }
     Ok(paths)
@@ -102,7 +102,7 @@ fn report(common: &Common, dir: &Path, what: &str, stock: &Stock) {
     output::result(format_args!("next: {} iso --profile NAME --lock {lock} {more}\n", output::program()));
 }
 
-/// Absolute, as a URL needs it.
+/// The absolute path, because a URL needs one.
 fn shown(dir: &Path) -> String {
     std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned()).display().to_string()
 }

@@ -2,7 +2,7 @@ use crate::cli::flags::common::Common;
 use crate::cli::flags::environment::config_time;
 use crate::cli::report::failure::Failure;
 use applbuild::fleet::{self, ConfigFormat, ConfigImage};
-use applbuild::qemu::{self, Accelerator, Bus, Chosen, Drive, Firmware, Machine};
+use applbuild::qemu::{self, Accelerator, Bus, Drive, Firmware, Machine, SelectedAccelerator};
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
@@ -92,10 +92,10 @@ pub fn run(common: &Common, arguments: &Arguments) -> Result<(), Failure> {
         let file = config_file(config, arguments.node.as_deref(), folder.path())?;
         drives.push(Drive { name: "config".to_owned(), file, bus: Bus::Virtio, keep_writes: false, boot_index: None });
     }
-    let Chosen { accelerator, reason } = match arguments.accel {
-        None => Chosen::probe(&qemu),
-        Some(AcceleratorChoice::Kvm) => Chosen::told(Accelerator::Kvm),
-        Some(AcceleratorChoice::Tcg) => Chosen::told(Accelerator::Tcg),
+    let SelectedAccelerator { accelerator, reason } = match arguments.accel {
+        None => SelectedAccelerator::probe(&qemu),
+        Some(AcceleratorChoice::Kvm) => SelectedAccelerator::requested(Accelerator::Kvm),
+        Some(AcceleratorChoice::Tcg) => SelectedAccelerator::requested(Accelerator::Tcg),
     };
     let machine = Machine {
         firmware: match arguments.firmware {
@@ -113,7 +113,7 @@ pub fn run(common: &Common, arguments: &Arguments) -> Result<(), Failure> {
     };
     let name = accelerator.name();
     crate::cli::report::output::note!(
-        "booting {} in QEMU by {name} ({reason}); Ctrl-A, then x, ends it",
+        "booting {} in QEMU by {name} ({reason}); press Ctrl-A, then x, to end it",
         arguments.image.display()
     );
     if let Some(port) = arguments.ssh {
@@ -126,7 +126,7 @@ pub fn run(common: &Common, arguments: &Arguments) -> Result<(), Failure> {
     if status.success() { Ok(()) } else { Err(Failure::text(format!("QEMU ended with {status}"))) }
 }
 
-/// The config image named, or one made from the fleet in the folder named.
+/// The config image at `config`, or one made in `folder` from the fleet at `config`.
 fn config_file(config: &Path, node: Option<&str>, folder: &Path) -> Result<PathBuf, Failure> {
     if !config.is_dir() {
         std::fs::File::open(config).map_err(|source| Failure::reading(config, source))?;
@@ -149,7 +149,7 @@ fn only_node(fleet: &Path) -> Result<String, Failure> {
         (None, _) => Err(Failure::text(format!("{} holds no node", fleet.join(fleet::NODES).display()))),
         (Some(last), others) => {
             let known = [others, &[last]].concat().join(", ");
-            Err(Failure::usage(format!("{} holds several nodes ({known}); say which: --node NAME", fleet.display())))
+            Err(Failure::usage(format!("{} holds several nodes ({known}); select one: --node NAME", fleet.display())))
         }
     }
 }

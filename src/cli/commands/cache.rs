@@ -53,7 +53,7 @@ pub fn run(common: &Common, arguments: Arguments) -> Result<(), Failure> {
             }
         }
         Some(Command::Prune { max }) => {
-            // What a build of an ordinary user keeps belongs to subordinate ids, too.
+            // Cached files of an ordinary user's build also belong to subordinate ids.
             sandbox::enter_user_namespace().map_err(Failure::plain)?;
             let pruned = cache.prune(max).map_err(Failure::plain)?;
             if common.json {
@@ -61,7 +61,7 @@ pub fn run(common: &Common, arguments: Arguments) -> Result<(), Failure> {
                 output::event("pruned", fields);
             } else {
                 let (freed, left) = (HumanBytes(pruned.freed), HumanBytes(pruned.left));
-                let stays = if pruned.in_use { ": a build runs, so that packages, indices and trees stay" } else { "" };
+                let stays = if pruned.in_use { "; packages, indices and trees stay while a build runs" } else { "" };
                 output::result(format_args!("removed {} entries, {freed}; {left} are left{stays}\n", pruned.removed));
             }
         }
@@ -70,7 +70,7 @@ pub fn run(common: &Common, arguments: Arguments) -> Result<(), Failure> {
 }
 
 fn size(text: &str) -> Result<u64, String> {
-    let expected = || format!("found {text:?}, expected a number of bytes, with K, M, G or T behind it if need be");
+    let expected = || format!("found {text:?}, expected a number of bytes, optionally with the unit K, M, G or T");
     let (digits, shift) = match text.bytes().last().map(|last| last.to_ascii_uppercase()) {
         Some(b'K') => (&text[..text.len() - 1], 10),
         Some(b'M') => (&text[..text.len() - 1], 20),

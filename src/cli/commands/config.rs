@@ -67,7 +67,7 @@ pub fn run(common: &Common, command: Command) -> Result<(), Failure> {
     let of_guest = image.guest.is_some();
     let (name, config) = match (image.guest, image.node) {
         (Some(guest), _) => (guest.clone(), ConfigTree::read_guest(&image.fleet, &guest, time)),
-        // Clap asks for one of the two.
+        // Clap requires one of the two.
         (None, node) => {
             let node = node.unwrap_or_default();
             (node.clone(), ConfigTree::read(&image.fleet, &node, time))
@@ -76,11 +76,11 @@ pub fn run(common: &Common, command: Command) -> Result<(), Failure> {
     let config = config.map_err(Failure::from_fleet)?;
     let request = ConfigImage { node: name, format: image.format.into(), partition: 1, time };
     let file = output_file(&image.output, &request);
-    let made = request.make(&config.tree, &file).map_err(Failure::from_fleet)?;
+    let made = request.write_temporary(&config.tree, &file).map_err(Failure::from_fleet)?;
     if stop.load(Ordering::Relaxed) {
         return Err(Failure::Interrupted);
     }
-    let written = made.put().map_err(Failure::from_fleet)?;
+    let written = made.persist().map_err(Failure::from_fleet)?;
     if common.json {
         let fields = json!({"file": file, "node": request.node, "size": written.size, "warnings": written.warnings});
         output::event("config-image", fields);
@@ -97,7 +97,7 @@ pub fn run(common: &Common, command: Command) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The file that `--output` names: in a directory, by the node's name.
+/// The file to write: `--output`, or in a directory the file with the node's name.
 fn output_file(output: &Path, config: &ConfigImage) -> PathBuf {
     if !output.is_dir() && !output.as_os_str().as_encoded_bytes().ends_with(b"/") {
         return output.to_owned();

@@ -79,7 +79,7 @@ mod tests {
     use std::path::{Path, PathBuf};
 
     fn pages() -> Vec<(PathBuf, String)> {
-        // Tests are started in the directory of their package.
+        // Cargo runs tests in the directory of their package.
         let root = Path::new("");
         let docs = std::fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path());
         let pages = docs.filter(|path| path.extension().is_some_and(|suffix| suffix == "md"));
@@ -87,7 +87,7 @@ mod tests {
         pages.chain([root.join("README.md"), root.join("ARCHITECTURE.md")]).map(read).collect()
     }
 
-    /// Lines of the blocks that are marked `sh`, those that end in a backslash joined with the next.
+    /// The lines of code blocks marked `sh`. A line that ends in a backslash is joined with the next.
     fn shell_lines(text: &str) -> Vec<String> {
         let mut lines = Vec::new();
         let mut inside = false;

@@ -25,12 +25,13 @@ pub fn run(common: &Common, arguments: Arguments) -> Result<(), Failure> {
     if !common.json {
         output::result(next(&built));
     }
-    if arguments.boot && qemu::find().is_ok() { try_out(common, &built.path) } else { Ok(()) }
+    if arguments.boot && qemu::find().is_ok() { boot_trial(common, &built.path) } else { Ok(()) }
 }
 
-/// Boots the image with a config as `applbuild init` lays it out, and root logged in on the console.
-fn try_out(common: &Common, image: &Path) -> Result<(), Failure> {
-    // The folder is to go, whatever ends the machine.
+/// Boots the image with the config of a new fleet, as `applbuild init` creates it, and with root logged in on the
+/// console.
+fn boot_trial(common: &Common, image: &Path) -> Result<(), Failure> {
+    // The directory must be removed, whatever ends the machine.
     interrupt::stop(common.json)?;
     let folder = tempfile::tempdir().map_err(|error| Failure::writing(&std::env::temp_dir(), error))?;
     let fleet = folder.path().join("fleet");
@@ -38,13 +39,13 @@ fn try_out(common: &Common, image: &Path) -> Result<(), Failure> {
     boot::run(common, &boot::Arguments::plain(image.to_owned(), fleet))
 }
 
-/// What to type next.
+/// The commands to run next.
 fn next(built: &Built) -> String {
     let (program, image) = (output::program(), built.path.display());
-    // The error says what to install.
+    // The error names the package to install.
     let lacks = qemu::find().err().map(|error| format!("; {}", error.with_causes())).unwrap_or_default();
     match built.initramfs_size {
-        // What the agent boots asks for a config.
+        // An image with the agent needs a config.
         Some(_) => format!("next: {program} init fleet\n      {program} boot {image} --config fleet{lacks}\n"),
         None => format!("next: {program} boot {image}{lacks}\n"),
     }

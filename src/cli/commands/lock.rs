@@ -1,6 +1,6 @@
 use crate::cli::flags::common::Common;
 use crate::cli::flags::lock::own;
-use crate::cli::flags::sources::{Place, Sources};
+use crate::cli::flags::sources::{PackageSources, Sources};
 use crate::cli::report;
 use crate::cli::report::failure::Failure;
 use crate::cli::report::output;
@@ -55,7 +55,7 @@ pub fn run(common: &Common, arguments: Arguments) -> Result<(), Failure> {
         Some(names) => Update::Packages(names),
     };
     let path = own(common, &profile);
-    let Place { archives, keyring, cache, client, allow_older } = arguments.sources.find(&profile.mirrors)?;
+    let PackageSources { archives, keyring, cache, client, allow_older } = arguments.sources.find(&profile.mirrors)?;
     let request = BuildRequest {
         kind: default_kind(profile.kind),
         profile,

@@ -1,4 +1,4 @@
-//! A file for each command: its flags in, requests out.
+//! One file for each command. It turns the command's flags into a request.
 
 pub mod archive;
 pub mod boot;

@@ -44,7 +44,7 @@ fn list(common: &Common, library: &Library) -> Result<(), Failure> {
                 }
                 rows.push([name, profile.kind.to_string(), profile.version, home.to_string()]);
             }
-            // The others are listed all the same.
+            // The other profiles are listed anyway.
             Err(error) => broken = broken.or(Some(error)),
         }
     }

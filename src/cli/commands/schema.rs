@@ -79,7 +79,7 @@ mod tests {
 
     #[test]
     fn the_reference_pages_are_current() {
-        // Tests are started in the directory of their package.
+        // Cargo runs tests in the directory of their package.
         let docs = Path::new("docs");
         let pages = [
             (File::Profile, "profile", "profile-reference.md"),

@@ -29,7 +29,7 @@ pub struct Arguments {
 
 pub fn run(common: &Common, arguments: Arguments) -> Result<(), Failure> {
     let request = build::request(common, arguments.target, &Tar)?;
-    // Before anything begins a thread: bars do.
+    // Before any thread starts: progress bars start threads.
     sandbox::enter_user_namespace().map_err(Failure::plain)?;
     interrupt::watch(common.json)?;
     let reporter = Reporter::new(common.json);

@@ -8,8 +8,8 @@ use crate::cli::report::output;
 use applbuild::output::Tar;
 
 const DETAILS: &str = "\
-The archive holds the root file system as an image has it: owners, modes, extended attributes,
-hard links and devices. Its manifest, bill of materials, lock and checksums lie beside it.
+The archive holds the root file system as in an image: owners, modes, extended attributes,
+hard links and devices. Its manifest, bill of materials, lock and checksums are next to it.
   podman import FILE NAME
   tar --extract --file FILE --xattrs --xattrs-include='*' --numeric-owner --directory DIR";
 

@@ -2,7 +2,7 @@ use crate::cli::flags::common::Common;
 use crate::cli::report::failure::Failure;
 use crate::cli::report::output;
 use applbuild::qemu;
-use applbuild::qemu::runner::Setting;
+use applbuild::qemu::runner::TestEnvironment;
 use applbuild::qemu::suite::{self, Suite};
 use clap::Args;
 use serde_json::json;
@@ -54,16 +54,16 @@ pub fn run(common: &Common, arguments: &Arguments) -> Result<(), Failure> {
     qemu::image::check(image).map_err(Failure::from_qemu)?;
     let mut suite = Suite::read(&folder, &arguments.scenarios).map_err(Failure::input)?;
     if arguments.scenarios.is_empty() {
-        leave_out(&mut suite, image, common.json);
+        skip_missing(&mut suite, image, common.json);
     }
-    let setting = Setting {
+    let environment = TestEnvironment {
         qemu,
         image: image.clone(),
         fleet: folder.join(suite::FLEET),
         logs: arguments.logs.clone().unwrap_or_else(|| image.with_file_name("console")),
         stop: Arc::clone(&stop),
     };
-    let results = suite.run(&setting, arguments.jobs, &|name, outcome| {
+    let results = suite.run(&environment, arguments.jobs, &|name, outcome| {
         let seconds = outcome.took.as_secs_f64();
         let milestones: Vec<_> =
             outcome.milestones.iter().map(|(text, at)| json!({"text": text, "seconds": at.as_secs_f64()})).collect();
@@ -87,7 +87,7 @@ pub fn run(common: &Common, arguments: &Arguments) -> Result<(), Failure> {
         output::result(format_args!(
             "{} passed, {failed} failed; logs in {}\n",
             results.len() - failed,
-            setting.logs.display()
+            environment.logs.display()
         ));
     }
     if stop.load(Ordering::Relaxed) {
@@ -100,16 +100,16 @@ pub fn run(common: &Common, arguments: &Arguments) -> Result<(), Failure> {
     }
 }
 
-/// Of all scenarios, those are left out that need another image, which is not there.
-fn leave_out(suite: &mut Suite, image: &Path, as_json: bool) {
+/// Skips the scenarios that need another image that does not exist.
+fn skip_missing(suite: &mut Suite, image: &Path, as_json: bool) {
     suite.scenarios.retain(|(name, scenario)| {
         let mut others = scenario.other_images().map(|other| image.with_file_name(other));
         let Some(missing) = others.find(|other| !other.exists()) else { return true };
         if as_json {
-            let message = format!("{name} needs {}, which is not there", missing.display());
+            let message = format!("{name} is skipped: it needs {}, which does not exist", missing.display());
             output::event("warning", json!({"message": message}));
         } else {
-            output::note!("{name} is left out: it needs {}, which is not there", missing.display());
+            output::note!("{name} is skipped: it needs {}, which does not exist", missing.display());
         }
         false
     });

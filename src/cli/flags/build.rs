@@ -3,7 +3,7 @@
 use crate::cli::flags::common::Common;
 use crate::cli::flags::environment::source_date_epoch;
 use crate::cli::flags::lock::WhichLock;
-use crate::cli::flags::sources::{self, Place, Sources};
+use crate::cli::flags::sources::{self, PackageSources, Sources};
 use crate::cli::report::failure::Failure;
 use applbuild::output::Output;
 use applbuild::pipeline::BuildRequest;
@@ -11,7 +11,7 @@ use applbuild::profile::Library;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// What is built, of what.
+/// The target of a build: profile, sources, output and lock.
 #[derive(Debug, clap::Args)]
 pub struct Target {
     /// The profile to build
@@ -45,7 +45,7 @@ pub struct Arguments {
     pub reproduce: bool,
 }
 
-/// An image is several files, so that its path is that of a directory.
+/// Parses `--output`. An image is several files, so the path must be of a directory.
 fn directory(text: &str) -> Result<PathBuf, String> {
     match Path::new(text) {
         path if path.exists() && !path.is_dir() => {
@@ -59,7 +59,7 @@ fn directory(text: &str) -> Result<PathBuf, String> {
 pub fn request(common: &Common, target: Target, kind: &'static dyn Output) -> Result<BuildRequest, Failure> {
     let profile = Library::new(&common.root).load(&target.profile)?;
     let lock = target.lock.choose(common, &profile);
-    let Place { archives, keyring, cache, client, allow_older } = target.sources.find(&profile.mirrors)?;
+    let PackageSources { archives, keyring, cache, client, allow_older } = target.sources.find(&profile.mirrors)?;
     Ok(BuildRequest {
         profile,
         kind,

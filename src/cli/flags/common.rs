@@ -18,7 +18,7 @@ pub struct Common {
     /// Print errors only: no progress, no warnings, no results
     #[arg(short, long, global = true, conflicts_with_all = ["verbose", "json"], help_heading = COMMON)]
     pub quiet: bool,
-    /// Also print what maintainer scripts print, as it comes, and each file that is fetched
+    /// Also print the output of maintainer scripts, as it comes, and each file that is fetched
     #[arg(short, long, global = true, help_heading = COMMON)]
     pub verbose: bool,
     /// When to use colors; `auto`: on a terminal, unless NO_COLOR is set

@@ -1,9 +1,9 @@
-//! Variables of the environment that commands read.
+//! Environment variables that commands read.
 
 use crate::cli::report::failure::Failure;
 use std::env::VarError;
 
-/// A variable of the environment.
+/// The value of an environment variable.
 pub fn variable(name: &str) -> Result<Option<String>, Failure> {
     match std::env::var(name) {
         Ok(text) => Ok(Some(text)),
@@ -12,7 +12,7 @@ pub fn variable(name: &str) -> Result<Option<String>, Failure> {
     }
 }
 
-/// SOURCE_DATE_EPOCH; file systems count its seconds in 32 bits.
+/// SOURCE_DATE_EPOCH. File systems store seconds in 32 bits.
 pub fn source_date_epoch() -> Result<Option<i64>, Failure> {
     let Some(text) = variable("SOURCE_DATE_EPOCH")? else { return Ok(None) };
     let seconds: Result<u32, _> = text.parse();
@@ -21,7 +21,7 @@ pub fn source_date_epoch() -> Result<Option<i64>, Failure> {
     })
 }
 
-/// The time of a config's files: SOURCE_DATE_EPOCH, else 2026-01-01; never the clock's.
+/// The time of a config's files: SOURCE_DATE_EPOCH, else 2026-01-01; never the current time.
 pub fn config_time() -> Result<i64, Failure> {
     Ok(source_date_epoch()?.unwrap_or(1_767_225_600))
 }

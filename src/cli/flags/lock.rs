@@ -1,15 +1,15 @@
-//! The choice of the lock that a build takes.
+//! Selects the lock of a build.
 
 use crate::cli::flags::common::Common;
 use applbuild::pipeline::{LockChoice, Update};
 use applbuild::profile::Profile;
 use std::path::PathBuf;
 
-/// Flags that choose the lock of a build.
+/// Flags that select the lock of a build.
 #[derive(Debug, clap::Args)]
 pub struct WhichLock {
-    /// Build from this lock, and change no lock [default: profiles/NAME.lock, which is created if missing and updated if
-    /// the profile has changed]
+    /// Build from this lock, and change no lock [default: profiles/NAME.lock, which is created if missing and updated
+    /// if the profile has changed]
     #[arg(long, value_name = "FILE")]
     lock: Option<PathBuf>,
     /// Fail if profiles/NAME.lock is missing or out of date

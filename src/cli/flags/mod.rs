@@ -1,4 +1,4 @@
-//! Flags that several commands have, and the requests that they make.
+//! Flags that several commands share, and the requests made from them.
 
 pub mod build;
 pub mod common;

@@ -1,4 +1,4 @@
-//! Flags that say where packages come from, for every command that needs some.
+//! Flags for the sources of packages, for every command that needs packages.
 
 use crate::cli::report::failure::Failure;
 use applbuild::cache::{self, Cache};
@@ -54,9 +54,9 @@ impl CacheArguments {
     }
 }
 
-/// What the flags, the environment, the profile and the machine come to.
+/// The package sources that result from the flags, the environment, the profile and the machine.
 #[derive(Debug)]
-pub struct Place {
+pub struct PackageSources {
     pub archives: Archives,
     pub keyring: Keyring,
     pub cache: Cache,
@@ -73,7 +73,7 @@ impl Sources {
     }
 
     /// `mirrors` are the profile's.
-    pub fn find(self, mirrors: &BTreeMap<String, String>) -> Result<Place, Failure> {
+    pub fn find(self, mirrors: &BTreeMap<String, String>) -> Result<PackageSources, Failure> {
         let client = if self.offline { Client::offline() } else { Client::new(self.policy()) };
         let choice = MirrorChoice {
             mirror: self.mirror,
@@ -88,7 +88,7 @@ impl Sources {
             Some(path) => Keyring::read(path),
             None => Keyring::debian(),
         };
-        Ok(Place {
+        Ok(PackageSources {
             archives,
             keyring: keyring.map_err(Failure::input)?,
             cache: self.cache.find()?,
@@ -99,6 +99,6 @@ impl Sources {
 }
 
 pub fn now() -> i64 {
-    // A clock before 1970 is as wrong as one at 1970: the archives' dates then tell.
+    // A clock before 1970 is as wrong as one at 1970: the check of the archives' dates reports both.
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64)
 }

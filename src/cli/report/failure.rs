@@ -13,9 +13,9 @@ use serde_json::{Value, json};
 use std::path::Path;
 use std::process::ExitCode;
 
-/// Errors keep their lines whole: terminals wrap by themselves, and a name that was cut cannot be copied.
-pub fn set_form(color: ColorChoice) {
-    // It fails where one is set already, which is as good.
+/// Sets the format of errors. Lines are not wrapped: terminals wrap them, and a name that is broken cannot be copied.
+pub fn set_format(color: ColorChoice) {
+    // Fails if a hook is already set, which is also correct.
     let _ = miette::set_hook(Box::new(move |_| {
         let form = MietteHandlerOpts::new().wrap_lines(false);
         Box::new(match color {
@@ -26,19 +26,19 @@ pub fn set_form(color: ColorChoice) {
     }));
 }
 
-/// Why a command did not do what it was asked for.
+/// Why a command failed.
 #[derive(Debug)]
 pub enum Failure {
-    /// The command line, or the environment, is wrong in a way that clap cannot see.
+    /// The command line or the environment is wrong in a way that clap cannot detect.
     Usage(Report),
     /// A file that the user wrote is wrong.
     Input(Report),
     Failed(Report),
     /// Two files that should be the same are not.
     Differ(Report),
-    /// The program that was run for the user ended with this exit code, and said why itself.
+    /// The program that the user ran ended with this exit code and printed its own errors.
     Ended(u8),
-    /// A signal asked for the end.
+    /// A signal interrupted the command.
     Interrupted,
 }
 
@@ -52,7 +52,7 @@ impl Failure {
         Self::Input(report(&error))
     }
 
-    /// For an error that knows no diagnostics.
+    /// For an error without diagnostics.
     pub fn plain(error: impl std::error::Error + Send + Sync + 'static) -> Self {
         Self::Failed(report(&error))
     }
@@ -69,16 +69,16 @@ impl Failure {
         Self::plain(FileError::new("writing", path, error))
     }
 
-    /// A fleet is the user's own files, but for what the machine refuses.
+    /// A fleet's files are the user's input, so that its errors are input errors, except those of the system.
     pub fn from_fleet(error: FleetError) -> Self {
         match error {
-            _ if refused_by_system(&error) => Self::plain(error),
+            _ if is_system_error(&error) => Self::plain(error),
             FleetError::NotAFile(_) => Self::usage(error.with_causes()),
             _ => Self::input(error),
         }
     }
 
-    /// An image that is none is the user's.
+    /// A file that is not an image is an input error.
     pub fn from_qemu(error: QemuError) -> Self {
         match error {
             QemuError::NoImage { .. } | QemuError::Truncated { .. } => Self::input(error),
@@ -135,7 +135,7 @@ impl Failure {
     }
 }
 
-/// An error in one sentence, which its causes end; `--json` carries them one by one.
+/// An error with its causes in one sentence; `--json` lists them separately.
 #[derive(Debug, thiserror::Error)]
 #[error("{sentence}")]
 struct Sentence {
@@ -163,25 +163,25 @@ impl From<BuildError> for Failure {
             | BuildError::NotLocked { .. }
             | BuildError::NoIds { .. } => Self::input(error),
             BuildError::Assemble(AssembleError::SetChecksum { .. }) => Self::input(error),
-            BuildError::Assemble(AssembleError::Set { ref source, .. }) if !refused_by_system(source) => {
+            BuildError::Assemble(AssembleError::Set { ref source, .. }) if !is_system_error(source) => {
                 Self::input(error)
             }
-            BuildError::Fetch(ref fetch) if asked_for_wrong(fetch) => Self::input(error),
+            BuildError::Fetch(ref fetch) if is_wrong_request(fetch) => Self::input(error),
             _ => Self::plain(error),
         }
     }
 }
 
-/// Whether the system's own error is the cause: a full disk, a folder that may not be written.
-fn refused_by_system(error: &(dyn std::error::Error + 'static)) -> bool {
+/// Whether an error of the system is the cause: a full disk, a directory that is not writable.
+fn is_system_error(error: &(dyn std::error::Error + 'static)) -> bool {
     let numbered = |error: &(dyn std::error::Error + 'static)| {
         error.downcast_ref::<std::io::Error>().is_some_and(|error| error.raw_os_error().is_some())
     };
     std::iter::successors(Some(error), |error| error.source()).any(numbered)
 }
 
-/// Whether the profile names what there is not.
-fn asked_for_wrong(error: &FetchError) -> bool {
+/// Whether the profile names something that does not exist.
+fn is_wrong_request(error: &FetchError) -> bool {
     matches!(
         error,
         FetchError::UnknownSuite { nearest: Some(_), .. }

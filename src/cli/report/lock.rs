@@ -1,4 +1,4 @@
-//! Prints what became of a lock.
+//! Prints how a lock has changed.
 
 use crate::cli::flags::common::Common;
 use crate::cli::report::output::{self, Verbosity};
@@ -7,7 +7,7 @@ use applbuild::pipeline::LockOutcome;
 use serde_json::json;
 use std::path::Path;
 
-/// Prints what became of the profile's lock.
+/// Prints whether the profile's lock was created or changed.
 pub fn print_outcome(common: &Common, path: &Path, outcome: &LockOutcome) {
     let what = match outcome {
         LockOutcome::Unchanged => "unchanged",
@@ -47,7 +47,7 @@ fn print_of(common: &Common, guest: Option<&str>, changes: &Changes) {
     }
 }
 
-/// Suites change by the date of their Release files.
+/// The text of a change. Suites are shown by the date of their Release files.
 fn shown(kind: &str, change: &Change) -> String {
     let date = |seconds: &String| {
         let moment = seconds.parse().ok().and_then(|seconds| time::OffsetDateTime::from_unix_timestamp(seconds).ok());

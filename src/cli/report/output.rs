@@ -1,4 +1,4 @@
-//! What goes to standard output and standard error.
+//! Writes to standard output and standard error.
 
 use serde_json::{Value, json};
 use std::fmt::{Arguments, Display};
@@ -9,25 +9,25 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// The version of the events that `--json` prints.
 const SCHEMA: u32 = 1;
 
-/// Whether something could not be written to standard output.
+/// Whether a write to standard output failed.
 static LOST: AtomicBool = AtomicBool::new(false);
 
-/// How much is printed besides what a command is asked to print.
+/// How much is printed besides the requested output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verbosity {
     /// Errors.
     Quiet,
-    /// Progress, warnings and results, too.
+    /// Also progress, warnings and results.
     Usual,
-    /// Also the output of maintainer scripts, and each file that is fetched.
+    /// Also the output of maintainer scripts and each fetched file.
     Verbose,
 }
 
 static VERBOSITY: OnceLock<Verbosity> = OnceLock::new();
 
-/// To be called once, before anything is printed.
+/// Must be called once, before anything is printed.
 pub fn set_verbosity(verbosity: Verbosity) {
-    // A second call changes nothing.
+    // A second call has no effect.
     let _ = VERBOSITY.set(verbosity);
 }
 
@@ -36,11 +36,11 @@ pub fn verbosity() -> Verbosity {
 }
 
 /// Whether a write to standard output failed.
-pub fn lost() -> bool {
+pub fn write_failed() -> bool {
     LOST.load(Ordering::Relaxed)
 }
 
-/// A line for people, on standard error, that `--quiet` leaves out.
+/// Prints a line for people to standard error, unless `--quiet` is set.
 macro_rules! note {
     ($($text:tt)*) => { $crate::cli::report::output::write_note(format_args!($($text)*)) };
 }
@@ -52,19 +52,19 @@ pub fn write_note(text: Arguments<'_>) {
     }
 }
 
-/// A line on standard error. Where that is closed or full, work goes on, which `eprintln!` would end.
+/// Prints a line to standard error. If that fails, work continues, while `eprintln!` would panic.
 pub fn error(text: impl Display) {
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
-/// Prints the result of work, which `--quiet` leaves out.
+/// Prints a result, unless `--quiet` is set.
 pub fn result(text: impl Display) {
     if verbosity() != Verbosity::Quiet {
         self::text(text);
     }
 }
 
-/// Prints text; a reader that has seen enough (`| head`) is no error.
+/// Prints text. A reader that closes the pipe early (`| head`) is not an error.
 pub fn text(text: impl Display) {
     let mut out = io::stdout().lock();
     if let Err(error) = write!(out, "{text}").and_then(|()| out.flush())
@@ -75,7 +75,7 @@ pub fn text(text: impl Display) {
     }
 }
 
-/// How the user called this program, for commands to type next: cargo puts it on no `PATH`.
+/// The program as the user called it, for suggested commands: cargo does not put it on `PATH`.
 pub fn program() -> String {
     let called = std::env::args().next().filter(|called| called.contains('/'));
     called.unwrap_or_else(|| "applbuild".to_owned())

@@ -1,5 +1,4 @@
-//! Shows how work goes on: bars on a terminal, a line for each stage that has
-//! ended elsewhere, events for machines.
+//! Shows progress: bars on a terminal, else a line for each finished stage, or events with `--json`.
 
 use crate::cli::report::output::{self, Verbosity};
 use applbuild::progress::{Progress, Stage, Unit};
@@ -10,25 +9,25 @@ use std::io::IsTerminal;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-/// What became of each stage.
+/// A finished stage.
 #[derive(Debug, Clone)]
-pub struct Ended {
+pub struct FinishedStage {
     pub stage: Stage,
-    /// The image that it was a stage of.
+    /// The image that the stage belongs to.
     pub image: String,
-    /// When it began, counted from the build's beginning.
+    /// The start time, since the start of the build.
     pub began: Duration,
     pub time: Duration,
     pub count: u64,
     pub unit: Unit,
 }
 
-/// How often `--json` tells how far a stage has come.
+/// How often `--json` reports the progress of a stage.
 const TICK: Duration = Duration::from_millis(500);
 
 #[derive(Debug)]
 enum Style {
-    /// Nothing, as `--quiet` asks.
+    /// Nothing, for `--quiet`.
     Quiet,
     Terminal,
     Lines,
@@ -47,14 +46,14 @@ struct Running {
     bar: ProgressBar,
 }
 
-/// Listens to a build and tells the user.
+/// Shows the progress of a build to the user.
 #[derive(Debug)]
 pub struct Reporter {
     style: Style,
     began: Instant,
     image: Mutex<String>,
     running: Mutex<Option<Running>>,
-    ended: Mutex<Vec<Ended>>,
+    ended: Mutex<Vec<FinishedStage>>,
     reused: Mutex<Vec<String>>,
 }
 
@@ -76,13 +75,13 @@ impl Reporter {
         }
     }
 
-    /// Ends the last stage; all of them, in order.
-    pub fn finish(&self) -> Vec<Ended> {
+    /// Ends the last stage; returns all stages in order.
+    pub fn finish(&self) -> Vec<FinishedStage> {
         self.end(&mut self.running.lock().unpoisoned());
         self.ended.lock().unpoisoned().clone()
     }
 
-    /// What earlier builds had made.
+    /// The results of earlier builds that this build reused.
     pub fn reused(&self) -> Vec<String> {
         self.reused.lock().unpoisoned().clone()
     }
@@ -90,7 +89,7 @@ impl Reporter {
     fn end(&self, running: &mut Option<Running>) {
         let Some(running) = running.take() else { return };
         running.bar.finish_and_clear();
-        let ended = Ended {
+        let ended = FinishedStage {
             stage: running.stage,
             image: running.image,
             began: running.since.duration_since(self.began),
@@ -128,7 +127,7 @@ fn amount(count: u64, unit: Unit) -> String {
     }
 }
 
-fn line(ended: &Ended) -> String {
+fn line(ended: &FinishedStage) -> String {
     let count = match ended.count {
         0 => String::new(),
         count => amount(count, ended.unit),
@@ -145,7 +144,7 @@ fn bar(total: u64, unit: Unit) -> ProgressBar {
         (_, Unit::Bytes) => "{prefix:<20} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec} {wide_msg}",
         (_, _) => "{prefix:<20} [{bar:30}] {pos}/{len} {wide_msg}",
     };
-    // The templates above are right; without one the bar has indicatif's own look.
+    // The templates above are valid; without one, the bar has indicatif's default style.
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style.progress_chars("=> "));
     }

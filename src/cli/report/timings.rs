@@ -1,15 +1,15 @@
-//! Where a build's time went: a table, and a page with a bar for each stage.
+//! The timings of a build: a table, and an HTML page with a bar for each stage.
 
 use crate::cli::report::failure::Failure;
 use crate::cli::report::output;
-use crate::cli::report::progress::Ended;
+use crate::cli::report::progress::FinishedStage;
 use applbuild::pipeline::Built;
 use std::fmt::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Prints the table, and writes the page beside the image; it is no part of the image and in none of its checksums.
-pub fn tell(built: &Built, stages: &[Ended], all: Duration, json: bool) -> Result<(), Failure> {
+/// Prints the table, and writes the page next to the image. The page is not part of the image or of its checksums.
+pub fn print(built: &Built, stages: &[FinishedStage], all: Duration, json: bool) -> Result<(), Failure> {
     let path = page_path(built);
     std::fs::write(&path, page(&built.name.version, stages, all)).map_err(|error| Failure::writing(&path, error))?;
     if json {
@@ -29,11 +29,11 @@ fn share(part: Duration, all: Duration) -> f64 {
     100.0 * part.as_secs_f64() / all.as_secs_f64().max(f64::MIN_POSITIVE)
 }
 
-/// A line for each stage, and one for what lies between them.
-fn table(stages: &[Ended], all: Duration) -> String {
+/// A line for each stage, and one for the time between the stages.
+fn table(stages: &[FinishedStage], all: Duration) -> String {
     let mut text = String::new();
     let mut line = |name: &str, time: Duration| {
-        // Writing to a string does not fail.
+        // Writing to a string cannot fail.
         let _ = writeln!(text, "{name:<20} {:>8.2} s {:>5.1} %", time.as_secs_f64(), share(time, all));
     };
     stages.iter().for_each(|ended| line(&format!("{} {}", ended.stage.name(), ended.image), ended.time));
@@ -42,7 +42,7 @@ fn table(stages: &[Ended], all: Duration) -> String {
     text
 }
 
-fn page(version: &str, stages: &[Ended], all: Duration) -> String {
+fn page(version: &str, stages: &[FinishedStage], all: Duration) -> String {
     let mut rows = String::new();
     for ended in stages {
         let (from, width) = (share(ended.began, all), share(ended.time, all));
@@ -54,7 +54,7 @@ fn page(version: &str, stages: &[Ended], all: Duration) -> String {
             ended.time.as_secs_f64(),
         );
     }
-    // A name and a version are of letters, digits, dots and dashes (the profile's rules).
+    // Not escaped: a name and a version consist of letters, digits, dots and dashes (the profile's rules).
     format!(
         "<!doctype html>\n<meta charset=\"utf-8\">\n<title>applbuild {version}: timings</title>\n<style>\n\
          body {{ font: 14px sans-serif; margin: 2em }} table {{ border-collapse: collapse; width: 100% }}\n\
@@ -70,8 +70,8 @@ mod tests {
     use super::*;
     use applbuild::progress::{Stage, Unit};
 
-    fn stages() -> Vec<Ended> {
-        let ended = |stage, began, time| Ended {
+    fn stages() -> Vec<FinishedStage> {
+        let ended = |stage, began, time| FinishedStage {
             stage,
             image: "host".to_owned(),
             began: Duration::from_secs(began),

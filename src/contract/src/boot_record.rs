@@ -13,24 +13,24 @@ pub struct BootRecord {
     pub role: Role,
     /// The image that was booted.
     pub image: Image,
-    /// Where its root lies.
+    /// Where its root image is.
     pub root: Root,
-    /// The config that was taken, if any.
+    /// The config that was used, if any.
     pub config: Option<Config>,
-    /// What was looked at and why it was not taken.
+    /// The devices that were examined and not used, with the reason.
     pub refused: Vec<Refused>,
-    /// What of the config went over `/etc`.
+    /// What the config put into `/etc`.
     pub etc: Etc,
-    /// `image` (a layer of memory over the image's) or the device that holds `/var`.
+    /// `image` (the image's `/var` under a tmpfs overlay), or the device that holds `/var`.
     pub var: String,
-    /// Why `/var` lies in memory, where the config wants a disk (with `nofail`).
+    /// Why `/var` is in memory although the config names a disk (with `nofail`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub var_degraded: Option<String>,
     /// The machine ID of this boot.
     pub machine_id: String,
-    /// What the boot warned of, in its order.
+    /// The warnings of this boot, in order.
     pub warnings: Vec<String>,
-    /// The steps of the boot, in their order.
+    /// The steps of the boot, in order.
     pub steps: Vec<Step>,
 }
 
@@ -56,7 +56,7 @@ pub struct Root {
     pub root_hash: Option<Sha256>,
 }
 
-/// The config partition that was taken.
+/// The config partition in use.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Config {
     /// Its block device.
@@ -75,21 +75,21 @@ pub struct Config {
     pub others: Vec<String>,
 }
 
-/// Something that was not taken.
+/// A device or a path that was not used.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Refused {
     /// The device or the path.
     pub device: String,
-    /// Why it was not taken.
+    /// Why it was not used.
     pub reason: String,
 }
 
-/// What of the config's `etc` was copied.
+/// What was copied from the config's `etc`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Etc {
     /// The number of files.
     pub files: u64,
-    /// Their bytes.
+    /// Their total size in bytes.
     pub bytes: u64,
     /// Paths in the config's `etc` that were left out, with the reason.
     pub dropped: Vec<Refused>,
@@ -104,6 +104,6 @@ pub struct Step {
     pub name: String,
     /// Milliseconds since the kernel started.
     pub started_ms: u64,
-    /// Milliseconds that it took.
+    /// Duration in milliseconds.
     pub took_ms: u64,
 }

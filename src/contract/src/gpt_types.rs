@@ -1,6 +1,6 @@
 //! GPT partition type GUIDs (UEFI 2.10, 5.3.3), in their textual form.
 
-/// The config partition. Ours: drawn once for this project.
+/// The config partition. A random GUID, generated for this project.
 pub const CONFIG: &str = "6f9a1b52-3c8e-4d07-a1f4-5b0c9e72d3a8";
 
 /// `/var`, from the Discoverable Partitions Specification (UAPI.2).

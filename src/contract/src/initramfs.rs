@@ -1,6 +1,6 @@
-//! What the initramfs holds beside `/init`: the module files and one index.
+//! What the initramfs holds in addition to `/init`: the module files and their index.
 //!
-//! The index is text, a record a line, fields separated by one tab:
+//! The index is text, one record per line, fields separated by one tab:
 //!
 //! ```text
 //! module NAME FILE DEPENDENCIES
@@ -8,14 +8,13 @@
 //! load   NAME
 //! ```
 //!
-//! `FILE` is the path in the initramfs or `-` when the module exists for this
-//! kernel but is not in the initramfs (so that the agent can name a driver the
-//! machine would need). `DEPENDENCIES` are names separated by spaces, in the
-//! order in which they must be loaded. `load` names modules to load in any case.
+//! `FILE` is the path in the initramfs or `-` when the module exists for this kernel but is not in the initramfs (so
+//! that the agent can name a driver the machine would need). `DEPENDENCIES` are names separated by spaces, in the order
+//! in which they must be loaded. `load` names modules that are always loaded.
 
 use std::collections::BTreeMap;
 
-/// Folder of the modules in the initramfs.
+/// Directory of the modules in the initramfs.
 pub const MODULES: &str = "/lib/modules";
 /// Path of the index of modules in the initramfs.
 pub const INDEX: &str = "/lib/modules/index";
@@ -36,7 +35,7 @@ pub struct ModuleIndex {
     pub modules: BTreeMap<String, Module>,
     /// Pairs of a modalias pattern (fnmatch syntax) and a module name.
     pub aliases: Vec<(String, String)>,
-    /// Loaded in this order whatever the machine has.
+    /// Modules that are always loaded, in this order.
     pub load: Vec<String>,
 }
 

@@ -1,5 +1,5 @@
-//! JSON Schema of the files that people write, made from the types that read
-//! them, and an example of each that tells of every key.
+//! JSON Schema of the files that people write, generated from the types that parse them, and an example of each file
+//! that documents every key.
 
 use crate::guest::GuestConfig;
 use crate::marker::Marker;
@@ -7,35 +7,35 @@ use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value};
 
-/// Of guest.toml.
+/// The schema of guest.toml.
 pub fn guest() -> Value {
-    of::<GuestConfig>()
+    schema_of::<GuestConfig>()
 }
 
-/// Of appliance.toml, the marker.
+/// The schema of appliance.toml, the marker.
 pub fn marker() -> Value {
-    of::<Marker>()
+    schema_of::<Marker>()
 }
 
-fn of<T: JsonSchema>() -> Value {
+fn schema_of<T: JsonSchema>() -> Value {
     SchemaSettings::draft2020_12().for_deserialize().into_generator().into_root_schema_for::<T>().to_value()
 }
 
-/// Characters of a comment's line.
+/// Length of a comment line in characters.
 const WIDTH: usize = 96;
 
-/// A TOML file with all keys of a schema, each below what it says of itself. A
-/// key that need not be given and has no example stands there as a comment, with its default.
+/// A TOML file with all keys of a schema, each after its description. An optional key without an example is commented
+/// out and has its default.
 pub fn example(schema: &Value) -> String {
     let mut text = String::new();
-    comment(&mut text, description(schema));
+    write_comment(&mut text, description(schema));
     text.push_str("#\n");
-    comment(&mut text, "A key behind a # need not be given, and then has the value that stands there.");
-    table(&mut text, schema, schema);
+    write_comment(&mut text, "A key that is commented out is optional; the value shown is its default.");
+    write_table(&mut text, schema, schema);
     text
 }
 
-fn table(text: &mut String, root: &Value, schema: &Value) {
+fn write_table(text: &mut String, root: &Value, schema: &Value) {
     let nothing = Map::new();
     let properties = schema["properties"].as_object().unwrap_or(&nothing);
     let mut tables = Vec::new();
@@ -46,27 +46,27 @@ fn table(text: &mut String, root: &Value, schema: &Value) {
             continue;
         }
         text.push('\n');
-        comment(text, description(property));
+        write_comment(text, description(property));
         let kind = resolve(root, property);
-        values(text, kind);
+        write_values(text, kind);
         let required = schema["required"].as_array().is_some_and(|keys| keys.iter().any(|other| other == key));
         let example = &property["examples"][0];
-        let off = if required || !example.is_null() { "" } else { "#" };
+        let prefix = if required || !example.is_null() { "" } else { "#" };
         let value = [example, &property["default"]].into_iter().find(|value| !value.is_null()).cloned();
-        let value = value.unwrap_or_else(|| empty(kind));
-        text.push_str(&format!("{off}{key} = {value}\n"));
+        let value = value.unwrap_or_else(|| default_value(kind));
+        text.push_str(&format!("{prefix}{key} = {value}\n"));
     }
     // TOML wants a table's own keys before the tables below it.
     for (key, property, item) in tables {
         text.push('\n');
-        comment(text, description(property));
-        comment(text, description(item));
+        write_comment(text, description(property));
+        write_comment(text, description(item));
         text.push_str(&format!("[[{key}]]\n"));
-        table(text, root, item);
+        write_table(text, root, item);
     }
 }
 
-/// Follows a reference, and the first of two choices of which the other is null.
+/// Resolves a `$ref`, and takes the first of two choices if the other is null.
 fn resolve<'a>(root: &'a Value, schema: &'a Value) -> &'a Value {
     let schema = schema["anyOf"].get(0).unwrap_or(schema);
     let name = schema["$ref"].as_str().and_then(|place| place.strip_prefix("#/$defs/"));
@@ -77,19 +77,19 @@ fn description(schema: &Value) -> &str {
     schema["description"].as_str().unwrap_or_default()
 }
 
-/// What an enumeration's values mean.
-fn values(text: &mut String, schema: &Value) {
+/// Writes what the values of an enumeration mean.
+fn write_values(text: &mut String, schema: &Value) {
     for choice in schema["oneOf"].as_array().into_iter().flatten() {
-        comment(text, &format!("{}: {}", choice["const"], description(choice)));
+        write_comment(text, &format!("{}: {}", choice["const"], description(choice)));
     }
     if let Some(words) = schema["enum"].as_array() {
         let words: Vec<String> = words.iter().map(Value::to_string).collect();
-        comment(text, &format!("One of {}.", words.join(", ")));
+        write_comment(text, &format!("One of {}.", words.join(", ")));
     }
 }
 
-/// What holds for a key without a default of its own.
-fn empty(schema: &Value) -> Value {
+/// The value of an optional key without a default of its own.
+fn default_value(schema: &Value) -> Value {
     let first = match &schema["type"] {
         Value::Array(kinds) => kinds.first().and_then(Value::as_str),
         kind => kind.as_str(),
@@ -102,7 +102,7 @@ fn empty(schema: &Value) -> Value {
     }
 }
 
-fn comment(text: &mut String, words: &str) {
+fn write_comment(text: &mut String, words: &str) {
     let mut line = String::from("#");
     for word in words.split_whitespace() {
         if line.len() + 1 + word.len() > WIDTH {
@@ -123,7 +123,7 @@ fn comment(text: &mut String, words: &str) {
 mod tests {
     use super::*;
 
-    /// All keys of the file, with those that stand behind a `#`.
+    /// All keys of the file, also those that are commented out.
     fn uncommented(example: &str) -> String {
         fn on(line: &str) -> Option<&str> {
             line.strip_prefix('#').filter(|rest| rest.starts_with(|c: char| c.is_ascii_lowercase()))

@@ -5,19 +5,19 @@ use crate::marker::Role;
 use std::fmt;
 use std::time::Duration;
 
-/// Seconds that the agent goes on looking for devices when the command line says nothing.
+/// How long the agent looks for devices by default.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// All that the kernel command line tells the agent.
+/// The agent's arguments on the kernel command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KernelArgs {
     /// Where the root image is.
     pub root: RootSource,
-    /// The verity root hash; `None` only where the entry says `appliance.roothash=none`.
+    /// The verity root hash; `None` only if the entry says `appliance.roothash=none`.
     pub root_hash: Option<Sha256>,
     /// What to do.
     pub action: Action,
-    /// Which config partition to take.
+    /// Which config partition to use.
     pub config: ConfigChoice,
     /// How long to look for devices.
     pub timeout: Duration,
@@ -67,10 +67,10 @@ pub enum Action {
     Rescue,
 }
 
-/// Which config partition the agent takes.
+/// Which config partition the agent uses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ConfigChoice {
-    /// The one whose marker fits.
+    /// The one with a matching marker.
     Auto,
     /// The one on this device.
     Path(String),
@@ -83,9 +83,9 @@ pub enum ConfigChoice {
 /// What the agent does when a step fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnMissing {
-    /// Opens a shell, and tries again after it.
+    /// Opens a shell and retries after it.
     Shell,
-    /// Waits for devices, and tries again.
+    /// Waits for devices and retries.
     Wait,
     /// Reboots.
     Reboot,
@@ -104,14 +104,14 @@ pub struct KernelArgsError {
 }
 
 const PREFIX: &str = "appliance.";
-/// Comes before the root hash in a command line.
+/// Prefix of the root hash in a command line.
 pub const ROOT_HASH: &str = "appliance.roothash=";
-/// Comes before the choice of [`OnMissing`] in a command line.
+/// Prefix of the choice of [`OnMissing`] in a command line.
 pub const ON_MISSING: &str = "appliance.on-missing=";
 
 impl KernelArgs {
-    /// Reads `/proc/cmdline`. Arguments of other programs are passed over; of
-    /// ours, an unknown key or value is an error, and a later one wins.
+    /// Parses the kernel command line. Arguments of other programs are ignored. An unknown key or value after
+    /// `appliance.` is an error; the last of repeated arguments wins.
     pub fn parse(command_line: &str) -> Result<Self, KernelArgsError> {
         let mut root = None;
         let mut root_hash = None;

@@ -1,10 +1,10 @@
 //! The bounds of a config's `local/etc`, which the agent copies into memory and the builder checks before it ships.
 
-/// Most bytes of all files together. Configuration is kilobytes, so more than this is a mistake.
+/// Maximum size of all files together, in bytes. Configuration is kilobytes, so more than this is a mistake.
 pub const MAX_BYTES: u64 = 64 << 20;
-/// Most files, directories and links.
+/// Maximum number of files, directories and links.
 pub const MAX_ENTRIES: usize = 20_000;
-/// Most directories below `local/etc`, one in the other.
+/// Maximum depth of directories below `local/etc`.
 pub const MAX_DEPTH: usize = 40;
 
 /// What a `local/etc` may hold.
@@ -14,7 +14,7 @@ pub struct Bounds {
     pub bytes: u64,
     /// Files, directories and links.
     pub entries: usize,
-    /// Directories in each other; one directly in `local/etc` has the depth 1.
+    /// Depth of directories; one directly in `local/etc` has the depth 1.
     pub depth: usize,
 }
 
@@ -24,7 +24,7 @@ impl Default for Bounds {
     }
 }
 
-/// What is beyond the bounds.
+/// A bound that is exceeded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Excess {
     /// All files have this many bytes.
@@ -49,7 +49,7 @@ impl Meter {
         Self { bounds, entries: 0, bytes: 0 }
     }
 
-    /// Counts a file, a link, or what else is no directory. `size` is 0 for what is no file.
+    /// Counts an entry that is not a directory. `size` is 0 unless it is a regular file.
     pub fn file(&mut self, size: u64) -> Result<(), Excess> {
         self.bytes = self.bytes.saturating_add(size);
         self.entry()
@@ -61,7 +61,7 @@ impl Meter {
         if depth > self.bounds.depth { Err(Excess::Depth) } else { Ok(()) }
     }
 
-    /// Checks the bytes, once all is counted, so that the error has all of them.
+    /// Checks the total size after everything is counted, so that the error reports all of it.
     pub fn finish(self) -> Result<(), Excess> {
         if self.bytes > self.bounds.bytes { Err(Excess::Bytes(self.bytes)) } else { Ok(()) }
     }

@@ -1,12 +1,12 @@
-//! `manifest.json`: what an image or a medium is. The medium's names the root
-//! image's verity hash; the one inside the image cannot, and leaves `root` out.
+//! `manifest.json`: describes an image or a medium. The medium's manifest has the root image's verity hash. The one
+//! inside the image cannot have it, and omits `root`.
 
 use crate::{Schema, Sha256};
 use serde::{Deserialize, Serialize};
 #[cfg(feature = "builder")]
 use std::collections::BTreeMap;
 
-/// The manifest of an image or a medium. What the feature `builder` guards, the agent does not read.
+/// The manifest of an image or a medium. The agent does not read the fields behind the feature `builder`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
     /// The version of this format.
@@ -22,13 +22,13 @@ pub struct Manifest {
     /// The program that made the image.
     #[cfg(feature = "builder")]
     pub applbuild: Program,
-    /// SHA-256 of the agent (`/init`), where the image has it.
+    /// SHA-256 of the agent (`/init`), if the image has it.
     #[cfg(feature = "builder")]
     pub agent_sha256: Option<Sha256>,
     /// SHA-256 of the lock that the image was made from.
     #[cfg(feature = "builder")]
     pub lock_sha256: Sha256,
-    /// The time that stands in all of the image's own files, in seconds since 1970.
+    /// The timestamp of all of the image's own files, in seconds since 1970.
     #[cfg(feature = "builder")]
     pub source_date_epoch: i64,
     /// The ISO 9660 volume's UUID, as blkid and GRUB write it.
@@ -40,14 +40,14 @@ pub struct Manifest {
     #[cfg(feature = "builder")]
     #[serde(default)]
     pub boot_entries: Vec<BootEntry>,
-    /// How a host starts it; a guest image's alone.
+    /// How a host starts it; only guest images have it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guest: Option<GuestBoot>,
     /// The guest images that the medium holds.
     #[cfg(feature = "builder")]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub guests: Vec<EmbeddedGuest>,
-    /// The files beside the manifest.
+    /// The other files of the medium or of the image's directory.
     #[serde(default)]
     pub files: Vec<File>,
     /// The packages in the image.
@@ -61,22 +61,22 @@ pub struct Manifest {
 pub struct Program {
     /// The version of its release.
     pub version: String,
-    /// What it is known by: a hash over the version and all that follows. (Of images made before there was a
-    /// `source_sha256`: the binary's.)
+    /// Identifies the program: a hash over the version and all fields below. In older images, which have no
+    /// `source_sha256`, it is the binary's hash.
     pub sha256: Sha256,
-    /// Of the source that it was compiled from.
+    /// SHA-256 of the source that it was compiled from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source_sha256: Option<Sha256>,
-    /// Of the two programs that it carries.
+    /// SHA-256 of the embedded `/init`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub init_sha256: Option<Sha256>,
-    /// The second of them, the node's command.
+    /// SHA-256 of the embedded `appliance`, the node's command.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub appliance_sha256: Option<Sha256>,
-    /// What compiled them.
+    /// The compiler that built them.
     #[serde(default)]
     pub compiler: String,
-    /// What it compresses with, by version.
+    /// The compression libraries, with their versions.
     #[serde(default)]
     pub libraries: BTreeMap<String, String>,
 }
@@ -88,7 +88,7 @@ pub struct RootImage {
     pub path: String,
     /// `squashfs` or `plain`.
     pub format: String,
-    /// How it is verified; `None` where it is not.
+    /// How it is verified; `None` if it is not.
     pub verity: Option<Verity>,
 }
 
@@ -118,14 +118,14 @@ pub struct BootEntry {
     pub kernel_arguments: String,
 }
 
-/// What a hypervisor is given to start a guest; paths are relative to the image's folder.
+/// What a hypervisor needs to start a guest; paths are relative to the image's directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GuestBoot {
     /// The kernel's file.
     pub kernel: String,
     /// The initramfs' file.
     pub initramfs: String,
-    /// [`crate::guest_image::kernel_arguments`] puts the device in; consoles are the host's to add.
+    /// [`crate::guest_image::kernel_arguments`] inserts the device; the host adds consoles.
     pub kernel_arguments: String,
 }
 
@@ -136,9 +136,9 @@ pub struct EmbeddedGuest {
     pub name: String,
     /// Its version.
     pub version: String,
-    /// Its folder on the medium.
+    /// Its directory on the medium.
     pub path: String,
-    /// Of its manifest, which names the SHA-256 of its other files.
+    /// SHA-256 of its manifest, which has the SHA-256 of its other files.
     pub manifest_sha256: Sha256,
 }
 
@@ -192,7 +192,7 @@ mod tests {
         });
         let newer: Manifest = serde_json::from_value(manifest(newer)).unwrap();
         assert_eq!(newer.applbuild.libraries["zstd"], "1.5.7");
-        // What an agent of before there was a source hash asks for.
+        // An agent older than the source hash requires these fields.
         let written = serde_json::to_value(&newer).unwrap();
         assert_eq!(
             (&written["applbuild"]["version"], &written["applbuild"]["sha256"]),

@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 
 /// Name of the marker, in the root of the config's file system.
 pub const FILE_NAME: &str = "appliance.toml";
-/// Larger than this is no marker; it bounds what is read from an unknown file system.
+/// Larger files are refused. This bounds what is read from an unknown file system.
 pub const MAX_SIZE: u64 = 64 * 1024;
 
-/// What a machine is; an agent takes only a config of its own role.
+/// What a machine is; an agent accepts only a config of its own role.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
@@ -59,7 +59,7 @@ impl std::fmt::Display for NodeName {
     }
 }
 
-/// A text that is no node's name.
+/// A text that is not a node's name.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error(
     "{found:?} is not a host name: expected labels of 1 to 63 letters, digits and inner hyphens, 64 characters at most"
@@ -107,7 +107,7 @@ pub struct Marker {
     /// The version of this file's format.
     #[cfg_attr(feature = "schema", schemars(example = 1))]
     pub schema: Schema,
-    /// What the machine is; an agent takes only a config of its own role.
+    /// What the machine is; an agent accepts only a config of its own role.
     #[cfg_attr(feature = "schema", schemars(example = &"host"))]
     pub role: Role,
     /// The node's name, which becomes its host name unless local/etc/hostname says otherwise.
@@ -120,16 +120,16 @@ pub struct Marker {
     /// 32 hexadecimal digits; derived from the node's name when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub machine_id: Option<String>,
-    /// Absolute paths that become links into `/config/global`, when the target is there.
+    /// Absolute paths that become links into `/config/global`, if the target exists.
     #[serde(default = "default_links")]
     pub global_links: Vec<String>,
-    /// systemd units to enable: what a FAT file system cannot hold as links.
+    /// systemd units to enable; needed on FAT, which cannot store links.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub enable: Vec<String>,
     /// systemd units to mask.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mask: Vec<String>,
-    /// Links to make in `/etc`: path → target.
+    /// Symlinks to create in `/etc`: path → target.
     #[serde(default, skip_serializing_if = "std::collections::BTreeMap::is_empty")]
     pub links: std::collections::BTreeMap<String, String>,
 }

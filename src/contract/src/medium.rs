@@ -1,6 +1,6 @@
 //! Paths on a medium and in an image.
 
-/// Folder on the medium that holds all that is ours beside the boot files.
+/// Directory on the medium that holds everything except the boot files.
 pub const DIRECTORY: &str = "/appliance";
 /// The manifest.
 pub const MANIFEST: &str = "/appliance/manifest.json";
@@ -10,7 +10,7 @@ pub const ROOT_IMAGE: &str = "/appliance/root.squashfs";
 pub const SBOM: &str = "/appliance/sbom.spdx.json";
 /// Lines of `sha256sum`, paths relative to the medium's root.
 pub const CHECKSUMS: &str = "/appliance/SHA256SUMS";
-/// Holds a folder for each guest image, by its name; [`crate::guest_image`] says what is in it.
+/// Holds a directory for each guest image, by its name; [`crate::guest_image`] lists its files.
 pub const GUESTS: &str = "/appliance/guests";
 /// The kernel.
 pub const KERNEL: &str = "/boot/vmlinuz";
@@ -29,12 +29,12 @@ pub const IN_IMAGE_TEMPLATES: &str = "/usr/share/appliance/templates";
 pub const IN_IMAGE_PRUNED: &str = "/usr/share/appliance/pruned";
 /// The node's command.
 pub const IN_IMAGE_COMMAND: &str = "/usr/bin/appliance";
-/// dpkg's database lives in the image proper, so that no `/var` can hide it.
+/// dpkg's database. It is outside of `/var`, so that no disk for `/var` can hide it.
 pub const IN_IMAGE_DPKG: &str = "/usr/lib/appliance/dpkg";
 
-/// On the running machine.
+/// Mount point of the config partition on the running machine.
 pub const CONFIG_MOUNT: &str = "/config";
-/// The agent's directory for what is true until the next boot.
+/// The agent's directory for the state of this boot.
 pub const RUN: &str = "/run/appliance";
 /// The layers that `/etc` is made of.
 pub const RUN_ETC: &str = "/run/appliance/etc";

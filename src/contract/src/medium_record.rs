@@ -1,8 +1,9 @@
-//! What a medium records of its own bytes: how many they are, and a SHA-256 of each part that is no file.
+//! The record on a medium of its own length, and of the SHA-256 of each part that is not a file.
 //!
-//! Files have theirs in `SHA256SUMS`, and the root image has its hash tree. The record covers all else that a boot needs:
-//! boot code, descriptors, directories, the EFI system partition, the boot catalog, and the list of checksums itself. It lies
-//! in the primary volume descriptor's application use area (ECMA-119, 8.4.32), as isomd5sum's does.
+//! Files have their SHA-256 in `SHA256SUMS`, and the root image has its hash tree. The record covers everything else
+//! that a boot needs: boot code, descriptors, directories, the EFI system partition, the boot catalog, and the list of
+//! checksums itself. It is in the primary volume descriptor's application use area (ECMA-119, 8.4.32), as isomd5sum's
+//! does.
 //!
 //! | bytes | |
 //! |---|---|
@@ -17,14 +18,15 @@ use crate::Sha256;
 use sha2::Digest;
 use std::ops::Range;
 
-/// Where the record lies on the medium: in block 16, from byte 883 of the descriptor on.
+/// Where the record is on the medium: in block 16, from byte 883 of the descriptor on.
 pub const OFFSET: u64 = 16 * 2048 + 883;
 /// The record's size in bytes.
 pub const SIZE: usize = 512;
 /// Bytes of the root image's block with verity's superblock, which the hash tree does not cover.
 pub const SUPERBLOCK: usize = 4096;
 
-/// The MBR's disk signature and the word behind it: no boot reads them, and some systems write one as soon as they see a disk.
+/// The MBR's disk signature and the word after it: no boot reads them, and some systems write a signature as soon as
+/// they see a disk.
 const DISK_SIGNATURE: Range<u64> = 440..446;
 const RECORD: Range<u64> = OFFSET..OFFSET + SIZE as u64;
 
@@ -45,11 +47,11 @@ pub enum Part {
     MbrTable,
     /// Header and entries, 33 sectors.
     Gpt,
-    /// What else ECMA-119, 6.2.1 leaves to boot code.
+    /// The rest of the system area (ECMA-119, 6.2.1).
     Reserved,
     /// Volume descriptors and directories.
     Descriptors,
-    /// What lies between the first file and the last, and in none.
+    /// Bytes between the first file and the last that are in no file.
     BetweenFiles,
     /// The EFI system partition.
     Esp,
@@ -91,7 +93,7 @@ impl Part {
         }
     }
 
-    /// Whether it changes when a partition is added behind the image on a stick.
+    /// Whether it changes when a partition is added after the image on a stick.
     pub fn is_table(self) -> bool {
         matches!(self, Self::MbrTable | Self::Gpt | Self::End)
     }
@@ -100,7 +102,7 @@ impl Part {
 /// The end and the hash of a part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PartSum {
-    /// The first byte behind it.
+    /// The first byte after it.
     pub end: u64,
     /// SHA-256 of its bytes.
     pub sha256: Sha256,
@@ -121,10 +123,10 @@ pub struct MediumRecord {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[allow(missing_docs, reason = "each variant says in its message what it means")]
 pub enum RecordError {
-    /// It was changed.
+    /// The record was changed.
     #[error("the record of the medium's parts does not match its own checksum")]
     Damaged,
-    /// Another program wrote it.
+    /// Another version of the builder wrote it.
     #[error("the record of the medium's parts has version {found}, expected {VERSION}")]
     Version { found: u32 },
 }
@@ -135,7 +137,7 @@ impl MediumRecord {
         self.parts[PARTS - 1].end
     }
 
-    /// Where a part lies, in bytes.
+    /// The byte range of a part.
     pub fn range(&self, part: Part) -> Range<u64> {
         let index = part as usize;
         let start = if index == 0 { 0 } else { self.parts[index - 1].end };
@@ -147,7 +149,7 @@ impl MediumRecord {
         self.parts[part as usize].sha256
     }
 
-    /// The record as it lies on the medium.
+    /// The record's bytes on the medium.
     pub fn to_bytes(&self) -> [u8; SIZE] {
         let mut bytes = [0; SIZE];
         bytes[..16].copy_from_slice(MAGIC);
@@ -164,7 +166,7 @@ impl MediumRecord {
         bytes
     }
 
-    /// `None` where the area is empty: the medium has no record.
+    /// `None` if the area is empty: the medium has no record.
     pub fn parse(bytes: &[u8; SIZE]) -> Result<Option<Self>, RecordError> {
         if bytes.iter().all(|&byte| byte == 0) {
             return Ok(None);
@@ -188,8 +190,8 @@ impl MediumRecord {
     }
 }
 
-/// SHA-256 of what lies in `range` and in none of `files`, which are in the order of their places, with the record itself and
-/// the disk signature taken as zeros.
+/// SHA-256 of the bytes in `range` that are in none of `files`, which are sorted by position. The record itself and the
+/// disk signature count as zeros.
 pub fn sum<E>(
     range: Range<u64>,
     files: &[Range<u64>],
@@ -198,7 +200,7 @@ pub fn sum<E>(
     let mut digest = sha2::Sha256::new();
     let mut buffer = vec![0; CHUNK.min(usize::try_from(range.end.saturating_sub(range.start)).unwrap_or(CHUNK))];
     let mut at = range.start;
-    // An empty file behind all others: the last gap ends where the range does.
+    // An empty file after all others: the last gap ends with the range.
     let last = range.end..range.end;
     for file in files.iter().chain([&last]) {
         while at < file.start.min(range.end) {

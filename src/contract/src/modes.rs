@@ -1,9 +1,8 @@
-//! `local/modes`: owners and modes that a checkout or a FAT file system cannot hold.
+//! `local/modes`: owners and modes that a checkout or a FAT file system cannot store.
 //!
-//! A line an entry: `PATH OWNER MODE`; `#` begins a comment. `PATH` is relative
-//! to `local/` and may end in `/**` to mean everything below; a later line wins.
-//! `OWNER` is `user` or `user:group`, by name or number. `MODE` is octal, or `-`
-//! to keep the file's own.
+//! One entry per line: `PATH OWNER MODE`; `#` begins a comment. `PATH` is relative to `local/` and may end in `/**` to
+//! mean everything below; a later line wins. `OWNER` is `user` or `user:group`, by name or number. `MODE` is octal, or
+//! `-` to keep the file's own.
 //!
 //! ```text
 //! etc/ssh/ssh_host_ed25519_key  root:root   0600
@@ -85,7 +84,7 @@ impl Modes {
         Ok(Self { entries })
     }
 
-    /// What is said of `path` (relative to `local/`); the last line that matches wins.
+    /// The entry for `path` (relative to `local/`); the last line that matches wins.
     pub fn get(&self, path: &str) -> Option<&Entry> {
         self.entries.iter().rev().find(|entry| {
             if entry.below {

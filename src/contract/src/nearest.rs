@@ -1,12 +1,12 @@
-//! The nearest right name, for messages about slips.
+//! The most similar known name, for messages about typing errors.
 
-/// The word of `known` that `found` is most likely a slip of: at most a third of its letters differ.
+/// The word of `known` that is most similar to `found`; at most a third of its letters may differ.
 pub fn nearest<'a>(found: &str, known: &[&'a str]) -> Option<&'a str> {
     let best = known.iter().map(|word| (distance(found, word), *word)).min()?;
     (best.0 <= best.1.len().div_ceil(3)).then_some(best.1)
 }
 
-/// Levenshtein's distance.
+/// The Levenshtein distance.
 fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();

@@ -1,16 +1,15 @@
-//! What an image says on its console once it is up: the host's supervisor of a
-//! guest, and a person before a screen, read the same line.
+//! The line that an image prints on its console once it is up. A guest's supervisor on the host and a person at the
+//! screen read the same line.
 
-/// Begins the line; the state that `systemctl is-system-running` gave follows.
+/// The line's prefix, followed by the state that `systemctl is-system-running` printed.
 pub const READY_LINE: &str = "appliance: ready";
 
-/// The whole line, without its end.
+/// The whole line, without a line feed.
 pub fn line(state: &str) -> String {
     format!("{READY_LINE} {state}")
 }
 
-/// The state in a line of a console. What stands before counts for nothing: a
-/// kernel's message may have begun the line.
+/// The state in a line of a console. Text before the prefix is ignored: a kernel message may have begun the line.
 pub fn state(line: &str) -> Option<&str> {
     let (_, rest) = line.split_once(READY_LINE)?;
     let state = rest.strip_prefix(' ')?.split_ascii_whitespace().next()?;

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 /// The schema version that this build of applbuild and its agent write and read.
 const CURRENT: u32 = 1;
 
-/// A schema version that this program can read; anything else fails to parse,
-/// so that a file of a later format is never half understood.
+/// A schema version that this program can read; anything else fails to parse, so that a file of a later format is never
+/// misread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "u32", into = "u32")]
 pub struct Schema(());
@@ -22,7 +22,7 @@ impl Default for Schema {
     }
 }
 
-/// A version of another program.
+/// A schema version that this program cannot read.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("schema version {found} is not known to this program, expected {CURRENT}; a newer image or applbuild reads it")]
 pub struct SchemaError {

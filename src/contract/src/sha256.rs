@@ -1,4 +1,4 @@
-//! A SHA-256 hash as a value. This crate parses and prints it; whoever reads the bytes computes it.
+//! A SHA-256 hash as a value. This crate parses and prints it; the code that reads the bytes computes it.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;

@@ -1,22 +1,23 @@
-//! What a layout takes, from the superblock that mkext4 writes for it: only the code that writes knows it exactly.
+//! The space that a layout uses, read from the superblock that mkext4 writes for it: only the writer knows it exactly.
 
 use mkext4::{Layout, RegionSink};
 use std::io;
 
-/// Inodes 1 to 11 are the file system's own (kernel: Documentation/filesystems/ext4, "Special inodes"); the root is one.
+/// Inodes 1 to 11 are special (kernel: Documentation/filesystems/ext4, "Special inodes"). One is the root, a node of
+/// the tree.
 pub(super) const RESERVED_INODES: u64 = 10;
 
 /// Fields of a superblock (kernel: Documentation/filesystems/ext4, "Super Block").
-pub(super) struct Measured {
+pub(super) struct SpaceUsage {
     blocks: u64,
-    /// Blocks that nothing uses.
+    /// Unused blocks.
     free: u64,
     /// Blocks that can never hold files: superblocks, bitmaps, inode tables, the journal.
     overhead: u64,
     pub inodes: u64,
 }
 
-impl Measured {
+impl SpaceUsage {
     pub fn of(layout: &Layout) -> mkext4::Result<Self> {
         let mut superblock = Superblock([0; 1024]);
         layout.writer(&mut superblock)?;
@@ -24,18 +25,18 @@ impl Measured {
         Ok(Self { inodes: field(0), blocks: field(0x4), free: field(0xc), overhead: field(0x248) })
     }
 
-    /// Blocks of files, directories and whatever else follows from the tree.
+    /// Blocks of files, directories and everything else that depends on the tree.
     pub fn content(&self) -> u64 {
-        self.room() - self.free
+        self.capacity() - self.free
     }
 
     /// Blocks that can hold content.
-    pub fn room(&self) -> u64 {
+    pub fn capacity(&self) -> u64 {
         self.blocks - self.overhead
     }
 }
 
-/// Keeps the primary superblock of all that is written.
+/// Captures the primary superblock and discards all other output.
 struct Superblock([u8; 1024]);
 
 impl RegionSink for Superblock {

@@ -1,27 +1,27 @@
-//! An ext4 file system of a tree, through the crate mkext4.
+//! Writes a tree as an ext4 file system, with the crate mkext4.
 
 mod measure;
 
 use crate::tree::{Content, Kind, NodeId, Tree, TreePath};
-use measure::Measured;
+use measure::SpaceUsage;
 use mkext4::{FsBuilder, InodeCount, InodeHandle, Meta, Options, RegionSink, SpecialKind};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
-/// What the file system is besides its tree.
+/// Properties of the file system apart from its files.
 #[derive(Debug, Clone)]
 pub struct Ext4Options {
     /// The superblock's UUID, in the order of its text form.
     pub uuid: [u8; 16],
     /// At most 16 bytes.
     pub label: String,
-    /// Bytes, rounded down to a mebibyte; `None`: what the tree needs, and as much again.
+    /// Bytes, rounded down to a mebibyte; `None`: twice what the tree needs.
     pub size: Option<u64>,
     /// Seconds since 1970.
     pub time: i64,
 }
 
-/// An error of the crate `mkext4`, whose own type prints its cause and gives it as its source too.
+/// An error of the crate `mkext4`. The crate's own type prints its cause and also returns it as the source.
 #[derive(Debug, thiserror::Error)]
 pub enum WriterError {
     /// The system's error.
@@ -45,7 +45,7 @@ impl From<mkext4::Error> for WriterError {
 #[derive(Debug, thiserror::Error)]
 pub enum Ext4Error {
     /// The writer refuses an entry.
-    #[error("putting {path} into an ext4 file system")]
+    #[error("adding {path} to an ext4 file system")]
     Entry {
         /// The entry.
         path: TreePath,
@@ -61,21 +61,21 @@ pub enum Ext4Error {
         source: WriterError,
     },
     /// The given size is too small.
-    #[error("an ext4 file system of {size} bytes does not hold these files; expected {least} bytes at least")]
+    #[error("an ext4 file system of {size} bytes is too small for these files; expected at least {least} bytes")]
     TooSmall {
         /// The size that was given, in bytes.
         size: u64,
         /// The smallest size that holds the tree, in bytes.
         least: u64,
     },
-    /// The writer takes names as text.
-    #[error("{path}: its name, target or attribute is not UTF-8, which the ext4 writer cannot hold")]
+    /// The writer accepts only UTF-8.
+    #[error("{path}: its name, target or attribute is not UTF-8, which the ext4 writer requires")]
     NotUtf8 {
         /// The entry.
         path: TreePath,
     },
-    /// `lost+found` is the file system's own.
-    #[error("{path} is a name that ext4 keeps for itself; give it another")]
+    /// The writer creates `lost+found` itself.
+    #[error("{path} is a name that ext4 reserves; rename it")]
     Reserved {
         /// The entry.
         path: TreePath,
@@ -90,20 +90,20 @@ pub enum Ext4Error {
     },
 }
 
-/// Smaller than this leaves no room for a journal.
+/// The smallest size with room for a journal, in bytes.
 const SMALLEST: u64 = 16 << 20;
 const BLOCK: u64 = 4096;
-/// Sizes are multiples of this, so that the last of the block groups, which begin at multiples of 128 MiB, has room for
-/// its backup of the superblock.
+/// Sizes are multiples of this. Block groups begin at multiples of 128 MiB, and the last one must have room for its
+/// backup superblock.
 const STEP: u64 = 1 << 20;
-/// Bytes for each inode, as mke2fs has it.
+/// Bytes per inode, the default of mke2fs.
 const INODE_RATIO: u64 = 16_384;
-/// No file system with block numbers of 32 bits has as many bytes; mkext4 refuses it.
+/// Bytes, more than 32-bit block numbers can address; mkext4 refuses such a size.
 const TOO_LARGE: u64 = 1 << 50;
-/// e2fsck puts into this directory what it finds without a name; the crate makes it.
+/// The directory for files that e2fsck finds without a name. mkext4 creates it.
 const LOST_AND_FOUND: &[u8] = b"lost+found";
 
-/// A file system whose size is settled and which is not yet written.
+/// A planned file system: its size is known, and nothing is written yet.
 #[derive(Debug)]
 pub struct Ext4<'a> {
     tree: &'a Tree,
@@ -113,24 +113,25 @@ pub struct Ext4<'a> {
 }
 
 impl<'a> Ext4<'a> {
-    /// Settles the size: the one in `options`, or what the tree needs.
+    /// Determines the size, from `options` or from what the tree needs.
     pub fn plan(tree: &'a Tree, options: &'a Ext4Options) -> Result<Self, Ext4Error> {
         let names: Vec<NodeId> = tree.walk().map(|(_, id)| id).collect();
         let nodes = names.iter().collect::<BTreeSet<_>>().len() as u64;
         let data = tree.walk().map(|(_, id)| length(&tree.node(id).kind)).fold(0, u64::saturating_add).min(TOO_LARGE);
-        // More than enough: a block holds 15 entries of a directory at least, and an inode has two blocks beside its
-        // data at most, for a long target and attributes, and one that is not full. Nothing of this size is written.
-        let roomy = SMALLEST + 2 * (data + names.len() as u64 * 5 * BLOCK).next_multiple_of(STEP);
-        let trial = Self { tree, options, size: roomy, inodes: inodes(roomy, nodes) };
-        let content = Measured::of(&trial.lay_out()?.0).map_err(trial.laying())?.content();
+        // An upper bound, for a trial layout that is never written. A block holds at least 15 directory entries.
+        // Besides full blocks of data an inode has at most two blocks, for a long target and attributes, and one that
+        // is not full.
+        let upper_bound = SMALLEST + 2 * (data + names.len() as u64 * 5 * BLOCK).next_multiple_of(STEP);
+        let trial = Self { tree, options, size: upper_bound, inodes: inodes(upper_bound, nodes) };
+        let content = SpaceUsage::of(&trial.lay_out()?.0).map_err(trial.layout_error())?.content();
         let needed = |content, spare| Needed { content, nodes, inodes: nodes * spare };
         match options.size {
             None => {
-                let size = needed(2 * content, 2).least(options)?;
+                let size = needed(2 * content, 2).smallest_size(options)?;
                 Ok(Self { size, inodes: inodes(size, 2 * nodes), ..trial })
             }
             Some(given) => {
-                let least = needed(content, 1).least(options)?;
+                let least = needed(content, 1).smallest_size(options)?;
                 let size = given / STEP * STEP;
                 if size < least {
                     return Err(Ext4Error::TooSmall { size: given, least });
@@ -145,29 +146,29 @@ impl<'a> Ext4<'a> {
         self.size
     }
 
-    /// The whole file system, in memory: config partitions are small.
+    /// Returns the whole file system, made in memory: config partitions are small.
     pub fn write(&self) -> Result<Vec<u8>, Ext4Error> {
         let (layout, files) = self.lay_out()?;
         let mut image = Image(vec![0; usize::try_from(self.size).unwrap_or(usize::MAX)]);
-        let mut writer = layout.writer(&mut image).map_err(self.laying())?;
-        // The crate has no blocks to fill for an empty file.
+        let mut writer = layout.writer(&mut image).map_err(self.layout_error())?;
+        // mkext4 allocates no blocks for an empty file, so there are none to fill.
         for File { handle, content, path } in files.into_iter().filter(|file| !file.content.is_empty()) {
             let mut reader = content.open().map_err(|source| Ext4Error::Content { path: path.clone(), source })?;
             writer.fill(handle, &mut reader).map_err(|error| Ext4Error::Entry { path, source: error.into() })?;
         }
-        writer.finish().map_err(self.laying())?;
+        writer.finish().map_err(self.layout_error())?;
         Ok(image.0)
     }
 
-    fn laying(&self) -> impl Fn(mkext4::Error) -> Ext4Error {
+    fn layout_error(&self) -> impl Fn(mkext4::Error) -> Ext4Error {
         let size = self.size;
         move |error| Ext4Error::Layout { size, source: error.into() }
     }
 
     fn lay_out(&self) -> Result<(mkext4::Layout, Vec<File>), Ext4Error> {
-        let builder = FsBuilder::new(settings(self.options, self.size, self.inodes)).map_err(self.laying())?;
+        let builder = FsBuilder::new(settings(self.options, self.size, self.inodes)).map_err(self.layout_error())?;
         let (builder, files) = declare(self.tree, builder)?;
-        Ok((builder.seal().map_err(self.laying())?, files))
+        Ok((builder.seal().map_err(self.layout_error())?, files))
     }
 }
 
@@ -176,30 +177,31 @@ struct Needed {
     /// Blocks.
     content: u64,
     nodes: u64,
-    /// With the spare ones.
+    /// Spare ones included.
     inodes: u64,
 }
 
 impl Needed {
-    /// The least size with room for it. What the file system itself needs is measured on an empty one.
-    fn least(&self, options: &Ext4Options) -> Result<u64, Ext4Error> {
+    /// The smallest sufficient size. The overhead of the file system is measured on an empty one.
+    fn smallest_size(&self, options: &Ext4Options) -> Result<u64, Ext4Error> {
         let mut size = SMALLEST;
         loop {
             let failed = |error: mkext4::Error| Ext4Error::Layout { size, source: error.into() };
             let empty = FsBuilder::new(settings(options, size, inodes(size, self.inodes))).and_then(FsBuilder::seal);
-            let room = Measured::of(&empty.map_err(failed)?).map_err(failed)?;
-            size += match self.content.saturating_sub(room.room()) {
+            let usage = SpaceUsage::of(&empty.map_err(failed)?).map_err(failed)?;
+            size += match self.content.saturating_sub(usage.capacity()) {
                 // Each block group has a bounded number of inodes.
-                0 if room.inodes < self.nodes + measure::RESERVED_INODES => STEP,
+                0 if usage.inodes < self.nodes + measure::RESERVED_INODES => STEP,
                 0 => return Ok(size),
-                // The room of a larger one does not grow by more than its size.
+                // The capacity grows by at most as much as the size.
                 missing => (missing * BLOCK).next_multiple_of(STEP),
             };
         }
     }
 }
 
-/// Inodes of a file system of `size` bytes: `nodes` of ours, or as many as such a one has in any case.
+/// The number of inodes of a file system of `size` bytes: enough for `nodes`, and at least one per [`INODE_RATIO`]
+/// bytes.
 fn inodes(size: u64, nodes: u64) -> u32 {
     u32::try_from((nodes + measure::RESERVED_INODES).max(size / INODE_RATIO)).unwrap_or(u32::MAX)
 }
@@ -212,14 +214,14 @@ fn settings(options: &Ext4Options, size: u64, inodes: u32) -> Options {
     settings
 }
 
-/// A file whose bytes are to follow.
+/// A declared file whose content is not written yet.
 struct File {
     handle: InodeHandle,
     content: Content,
     path: TreePath,
 }
 
-/// Tells `builder` of every entry of `tree`.
+/// Declares every entry of `tree` to `builder`.
 fn declare(tree: &Tree, mut builder: FsBuilder) -> Result<(FsBuilder, Vec<File>), Ext4Error> {
     let mut declared: BTreeMap<NodeId, InodeHandle> = BTreeMap::new();
     let mut files = Vec::new();
@@ -265,7 +267,7 @@ fn declare(tree: &Tree, mut builder: FsBuilder) -> Result<(FsBuilder, Vec<File>)
     Ok((builder, files))
 }
 
-/// Declares what is not a symbolic link.
+/// Declares an entry other than a symbolic link.
 fn entry(
     builder: &mut FsBuilder,
     parent: InodeHandle,
@@ -288,7 +290,7 @@ fn length(kind: &Kind) -> u64 {
     if let Kind::File(content) = kind { content.len() } else { 0 }
 }
 
-/// Zeros to begin with, so that only the rest is written.
+/// The image in memory. It is initialised with zeros, so zeros need not be written.
 struct Image(Vec<u8>);
 
 impl RegionSink for Image {

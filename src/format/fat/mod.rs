@@ -1,4 +1,4 @@
-//! FAT file systems, built in memory through the crate fatfs (Microsoft's FAT specification, 1.03).
+//! FAT file systems, built in memory with the crate fatfs (Microsoft's FAT specification, 1.03).
 
 use super::fat_repairs;
 use crate::tree::{Kind, NodeId, Tree, TreePath};
@@ -6,12 +6,12 @@ use fatfs::{Date, DateTime, FileSystem, FormatVolumeOptions, FsOptions, Time, Ti
 use std::collections::HashSet;
 use std::io::{self, Cursor, Write};
 
-/// What the file system is besides its tree.
+/// Properties of the file system apart from its files.
 #[derive(Debug, Clone)]
 pub struct FatOptions {
     /// Bytes. Above 32 MiB this is FAT32, below FAT16.
     pub size: u32,
-    /// At most 11 characters of ASCII; written in capitals.
+    /// At most 11 characters of ASCII; stored in upper case.
     pub label: String,
     /// The serial number in the boot sector; blkid shows it as the UUID.
     pub volume_id: u32,
@@ -20,7 +20,7 @@ pub struct FatOptions {
 /// Why a tree cannot be written as FAT.
 #[derive(Debug, thiserror::Error)]
 pub enum FatError {
-    /// A node or a name that FAT has no place for.
+    /// A node or a name that FAT cannot store.
     #[error("FAT cannot hold {path}, which is {found}; expected a file or a directory")]
     Unsupported {
         /// Its path.
@@ -38,8 +38,8 @@ pub enum FatError {
     },
     /// A directory with more entries than fit.
     #[error(
-        "FAT cannot hold {path}: its names take {found} directory entries, expected {expected} at most; \
-         make several directories of it"
+        "FAT cannot hold {path}: its names take {found} directory entries, expected at most {expected}; \
+         split it into several directories"
     )]
     TooMany {
         /// The directory.
@@ -50,13 +50,13 @@ pub enum FatError {
         expected: u64,
     },
     /// The label does not fit the boot sector.
-    #[error("FAT volume label {label:?} is not 1 to 11 characters of ASCII")]
+    #[error("FAT volume label {label:?}: expected 1 to 11 ASCII characters")]
     Label {
         /// The label as it was given.
         label: String,
     },
     /// The given size is too small.
-    #[error("a FAT file system of {size} bytes does not hold these files; expected {least} bytes at least")]
+    #[error("a FAT file system of {size} bytes is too small for these files; expected at least {least} bytes")]
     TooSmall {
         /// The size that was given, in bytes.
         size: u32,
@@ -84,25 +84,25 @@ pub enum FatError {
 }
 
 const MIB: u64 = 1 << 20;
-/// Sizes are tried in steps of it.
+/// Sizes are tried in steps of this.
 const STEP: u64 = MIB;
-/// Less leaves too few clusters for FAT16.
+/// A smaller file system has too few clusters for FAT16.
 const SMALLEST: u64 = 8 * MIB;
 const ENTRY: u64 = 32;
-/// Entries of a directory, which has at most 2 MiB.
+/// The maximum number of entries in a directory, which has at most 2 MiB.
 const MOST_ENTRIES: u64 = 1 << 16;
 /// UTF-16 units in an entry of a long name.
 const LONG_PART: usize = 13;
-/// Entries of the root directory of FAT16, where there are no more.
+/// The minimum number of entries in the root directory of FAT16, which has a fixed size.
 const ROOT_ENTRIES: u64 = 512;
-/// Boot sectors and what belongs to them; fatfs takes 8 sectors at most.
+/// Bytes of the reserved sectors (boot sectors, FSInfo); fatfs uses at most 8.
 const RESERVED: u64 = 8 * 512;
 
-/// The first moment that FAT can name, in every entry: the clock stays out.
+/// Gives every entry the earliest time that FAT can store, so that the clock has no influence.
 #[derive(Debug)]
-struct Fixed;
+struct FixedClock;
 
-impl TimeProvider for Fixed {
+impl TimeProvider for FixedClock {
     fn get_current_date(&self) -> Date {
         Date { year: 1980, month: 1, day: 1 }
     }
@@ -121,8 +121,8 @@ struct Item {
     bytes: u64,
 }
 
-/// A file system that holds a tree's directories and files and is not yet laid out. Modes, owners and times
-/// have no place in it; links, and names that differ in case alone, are refused.
+/// A planned file system with a tree's directories and files. Modes, owners and times are not stored. Links, and names
+/// that differ only in case, are refused.
 #[derive(Debug)]
 pub struct Fat<'a> {
     tree: &'a Tree,
@@ -131,17 +131,17 @@ pub struct Fat<'a> {
 }
 
 impl<'a> Fat<'a> {
-    /// Finds all that FAT cannot hold.
+    /// Plans the file system. Refuses what FAT cannot store.
     pub fn plan(tree: &'a Tree) -> Result<Self, FatError> {
         let mut names = HashSet::new();
         let mut items = Vec::new();
         for (path, id) in tree.walk() {
             let unsupported = |found| Err(FatError::Unsupported { path: path.clone(), found });
             if !names.insert(path.to_string().to_lowercase()) {
-                return unsupported("another's name but for the case of letters");
+                return unsupported("a name that differs from another only in case");
             }
             if !path.is_root() && !path.name().is_some_and(is_valid) {
-                return unsupported("of a name that the FAT writer cannot hold");
+                return unsupported("a name that the FAT writer does not support");
             }
             let bytes = match &tree.node(id).kind {
                 Kind::Directory(_) => {
@@ -165,11 +165,11 @@ impl<'a> Fat<'a> {
         Ok(Self { tree, items })
     }
 
-    /// The least size in whole mebibytes, `smallest` or more, that holds the tree `copies` times.
+    /// The smallest size in whole mebibytes, at least `smallest`, with room for `copies` copies of the tree.
     pub fn size(&self, smallest: u64, copies: u64) -> u64 {
         let mut size = smallest.max(SMALLEST).next_multiple_of(STEP);
         loop {
-            let missing = (copies * self.needed(size)).saturating_sub(self.room(size));
+            let missing = (copies * self.needed(size)).saturating_sub(self.capacity(size));
             if missing == 0 {
                 return size;
             }
@@ -177,25 +177,26 @@ impl<'a> Fat<'a> {
         }
     }
 
-    /// Bytes that all clusters of the tree take in a file system of `size` bytes.
+    /// Bytes of the tree's clusters in a file system of `size` bytes.
     fn needed(&self, size: u64) -> u64 {
         self.items.iter().map(|item| item.bytes.next_multiple_of(cluster_size(size))).sum()
     }
 
-    /// Bytes of clusters that a file system of `size` bytes has at least: FAT32's entries take 4 bytes in each of 2 FATs.
-    fn room(&self, size: u64) -> u64 {
+    /// A lower bound on the bytes of all clusters in a file system of `size` bytes. Each of 2 FATs has 4 bytes per
+    /// cluster, as in FAT32.
+    fn capacity(&self, size: u64) -> u64 {
         let tables = (size / cluster_size(size) + 2) * 2 * 4;
         let head = RESERVED + self.root_entries() * ENTRY + tables.next_multiple_of(2 * 512);
         // The last cluster may be cut off.
         size.saturating_sub(head + cluster_size(size))
     }
 
-    /// Room for entries in the root directory of FAT16, in whole sectors.
+    /// Entries of the root directory of FAT16, in whole sectors.
     fn root_entries(&self) -> u64 {
         (self.items[0].bytes / ENTRY).max(ROOT_ENTRIES).next_multiple_of(512 / ENTRY)
     }
 
-    /// The whole file system.
+    /// Returns the whole file system.
     pub fn write(&self, options: &FatOptions) -> Result<Vec<u8>, FatError> {
         let size = options.size;
         let least = self.size(SMALLEST, 1);
@@ -211,8 +212,9 @@ impl<'a> Fat<'a> {
             // At most 65,536, of which fewer are used: the volume's label is an entry, too.
             .max_root_dir_entries(u16::try_from(self.root_entries()).unwrap_or(u16::MAX - 15));
         fatfs::format_volume(Cursor::new(image.as_mut_slice()), format).map_err(formatting)?;
-        let file_system = FileSystem::new(Cursor::new(image.as_mut_slice()), FsOptions::new().time_provider(&Fixed))
-            .map_err(formatting)?;
+        let file_system =
+            FileSystem::new(Cursor::new(image.as_mut_slice()), FsOptions::new().time_provider(&FixedClock))
+                .map_err(formatting)?;
         for item in self.items.iter().skip(1) {
             let failed = |source| FatError::Write { path: item.path.clone(), size, source };
             let name = String::from_utf8_lossy(&item.path.to_bytes()[1..]).into_owned();
@@ -233,7 +235,7 @@ impl<'a> Fat<'a> {
     }
 }
 
-/// Bytes of a cluster. Those of 512 bytes above 32 MiB are enough for FAT32, which the crate's own choice is not there.
+/// Bytes of a cluster. Above 32 MiB 512 bytes give enough clusters for FAT32; the crate's default does not.
 fn cluster_size(size: u64) -> u64 {
     if size <= 16 * MIB {
         1024
@@ -246,10 +248,10 @@ fn cluster_size(size: u64) -> u64 {
     }
 }
 
-/// How many entries the directory `id` takes, those of long names and its own among them.
+/// The number of entries of the directory `id`, including those of long names and its own.
 fn entries(tree: &Tree, id: NodeId) -> u64 {
     let Kind::Directory(entries) = &tree.node(id).kind else { return 0 };
-    // The label in the root; elsewhere `.` and `..`, which fatfs gives long names.
+    // The root has the label. Others have `.` and `..`, to which fatfs gives long names.
     let own = if id == Tree::ROOT { 1 } else { 4 };
     let named = entries.keys().map(|name| {
         let units = String::from_utf8_lossy(name).encode_utf16().count();
@@ -258,8 +260,8 @@ fn entries(tree: &Tree, id: NodeId) -> u64 {
     own + named.sum::<u64>()
 }
 
-/// Whether a long name may be `name` (the specification, "FAT Long Directory Entries"). fatfs takes 255 bytes and the
-/// characters of the basic plane.
+/// Whether `name` is valid as a long name (the specification, "FAT Long Directory Entries"). fatfs accepts 255 bytes,
+/// and characters of the Basic Multilingual Plane.
 fn is_valid(name: &[u8]) -> bool {
     let Ok(name) = std::str::from_utf8(name) else { return false };
     let forbidden =

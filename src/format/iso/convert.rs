@@ -1,4 +1,4 @@
-//! From our tree to the one that hadris-iso writes, and what that one cannot hold.
+//! Converts a tree into the one that hadris-iso writes. Refuses what that one cannot represent.
 
 use super::{IsoError, time};
 use crate::tree::{Content, Kind, Metadata, NodeId, Tree, TreePath};
@@ -47,7 +47,7 @@ fn node(path: &TreePath, kind: &Kind) -> Result<Node, IsoError> {
     })
 }
 
-/// hadris-iso reads whole host files as it writes; a part of one has to be held.
+/// hadris-iso reads whole host files while it writes. A part of a host file is read into memory.
 fn file_content(path: &TreePath, content: &Content) -> Result<hadris_fs::Content, IsoError> {
     if let Content::Host { path: host, offset: 0, length, .. } = content {
         let whole = hadris_fs::host::file(host.as_path()).map_err(|source| IsoError::Volume { source })?;
@@ -63,17 +63,17 @@ fn attributes(metadata: &Metadata) -> Result<SetAttr, IsoError> {
     Ok(SetAttr::new()
         .with_permissions(Permissions::new(metadata.mode.into()))
         .with_owner(Owner::new(metadata.uid, metadata.gid))
-        // Neither access nor creation time: they would come from the clock.
+        // No access and creation times: they would come from the clock.
         .with_modified(time(metadata.mtime)?))
 }
 
-/// What the writer would leave out without failing is an error here, but for
-/// names of the systems that know neither Rock Ridge nor long names.
+/// Turns a loss of data that hadris-iso only warns of into an error. Changed names are accepted: only systems without
+/// Rock Ridge and long names see them.
 pub(super) fn refuse_loss(warning: &Warning) -> Result<(), IsoError> {
     use hadris_fs::WarningKind::{Deduplicated, Dropped, Relocated, Renamed, Truncated};
     match warning.kind() {
         Renamed | Truncated | Deduplicated | Relocated | Dropped(_) => Ok(()),
-        // Joliet has no symlinks and devices; Rock Ridge, which Linux prefers, has.
+        // Joliet has no symlinks and devices; Rock Ridge, which Linux prefers, has them.
         _ if warning.message().to_ascii_lowercase().contains("joliet") => Ok(()),
         _ => Err(IsoError::Unsupported {
             path: String::from_utf8_lossy(warning.path().unwrap_or(b"the volume")).into_owned(),

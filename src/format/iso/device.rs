@@ -1,4 +1,4 @@
-//! The block device that hadris-iso writes to: a file, with some bytes left out and some replaced.
+//! The block device that hadris-iso writes to: a file, of which some ranges are skipped and some bytes replaced.
 
 use hadris_io::ErrorType;
 use hadris_storage::host::FileDevice;
@@ -6,10 +6,10 @@ use hadris_storage::sync::BlockDevice;
 use hadris_storage::{BlockIndex, BlockSize};
 use std::ops::Range;
 
-/// Bytes that a volume gets in the place of hadris-iso's.
+/// Bytes that replace those of hadris-iso in a volume.
 #[derive(Debug, Clone)]
 pub struct Patch {
-    /// Where they begin, in bytes from the volume's start.
+    /// Their offset in the volume, in bytes.
     pub offset: u64,
     /// The bytes.
     pub bytes: Vec<u8>,
@@ -20,7 +20,7 @@ impl Patch {
         self.offset < end && self.offset + self.bytes.len() as u64 > start
     }
 
-    /// Puts what of it lies in `buffer`, which is of the bytes from `start` on.
+    /// Applies the part of the patch that is within `buffer`, which begins at offset `start`.
     fn apply(&self, start: u64, buffer: &mut [u8]) {
         for (place, &byte) in (self.offset..).zip(&self.bytes) {
             let within = place.checked_sub(start).and_then(|place| buffer.get_mut(usize::try_from(place).ok()?));
@@ -31,8 +31,9 @@ impl Patch {
     }
 }
 
-/// A file that its owner syncs, when all of it is written, and of which parts are not written here.
-pub(super) struct Unsynced<'a> {
+/// A file that is not synced here: its owner syncs it once all of it is written. The ranges in `left_out` are not
+/// written.
+pub(super) struct UnsyncedDevice<'a> {
     pub(super) device: FileDevice,
     /// In ascending order.
     pub(super) left_out: Vec<Range<u64>>,
@@ -40,11 +41,11 @@ pub(super) struct Unsynced<'a> {
     pub(super) written: &'a mut dyn FnMut(u64),
 }
 
-impl ErrorType for Unsynced<'_> {
+impl ErrorType for UnsyncedDevice<'_> {
     type Error = std::io::Error;
 }
 
-impl BlockDevice for Unsynced<'_> {
+impl BlockDevice for UnsyncedDevice<'_> {
     fn block_size(&self) -> BlockSize {
         self.device.block_size()
     }
@@ -68,7 +69,7 @@ impl BlockDevice for Unsynced<'_> {
     fn write_blocks(&mut self, first: BlockIndex, buffer: &[u8]) -> Result<(), hadris_io::Error<std::io::Error>> {
         let start = first.get() * u64::from(self.block_size().get());
         let end = start + buffer.len() as u64;
-        // hadris-iso writes each file by itself, from a block's start, and all in ascending order.
+        // hadris-iso writes each file separately, from the start of a block, in ascending order.
         let before = self.left_out.partition_point(|range| range.end <= start);
         if let Some(left_out) = self.left_out.get(before).filter(|range| range.contains(&start)) {
             // The rest of its last block exists only once a later block is written.

@@ -1,4 +1,4 @@
-//! ISO 9660 volumes (ECMA-119) with Rock Ridge, through hadris-iso.
+//! ISO 9660 volumes (ECMA-119) with Rock Ridge, written by hadris-iso.
 
 mod convert;
 mod device;
@@ -17,41 +17,41 @@ use hadris_fs::DateTime;
 /// Bytes of a logical block.
 pub const BLOCK: u64 = 2048;
 
-/// What a volume is besides its tree.
+/// Properties of a volume apart from its files.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// At most 32 characters; systems show it.
     pub label: String,
-    /// Seconds since 1970: when the volume says that it was made.
+    /// The creation date, in seconds since 1970.
     pub created: i64,
     /// The UUID, which is also the volume's modification date.
     pub uuid: VolumeUuid,
-    /// A second set of names for systems without Rock Ridge.
+    /// Adds a second set of names, for systems without Rock Ridge.
     pub joliet: bool,
-    /// What makes it boot; `None` for a volume of data.
+    /// The boot data; `None` for a volume that does not boot.
     pub boot: Option<Boot>,
-    /// What lies in the volume's file before the rest is written.
-    pub present: Option<Present>,
+    /// A file whose content is in the volume's file before the rest is written.
+    pub in_place: Option<InPlaceFile>,
 }
 
-/// A file of the tree whose bytes are in their place already. What comes before
-/// it on the volume gets the room up to there.
+/// A file of the tree whose content is already at its final offset. Everything before it must fit into the space up to
+/// there.
 #[derive(Debug, Clone)]
-pub struct Present {
+pub struct InPlaceFile {
     /// The file.
     pub path: TreePath,
-    /// Where its bytes begin in the volume's file: a multiple of [`BLOCK`].
+    /// The offset of its content in the volume's file: a multiple of [`BLOCK`].
     pub offset: u64,
 }
 
-/// What makes a volume boot, as a disc and as a disk.
+/// The boot data of a volume, which boots from CD and from disk.
 #[derive(Debug, Clone)]
 pub struct Boot {
-    /// The file that a BIOS loads whole from a disc.
+    /// The boot image that a BIOS loads from CD (El Torito).
     pub bios: TreePath,
     /// The first 440 bytes of a disk's first sector.
     pub mbr: Vec<u8>,
-    /// A FAT file system for UEFI, from disc and disk; stored once.
+    /// The EFI system partition, a FAT file system. CD and disk share it.
     pub esp: Vec<u8>,
 }
 
@@ -80,19 +80,19 @@ pub enum IsoError {
         /// The system's error.
         source: std::io::Error,
     },
-    /// What comes before a [`Present`] file does not end where that begins.
+    /// The data before an [`InPlaceFile`] does not end where the file begins.
     #[error(
-        "laying out an ISO 9660 volume: {path} lies at byte {offset}, but what comes before it ends at byte {needed}; shorter kernel arguments and names take less room"
+        "laying out an ISO 9660 volume: {path} is at byte {offset}, but the data before it ends at byte {needed}; shorten kernel arguments and names"
     )]
-    Room {
-        /// The present file.
+    Overlap {
+        /// The file.
         path: TreePath,
-        /// Where it begins, in bytes.
+        /// Its offset, in bytes.
         offset: u64,
-        /// Where the rest ends, in bytes.
+        /// The end of the data before it, in bytes.
         needed: u64,
     },
-    /// A time that ISO 9660 has no date for.
+    /// A time that ISO 9660 cannot store.
     #[error("the time {seconds} (seconds since 1970) does not fit ISO 9660")]
     Time {
         /// The time, in seconds since 1970.

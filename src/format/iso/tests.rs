@@ -1,4 +1,4 @@
-use super::{BLOCK, Options, Patch, Present, Volume, VolumeUuid};
+use super::{BLOCK, InPlaceFile, Options, Patch, Volume, VolumeUuid};
 use crate::tree::{self, Metadata, Tree, TreePath};
 use appliance_contract::causes::WithCauses as _;
 use std::io::Read;
@@ -11,7 +11,7 @@ fn options() -> Options {
         uuid: VolumeUuid::from_hash([7; 32].into()),
         joliet: true,
         boot: None,
-        present: None,
+        in_place: None,
     }
 }
 
@@ -38,7 +38,7 @@ fn written(volume: &Volume) -> Vec<u8> {
 fn the_volume_holds_the_files_at_the_places_it_tells() {
     let volume = Volume::new(&sample(), &options()).unwrap();
     let path = TreePath::parse("/data/root.squashfs").unwrap();
-    let (offset, length) = volume.plan().unwrap().place(&path).unwrap();
+    let (offset, length) = volume.plan().unwrap().locate(&path).unwrap();
     assert_eq!(length, 5000);
     let bytes = written(&volume);
     assert_eq!(bytes.len() as u64, volume.plan().unwrap().size());
@@ -49,25 +49,25 @@ fn the_volume_holds_the_files_at_the_places_it_tells() {
 #[test]
 fn what_is_present_stays_where_it_is() {
     let path = TreePath::parse("/data/root.squashfs").unwrap();
-    let natural = Volume::new(&sample(), &options()).unwrap().plan().unwrap().place(&path).unwrap().0;
+    let natural = Volume::new(&sample(), &options()).unwrap().plan().unwrap().locate(&path).unwrap().0;
     for offset in [natural, natural + BLOCK, 1 << 20] {
-        let present = Some(Present { path: path.clone(), offset });
-        let volume = Volume::new(&sample(), &Options { present, ..options() }).unwrap();
+        let in_place = Some(InPlaceFile { path: path.clone(), offset });
+        let volume = Volume::new(&sample(), &Options { in_place, ..options() }).unwrap();
         let file = tempfile::tempfile().unwrap();
         file.write_all_at(&[2; 5000], offset).unwrap();
-        let mut told = 0;
+        let mut reported = 0;
         let layout = volume.write_patched(&file, &[], &mut |end| {
-            assert!(end <= file.metadata().unwrap().len(), "told of {end}, which is not written");
-            told = end;
+            assert!(end <= file.metadata().unwrap().len(), "reported {end}, which is not written");
+            reported = end;
         });
         let layout = layout.unwrap();
-        assert_eq!(told, layout.size());
-        assert_eq!(layout.place(&path), Some((offset, 5000)));
+        assert_eq!(reported, layout.size());
+        assert_eq!(layout.locate(&path), Some((offset, 5000)));
         let mut bytes = vec![0; layout.size() as usize];
         file.read_exact_at(&mut bytes, 0).unwrap();
         assert_eq!(file.metadata().unwrap().len(), layout.size());
         assert!(bytes[offset as usize..][..5000].iter().all(|&byte| byte == 2));
-        // The rest is as if it were written whole.
+        // The rest is the same as when the whole volume is written.
         bytes[offset as usize..][..5000].fill(1);
         let mut whole = Volume::new(&sample(), &options()).unwrap();
         whole.move_to(&path, offset).unwrap();
@@ -113,17 +113,17 @@ fn an_outline_is_the_volume_without_what_is_in_files() {
 fn refuses_a_place_that_is_taken_or_no_blocks_start() {
     let path = TreePath::parse("/data/root.squashfs").unwrap();
     let volume = |path: &TreePath, offset| {
-        let present = Some(Present { path: path.clone(), offset });
-        Volume::new(&sample(), &Options { present, ..options() }).map(drop)
+        let in_place = Some(InPlaceFile { path: path.clone(), offset });
+        Volume::new(&sample(), &Options { in_place, ..options() }).map(drop)
     };
-    let natural = Volume::new(&sample(), &options()).unwrap().plan().unwrap().place(&path).unwrap().0;
+    let natural = Volume::new(&sample(), &options()).unwrap().plan().unwrap().locate(&path).unwrap().0;
     for offset in [0, natural - BLOCK, natural + 1] {
         let error = volume(&path, offset).unwrap_err().with_causes();
-        let expected = format!("{path} lies at byte {offset}, but what comes before it ends at byte {natural};");
+        let expected = format!("{path} is at byte {offset}, but the data before it ends at byte {natural};");
         assert!(error.contains(&expected), "{error}");
     }
     let error = volume(&TreePath::parse("/data").unwrap(), 1 << 20).unwrap_err();
-    assert_eq!(error.with_causes(), "ISO 9660 cannot hold /data: it is no file of the tree");
+    assert_eq!(error.with_causes(), "ISO 9660 cannot hold /data: it is not a file of the tree");
 }
 
 #[test]

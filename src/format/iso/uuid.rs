@@ -18,7 +18,7 @@ pub struct VolumeUuid {
 }
 
 impl VolumeUuid {
-    /// A date that is valid in each month, drawn by `hash`.
+    /// Derives a date from `hash`. The day is at most 28, which every month has.
     pub fn from_hash(hash: Sha256) -> Self {
         let hash = hash.as_bytes();
         let mut rest = u128::from_be_bytes(std::array::from_fn(|index| hash[index]));

@@ -1,8 +1,8 @@
-//! A volume: planned, patched and written by hadris-iso.
+//! Plans, patches and writes a volume with hadris-iso.
 
 use super::convert::{convert, refuse_loss};
-use super::device::{Patch, Unsynced};
-use super::{BLOCK, IsoError, Options, Present, time};
+use super::device::{Patch, UnsyncedDevice};
+use super::{BLOCK, InPlaceFile, IsoError, Options, time};
 use crate::tree::{Content, Kind, Tree, TreePath};
 use hadris_fs::Node;
 use hadris_iso::{AppendedPartition, BootEntry, ElTorito, Hybrid, IsoDate, IsoId, IsoLevel, IsoOptions};
@@ -17,18 +17,17 @@ use std::os::fd::AsRawFd;
 pub struct Volume {
     tree: hadris_fs::Tree,
     options: IsoOptions,
-    present: Option<StandIn>,
+    in_place: Option<Placeholder>,
 }
 
-/// What hadris-iso reads in the place of a file that is in its place already:
-/// nothing but zeros, of the same length, and none of them is written.
+/// What hadris-iso reads instead of an [`InPlaceFile`]: zeros of the same length, which are not written.
 #[derive(Debug)]
-struct StandIn {
+struct Placeholder {
     bytes: Range<u64>,
     zeros: File,
 }
 
-impl StandIn {
+impl Placeholder {
     fn new(offset: u64, length: u64) -> Result<Self, IsoError> {
         let zeros = memfd_create(c"applbuild-stand-in", MFdFlags::MFD_CLOEXEC).map(File::from);
         let zeros = zeros
@@ -44,7 +43,7 @@ impl StandIn {
     }
 }
 
-/// Where a volume's parts lie.
+/// The layout of a volume.
 #[derive(Debug)]
 pub struct Layout {
     report: hadris_fs::Report,
@@ -56,7 +55,7 @@ impl Layout {
         self.report.size()
     }
 
-    /// The bytes of all files, each time one is named, in the order of their places.
+    /// The byte ranges of all files in ascending order, once for each name of a file.
     pub fn contents(&self) -> Vec<Range<u64>> {
         let extents = self.report.files().flat_map(|(_, extents)| extents);
         let places = extents.map(|extent| extent.offset()..extent.end());
@@ -65,10 +64,9 @@ impl Layout {
         places
     }
 
-    /// Where the file's bytes begin and how many they are; they lie in one
-    /// run, however many extents the directory needs to say so. `None` for an
-    /// empty file.
-    pub fn place(&self, path: &TreePath) -> Option<(u64, u64)> {
+    /// Offset and length of a file's content. Adjacent extents are joined. `None` for an empty file, or if the content
+    /// is not contiguous.
+    pub fn locate(&self, path: &TreePath) -> Option<(u64, u64)> {
         let bytes = path.to_bytes();
         let extents = self.report.extents(&bytes[1..])?;
         let first = extents.first()?;
@@ -84,7 +82,7 @@ impl Layout {
 }
 
 impl Volume {
-    /// Prepares the volume of `tree`. Refuses what it cannot hold, and a present file that its place does not fit.
+    /// Prepares the volume of `tree`. Refuses what it cannot hold, and an in-place file whose offset does not fit.
     pub fn new(tree: &Tree, options: &Options) -> Result<Self, IsoError> {
         let created = time(options.created)?;
         let modified = options.uuid.date().map_err(|source| IsoError::Time { seconds: options.created, source })?;
@@ -95,7 +93,7 @@ impl Volume {
             .with_id(IsoId::Application, "APPLBUILD")
             .with_time(created)
             .with_date(IsoDate::Modified, modified)
-            // The partition table's GUIDs come from this and the tree.
+            // The GUIDs of the partition table are derived from this and the tree.
             .with_seed(modified.unix_seconds() as u64 ^ u64::from(modified.nanoseconds()) << 32);
         if options.joliet {
             iso = iso.with_joliet();
@@ -115,21 +113,22 @@ impl Volume {
                         .with_appended(AppendedPartition::esp(hadris_fs::Content::bytes(boot.esp.clone()))),
                 );
         }
-        let Some(Present { path, offset }) = &options.present else {
-            return Ok(Self { tree: convert(tree)?, options: iso, present: None });
+        let Some(InPlaceFile { path, offset }) = &options.in_place else {
+            return Ok(Self { tree: convert(tree)?, options: iso, in_place: None });
         };
-        let missing = || IsoError::Unsupported { path: path.to_string(), problem: "it is no file of the tree".into() };
+        let missing =
+            || IsoError::Unsupported { path: path.to_string(), problem: "it is not a file of the tree".into() };
         let id = tree.lookup(path).ok_or_else(missing)?;
         let Kind::File(content) = &tree.node(id).kind else { return Err(missing()) };
-        let stand_in = StandIn::new(*offset, content.len())?;
+        let placeholder = Placeholder::new(*offset, content.len())?;
         let mut tree = tree.clone();
-        tree.node_mut(id).kind = Kind::File(stand_in.content());
-        let mut volume = Self { tree: convert(&tree)?, options: iso, present: Some(stand_in) };
+        tree.node_mut(id).kind = Kind::File(placeholder.content());
+        let mut volume = Self { tree: convert(&tree)?, options: iso, in_place: Some(placeholder) };
         volume.move_to(path, *offset)?;
         Ok(volume)
     }
 
-    /// Where everything will lie. Refuses what hadris-iso would leave out.
+    /// Computes the layout. Refuses what hadris-iso would leave out.
     pub fn plan(&self) -> Result<Layout, IsoError> {
         let report = hadris_iso::plan(&self.tree, &self.options).map_err(|source| IsoError::Volume { source })?;
         for warning in report.warnings() {
@@ -138,12 +137,11 @@ impl Volume {
         Ok(Layout { report })
     }
 
-    /// Moves the files on by as many blocks as it takes for the content at
-    /// `path` to begin at `offset`.
+    /// Moves the files by whole blocks, so that the content at `path` begins at `offset`.
     pub(super) fn move_to(&mut self, path: &TreePath, offset: u64) -> Result<(), IsoError> {
-        let Some((needed, _)) = self.plan()?.place(path) else { return Ok(()) };
-        let room = || IsoError::Room { path: path.clone(), offset, needed };
-        let missing = offset.checked_sub(needed).filter(|missing| missing % BLOCK == 0).ok_or_else(room)? / BLOCK;
+        let Some((needed, _)) = self.plan()?.locate(path) else { return Ok(()) };
+        let overlap = || IsoError::Overlap { path: path.clone(), offset, needed };
+        let missing = offset.checked_sub(needed).filter(|missing| missing % BLOCK == 0).ok_or_else(overlap)? / BLOCK;
         if missing > 0 {
             // 16 blocks of system area, then a descriptor a block (ECMA-119, 6.2.1 and 6.7.1):
             // primary, boot record, Joliet, terminator.
@@ -154,7 +152,7 @@ impl Volume {
         Ok(())
     }
 
-    /// Puts other bytes, of the same length, into the file at `path`.
+    /// Replaces the content of the file at `path` by bytes of the same length.
     pub fn replace(&mut self, path: &TreePath, bytes: Vec<u8>) -> Result<(), IsoError> {
         let failed = |source| IsoError::Volume { source };
         let path = path.to_bytes();
@@ -163,23 +161,23 @@ impl Volume {
         self.tree.replace(&path, node).map_err(failed)
     }
 
-    /// Writes the volume to `file`, which is empty but for what is present. Nothing is synced.
+    /// Writes the volume to `file`, which is empty apart from the in-place file. Nothing is synced.
     pub fn write(&self, file: &File) -> Result<Layout, IsoError> {
         self.write_patched(file, &[], &mut |_| {})
     }
 
-    /// [`Volume::write`] with some bytes replaced on the way; tells `written` up to where the file is what it will be.
+    /// [`Volume::write`] with patches. Reports to `written` the offset up to which the file is final.
     pub fn write_patched(
         &self,
         file: &File,
         patches: &[Patch],
         written: &mut dyn FnMut(u64),
     ) -> Result<Layout, IsoError> {
-        let present = self.present.iter().map(|present| present.bytes.clone()).collect();
-        self.write_without(present, file, patches, written)
+        let left_out = self.in_place.iter().map(|placeholder| placeholder.bytes.clone()).collect();
+        self.write_without(left_out, file, patches, written)
     }
 
-    /// What [`Volume::write_patched`] would write, in memory, with nothing in the place of the files' contents.
+    /// The output of [`Volume::write_patched`] in memory, with holes in place of the files' contents.
     pub fn outline(&self, patches: &[Patch]) -> Result<File, IsoError> {
         let file = memfd_create(c"applbuild-outline", MFdFlags::MFD_CLOEXEC).map(File::from);
         let file = file.map_err(|source| IsoError::Write { source: source.into() })?;
@@ -196,7 +194,7 @@ impl Volume {
     ) -> Result<Layout, IsoError> {
         let layout = self.plan()?;
         let device = file.try_clone().and_then(FileDevice::new).map_err(|source| IsoError::Write { source })?;
-        hadris_iso::sync::write(Unsynced { device, left_out, patches, written }, &self.tree, &self.options)
+        hadris_iso::sync::write(UnsyncedDevice { device, left_out, patches, written }, &self.tree, &self.options)
             .map_err(|source| IsoError::Volume { source })?;
         Ok(layout)
     }

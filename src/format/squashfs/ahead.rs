@@ -11,15 +11,14 @@ use crate::util::poison::Unpoisoned;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-/// Compresses the blocks that an image of `tree` would hold and `keeper` has
-/// not, and gives them to it, until all are done or `stop` is set; returns which
-/// those were. The tree is a guess: a file that is gone or changes
-/// meanwhile is left out, and so is all that fails, for [`super::write`] comes
-/// upon it again, and does not see what was guessed but by the time it takes.
-pub fn work_ahead(tree: &Tree, options: &Options, keeper: &dyn BlockCache, stop: &AtomicBool) -> Vec<BlockKey> {
+/// Compresses the blocks that an image of `tree` would hold and `cache` lacks, and stores them there, until all are
+/// done or `stop` is set. Returns the keys of these blocks. The tree is speculative: a file that disappears or changes
+/// is skipped. Errors are ignored, because [`super::write`] meets them again. The result affects only how fast `write`
+/// is, never its output.
+pub fn precompress(tree: &Tree, options: &Options, cache: &dyn BlockCache, stop: &AtomicBool) -> Vec<BlockKey> {
     let Ok(plan) = Plan::new(tree, options, &Silent) else { return Vec::new() };
-    // Whole blocks of a file are what they are wherever it comes to lie;
-    // fragment blocks are right only as far as their neighbours are.
+    // Whole blocks of a file do not depend on its position. A fragment block is useful only if all files in it are
+    // right.
     let (sure, likely): (Vec<&Job>, Vec<&Job>) =
         plan.jobs.iter().partition(|job| matches!(job.load, Load::Data { .. }));
     let jobs = [sure, likely].concat();
@@ -31,11 +30,11 @@ pub fn work_ahead(tree: &Tree, options: &Options, keeper: &dyn BlockCache, stop:
         let (mut plain, mut packed) = (Vec::new(), Vec::new());
         while !stop.load(Ordering::Relaxed) {
             let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) else { return };
-            if keeper.has(&job.key) || plan.read(job, &mut plain).is_err() {
+            if cache.has(&job.key) || plan.read(job, &mut plain).is_err() {
                 continue;
             }
             let Ok(smaller) = compressor.compress(&plain, &mut packed) else { continue };
-            keeper.put(&job.key, smaller.then_some(&packed));
+            cache.put(&job.key, smaller.then_some(&packed));
             made.lock().unpoisoned().push(job.key);
         }
     };

@@ -3,12 +3,12 @@
 use super::Compression;
 use sha2::{Digest, Sha256};
 
-/// What a compressed block is known by: its bytes before, and how it was compressed.
+/// The key of a compressed block: a hash of the uncompressed bytes and of the compression settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BlockKey(pub [u8; 32]);
 
 impl BlockKey {
-    /// The key of what else is compressed as one, by the rules that `recipe` names.
+    /// The key of other data that is compressed as a unit. `recipe` names the compression rules.
     pub fn of(recipe: &str, bytes: &[u8]) -> Self {
         let mut hash = libraries();
         hash.update((recipe.len() as u64).to_le_bytes());
@@ -21,26 +21,26 @@ impl BlockKey {
 /// A cached block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hit {
-    /// Compressed, which made it smaller.
+    /// Compressed, and smaller than before.
     Compressed,
-    /// Stored as it is: compressing it gained nothing.
+    /// Stored uncompressed, because compression does not make it smaller.
     Stored,
 }
 
-/// Keeps compressed blocks from one image to the next. What it gives back
-/// must be what it was given: a keeper that is not sure has none.
+/// A cache of compressed blocks, shared by builds. A hit returns exactly what was stored; in case of doubt it is a
+/// miss.
 pub trait BlockCache: Sync + std::fmt::Debug {
-    /// Whether there is such a block, as far as can be told without reading it.
+    /// Whether the block is cached, as far as is known without reading it.
     fn has(&self, key: &BlockKey) -> bool;
-    /// Whether the block is one that was made ahead, for this very image.
+    /// Whether the block was compressed speculatively for the current image.
     fn is_new(&self, key: &BlockKey) -> bool;
-    /// Fills `packed`, which is empty, where the block is a packed one.
+    /// Looks the block up. The bytes of a compressed block are written to `packed`, which is empty.
     fn get(&self, key: &BlockKey, packed: &mut Vec<u8>) -> Option<Hit>;
-    /// `packed` is `None` for a block that is stored as it is.
+    /// Stores a block. `packed` is `None` for a block that is stored uncompressed.
     fn put(&self, key: &BlockKey, packed: Option<&[u8]>);
 }
 
-/// Keeps nothing.
+/// A cache that is always empty.
 #[derive(Debug, Clone, Copy)]
 pub struct NoCache;
 
@@ -60,39 +60,38 @@ impl BlockCache for NoCache {
     fn put(&self, _: &BlockKey, _: Option<&[u8]>) {}
 }
 
-/// Changes with whatever may change a compressor's output: the libraries, by
-/// the versions that this program was built with, and the compressor's own
-/// rules, by a number to be raised with them.
+/// Part of each key, because another version of a compression library may produce other output.
 const LOCK: &str = include_str!("../../../Cargo.lock");
+/// Part of each key. Raise it when the rules in `compressor.rs` change.
 const RULES: u32 = 2;
 
 fn libraries() -> Sha256 {
-    // The lock does not say what a zstd of the system's is.
+    // Cargo.lock does not contain the version of a system zstd.
     Sha256::new_with_prefix(Sha256::digest(LOCK)).chain_update(zstd::zstd_safe::version_number().to_le_bytes())
 }
 
-/// Makes keys for one way of compressing.
+/// Computes the keys for one compression setting.
 #[derive(Debug, Clone)]
 pub(super) struct Keys {
-    begun: Sha256,
+    prefix: Sha256,
 }
 
 impl Keys {
     pub fn new(compression: Compression) -> Self {
-        let mut begun = libraries();
-        begun.update(RULES.to_le_bytes());
+        let mut prefix = libraries();
+        prefix.update(RULES.to_le_bytes());
         let level = match compression {
             Compression::Gzip { level } | Compression::Xz { level } => i64::from(level),
             Compression::Zstd { level } => i64::from(level),
         };
-        begun.update(compression.id().to_le_bytes());
-        begun.update(level.to_le_bytes());
-        Self { begun }
+        prefix.update(compression.id().to_le_bytes());
+        prefix.update(level.to_le_bytes());
+        Self { prefix }
     }
 
-    /// The key of a block that is made of these pieces: lengths, and hashes of chunks.
+    /// The key of a block that consists of these pieces, each given by its length and the hashes of its chunks.
     pub fn key<'a>(&self, block_size: u32, pieces: impl Iterator<Item = (u32, &'a [[u8; 32]])>) -> BlockKey {
-        let mut hash = self.begun.clone();
+        let mut hash = self.prefix.clone();
         hash.update(block_size.to_le_bytes());
         for (length, chunks) in pieces {
             hash.update(length.to_le_bytes());
@@ -117,7 +116,7 @@ mod tests {
         for other in [
             key(Compression::Zstd { level: 4 }, 1 << 17, &[(5, &chunk[..1])]),
             key(Compression::Gzip { level: 3 }, 1 << 17, &[(5, &chunk[..1])]),
-            // xz's dictionary is of the block's size.
+            // The size of xz's dictionary is the block size.
             key(zstd, 1 << 18, &[(5, &chunk[..1])]),
             key(zstd, 1 << 17, &[(6, &chunk[..1])]),
             key(zstd, 1 << 17, &[(5, &chunk[1..])]),
@@ -127,8 +126,8 @@ mod tests {
         }
     }
 
-    /// Cached blocks stand for what the compressor would make: when these hashes
-    /// change and the libraries have not, raise [`RULES`].
+    /// Cached blocks must equal the compressor's output: if these hashes change and the libraries have not, raise
+    /// [`RULES`].
     #[test]
     fn the_rules_are_those_of_the_number() {
         let text: Vec<u8> = (0..9000_u32).flat_map(|number| format!("line {number}\n").into_bytes()).collect();

@@ -22,7 +22,7 @@ pub enum Compression {
     },
 }
 
-/// What a reader takes for granted where there is no options block.
+/// The level that readers assume if there is no options block.
 const DEFAULT_GZIP_LEVEL: u32 = 9;
 const DEFAULT_ZSTD_LEVEL: i32 = 15;
 const GZIP_WINDOW: u16 = 15;
@@ -51,14 +51,14 @@ impl Compression {
         }
     }
 
-    /// The options block; `None` where they are what a reader takes for granted.
-    /// Of xz it needs to know the dictionary, which is always the block's size, the default.
+    /// The options block; `None` if all options are the defaults. The only option of xz is the size of the dictionary,
+    /// which is always the default, the block size.
     pub(super) fn options(self) -> Option<Vec<u8>> {
         match self {
             Self::Gzip { level } if level != DEFAULT_GZIP_LEVEL => {
                 let mut options = level.to_le_bytes().to_vec();
                 options.extend(GZIP_WINDOW.to_le_bytes());
-                // No strategy was tried but the default one, which is said by none.
+                // No strategies: only the default one is used.
                 options.extend(0_u16.to_le_bytes());
                 Some(metadata::stored(&options))
             }
@@ -68,7 +68,7 @@ impl Compression {
     }
 }
 
-/// What a [`Compressor`] is for: it need hold no more than its largest input.
+/// The purpose of a [`Compressor`], which determines its largest input.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Purpose {
     Metadata,
@@ -76,7 +76,7 @@ pub(super) enum Purpose {
     Data(u32),
 }
 
-/// Compresses one block after the other, keeping what can be kept between them.
+/// Compresses blocks one after another and reuses its state.
 pub(super) struct Compressor {
     engine: Engine,
 }
@@ -89,15 +89,15 @@ enum Engine {
 
 struct Zstd {
     compressor: zstd::bulk::Compressor<'static>,
-    /// Tells at little cost that a block is not worth the full effort.
+    /// A fast compressor that detects incompressible blocks.
     probe: Option<zstd::bulk::Compressor<'static>>,
 }
 
-/// Tables are a four-hundredth of an image, and one core makes them while all others wait: levels above this one
-/// take four times as long for a hundredth of them.
+/// The highest level for metadata. Tables are 1/400 of an image, and one core compresses them while all others wait.
+/// Higher levels take four times as long and save 1 % of the tables.
 const HIGHEST_OF_METADATA: i32 = 8;
 
-/// Below this level the probe would cost more than it saves.
+/// Below this level the probe costs more than it saves.
 const PROBED_FROM: i32 = 6;
 const PROBE_LEVEL: i32 = 1;
 
@@ -137,8 +137,8 @@ impl Compressor {
         Ok(Self { engine })
     }
 
-    /// Fills `output` with the compressed form of `input`; false where that is
-    /// not smaller, and `input` should be stored as it is.
+    /// Writes the compressed form of `input` to `output`. Returns false if that is not smaller, and `input` should be
+    /// stored uncompressed.
     pub fn compress(&mut self, input: &[u8], output: &mut Vec<u8>) -> Result<bool, SquashfsError> {
         output.clear();
         let packed = match &mut self.engine {
@@ -156,7 +156,7 @@ impl Zstd {
         output.reserve(zstd::zstd_safe::compress_bound(input.len()));
         if let Some(probe) = self.probe.as_mut().filter(|_| may_be_dense(input)) {
             let length = probe.compress_to_buffer(input, output).map_err(|error| error.to_string())?;
-            // What is compressed already (kernel modules, for one) stays as it is.
+            // Data that is compressed already, such as kernel modules, is stored as it is.
             if length >= input.len() - input.len() / 256 {
                 output.clear();
                 return Ok(());
@@ -168,20 +168,20 @@ impl Zstd {
     }
 }
 
-/// Whether it is worth asking the probe: what is compressed already has all bytes
-/// equally often, and most of what is not is far from that.
+/// Whether the probe is worth its time. In compressed data all byte values are equally frequent; most other data is far
+/// from that.
 fn may_be_dense(input: &[u8]) -> bool {
-    /// One byte in so many is looked at.
+    /// The sampling interval in bytes.
     const EVERY: usize = 31;
     let mut counts = [0_u64; 256];
     input.iter().step_by(EVERY).for_each(|&byte| counts[usize::from(byte)] += 1);
     let taken: u64 = counts.iter().sum();
-    // The chance that two of them are the same byte is 1 in 256 for noise, and larger for all else.
+    // Two samples are equal with a probability of 1/256 in noise, and more often in all other data.
     let pairs: u64 = counts.iter().map(|&count| count * count.saturating_sub(1)).sum();
     pairs * 256 <= 2 * taken * taken.saturating_sub(1)
 }
 
-/// Leaves `output` empty where it would not be smaller than `input`.
+/// Leaves `output` empty if it would not be smaller than `input`.
 fn gzip(engine: &mut flate2::Compress, input: &[u8], output: &mut Vec<u8>) -> Result<(), String> {
     engine.reset();
     output.reserve(input.len());

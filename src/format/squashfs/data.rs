@@ -1,9 +1,9 @@
-//! Data and fragment blocks: taken from those that were kept, or read and
-//! compressed, by several threads; written by the caller's, in the plan's order.
+//! Data and fragment blocks. Several threads take them from the block cache, or read and compress them. The caller's
+//! thread writes them in the plan's order.
 
 use super::blocks::{BlockCache, Hit};
 use super::compressor::{Compressor, Purpose};
-use super::fragment::{FragmentEntry, FragmentPlace};
+use super::fragment::{FragmentEntry, FragmentRef};
 use super::plan::{Job, Load, Plan};
 use super::{Options, SquashfsError};
 use crate::progress::Progress;
@@ -13,23 +13,22 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::Mutex;
 
-/// Set in the size of a block that is stored as it is.
+/// Set in the size of a block that is stored uncompressed.
 const STORED: u32 = 1 << 24;
 
-/// A compressor of a block's size takes up to 20 times that size (zstd's
-/// tables), and there are two buffers in flight for each, of two blocks: the
-/// bound on memory is a bound on compressors.
+/// Memory of a worker, in blocks: up to 20 for the compressor (zstd's tables), and two buffers of two blocks each. So
+/// the bound on memory bounds the number of workers.
 const BLOCKS_PER_WORKER: usize = 24;
 const MEMORY: usize = 192 << 20;
 
-/// Where a file's content is.
+/// The location of a file's content.
 #[derive(Debug, Clone, Default)]
 pub(super) struct StoredFile {
     pub start: u64,
     /// Sizes, as in the inode: 0 for a block of zeros.
     pub blocks: Vec<u32>,
     pub sparse: u64,
-    pub fragment: Option<FragmentPlace>,
+    pub fragment: Option<FragmentRef>,
     twin: Option<NodeId>,
 }
 
@@ -39,9 +38,9 @@ pub(super) struct Data {
     pub fragments: Vec<FragmentEntry>,
     /// Where the data ends in the image.
     pub end: u64,
-    /// Files that are stored as another.
+    /// Files that share the stored content of another.
     pub duplicates: u64,
-    /// Bytes, before compression, of blocks that were kept from another image.
+    /// Uncompressed bytes of the blocks that earlier builds cached.
     pub reused: u64,
 }
 
@@ -64,25 +63,25 @@ struct Buffer {
 
 /// A block that is ready to be written.
 #[derive(Debug)]
-struct Made {
-    turn: usize,
+struct FinishedBlock {
+    index: usize,
     buffer: Buffer,
-    kept: Hit,
-    /// It was kept from an earlier image.
+    hit: Hit,
+    /// An earlier build cached it.
     reused: bool,
 }
 
-/// How many compressors work at a time.
+/// The number of compressor threads.
 pub(super) fn workers(options: &Options) -> usize {
     let most = (MEMORY / (BLOCKS_PER_WORKER * options.block_size as usize)).max(1);
     options.threads.get().min(most)
 }
 
-/// Writes the content of all files to `out`, which stands at `start` of the image.
+/// Writes the content of all files to `out`, whose position in the image is `start`.
 pub(super) fn pack(
     tree: &Tree,
     options: &Options,
-    keeper: &dyn BlockCache,
+    cache: &dyn BlockCache,
     start: u64,
     out: &mut impl Write,
     progress: &dyn Progress,
@@ -96,11 +95,11 @@ pub(super) fn pack(
     let buffers = 2 * workers + 1;
     let (free_in, free) = bounded(buffers);
     for _ in 0..buffers {
-        // There is room for all of them.
+        // The channel has the capacity for all of them.
         let _ = free_in.send(Buffer::default());
     }
     let (made_in, made) = bounded(buffers);
-    let turns = Turns { free, next: Mutex::new(0) };
+    let queue = JobQueue { free, next: Mutex::new(0) };
     let mut writer = Writer {
         out,
         position: start,
@@ -111,62 +110,62 @@ pub(super) fn pack(
     };
     std::thread::scope(|scope| {
         for compressor in compressors {
-            let (plan, turns, made) = (&plan, &turns, made_in.clone());
-            scope.spawn(move || Maker { plan, keeper, compressor }.run(turns, &made));
+            let (plan, queue, made) = (&plan, &queue, made_in.clone());
+            scope.spawn(move || Worker { plan, cache, compressor }.run(queue, &made));
         }
         drop(made_in);
-        // It drops its ends of the channels when it fails, and so stops the others.
+        // On an error it drops its ends of the channels, which stops the workers.
         writer.run(&plan, made, free_in)
     })?;
     Ok(writer.finish(&plan))
 }
 
-/// Who makes which block: a turn is taken with a buffer in hand, so that the
-/// block whose turn it is to be written always has one.
-struct Turns {
+/// Assigns blocks to workers. A worker takes a buffer before it takes a block, so the block that is to be written next
+/// always has a buffer.
+struct JobQueue {
     free: Receiver<Buffer>,
     next: Mutex<usize>,
 }
 
-impl Turns {
+impl JobQueue {
     fn take(&self) -> Option<(Buffer, usize)> {
         let buffer = self.free.recv().ok()?;
         let mut next = self.next.lock().ok()?;
-        let turn = *next;
+        let index = *next;
         *next += 1;
-        Some((buffer, turn))
+        Some((buffer, index))
     }
 }
 
-struct Maker<'p, 'a> {
+struct Worker<'p, 'a> {
     plan: &'p Plan<'a>,
-    keeper: &'p dyn BlockCache,
+    cache: &'p dyn BlockCache,
     compressor: Compressor,
 }
 
-impl Maker<'_, '_> {
-    fn run(mut self, turns: &Turns, made: &Sender<Result<Made, SquashfsError>>) {
-        while let Some((buffer, turn)) = turns.take() {
-            let Some(job) = self.plan.jobs.get(turn) else { return };
-            if made.send(self.make(job, buffer, turn)).is_err() {
+impl Worker<'_, '_> {
+    fn run(mut self, queue: &JobQueue, made: &Sender<Result<FinishedBlock, SquashfsError>>) {
+        while let Some((buffer, index)) = queue.take() {
+            let Some(job) = self.plan.jobs.get(index) else { return };
+            if made.send(self.make(job, buffer, index)).is_err() {
                 return;
             }
         }
     }
 
-    fn make(&mut self, job: &Job, mut buffer: Buffer, turn: usize) -> Result<Made, SquashfsError> {
+    fn make(&mut self, job: &Job, mut buffer: Buffer, index: usize) -> Result<FinishedBlock, SquashfsError> {
         buffer.packed.clear();
-        let kept = self.keeper.get(&job.key, &mut buffer.packed);
-        if kept != Some(Hit::Compressed) {
+        let hit = self.cache.get(&job.key, &mut buffer.packed);
+        if hit != Some(Hit::Compressed) {
             self.plan.read(job, &mut buffer.plain)?;
         }
-        if let Some(kept) = kept {
-            return Ok(Made { turn, buffer, kept, reused: !self.keeper.is_new(&job.key) });
+        if let Some(hit) = hit {
+            return Ok(FinishedBlock { index, buffer, hit, reused: !self.cache.is_new(&job.key) });
         }
         let smaller = self.compressor.compress(&buffer.plain, &mut buffer.packed)?;
-        self.keeper.put(&job.key, smaller.then_some(&buffer.packed));
-        let kept = if smaller { Hit::Compressed } else { Hit::Stored };
-        Ok(Made { turn, buffer, kept, reused: false })
+        self.cache.put(&job.key, smaller.then_some(&buffer.packed));
+        let hit = if smaller { Hit::Compressed } else { Hit::Stored };
+        Ok(FinishedBlock { index, buffer, hit, reused: false })
     }
 }
 
@@ -180,34 +179,34 @@ struct Writer<'a, W> {
 }
 
 impl<W: Write> Writer<'_, W> {
-    /// Writes blocks in their turn, and gives their buffers back.
+    /// Writes the blocks in order and returns their buffers to the workers.
     fn run(
         &mut self,
         plan: &Plan<'_>,
-        made: Receiver<Result<Made, SquashfsError>>,
+        made: Receiver<Result<FinishedBlock, SquashfsError>>,
         free: Sender<Buffer>,
     ) -> Result<(), SquashfsError> {
         let mut early = BTreeMap::new();
-        let mut turn = 0;
-        while turn < plan.jobs.len() {
+        let mut index = 0;
+        while index < plan.jobs.len() {
             let Ok(block) = made.recv() else {
                 let message = "a compressor ended early".to_owned();
                 return Err(SquashfsError::Compress { length: 0, message });
             };
             let block = block?;
-            early.insert(block.turn, block);
-            while let Some(block) = early.remove(&turn) {
-                self.write(&plan.jobs[turn], &block)?;
-                turn += 1;
-                // The makers may have ended and need none.
+            early.insert(block.index, block);
+            while let Some(block) = early.remove(&index) {
+                self.write(&plan.jobs[index], &block)?;
+                index += 1;
+                // The workers may have ended, and then need no buffer.
                 let _ = free.send(block.buffer);
             }
         }
         Ok(())
     }
 
-    fn write(&mut self, job: &Job, block: &Made) -> Result<(), SquashfsError> {
-        let (bytes, mark) = match block.kept {
+    fn write(&mut self, job: &Job, block: &FinishedBlock) -> Result<(), SquashfsError> {
+        let (bytes, mark) = match block.hit {
             Hit::Compressed => (&block.buffer.packed, 0),
             Hit::Stored => (&block.buffer.plain, STORED),
         };
@@ -219,7 +218,7 @@ impl<W: Write> Writer<'_, W> {
         match job.load {
             Load::Data { file, number } => {
                 let file = &mut self.files[file.index()];
-                // No block lies where the superblock does.
+                // 0 means unset: the superblock is at offset 0.
                 if file.start == 0 {
                     file.start = start;
                 }
@@ -249,7 +248,7 @@ impl<W: Write> Writer<'_, W> {
             file.sparse = layout.sparse;
             file.fragment = layout.fragment;
             file.twin = layout.twin;
-            // Blocks of zeros at the end did not come by.
+            // Blocks of zeros at the end are no jobs, and are added here.
             file.blocks.resize(layout.blocks, 0);
             duplicates += u64::from(layout.twin.is_some());
         }

@@ -1,17 +1,17 @@
-//! Directory listings: runs of entries, each run under a header that holds what
-//! its entries share; and the index by which a reader skips most of a long one.
+//! Directory listings: runs of entries, each run under a header with the fields that
+//! its entries share; and the index with which a reader skips most of a long listing.
 
 use super::SquashfsError;
-use super::metadata::{self, MetadataWriter, Place};
+use super::metadata::{self, MetadataRef, MetadataWriter};
 
-/// A run holds at most so many entries (`SQUASHFS_DIR_COUNT`).
+/// The maximum number of entries in a run (`SQUASHFS_DIR_COUNT`).
 const MOST_ENTRIES: usize = 256;
 
 /// An entry of a directory: a name, and the inode that it names.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Entry<'a> {
     pub name: &'a [u8],
-    pub inode: Place,
+    pub inode: MetadataRef,
     pub number: u32,
     /// The basic type.
     pub kind: u16,
@@ -23,12 +23,12 @@ impl Entry<'_> {
     }
 }
 
-/// Where a run begins, and with which name: kept in the directory's extended inode.
+/// The start of a run and its first name, stored in the directory's extended inode.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct IndexEntry {
     /// Bytes of the listing before the run.
     pub position: u32,
-    /// The directory table's metadata block in which it lies.
+    /// The metadata block of the directory table that contains it.
     pub block: u32,
     pub name: Vec<u8>,
 }
@@ -46,25 +46,25 @@ impl IndexEntry {
 /// A listing that was written.
 #[derive(Debug, Default)]
 pub(super) struct Listing {
-    pub place: Place,
+    pub position: MetadataRef,
     pub size: usize,
     pub index: Vec<IndexEntry>,
 }
 
 /// Writes the listing of `entries`, which are in byte order of their names.
 pub(super) fn write(entries: &[Entry], table: &mut MetadataWriter) -> Result<Listing, SquashfsError> {
-    let mut listing = Listing { place: table.place(), size: 0, index: Vec::new() };
+    let mut listing = Listing { position: table.position(), size: 0, index: Vec::new() };
     let mut indexed = 0;
     let mut rest = entries;
     let mut bytes = Vec::new();
     while let Some(first) = rest.first() {
-        // An index entry for each metadata block's worth, as mksquashfs has it.
+        // One index entry for about each metadata block, as in mksquashfs.
         if listing.size - indexed >= metadata::BLOCK - MARGIN {
             indexed = listing.size;
             listing.index.push(IndexEntry {
                 // Sizes above 32 bits are refused by the caller before they are used.
                 position: listing.size as u32,
-                block: table.place().block as u32,
+                block: table.position().block as u32,
                 name: first.name.to_vec(),
             });
         }
@@ -79,11 +79,11 @@ pub(super) fn write(entries: &[Entry], table: &mut MetadataWriter) -> Result<Lis
     Ok(listing)
 }
 
-/// A header and the longest entry: what may be missing to a whole block when a run ends.
+/// A header and the longest entry: a run may end this many bytes before the end of a block.
 const MARGIN: usize = 12 + 8 + 255;
 
-/// How many of `entries` go under one header: those with inodes in one metadata
-/// block, with numbers within 16 bits of the first's, and no more than fit in `budget` bytes.
+/// The number of `entries` that one header covers: their inodes are in one metadata block, their numbers differ from
+/// the first by at most 16 bits, and they take at most `budget` bytes.
 fn run(entries: &[Entry], budget: usize) -> usize {
     let first = &entries[0];
     let mut size = 12;
@@ -102,12 +102,12 @@ fn run(entries: &[Entry], budget: usize) -> usize {
 
 fn encode_run(entries: &[Entry], out: &mut Vec<u8>) {
     let first = &entries[0];
-    // The inode table's size was checked when the inode was placed.
+    // The inode table's size was checked when the inode was written.
     for word in [entries.len() as u32 - 1, first.inode.block as u32, first.number] {
         out.extend(word.to_le_bytes());
     }
     for entry in entries {
-        // `run` saw that the difference fits; it wraps like the signed number that readers take it for.
+        // `run` checked that the difference fits. Readers take it for a signed number, so it may wrap.
         let difference = entry.number.wrapping_sub(first.number) as u16;
         for half in [entry.inode.offset, difference, entry.kind, entry.name.len() as u16 - 1] {
             out.extend(half.to_le_bytes());

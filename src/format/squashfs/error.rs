@@ -6,13 +6,13 @@ use std::io;
 /// Why a tree could not be written as squashfs.
 #[derive(Debug, thiserror::Error)]
 pub enum SquashfsError {
-    /// The block size is none that the format has.
+    /// The format does not have the block size.
     #[error("squashfs block size {found}: expected a power of two from 131072 to 1048576")]
     BlockSize {
         /// Bytes, as they were given.
         found: u32,
     },
-    /// The compression level is none that the algorithm has.
+    /// The algorithm does not have the compression level.
     #[error("squashfs {algorithm} level {found}: expected {least} to {most}")]
     Level {
         /// The algorithm's name.
@@ -25,16 +25,16 @@ pub enum SquashfsError {
         most: i64,
     },
     /// A time before 1970 or after 2106.
-    #[error("packing {path}: its time {found} does not fit, squashfs holds 0 to 4294967295 seconds since 1970")]
+    #[error("packing {path}: its time {found} is out of range, expected 0 to 4294967295 seconds since 1970")]
     Time {
         /// The node.
         path: TreePath,
         /// Seconds since 1970.
         found: i64,
     },
-    /// POSIX ACLs, which squashfs keeps in no attribute.
+    /// A POSIX ACL, which squashfs cannot store.
     #[error(
-        "packing {path}: squashfs has no place for the POSIX ACL in attribute {attribute}; remove it (setfacl -b) or set it at boot (tmpfiles.d)"
+        "packing {path}: squashfs cannot store the POSIX ACL in attribute {attribute}; remove it (setfacl -b) or set it at boot (tmpfiles.d)"
     )]
     Acl {
         /// The node.
@@ -43,7 +43,9 @@ pub enum SquashfsError {
         attribute: String,
     },
     /// An attribute of another namespace.
-    #[error("packing {path}: attribute {attribute} is of no namespace that squashfs holds (user, trusted, security)")]
+    #[error(
+        "packing {path}: attribute {attribute} is in no namespace that squashfs supports (user, trusted, security)"
+    )]
     AttributeNamespace {
         /// The node.
         path: TreePath,
@@ -52,7 +54,7 @@ pub enum SquashfsError {
     },
     /// An attribute whose name or value is too long.
     #[error(
-        "packing {path}: attribute {attribute} has a name of {name} and a value of {value} bytes, at most 255 and 65536 fit"
+        "packing {path}: attribute {attribute} has a name of {name} and a value of {value} bytes, expected at most 255 and 65536"
     )]
     AttributeSize {
         /// The node.
@@ -65,7 +67,7 @@ pub enum SquashfsError {
         value: usize,
     },
     /// A symlink's target is empty or too long.
-    #[error("packing {path}: a symlink of {length} bytes, Linux follows 1 to 4095")]
+    #[error("packing {path}: the symlink's target has {length} bytes, expected 1 to 4095")]
     Symlink {
         /// The symlink.
         path: TreePath,
@@ -73,7 +75,7 @@ pub enum SquashfsError {
         length: usize,
     },
     /// A device's numbers do not fit 12 and 20 bits.
-    #[error("packing {path}: device {major}:{minor} does not fit, at most 4095:1048575 does")]
+    #[error("packing {path}: device {major}:{minor} is out of range, expected at most 4095:1048575")]
     Device {
         /// The device.
         path: TreePath,
@@ -83,13 +85,13 @@ pub enum SquashfsError {
         minor: u32,
     },
     /// The id table is full.
-    #[error("packing {path}: more than 65535 different user and group numbers, squashfs holds no more")]
+    #[error("packing {path}: more than 65535 different user and group ids, which is the maximum of squashfs")]
     TooManyIds {
         /// The node whose owner does not fit.
         path: TreePath,
     },
     /// A directory's listing is too long.
-    #[error("packing {path}: its entries take {found} bytes, at most {most} fit")]
+    #[error("packing {path}: its entries take {found} bytes, expected at most {most}")]
     DirectorySize {
         /// The directory.
         path: TreePath,
@@ -99,13 +101,13 @@ pub enum SquashfsError {
         most: u32,
     },
     /// Inode numbers have 32 bits.
-    #[error("packing {found} files: squashfs holds at most 4294967294")]
+    #[error("packing {found} files: expected at most 4294967294, the maximum of squashfs")]
     TooManyNodes {
         /// Nodes of the tree.
         found: usize,
     },
     /// A table's references have 32 bits.
-    #[error("packing {path}: the {table} table of the image has outgrown the 4 GiB that its references reach")]
+    #[error("packing {path}: the image's {table} table exceeds 4 GiB, the maximum of squashfs")]
     TableSize {
         /// The node that does not fit.
         path: TreePath,
@@ -121,7 +123,7 @@ pub enum SquashfsError {
         source: io::Error,
     },
     /// A file's content has another length than the tree says.
-    #[error("packing {path}: it changed meanwhile: found {found} bytes, expected {expected}")]
+    #[error("packing {path}: it changed during the build: found {found} bytes, expected {expected}")]
     Resized {
         /// The file in the tree.
         path: TreePath,
@@ -130,8 +132,8 @@ pub enum SquashfsError {
         /// Bytes that were read.
         found: u64,
     },
-    /// A file's content changed between two readings.
-    #[error("packing {path}: it changed meanwhile: two readings of its {length} bytes differ")]
+    /// A file's content changed between two reads.
+    #[error("packing {path}: it changed during the build: two reads of its {length} bytes differ")]
     Changed {
         /// The file in the tree.
         path: TreePath,

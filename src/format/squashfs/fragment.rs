@@ -1,10 +1,10 @@
-//! Fragment blocks: the ends of files, and small files, many to a block.
+//! Fragment blocks: the ends of files, and small files, several per block.
 
 /// An entry of the fragment table (`struct squashfs_fragment_entry`).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct FragmentEntry {
     pub start: u64,
-    /// As [`super::data::stored_size`] has it.
+    /// As in an inode.
     pub size: u32,
 }
 
@@ -17,12 +17,12 @@ impl FragmentEntry {
     }
 }
 
-/// Where the end of a file lies.
+/// The location of a file's end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct FragmentPlace {
+pub(super) struct FragmentRef {
     pub index: u32,
     pub offset: u32,
 }
 
-/// A file without an end in a fragment block says so in its index.
-pub(super) const NO_FRAGMENT: FragmentPlace = FragmentPlace { index: u32::MAX, offset: 0 };
+/// The value for a file without an end in a fragment block.
+pub(super) const NO_FRAGMENT: FragmentRef = FragmentRef { index: u32::MAX, offset: 0 };

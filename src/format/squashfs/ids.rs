@@ -5,23 +5,23 @@ use std::collections::HashMap;
 #[derive(Debug, Default)]
 pub(super) struct Ids {
     ids: Vec<u32>,
-    places: HashMap<u32, u16>,
+    indices: HashMap<u32, u16>,
 }
 
 impl Ids {
-    /// The place of `id` in the table; `None` when the table is full: the
-    /// superblock counts its entries in 16 bits.
-    pub fn place(&mut self, id: u32) -> Option<u16> {
-        if let Some(&place) = self.places.get(&id) {
-            return Some(place);
+    /// The index of `id` in the table; adds the id if it is new. `None` if the table
+    /// is full: the superblock counts its entries in 16 bits.
+    pub fn index_of(&mut self, id: u32) -> Option<u16> {
+        if let Some(&index) = self.indices.get(&id) {
+            return Some(index);
         }
-        let place = u16::try_from(self.ids.len()).ok().filter(|&place| place < u16::MAX)?;
+        let index = u16::try_from(self.ids.len()).ok().filter(|&index| index < u16::MAX)?;
         self.ids.push(id);
-        self.places.insert(id, place);
-        Some(place)
+        self.indices.insert(id, index);
+        Some(index)
     }
 
-    /// As many as [`Ids::place`] let in.
+    /// [`Ids::index_of`] limits the number.
     pub fn count(&self) -> u16 {
         self.ids.len() as u16
     }

@@ -1,15 +1,15 @@
-//! Inodes: a basic and an extended form of each type; the extended one is
-//! written only where the basic one cannot hold the facts.
+//! Inodes: a basic and an extended form of each type. The extended form is
+//! written only if the basic one cannot hold the values.
 
 use super::directory::IndexEntry;
-use super::fragment::{FragmentPlace, NO_FRAGMENT};
-use super::metadata::Place;
+use super::fragment::{FragmentRef, NO_FRAGMENT};
+use super::metadata::MetadataRef;
 use crate::tree::Kind;
 
-/// An inode without extended attributes says so.
+/// The value for an inode without extended attributes.
 const NO_XATTRS: u32 = u32::MAX;
 
-/// From a basic type to its extended form.
+/// The difference between a basic type and its extended form.
 const EXTENDED: u16 = 7;
 
 /// A listing's size in its inode counts `.` and `..`, which are not stored, as 3 bytes.
@@ -18,15 +18,15 @@ const DOT_ENTRIES: u32 = 3;
 #[derive(Debug)]
 pub(super) struct Inode<'a> {
     pub mode: u16,
-    /// Places in the id table.
+    /// Indices in the id table.
     pub uid: u16,
     pub gid: u16,
     pub time: u32,
     pub number: u32,
     pub links: u32,
-    /// The place in the xattr id table.
+    /// The index in the xattr id table.
     pub xattrs: Option<u32>,
-    /// As [`basic_type`] has it.
+    /// See [`basic_type`].
     pub kind: u16,
     pub body: Body<'a>,
 }
@@ -34,7 +34,7 @@ pub(super) struct Inode<'a> {
 #[derive(Debug)]
 pub(super) enum Body<'a> {
     Directory {
-        listing: Place,
+        listing: MetadataRef,
         size: u32,
         parent: u32,
         index: &'a [IndexEntry],
@@ -50,9 +50,9 @@ pub(super) enum Body<'a> {
 pub(super) struct FileBody<'a> {
     pub start: u64,
     pub size: u64,
-    /// Bytes that lie in blocks of zeros, which are not stored.
+    /// Bytes in blocks of zeros, which are not stored.
     pub sparse: u64,
-    pub fragment: Option<FragmentPlace>,
+    pub fragment: Option<FragmentRef>,
     pub blocks: &'a [u32],
 }
 
@@ -96,7 +96,7 @@ impl Inode<'_> {
         let xattrs = self.xattrs.unwrap_or(NO_XATTRS);
         match &self.body {
             Body::Directory { listing, size, parent, index } => {
-                // The directory table's size was checked when the listing was placed.
+                // The directory table's size was checked when the listing was written.
                 let block = listing.block as u32;
                 let size = size + DOT_ENTRIES;
                 if extended {
@@ -120,7 +120,7 @@ impl Inode<'_> {
                     }
                     words(out, &[self.links, fragment.index, fragment.offset, xattrs]);
                 } else {
-                    // `is_extended` saw that both fit.
+                    // `is_extended` checked that both fit.
                     words(out, &[file.start as u32, fragment.index, fragment.offset, file.size as u32]);
                 }
                 words(out, file.blocks);
@@ -156,7 +156,7 @@ fn words(out: &mut Vec<u8>, words: &[u32]) {
     }
 }
 
-/// A device number as Linux's `new_encode_dev` has it; `None` where it does not fit.
+/// A device number in the encoding of Linux's `new_encode_dev`; `None` if it does not fit.
 pub(super) fn device_number(major: u32, minor: u32) -> Option<u32> {
     (major <= 0xfff && minor <= 0xf_ffff).then_some((minor & 0xff) | major << 8 | (minor & !0xff) << 12)
 }

@@ -3,23 +3,23 @@
 use super::SquashfsError;
 use super::compressor::Compressor;
 
-/// What one block holds before compression (`SQUASHFS_METADATA_SIZE`).
+/// Bytes in one block before compression (`SQUASHFS_METADATA_SIZE`).
 pub(super) const BLOCK: usize = 8192;
 
-/// Set in the length of a block that is stored as it is.
+/// Set in the length of a block that is stored uncompressed.
 const STORED: u16 = 0x8000;
 
-/// A place in a table of metadata blocks.
+/// A reference to a byte in a table of metadata blocks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Place {
-    /// Where the block begins, counted from the table's start.
+pub(super) struct MetadataRef {
+    /// Offset of the block in the table.
     pub block: u64,
-    /// Which of the block's uncompressed bytes.
+    /// Offset in the uncompressed block.
     pub offset: u16,
 }
 
-impl Place {
-    /// As inode and xattr references have it: block and offset in one number.
+impl MetadataRef {
+    /// Block and offset in one number, as in inode and xattr references.
     pub fn reference(self) -> u64 {
         self.block << 16 | u64::from(self.offset)
     }
@@ -46,10 +46,10 @@ impl MetadataWriter {
         }
     }
 
-    /// Where the next byte goes.
-    pub fn place(&self) -> Place {
+    /// The position of the next byte.
+    pub fn position(&self) -> MetadataRef {
         // A full block is flushed at once, so the offset is below 8192.
-        Place { block: self.done.len() as u64, offset: self.pending.len() as u16 }
+        MetadataRef { block: self.done.len() as u64, offset: self.pending.len() as u16 }
     }
 
     pub fn write(&mut self, mut bytes: &[u8]) -> Result<(), SquashfsError> {
@@ -77,14 +77,14 @@ impl MetadataWriter {
         Ok(())
     }
 
-    /// The table, and where in it each block begins.
+    /// Returns the table and the offsets of its blocks.
     pub fn finish(mut self) -> Result<(Vec<u8>, Vec<u64>), SquashfsError> {
         self.flush()?;
         Ok((self.done, self.starts))
     }
 }
 
-/// `bytes` as one block that is not compressed.
+/// `bytes` as one uncompressed block.
 pub(super) fn stored(bytes: &[u8]) -> Vec<u8> {
     // Callers store compressor options: at most 8 bytes.
     let mut block = (bytes.len() as u16 | STORED).to_le_bytes().to_vec();

@@ -21,7 +21,7 @@ mod survey;
 mod table;
 mod xattr;
 
-pub use ahead::work_ahead;
+pub use ahead::precompress;
 pub use blocks::{BlockCache, BlockKey, Hit, NoCache};
 pub use compressor::Compression;
 pub use error::SquashfsError;
@@ -36,22 +36,22 @@ use std::num::NonZero;
 use superblock::Superblock;
 use survey::Survey;
 
-/// The size of an image is a multiple of this, so that a loop device and dm-verity take it.
+/// The size of an image is a multiple of this, as loop devices and dm-verity require.
 const PADDING: u64 = 4096;
 
 const SMALLEST_BLOCK: u32 = 128 << 10;
 const LARGEST_BLOCK: u32 = 1 << 20;
 
-/// How an image is written. The number of threads does not show in it.
+/// How an image is written. The number of threads does not affect its bytes.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
     /// The algorithm and level of data and metadata.
     pub compression: Compression,
     /// A power of two from 128 KiB to 1 MiB.
     pub block_size: u32,
-    /// Compressors that work at a time; fewer are started where their memory would pass 200 MB.
+    /// The number of compressor threads. Fewer are started if their memory would exceed 200 MB.
     pub threads: NonZero<usize>,
-    /// When the file system was made, as the superblock says: seconds since 1970.
+    /// The creation time in the superblock, in seconds since 1970.
     pub time: u32,
 }
 
@@ -60,24 +60,24 @@ pub struct Options {
 pub struct Summary {
     /// The size of the image, a multiple of 4096.
     pub size: u64,
-    /// Inodes of the image, the root's among them.
+    /// Inodes of the image, including the root's.
     pub inodes: u32,
-    /// Bytes of content that went in, each node's once.
+    /// Bytes of content, each node counted once.
     pub content: u64,
     /// Files that share the stored content of another.
     pub duplicates: u64,
     /// Blocks that hold the ends of several files.
     pub fragments: u32,
-    /// Bytes of content that did not have to be compressed: their blocks were kept.
+    /// Bytes of content that were not compressed, because their blocks were cached.
     pub reused: u64,
 }
 
-/// Writes `tree` as a squashfs image to `out`, from where it stands. What `keeper`
-/// has shows in the time it takes, and not in the image.
+/// Writes `tree` as a squashfs image to `out`, from its current position. The contents of `cache` affect only the time,
+/// never the image.
 pub fn write(
     tree: &Tree,
     options: &Options,
-    keeper: &dyn BlockCache,
+    cache: &dyn BlockCache,
     out: &mut (impl Write + Seek),
     progress: &dyn Progress,
 ) -> Result<Summary, SquashfsError> {
@@ -88,13 +88,13 @@ pub fn write(
     let survey = Survey::new(tree, options.compression)?;
     progress.stage(Stage::Pack, survey.bytes, Unit::Bytes);
 
-    // The superblock is written last: until then the image is none.
+    // The superblock is written last: until then the image is invalid.
     let mut head = vec![0; superblock::SIZE as usize];
     let compressor_options = options.compression.options();
     head.extend(compressor_options.iter().flatten());
     let start = out.stream_position()?;
     out.write_all(&head)?;
-    let data = data::pack(tree, options, keeper, head.len() as u64, out, progress)?;
+    let data = data::pack(tree, options, cache, head.len() as u64, out, progress)?;
 
     let metadata = || Compressor::new(options.compression, Purpose::Metadata);
     let mut nodes =
@@ -126,7 +126,7 @@ pub fn write(
         inodes: survey.inodes,
         time: options.time,
         block_size: options.block_size,
-        // The reader counted them in 32 bits.
+        // The plan counts them in 32 bits.
         fragments: data.fragments.len() as u32,
         compression: options.compression,
         has_options: compressor_options.is_some(),

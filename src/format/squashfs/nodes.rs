@@ -4,12 +4,12 @@ use super::SquashfsError;
 use super::data::Data;
 use super::directory::{self, Entry, Listing};
 use super::inode::{Body, FileBody, Inode, basic_type};
-use super::metadata::{MetadataWriter, Place};
+use super::metadata::{MetadataRef, MetadataWriter};
 use super::survey::Survey;
 use crate::tree::{Kind, NodeId, Tree, TreePath};
 use std::collections::HashMap;
 
-/// An inode counts its index entries in 16 bits, and one stands for nearly 8 KiB of listing.
+/// An inode counts its index entries in 16 bits, and each entry covers nearly 8 KiB of listing.
 const LARGEST_LISTING: u32 = 500_000_000;
 
 #[derive(Debug)]
@@ -19,9 +19,9 @@ pub(super) struct Nodes<'a> {
     data: &'a Data,
     pub inodes: MetadataWriter,
     pub directories: MetadataWriter,
-    /// Where each inode is, by number less 1.
-    places: Vec<Option<Place>>,
-    /// Of directories whose inode is still to come.
+    /// The reference to each inode, by number minus 1.
+    inode_refs: Vec<Option<MetadataRef>>,
+    /// Listings of directories whose inode is not written yet.
     listings: HashMap<NodeId, Listing>,
 }
 
@@ -33,57 +33,57 @@ impl<'a> Nodes<'a> {
         inodes: MetadataWriter,
         directories: MetadataWriter,
     ) -> Self {
-        let places = vec![None; survey.inodes as usize];
-        Self { tree, survey, data, inodes, directories, places, listings: HashMap::new() }
+        let inode_refs = vec![None; survey.inodes as usize];
+        Self { tree, survey, data, inodes, directories, inode_refs, listings: HashMap::new() }
     }
 
-    /// Writes all inodes and listings; the children of a directory lie side by
-    /// side, so that one header does for many entries.
+    /// Writes all inodes and listings. The inodes of a directory's children are adjacent, so that many entries share a
+    /// header.
     pub fn write(&mut self) -> Result<(), SquashfsError> {
         for &directory in &self.survey.directories {
-            self.children(directory)?;
+            self.write_children(directory)?;
         }
-        self.inode(Tree::ROOT)?;
+        self.write_inode(Tree::ROOT)?;
         Ok(())
     }
 
     /// The references to all inodes, in the order of their numbers; the root's is the last.
     pub fn references(&self) -> impl Iterator<Item = u64> + '_ {
-        self.places.iter().flatten().map(|place| place.reference())
+        self.inode_refs.iter().flatten().map(|inode| inode.reference())
     }
 
-    fn children(&mut self, directory: NodeId) -> Result<(), SquashfsError> {
+    fn write_children(&mut self, directory: NodeId) -> Result<(), SquashfsError> {
         let tree = self.tree;
         let Kind::Directory(names) = &tree.node(directory).kind else { return Ok(()) };
         let mut entries = Vec::with_capacity(names.len());
         for (name, &child) in names {
             let (number, kind) = (self.survey.facts(child).number, basic_type(&tree.node(child).kind));
-            entries.push(Entry { name, inode: self.inode(child)?, number, kind });
+            entries.push(Entry { name, inode: self.write_inode(child)?, number, kind });
         }
         let listing = directory::write(&entries, &mut self.directories)?;
         if listing.size > LARGEST_LISTING as usize {
             let (path, found) = (path_of(tree, directory), listing.size);
             return Err(SquashfsError::DirectorySize { path, found, most: LARGEST_LISTING });
         }
-        if u32::try_from(self.directories.place().block).is_err() {
+        if u32::try_from(self.directories.position().block).is_err() {
             return Err(SquashfsError::TableSize { path: path_of(tree, directory), table: "directory" });
         }
         self.listings.insert(directory, listing);
         Ok(())
     }
 
-    /// Where the inode of `id` is: written now, unless another name of it came before.
-    fn inode(&mut self, id: NodeId) -> Result<Place, SquashfsError> {
+    /// Returns the reference to the inode of `id`. Writes the inode, unless another name of it came before.
+    fn write_inode(&mut self, id: NodeId) -> Result<MetadataRef, SquashfsError> {
         let facts = self.survey.facts(id);
         let slot = facts.number as usize - 1;
-        if let Some(place) = self.places[slot] {
-            return Ok(place);
+        if let Some(written) = self.inode_refs[slot] {
+            return Ok(written);
         }
         let node = self.tree.node(id);
         let listing = self.listings.remove(&id).unwrap_or_default();
         let body = match &node.kind {
             Kind::Directory(_) => Body::Directory {
-                listing: listing.place,
+                listing: listing.position,
                 size: listing.size as u32,
                 parent: facts.parent,
                 index: &listing.index,
@@ -113,17 +113,17 @@ impl<'a> Nodes<'a> {
             kind: basic_type(&node.kind),
             body,
         };
-        let place = self.inodes.place();
-        if u32::try_from(place.block).is_err() {
+        let position = self.inodes.position();
+        if u32::try_from(position.block).is_err() {
             return Err(SquashfsError::TableSize { path: path_of(self.tree, id), table: "inode" });
         }
         self.inodes.write(&inode.encode())?;
-        self.places[slot] = Some(place);
-        Ok(place)
+        self.inode_refs[slot] = Some(position);
+        Ok(position)
     }
 }
 
-/// For messages: the first path that names `id`.
+/// The first path that names `id`, for messages.
 fn path_of(tree: &Tree, id: NodeId) -> TreePath {
     tree.walk().find(|(_, found)| *found == id).map(|(path, _)| path).unwrap_or_default()
 }

@@ -2,7 +2,7 @@
 //! is read.
 
 use super::blocks::{BlockKey, Keys};
-use super::fragment::FragmentPlace;
+use super::fragment::FragmentRef;
 use super::{Options, SquashfsError};
 use crate::progress::Progress;
 use crate::tree::fingerprint::{CHUNK, hash, is_zeros};
@@ -10,14 +10,14 @@ use crate::tree::{Content, Fingerprint, Kind, NodeId, Tree, TreePath, in_paralle
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Of one file.
+/// The layout of one file.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Layout {
-    /// Whole blocks, of zeros or not; 0 where there is a twin.
+    /// The number of whole blocks, including those of zeros; 0 if there is a twin.
     pub blocks: usize,
     pub sparse: u64,
-    pub fragment: Option<FragmentPlace>,
-    /// The file of the same content that is stored in its stead.
+    pub fragment: Option<FragmentRef>,
+    /// The file with the same content that is stored instead.
     pub twin: Option<NodeId>,
 }
 
@@ -33,13 +33,13 @@ pub(super) enum Load {
 /// A run of a file's bytes.
 #[derive(Debug, Clone)]
 pub(super) struct Piece {
-    /// A place in [`Plan::files`].
+    /// An index into [`Plan::files`].
     pub file: usize,
     pub start: u64,
     pub length: usize,
 }
 
-/// A block to be made.
+/// A block to compress and write.
 #[derive(Debug)]
 pub(super) struct Job {
     pub load: Load,
@@ -56,7 +56,7 @@ pub(super) struct File<'a> {
 }
 
 impl File<'_> {
-    /// The hashes of a run that begins at a chunk's boundary.
+    /// The hashes of a run that begins at a chunk boundary.
     pub fn chunks(&self, piece: &Piece) -> &[[u8; 32]] {
         let first = (piece.start / CHUNK as u64) as usize;
         &self.fingerprint.chunks[first..first + piece.length.div_ceil(CHUNK)]
@@ -70,7 +70,7 @@ pub(super) struct Plan<'a> {
     pub layouts: Vec<Option<Layout>>,
     /// In the order of the image.
     pub jobs: Vec<Job>,
-    /// Bytes that no block holds: of twins and zeros.
+    /// Bytes that are not in any block: those of twins and zeros.
     pub left_out: u64,
 }
 
@@ -96,11 +96,11 @@ impl<'a> Plan<'a> {
             .map(|((path, id, content), fingerprint)| File { path, id, content, fingerprint })
             .collect();
         let mut plan = Self { files, layouts: vec![None; tree.node_count()], jobs: Vec::new(), left_out: 0 };
-        plan.settle(options);
+        plan.lay_out(options);
         Ok(plan)
     }
 
-    /// Reads a block's pieces into `plain`; they must be what they were when they were hashed.
+    /// Reads a block's pieces into `plain`. Fails if they have changed since they were hashed.
     pub fn read(&self, job: &Job, plain: &mut Vec<u8>) -> Result<(), SquashfsError> {
         plain.clear();
         for piece in &job.pieces {
@@ -119,13 +119,13 @@ impl<'a> Plan<'a> {
         Ok(())
     }
 
-    fn settle(&mut self, options: &Options) {
+    fn lay_out(&mut self, options: &Options) {
         let mut draft = Draft {
             block_size: u64::from(options.block_size),
             keys: Keys::new(options.compression),
             files: &self.files,
             twins: HashMap::new(),
-            open: [Open::default(), Open::default()],
+            open: [OpenFragment::default(), OpenFragment::default()],
             fragments: 0,
             jobs: Vec::new(),
             left_out: 0,
@@ -142,7 +142,7 @@ impl<'a> Plan<'a> {
 
 /// A fragment block that is being filled.
 #[derive(Debug, Default)]
-struct Open {
+struct OpenFragment {
     index: u32,
     length: usize,
     pieces: Vec<Piece>,
@@ -154,8 +154,8 @@ struct Draft<'p, 'a> {
     files: &'p [File<'a>],
     /// Files by their content.
     twins: HashMap<[u8; 32], NodeId>,
-    /// By [`is_dense`]: one block of what is compressed already does not spoil another.
-    open: [Open; 2],
+    /// By [`is_dense`]: files that are compressed already get blocks of their own, so that they do not harm the others.
+    open: [OpenFragment; 2],
     fragments: u32,
     jobs: Vec<Job>,
     left_out: u64,
@@ -188,12 +188,12 @@ impl Draft<'_, '_> {
             let piece = Piece { file: index, start: length - rest, length: rest as usize };
             layout.fragment = Some(self.fragment(file, piece));
         }
-        // Linux takes no file to be all hole: mksquashfs leaves one byte too.
+        // Linux does not accept a file that is all hole; mksquashfs leaves one byte, too.
         layout.sparse = layout.sparse.min(length - 1);
         layout
     }
 
-    fn fragment(&mut self, file: &File<'_>, piece: Piece) -> FragmentPlace {
+    fn fragment(&mut self, file: &File<'_>, piece: Piece) -> FragmentRef {
         let dense = is_dense(&file.fingerprint.head);
         let open = &self.open[usize::from(dense)];
         let full = open.length as u64 + piece.length as u64 > self.block_size;
@@ -206,7 +206,7 @@ impl Draft<'_, '_> {
             self.fragments += 1;
         }
         // A block size fits 32 bits.
-        let place = FragmentPlace { index: open.index, offset: open.length as u32 };
+        let place = FragmentRef { index: open.index, offset: open.length as u32 };
         open.length += piece.length;
         open.pieces.push(piece);
         place
@@ -227,12 +227,11 @@ impl Draft<'_, '_> {
     }
 }
 
-/// A file that comes, goes or grows shifts those after it in the fragment
-/// blocks, and each block that changed would have to be compressed anew. So at
-/// some files, which their names alone choose, a block begins in any case:
-/// there the blocks are again what they were.
+/// Whether a new fragment block begins at this file. A file that is added, removed or resized shifts the files after
+/// it, and each block that changes must be compressed again. Therefore a block always begins at some files, which are
+/// chosen by their path alone; from there on the blocks are unchanged.
 fn begins_block(path: &TreePath) -> bool {
-    /// One file in so many.
+    /// The average number of files between two of them.
     const EVERY: u32 = 128;
     // FNV-1a: any fixed function of the path does.
     let hash =
@@ -243,7 +242,7 @@ fn begins_block(path: &TreePath) -> bool {
 fn fingerprint(path: &TreePath, content: &Content) -> Result<Arc<Fingerprint>, SquashfsError> {
     let failed = |source| SquashfsError::Read { path: path.clone(), source };
     let known = content.fingerprint().map_err(failed)?;
-    // Shorter than the tree says, or longer by now; one that was known before cannot have changed since.
+    // A file may have shrunk or grown since the tree was made. One whose fingerprint was known before has not.
     let read_now = !matches!(content, Content::Host { fingerprint: Some(_), .. });
     let found =
         if read_now && known.length == content.len() { content.current_len().map_err(failed)? } else { known.length };
@@ -254,7 +253,7 @@ fn fingerprint(path: &TreePath, content: &Content) -> Result<Arc<Fingerprint>, S
     }
 }
 
-/// How files begin that are compressed already: xz, zstd, gzip, bzip2, zip, PNG, JPEG, WOFF2.
+/// The magic numbers of compressed formats: xz, zstd, gzip, bzip2, zip, PNG, JPEG, WOFF2.
 const DENSE: [&[u8]; 8] =
     [b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd", b"\x1f\x8b", b"BZh", b"PK\x03\x04", b"\x89PNG", b"\xff\xd8\xff", b"wOF2"];
 

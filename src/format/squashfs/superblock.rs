@@ -2,15 +2,15 @@
 
 use super::Compression;
 
-/// Its size, and so where the compressor's options or the data begin.
+/// Its size, which is the offset of the compressor's options or of the data.
 pub(super) const SIZE: u64 = 96;
 
-/// A table that the image does not have.
+/// The offset of a table that the image does not have.
 pub(super) const NO_TABLE: u64 = u64::MAX;
 
 const MAGIC: u32 = 0x7371_7368;
 
-/// Set for `unsquashfs -s`; readers take the facts from elsewhere.
+/// Set for `unsquashfs -s`. Readers do not need these flags.
 const ALWAYS_FRAGMENTS: u16 = 0x20;
 const DUPLICATES_REMOVED: u16 = 0x40;
 const EXPORTABLE: u16 = 0x80;

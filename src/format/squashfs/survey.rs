@@ -1,5 +1,5 @@
 //! The first pass over a tree: refuses what squashfs cannot hold, by path,
-//! before any byte is written, and settles numbers that later passes need.
+//! before any byte is written, and assigns the numbers that later passes need.
 
 use super::ids::Ids;
 use super::inode::device_number;
@@ -16,26 +16,26 @@ pub(super) struct Survey {
     /// Children before their parents.
     pub directories: Vec<NodeId>,
     pub inodes: u32,
-    /// Content of all files, each node's once.
+    /// Bytes of all files, each node counted once.
     pub bytes: u64,
 }
 
 #[derive(Debug, Clone, Default)]
 pub(super) struct Facts {
-    /// From 1; 0 where the tree no longer names the node.
+    /// From 1; 0 if no path of the tree names the node.
     pub number: u32,
     pub links: u32,
     pub uid: u16,
     pub gid: u16,
     pub time: u32,
     pub xattrs: Option<u32>,
-    /// Of a directory: its parent's number.
+    /// The number of a directory's parent.
     pub parent: u32,
-    /// Of a device.
+    /// The encoded number of a device.
     pub device: u32,
 }
 
-/// Linux's `PATH_MAX`, less its NUL: a longer target cannot be followed.
+/// Linux's `PATH_MAX` without its NUL: a longer target cannot be followed.
 const LONGEST_TARGET: usize = 4095;
 
 impl Survey {
@@ -52,7 +52,7 @@ impl Survey {
             let facts = &mut survey.facts[id.index()];
             facts.links += 1;
             if facts.links == 1 {
-                survey.look(tree, &path, id)?;
+                survey.inspect(tree, &path, id)?;
             }
         }
         survey.number(tree)?;
@@ -63,15 +63,15 @@ impl Survey {
         &self.facts[id.index()]
     }
 
-    fn look(&mut self, tree: &Tree, path: &TreePath, id: NodeId) -> Result<(), SquashfsError> {
+    fn inspect(&mut self, tree: &Tree, path: &TreePath, id: NodeId) -> Result<(), SquashfsError> {
         let node = tree.node(id);
         let metadata = &node.metadata;
         let full = || SquashfsError::TooManyIds { path: path.clone() };
-        let xattrs = self.xattrs.place(path, &metadata.xattrs)?;
+        let xattrs = self.xattrs.index_of(path, &metadata.xattrs)?;
         let facts = &mut self.facts[id.index()];
         facts.xattrs = xattrs;
-        facts.uid = self.ids.place(metadata.uid).ok_or_else(full)?;
-        facts.gid = self.ids.place(metadata.gid).ok_or_else(full)?;
+        facts.uid = self.ids.index_of(metadata.uid).ok_or_else(full)?;
+        facts.gid = self.ids.index_of(metadata.gid).ok_or_else(full)?;
         facts.time = u32::try_from(metadata.mtime)
             .map_err(|_| SquashfsError::Time { path: path.clone(), found: metadata.mtime })?;
         match &node.kind {
@@ -91,8 +91,8 @@ impl Survey {
         Ok(())
     }
 
-    /// Numbers inodes in the order in which they will be written, so that the
-    /// children of a directory have numbers close to each other.
+    /// Numbers inodes in the order of writing, so that the children of a
+    /// directory have numbers close to each other.
     fn number(&mut self, tree: &Tree) -> Result<(), SquashfsError> {
         let mut last = 0_usize;
         for &directory in &self.directories {
@@ -111,7 +111,7 @@ impl Survey {
             .filter(|&inodes| inodes < u32::MAX)
             .ok_or(SquashfsError::TooManyNodes { found: last })?;
         self.facts[Tree::ROOT.index()].number = self.inodes;
-        // The root's parent is no inode of the image: one past the last, as mksquashfs has it.
+        // The root has no parent in the image. As in mksquashfs, the parent's number is one past the last.
         self.facts[Tree::ROOT.index()].parent = self.inodes + 1;
         for &directory in &self.directories {
             let number = self.facts[directory.index()].number;

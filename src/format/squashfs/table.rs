@@ -1,12 +1,11 @@
-//! Tables that are looked up by number: metadata blocks, then a list of where
-//! each of them begins in the image. The superblock points at the list.
+//! Lookup tables: metadata blocks, then a list of their offsets in the image. The
+//! superblock points to the list.
 
 use super::SquashfsError;
 use super::compressor::Compressor;
 use super::metadata::MetadataWriter;
 
-/// The bytes of a table that stands at `position` of the image, and where in
-/// the image its list stands.
+/// Encodes a table at offset `position` of the image. Returns its bytes and the offset of its list.
 pub(super) fn encode(
     entries: impl IntoIterator<Item = impl AsRef<[u8]>>,
     position: u64,

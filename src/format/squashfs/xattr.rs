@@ -32,8 +32,8 @@ impl Xattrs {
         })
     }
 
-    /// The place of `attributes` in the id table; `None` for an empty set.
-    pub fn place(
+    /// The index of `attributes` in the id table; adds the set if it is new. `None` for an empty set.
+    pub fn index_of(
         &mut self,
         path: &TreePath,
         attributes: &BTreeMap<Vec<u8>, Vec<u8>>,
@@ -45,24 +45,24 @@ impl Xattrs {
         for (name, value) in attributes {
             encode(path, name, value, &mut set)?;
         }
-        if let Some(&place) = self.known.get(&set) {
-            return Ok(Some(place));
+        if let Some(&index) = self.known.get(&set) {
+            return Ok(Some(index));
         }
-        let reference = self.sets.place().reference();
+        let reference = self.sets.position().reference();
         self.sets.write(&set)?;
         // A tree holds fewer nodes than 2^32 - 1, a set fewer attributes, and Linux bounds their size.
-        let (place, count, size) = (self.ids.len() as u32, attributes.len() as u32, set.len() as u32);
+        let (index, count, size) = (self.ids.len() as u32, attributes.len() as u32, set.len() as u32);
         let mut id = [0; 16];
         id[..8].copy_from_slice(&reference.to_le_bytes());
         id[8..12].copy_from_slice(&count.to_le_bytes());
         id[12..].copy_from_slice(&size.to_le_bytes());
         self.ids.push(id);
-        self.known.insert(set, place);
-        Ok(Some(place))
+        self.known.insert(set, index);
+        Ok(Some(index))
     }
 
-    /// The bytes of the table that stands at `position`, and where its header
-    /// stands; `None` when no file has attributes.
+    /// Encodes the table at offset `position`. Returns its bytes and the offset of its header; `None` if no file has
+    /// attributes.
     pub fn finish(self, position: u64) -> Result<Option<(Vec<u8>, u64)>, SquashfsError> {
         if self.ids.is_empty() {
             return Ok(None);

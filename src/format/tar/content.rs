@@ -35,7 +35,7 @@ impl<R: Read> Blocks<R> {
         }
     }
 
-    /// Fills `buffer`, but for the end of the archive.
+    /// Fills `buffer`. Returns fewer bytes only at the end of the archive.
     fn fill(&mut self, buffer: &mut [u8]) -> Result<usize, TarError> {
         let mut filled = 0;
         while filled < buffer.len() {
@@ -69,17 +69,17 @@ impl<R: Read> Blocks<R> {
         if bytes.iter().all(|byte| *byte == 0) {
             return Ok(None);
         }
-        // The sum is taken with spaces in its own place (POSIX.1-2024 pax, "ustar Interchange Format").
+        // The checksum's own field counts as spaces (POSIX.1-2024 pax, "ustar Interchange Format").
         let sum = |range: &[u8]| range.iter().map(|byte| u32::from(*byte)).sum::<u32>();
         let expected = sum(&bytes[..148]) + 8 * u32::from(b' ') + sum(&bytes[156..]);
-        let found = header.cksum().map_err(|_| self.damaged("a header's check sum"))?;
+        let found = header.cksum().map_err(|_| self.damaged("a header's checksum"))?;
         if found != expected {
             return Err(TarError::CheckSum { offset: self.position, found, expected });
         }
         Ok(Some(header))
     }
 
-    /// Reads to the end: zeros alone may follow the archive.
+    /// Reads to the end: only zeros may follow the archive.
     pub fn expect_end(&mut self) -> Result<(), TarError> {
         let mut buffer = [0; 1 << 15];
         loop {
@@ -94,19 +94,19 @@ impl<R: Read> Blocks<R> {
     }
 }
 
-/// A piece of a file that is in the archive; what lies between pieces is zeros.
+/// A piece of a file that is stored in the archive. Between pieces a file has zeros.
 #[derive(Debug, Clone, Copy)]
 pub struct Extent {
     pub offset: u64,
     pub length: u64,
 }
 
-/// A file's bytes, holes filled.
+/// A file's content. Holes are read as zeros.
 pub struct Content<'a, R> {
     blocks: &'a mut Blocks<R>,
-    /// The pieces to come, the next one last.
+    /// The remaining pieces, the next one last.
     extents: Vec<Extent>,
-    /// Where in the file the reader is.
+    /// The reader's position in the file.
     position: u64,
     length: u64,
     /// Bytes of content in the archive, for the padding.
@@ -125,7 +125,7 @@ impl<'a, R: Read> Content<'a, R> {
         self.length
     }
 
-    /// Passes over what was not read, and the padding.
+    /// Skips the unread content and the padding.
     pub fn finish(mut self) -> io::Result<()> {
         let mut left: u64 = self.extents.iter().map(|extent| extent.length).sum();
         left += self.stored.next_multiple_of(BLOCK) - self.stored;

@@ -11,7 +11,7 @@ pub struct Entry<'a> {
     pub path: TreePath,
     /// Mode, owner, time and extended attributes.
     pub metadata: Metadata,
-    /// Its type, with what only this type has.
+    /// Its type, with the data of this type.
     pub kind: EntryKind<'a>,
 }
 
@@ -19,7 +19,7 @@ pub struct Entry<'a> {
 pub enum EntryKind<'a> {
     /// A directory.
     Directory,
-    /// `content` gives `length` bytes, or an error; what is left unread is passed over.
+    /// `content` returns `length` bytes or an error. Unread bytes are skipped.
     File {
         /// Bytes of the content.
         length: u64,

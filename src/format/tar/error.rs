@@ -9,7 +9,7 @@ pub enum TarError {
     /// The archive cannot be read or decompressed.
     #[error("reading the archive{}", at.as_ref().map(|path| format!(" at {path}")).unwrap_or_default())]
     Read {
-        /// The entry that was being read, where that is known.
+        /// The entry that was being read, if known.
         at: Option<TreePath>,
         /// The reader's error.
         source: io::Error,
@@ -22,7 +22,7 @@ pub enum TarError {
         /// What should follow.
         expected: &'static str,
     },
-    /// The archive has something else than what must follow.
+    /// The next bytes of the archive are not what is expected.
     #[error("the archive is damaged before byte {offset}, expected {expected}")]
     Damaged {
         /// The end of what was read, in bytes of the decompressed archive.
@@ -30,8 +30,8 @@ pub enum TarError {
         /// What should be there.
         expected: &'static str,
     },
-    /// A header's check sum is wrong.
-    #[error("the header before byte {offset} has the check sum {found}, expected {expected}")]
+    /// A header's checksum is wrong.
+    #[error("the header before byte {offset} has the checksum {found}, expected {expected}")]
     CheckSum {
         /// The end of the header, in bytes of the decompressed archive.
         offset: u64,
@@ -47,7 +47,7 @@ pub enum TarError {
         limit: u64,
     },
     /// See [`super::Limits::extension`].
-    #[error("the archive has an extended header of {found} bytes before byte {offset}, at most {limit} are read")]
+    #[error("the archive has an extended header of {found} bytes before byte {offset}, expected at most {limit}")]
     Extension {
         /// Bytes of the header.
         found: u64,
@@ -59,7 +59,7 @@ pub enum TarError {
     /// An entry is refused.
     #[error("entry {path:?} {problem}")]
     Entry {
-        /// Its path, as the archive has it.
+        /// Its path in the archive.
         path: String,
         /// Why.
         problem: Problem,
@@ -81,7 +81,7 @@ pub enum Problem {
     /// Its path is empty.
     #[error("has no name")]
     NoName,
-    /// Its path is none that a tree can hold.
+    /// Its path is invalid in a tree.
     #[error("is refused: {0}")]
     Path(PathError),
     /// Its path leads through a symlink of the same archive.
@@ -92,26 +92,26 @@ pub enum Problem {
         /// The symlink's target.
         target: String,
     },
-    /// Its target is no file that was read before.
-    #[error("is a hard link to {target:?}, which is no file that came before it in the archive")]
+    /// Its target is not a file that was read before.
+    #[error("is a hard link to {target:?}, which is not an earlier file of the archive")]
     HardLink {
-        /// The target, as the archive has it.
+        /// The target in the archive.
         target: String,
     },
-    /// The symlink's target is none.
+    /// The symlink's target is empty or has a NUL byte.
     #[error("is a symlink without a target, or with a NUL byte in it")]
     Target,
-    /// The archive's root is no directory.
-    #[error("is the root of the archive, expected it to be a directory")]
+    /// The archive's root is not a directory.
+    #[error("is the root of the archive, expected a directory")]
     Root,
     /// Its type is not supported.
-    #[error("is of type {found:?}, which is none of file, directory, link, device and fifo")]
+    #[error("is of type {found:?}, expected a file, directory, link, device or FIFO")]
     Type {
         /// The header's type flag.
         found: char,
     },
-    /// A node without content has some.
-    #[error("has {size} bytes of content, expected none as it is no regular file")]
+    /// An entry that cannot have content has some.
+    #[error("has {size} bytes of content, expected none because it is not a regular file")]
     Content {
         /// Bytes of it.
         size: u64,
@@ -129,7 +129,7 @@ pub enum Problem {
         key: String,
     },
     /// See [`super::Limits::file`].
-    #[error("makes {found} bytes, at most {limit} are unpacked")]
+    #[error("unpacks to {found} bytes, expected at most {limit}")]
     TooLarge {
         /// Bytes of the file, or of all files.
         found: u64,

@@ -7,26 +7,26 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Why an archive cannot be laid over a tree.
+/// Why an archive cannot be loaded into a tree.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// It cannot be read.
     #[error(transparent)]
     Tar(#[from] TarError),
-    /// The place of an entry cannot be found.
+    /// The path of an entry cannot be resolved.
     #[error(transparent)]
     Resolve(#[from] ResolveError),
-    /// The tree has no room for an entry there.
+    /// The tree cannot hold the entry at its path.
     #[error(transparent)]
     Tree(#[from] TreeError),
-    /// An entry would replace a directory with what is in it.
-    #[error("unpacking {path}: a directory that is not empty stands in its place")]
+    /// An entry would replace a directory that is not empty.
+    #[error("unpacking {path}: it would replace a directory that is not empty")]
     Directory {
         /// The entry.
         path: TreePath,
     },
-    /// The target of a hard link is no file of the tree.
-    #[error("unpacking {path}: its hard link's target {target} is no file")]
+    /// The target of a hard link is not a file of the tree.
+    #[error("unpacking {path}: its hard link's target {target} is not a file")]
     HardLink {
         /// The entry.
         path: TreePath,
@@ -54,9 +54,9 @@ pub enum LoadError {
 /// Files up to this size stay in memory.
 const SMALL: u64 = 4096;
 
-/// Lays the archive over `tree`: later entries replace earlier ones, a directory
-/// that is there gets the archive's metadata, and one that is reached through a
-/// symlink stays behind it. Contents go to the new file `spill`, small ones to memory.
+/// Loads the archive into `tree`. Later entries replace earlier ones. An existing directory gets the archive's
+/// metadata; if a symlink leads to it, the symlink stays. Contents are written to the new file `spill`, small ones stay
+/// in memory.
 pub fn load_into(tree: &mut Tree, reader: impl Read, spill: &Path, limits: Limits) -> Result<(), LoadError> {
     let failed = |source| LoadError::Spill { path: spill.to_owned(), source };
     let file = File::create_new(spill).map_err(failed)?;
@@ -69,18 +69,18 @@ fn place(tree: &mut Tree, entry: Entry<'_>, spill: &mut Spill) -> Result<(), Loa
     let mut path = resolve_in_tree(tree, &path)?;
     let kind = match kind {
         EntryKind::Directory => {
-            // `lib/` where /lib leads to usr/lib is the directory behind the link, as for dpkg.
-            let behind = match tree.get(&path).map(|node| &node.kind) {
+            // If /lib is a symlink to usr/lib, an entry `lib/` means usr/lib, as in dpkg.
+            let linked = match tree.get(&path).map(|node| &node.kind) {
                 Some(Kind::Symlink(_)) => {
                     Some(resolve_in_tree(tree, &path.join(".directory").map_err(TreeError::Path)?)?)
                 }
                 _ => None,
             };
-            let behind = behind.and_then(|inside| inside.parent());
-            if let Some(behind) =
-                behind.filter(|at| matches!(tree.get(at), Some(Node { kind: Kind::Directory(_), .. })))
+            let linked = linked.and_then(|inside| inside.parent());
+            if let Some(linked) =
+                linked.filter(|at| matches!(tree.get(at), Some(Node { kind: Kind::Directory(_), .. })))
             {
-                path = behind;
+                path = linked;
             }
             if let Some(id) = tree.lookup(&path).filter(|id| matches!(tree.node(*id).kind, Kind::Directory(_))) {
                 tree.node_mut(id).metadata = metadata;
@@ -114,7 +114,7 @@ fn refuse_directory(tree: &Tree, path: &TreePath) -> Result<(), LoadError> {
     }
 }
 
-/// One host file that holds the contents of many.
+/// One host file with the contents of many.
 struct Spill {
     path: Arc<PathBuf>,
     file: File,
@@ -131,7 +131,7 @@ impl Spill {
         }
         let mut buffer = vec![0; 1 << 16];
         loop {
-            // Apart, so that a broken archive is told from a full disk.
+            // Not io::copy: separate errors distinguish a broken archive from a full disk.
             let count = match content.read(&mut buffer) {
                 Ok(0) => break,
                 Ok(count) => count,

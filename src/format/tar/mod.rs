@@ -1,9 +1,9 @@
 //! Safe reading of tar archives: ustar, PAX and GNU (POSIX.1-2024 pax, GNU tar's
 //! "Basic Tar Format"), for packages and for tar sets.
 //!
-//! The crate tar decodes header fields. The walk is our own, as long names and PAX
-//! records must be bounded, a PAX value may hold newlines (file capabilities do), and
-//! an archive without its end must not pass for a whole one.
+//! The crate tar decodes header fields. It does not iterate over the entries, because
+//! long names and PAX records must be bounded, a PAX value may contain newlines (file
+//! capabilities do), and a truncated archive must be an error.
 
 mod content;
 mod entry;
@@ -25,14 +25,14 @@ use std::collections::{HashMap, HashSet};
 use std::io::Read;
 use tar::{EntryType, GnuExtSparseHeader, Header};
 
-/// More than these is a bomb or a mistake.
+/// Limits against decompression bombs and broken archives.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// How many entries it may have.
+    /// The number of entries.
     pub entries: u64,
-    /// Bytes of one file, and of all.
+    /// Bytes of one file.
     pub file: u64,
-    /// See `file`.
+    /// Bytes of all files.
     pub total: u64,
     /// Bytes of a long name or of the PAX records of one entry.
     pub extension: u64,
@@ -46,11 +46,11 @@ impl Default for Limits {
 
 const BLOCK: u64 = 512;
 
-/// Gives each entry of an archive to `visit`, in order, and reads to the end of
-/// `reader`, so that a decompressor's check sums are checked too.
+/// Passes each entry of an archive to `visit`, in order, and reads to the end of
+/// `reader`, so that a decompressor verifies its checksums.
 ///
-/// Paths are safe as names: none is absolute or holds `..`; no entry lies below
-/// a symlink of the same archive; a hard link's target came before it.
+/// Paths are safe: none is absolute or contains `..`, no entry is below a symlink
+/// of the same archive, and a hard link's target precedes it.
 pub fn entries<R: Read, E: From<TarError>>(
     reader: R,
     limits: Limits,
@@ -91,7 +91,7 @@ fn device(header: &Header, path: &TreePath) -> Result<(u32, u32), Error> {
         .ok_or_else(|| Error::entry(path, Problem::Field { field: "device number" }))
 }
 
-/// What the entry is, before its content is opened.
+/// The type of an entry whose content is not open yet.
 enum Parsed {
     Directory,
     File,
@@ -115,12 +115,12 @@ struct Walk<R> {
     total: u64,
     /// The archive's symlinks, to their targets.
     links: HashMap<TreePath, Vec<u8>>,
-    /// What a hard link may name.
+    /// Valid targets of hard links.
     files: HashSet<TreePath>,
 }
 
 impl<R: Read> Walk<R> {
-    /// The next entry with the places of its content; `None` at the end's zero blocks.
+    /// The next entry with the extents of its content; `None` at the zero blocks at the end.
     fn next(&mut self) -> Result<Option<(Member, Vec<Extent>)>, Error> {
         let mut records = Records::default();
         loop {
@@ -143,7 +143,7 @@ impl<R: Read> Walk<R> {
                     records.read(&bytes).map_err(|what| self.blocks.damaged(what))?;
                 }
                 EntryType::XGlobalHeader => {
-                    // Says something of the archive (git writes a comment), and may not of its entries.
+                    // It may describe the archive (git writes a comment), but not change its entries.
                     let mut global = Records::default();
                     let bytes = self.extension(&header)?;
                     global.read(&bytes).map_err(|what| self.blocks.damaged(what))?;
@@ -206,7 +206,7 @@ impl<R: Read> Walk<R> {
                 self.files.insert(path.clone());
             }
             Parsed::HardLink(target) => {
-                // A hard link of a symlink is one.
+                // A hard link to a symlink is a symlink.
                 if let Some(leads_to) = self.links.get(target).cloned() {
                     self.links.insert(path.clone(), leads_to);
                 }
@@ -220,8 +220,8 @@ impl<R: Read> Walk<R> {
         Ok((Member { path, metadata, header, kind }, extents))
     }
 
-    /// Refuses what would be written through a symlink of the same archive:
-    /// an archive of a real tree has no such path, and one made to break out has.
+    /// Refuses a path through a symlink of the same archive. An archive of a
+    /// real tree has none; one that is made to escape from the root may.
     fn check_parents(&self, path: &TreePath) -> Result<(), Error> {
         if self.links.is_empty() {
             return Ok(());
@@ -237,7 +237,7 @@ impl<R: Read> Walk<R> {
         Ok(())
     }
 
-    /// Where the content lies within the file: one piece, or as a GNU sparse map has it.
+    /// The extents of the content in the file: a single one, or those of a GNU sparse map.
     fn extents(&mut self, header: &Header, size: u64, path: &TreePath) -> Result<Vec<Extent>, Error> {
         let wrong = |field| Error::entry(path, Problem::Field { field });
         let mut extents = vec![];
@@ -256,7 +256,7 @@ impl<R: Read> Walk<R> {
                     let (Ok(offset), Ok(length)) = (offset, length) else { return Err(wrong("sparse map")) };
                     extents.push(Extent { offset, length });
                 }
-                // Each block adds 21 pieces; a file's map is no larger than a name may be.
+                // Each block adds 21 pieces. The limit on names also limits the map.
                 if !extended || extents.len() as u64 > self.limits.extension {
                     break;
                 }
@@ -273,7 +273,7 @@ impl<R: Read> Walk<R> {
                 }
                 end = extent.offset + extent.length;
             }
-            // Pieces but the last end on a block's border, or the data would not follow each other.
+            // All pieces but the last end at a block boundary; otherwise the data would not be contiguous.
             let whole = extents.split_last().is_none_or(|(_, rest)| rest.iter().all(|piece| piece.length % BLOCK == 0));
             if extended || !whole || extents.iter().map(|extent| extent.length).sum::<u64>() != size {
                 return Err(wrong("sparse map"));
@@ -302,7 +302,7 @@ impl<R: Read> Walk<R> {
         Ok(bytes)
     }
 
-    /// A GNU long name: up to its NUL.
+    /// A GNU long name, without its NUL.
     fn text(&mut self, header: &Header) -> Result<Vec<u8>, Error> {
         let mut bytes = self.extension(header)?;
         if bytes.last() == Some(&0) {
@@ -312,7 +312,7 @@ impl<R: Read> Walk<R> {
     }
 }
 
-/// Reads `./a/b` or `a/b`; refuses `/a`, `..`, NUL bytes and names that no file system holds.
+/// Reads `./a/b` or `a/b`; refuses `/a`, `..`, NUL bytes and names that file systems do not allow.
 fn relative(path: &[u8]) -> Result<TreePath, Problem> {
     if path.first() == Some(&b'/') {
         return Err(Problem::Absolute);
@@ -331,7 +331,7 @@ fn metadata(header: &Header, records: Records) -> Result<Metadata, Problem> {
             Err(_) => Err(wrong),
         }
     };
-    // The mask makes it fit.
+    // With the mask it fits 16 bits.
     let mode = (header.mode().map_err(|_| Problem::Field { field: "mode" })? & 0o7777) as u16;
     let mtime = match records.mtime {
         Some(mtime) => mtime,

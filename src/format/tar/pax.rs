@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-/// What extension headers say of the entry that follows them (POSIX.1-2024 pax, "pax Extended Header").
+/// The values of extended headers for the entry that follows them (POSIX.1-2024 pax, "pax Extended Header").
 #[derive(Debug, Default)]
 pub struct Records {
     pub path: Option<Vec<u8>>,
@@ -13,7 +13,7 @@ pub struct Records {
     pub mtime: Option<i64>,
     /// From `SCHILY.xattr.*`, as star, GNU tar and libarchive write them.
     pub xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
-    /// A key that changes what the entry means and that is not understood.
+    /// A key that changes the meaning of the entry and is not supported.
     pub unsupported: Option<String>,
 }
 
@@ -30,8 +30,8 @@ impl Records {
             && unsupported.is_none()
     }
 
-    /// Reads `LENGTH KEY=VALUE\n` records; says what was expected where they are damaged.
-    /// Values may hold any byte, so only the length tells where one ends.
+    /// Reads `LENGTH KEY=VALUE\n` records. The error says what was expected.
+    /// Values may contain any byte, so only the length determines where a record ends.
     pub fn read(&mut self, mut bytes: &[u8]) -> Result<(), &'static str> {
         while !bytes.is_empty() {
             let space = bytes.iter().position(|byte| *byte == b' ').ok_or("a PAX record's length")?;
@@ -71,7 +71,7 @@ fn number(text: &[u8]) -> Option<u64> {
     std::str::from_utf8(text).ok().filter(|_| digits)?.parse().ok()
 }
 
-/// Whole seconds, towards the past: `-1.5` is -2.
+/// Seconds, rounded down: `-1.5` is -2.
 fn seconds(text: &[u8]) -> Option<i64> {
     let (negative, text) = text.strip_prefix(b"-").map_or((false, text), |rest| (true, rest));
     let point = text.iter().position(|byte| *byte == b'.').unwrap_or(text.len());

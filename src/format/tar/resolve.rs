@@ -1,23 +1,23 @@
-//! Resolves paths through symlinked directories: `/lib` of a Debian tree leads to `usr/lib`, and packages still bring
-//! `lib/…`. As in a chroot, an absolute target begins at the tree's root, and `..` never leads above it.
+//! Resolves paths through symlinked directories: `/lib` of a Debian tree leads to `usr/lib`, and packages still contain
+//! `lib/…`. As in a chroot, an absolute target starts at the tree's root, and `..` never leads above it.
 
 use crate::tree::{Kind, PathError, Tree, TreePath};
 use crate::util::chroot_path::{self, ChrootError};
 use std::convert::Infallible;
 
-/// Why the place of a path cannot be found.
+/// Why a path cannot be resolved.
 #[derive(Debug, thiserror::Error)]
 pub enum ResolveError {
     /// More symlinks than Linux follows.
-    #[error("finding the place of {path}: too many symlinks on the way, the last is {link}")]
+    #[error("resolving {path}: too many symlinks, the last is {link}")]
     Loop {
         /// The path.
         path: TreePath,
         /// The last symlink.
         link: TreePath,
     },
-    /// A symlink's target is none.
-    #[error("finding the place of {path}: the symlink {link} is refused")]
+    /// A symlink's target is invalid.
+    #[error("resolving {path}: the target of the symlink {link} is invalid")]
     Target {
         /// The path.
         path: TreePath,
@@ -28,8 +28,8 @@ pub enum ResolveError {
     },
 }
 
-/// The place of `path` in `tree`, its parents free of symlinks; the last name is not followed. What is missing or no
-/// directory counts as a directory: whoever inserts the entry reports it.
+/// Resolves the symlinks in the parents of `path`; the last name is not followed. A parent that is missing or not a
+/// directory is no error here: inserting the entry reports it.
 pub fn resolve_in_tree(tree: &Tree, path: &TreePath) -> Result<TreePath, ResolveError> {
     let (Some(parent), Some(name)) = (path.parent(), path.name()) else { return Ok(path.clone()) };
     let directory = chroot_path::resolve(parent.names(), |at: &TreePath| match tree.get(at).map(|node| &node.kind) {
@@ -41,7 +41,7 @@ pub fn resolve_in_tree(tree: &Tree, path: &TreePath) -> Result<TreePath, Resolve
         ChrootError::Name { directory, source } => ResolveError::Target { path: path.clone(), link: directory, source },
         ChrootError::Read(never) => match never {},
     })?;
-    // The name was in a path already.
+    // The name is from a path, so it is valid.
     directory.join(name).map_err(|source| ResolveError::Target { path: path.clone(), link: path.clone(), source })
 }
 

@@ -133,7 +133,7 @@ fn refuses_ways_out() {
         (&["a -> b", "a/c/d/"], "through a symlink"),
         (&["a => /etc/passwd"], "is a hard link to \"/etc/passwd\""),
         (&["a => ../x"], "is a hard link to \"../x\""),
-        (&["a => b", "b = x"], "is a hard link to \"b\", which is no file that came before it"),
+        (&["a => b", "b = x"], "is a hard link to \"b\", which is not an earlier file"),
         (&["d/", "a => d"], "is a hard link to \"d\""),
         (&["a -> "], "is a symlink without a target"),
         (&["./ -> x"], "is the root"),
@@ -176,7 +176,7 @@ fn refuses_what_is_damaged_or_not_understood() {
         (of(header("a", EntryType::Directory, 1), b"x"), "has 1 bytes of content"),
         (of(header("a", EntryType::Regular, 1 << 40), b""), "at most"),
         (of(huge, b""), "an extended header of 2097152 bytes"),
-        (sum, "has the check sum"),
+        (sum, "has the checksum"),
         (garbage, "nothing but zeros"),
         (unfinished, "an entry after its extension"),
         (sparse, "GNU.sparse.major"),
@@ -231,14 +231,14 @@ fn a_truncation_anywhere_is_an_error() {
 }
 
 fn loaded(sets: &[&[&str]]) -> Result<Tree, String> {
-    let folder = tempfile::tempdir().expect("a folder");
+    let directory = tempfile::tempdir().expect("a directory");
     let mut tree = Tree::new(Metadata::new(0o755));
     for (number, set) in sets.iter().enumerate() {
-        let spill = folder.path().join(number.to_string());
+        let spill = directory.path().join(number.to_string());
         load_into(&mut tree, &archive(set)[..], &spill, Limits::default()).map_err(|error| error.with_causes())?;
     }
     for (_, id) in tree.walk().collect::<Vec<_>>() {
-        // Before the folder goes.
+        // Before the directory is removed.
         if let Kind::File(content) = &mut tree.node_mut(id).kind {
             *content = content.read().expect("spilled above").into();
         }

@@ -22,19 +22,19 @@ impl Catalog {
         let sha256 = artifact.sha256;
         let exists = path.exists();
         let before = if exists { content(&path)? } else { None };
-        let was_there = before == Some(sha256);
-        if exists && !was_there && !replace {
+        let unchanged = before == Some(sha256);
+        if exists && !unchanged && !replace {
             let unlisted = || "files that its SHA256SUMS does not list".to_owned();
             let found = before.map_or_else(unlisted, |sha256| sha256.to_string());
             return Err(CatalogError::Changed { path, found, expected: sha256 });
         }
         self.record_name(name)?;
-        // The inputs may have changed though the bytes have not, so an image that stays gets new records, too.
-        let directory = if was_there { &path } else { &artifact.path };
+        // The inputs may have changed although the bytes have not, so an existing image gets new records, too.
+        let directory = if unchanged { &path } else { &artifact.path };
         write(&directory.join(REBUILD), texts.rebuild.as_bytes())?;
         write(&directory.join(RECORD), &name.record(artifact.size, sha256))?;
-        if !was_there {
-            // An image that is replaced goes where the new one was, and is removed with the work directory.
+        if !unchanged {
+            // The exchange moves the replaced image to the work directory, with which it is removed.
             let renamed = if exists {
                 renameat2(AT_FDCWD, &artifact.path, AT_FDCWD, &path, RenameFlags::RENAME_EXCHANGE)
                     .map_err(io::Error::from)
@@ -44,11 +44,11 @@ impl Catalog {
             renamed.at("renaming the image to", &path)?;
             sync(&self.directory)?;
         }
-        Ok(Published { path, version: name.version.clone(), was_there })
+        Ok(Published { path, version: name.version.clone(), unchanged })
     }
 }
 
-/// SHA-256 of the directory's `SHA256SUMS`; `None` where there is none or a file is not as it says.
+/// SHA-256 of the directory's `SHA256SUMS`; `None` if it is missing or a file does not match it.
 pub(super) fn content(directory: &Path) -> Result<Option<Sha256>, CatalogError> {
     let sums = directory.join(CHECKSUMS);
     let text = match fs::read_to_string(&sums) {
@@ -58,7 +58,7 @@ pub(super) fn content(directory: &Path) -> Result<Option<Sha256>, CatalogError> 
     };
     for line in text.lines() {
         let Some((sum, name)) = line.split_once("  ") else { return Ok(None) };
-        // Names in the directory itself: a file of ours has no slash in its name.
+        // Only names in the directory itself: our files have no slash in their names.
         let Ok(sum) = sum.parse::<Sha256>() else { return Ok(None) };
         if name.contains('/') || hash(&directory.join(name))? != Some(sum) {
             return Ok(None);
@@ -79,26 +79,26 @@ mod tests {
     }
 
     fn build(images: &Catalog, inputs: u8, text: &str, replace: bool) -> Result<Published, CatalogError> {
-        let folder = images.work().join("new");
-        let _ = fs::remove_dir_all(&folder);
-        fs::create_dir_all(&folder).unwrap();
-        fs::write(folder.join("vmlinuz"), text).unwrap();
+        let directory = images.work().join("new");
+        let _ = fs::remove_dir_all(&directory);
+        fs::create_dir_all(&directory).unwrap();
+        fs::write(directory.join("vmlinuz"), text).unwrap();
         let sums = format!("{}  vmlinuz\n", sha256::of(text));
-        fs::write(folder.join(CHECKSUMS), &sums).unwrap();
+        fs::write(directory.join(CHECKSUMS), &sums).unwrap();
         let slot = images.name(Shape::Directory, "guest", "1.0", [inputs; 32].into(), replace)?;
         let sha256 = sha256::of(&sums);
-        images.publish(&slot, &artifact(&folder, 1, sha256), Texts { lock: "", rebuild: "how" }, replace)
+        images.publish(&slot, &artifact(&directory, 1, sha256), Texts { lock: "", rebuild: "how" }, replace)
     }
 
     #[test]
     fn names_follow_the_rules_of_other_images() {
         let root = tempfile::tempdir().unwrap();
         let images = Catalog::open(root.path()).unwrap();
-        // The image of another form takes no number away.
+        // An image of another shape does not use up a number.
         fs::write(root.path().join("guest-1.0.iso"), "").unwrap();
         assert_eq!(build(&images, 1, "a", false).unwrap().version, "1.0");
         assert_eq!(fs::read(root.path().join("guest-1.0/rebuild")).unwrap(), b"how");
-        assert!(build(&images, 1, "a", false).unwrap().was_there);
+        assert!(build(&images, 1, "a", false).unwrap().unchanged);
         assert_eq!(build(&images, 2, "b", false).unwrap().version, "1.0-2");
         assert_eq!(fs::read(root.path().join("guest-1.0-2/vmlinuz")).unwrap(), b"b");
         assert_eq!(build(&images, 3, "c", true).unwrap().version, "1.0");
@@ -118,7 +118,7 @@ mod tests {
         fs::write(placed.path.join("vmlinuz"), "x").unwrap();
         assert_eq!(existing(&images, &slot), None);
         assert!(matches!(build(&images, 1, "a", false), Err(CatalogError::Changed { .. })));
-        assert!(!build(&images, 1, "a", true).unwrap().was_there);
+        assert!(!build(&images, 1, "a", true).unwrap().unchanged);
     }
 
     #[test]

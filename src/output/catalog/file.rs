@@ -1,4 +1,4 @@
-//! Images that are files, with their records beside them.
+//! Images that are files, with their records next to them.
 
 use super::{
     Artifact, CHECKSUMS, Catalog, CatalogError, ImageName, LOCK_TEXT, MANIFEST, Published, REBUILD, RECORD, RECORDS,
@@ -33,8 +33,8 @@ impl Catalog {
         let path = self.path(name);
         let sha256 = artifact.sha256;
         let before = hash(&path)?;
-        let was_there = before == Some(sha256);
-        if let Some(found) = before.filter(|_| !was_there && !replace) {
+        let unchanged = before == Some(sha256);
+        if let Some(found) = before.filter(|_| !unchanged && !replace) {
             return Err(CatalogError::Changed { path, found: found.to_string(), expected: sha256 });
         }
         let record = name.record(artifact.size, sha256);
@@ -51,19 +51,19 @@ impl Catalog {
             write(&self.record_path(name, record), bytes)?;
             sums.insert(name.record_file(record), sha256::of(bytes).to_string());
         }
-        if !was_there {
+        if !unchanged {
             fs::rename(&artifact.path, &path).at("renaming the image to", &path)?;
         }
         sums.insert(name.file(), sha256.to_string());
         self.write_checksums(sums)?;
         sync(&self.directory)?;
-        Ok(Published { path, version: name.version.clone(), was_there })
+        Ok(Published { path, version: name.version.clone(), unchanged })
     }
 
     /// Adds lines to `SHA256SUMS` and removes those of files that are gone.
     fn write_checksums(&self, new: BTreeMap<String, String>) -> Result<(), CatalogError> {
         let path = self.directory.join(CHECKSUMS);
-        // A file that somebody else damaged must not end a build that is done.
+        // A damaged list must not fail a finished build.
         let text = match fs::read(&path) {
             Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),

@@ -18,17 +18,17 @@ use std::path::{Path, PathBuf};
 
 /// The list of checksums, in the form of sha256sum(1).
 pub const CHECKSUMS: &str = "SHA256SUMS";
-/// The record of an image, beside a file or in a directory.
+/// The record of an image, next to a file or in a directory.
 const RECORD: &str = "build.json";
-/// The record that tells a person how to build the same bytes again.
+/// The record with instructions to build the same bytes again.
 const REBUILD: &str = "rebuild";
 const MANIFEST: &str = "manifest.json";
 const SBOM: &str = "spdx.json";
 const LOCK_TEXT: &str = "lock";
 /// Records of an image that is a file.
 pub const RECORDS: [&str; 5] = [MANIFEST, SBOM, LOCK_TEXT, REBUILD, RECORD];
-/// The ledger of names: a line `NAME INPUTS-SHA256` for each image. The line stays when the image is removed. The file is
-/// hidden, so that `rm *` leaves it.
+/// The ledger of names: a line `NAME INPUTS-SHA256` for each image. The line stays when the image is removed. The file
+/// is hidden, so that `rm *` leaves it.
 pub const NAMES: &str = ".names";
 /// Locked while files in the directory change.
 const LOCK: &str = ".lock";
@@ -77,7 +77,7 @@ struct Record {
 pub struct ImageName {
     shape: Shape,
     name: String,
-    /// The profile's version, with the build number when it is not the first: `2026.11.1-2`.
+    /// The profile's version, with the build number if it is not the first: `2026.11.1-2`.
     pub version: String,
     inputs_sha256: Sha256,
 }
@@ -88,7 +88,7 @@ impl ImageName {
         format!("{}-{}{}", self.name, self.version, self.shape.suffix())
     }
 
-    /// The name of one of its records: beside a file, or in a directory.
+    /// The name of one of its records: next to a file, or in a directory.
     pub fn record_file(&self, record: &str) -> String {
         match self.shape {
             Shape::File { .. } => format!("{}.{record}", self.stem()),
@@ -104,8 +104,8 @@ impl ImageName {
         }
     }
 
-    /// The image and its records, relative to the directory of images; all but the record of its inputs, in which a
-    /// rebuild may differ.
+    /// The image and its records, relative to the directory of images. The record of its inputs is left out, because it
+    /// may differ in a rebuild.
     pub fn reproducible_files(&self, images: &Path) -> io::Result<Vec<PathBuf>> {
         let mut files: Vec<PathBuf> = match self.shape {
             Shape::File { .. } => {
@@ -120,7 +120,7 @@ impl ImageName {
         Ok(files)
     }
 
-    /// What its name is before the suffix, for files beside it that belong to no image.
+    /// Its name without the suffix, for files next to it that are not part of an image.
     pub fn stem(&self) -> String {
         match self.shape {
             Shape::File { records, .. } => format!("{}-{}{records}", self.name, self.version),
@@ -142,14 +142,14 @@ impl ImageName {
             size,
             sha256,
         };
-        // A record is strings and numbers, which all have a JSON form.
+        // A record consists of strings and numbers, which all have a JSON form.
         let mut text = serde_json::to_vec_pretty(&record).unwrap_or_default();
         text.push(b'\n');
         text
     }
 }
 
-/// Records that the artifact does not carry.
+/// Records that are not in the artifact.
 #[derive(Debug, Clone, Copy)]
 pub struct Texts<'a> {
     /// The lock's text.
@@ -163,10 +163,10 @@ pub struct Texts<'a> {
 pub struct Published {
     /// The image's file or directory.
     pub path: PathBuf,
-    /// The version, with the build number when it is not the first.
+    /// The version, with the build number if it is not the first.
     pub version: String,
-    /// It was there before, with the same bytes.
-    pub was_there: bool,
+    /// It existed before, with the same bytes.
+    pub unchanged: bool,
 }
 
 /// An image that an earlier build made from the same inputs.
@@ -189,28 +189,30 @@ pub struct Catalog {
 }
 
 impl Catalog {
-    /// Opens the directory of images; makes it if it is missing.
+    /// Opens the directory of images; creates it if it is missing.
     pub fn open(directory: &Path) -> Result<Self, CatalogError> {
-        fs::create_dir_all(directory).at("making the folder", directory)?;
+        fs::create_dir_all(directory).at("creating the directory", directory)?;
         Ok(Self { directory: directory.to_owned() })
     }
 
-    /// Refuses a directory that cannot be written to, before a build has done all else.
+    /// Refuses a directory that is not writable, before a build does anything else.
     pub fn check(&self) -> Result<(), CatalogError> {
         for directory in [self.directory.clone(), self.work()] {
             if directory.exists() {
-                tempfile::tempfile_in(&directory).at("writing to the folder", &directory)?;
+                tempfile::tempfile_in(&directory).at("writing to the directory", &directory)?;
             }
         }
         Ok(())
     }
 
-    /// Where builds work: on the file system of the images, so that a rename publishes an image.
+    /// The directory of all work directories. It is on the file system of the images, so that a rename publishes an
+    /// image.
     pub fn work(&self) -> PathBuf {
         self.directory.join(WORK)
     }
 
-    /// Publishes a finished output under its name. An image of this name with other bytes is an error, unless `replace`.
+    /// Publishes a finished output under its name. An image of this name with other bytes is an error, unless
+    /// `replace`.
     pub fn publish(
         &self,
         name: &ImageName,
@@ -225,7 +227,7 @@ impl Catalog {
         }
     }
 
-    /// The image that an earlier build made from the same inputs, if it and its records are still as they were.
+    /// The image that an earlier build made from the same inputs, if it and its records are unchanged.
     pub fn find_existing(&self, name: &ImageName) -> Result<Option<ExistingImage>, CatalogError> {
         let Ok(record) = fs::read(self.record_path(name, RECORD)) else { return Ok(None) };
         let Ok(record) = serde_json::from_slice::<Record>(&record) else { return Ok(None) };
@@ -248,10 +250,10 @@ impl Catalog {
     /// Locks the directory for a change.
     fn lock(&self) -> Result<File, CatalogError> {
         let path = self.directory.join(LOCK);
-        let file = File::create(&path).at("making", &path)?;
+        let file = File::create(&path).at("creating", &path)?;
         file.lock().at("locking", &path)?;
         for path in self.paths()? {
-            // Of a build that was killed while it held the lock.
+            // A build that was killed while it held the lock left it.
             if path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(atomic_file::PREFIX.as_bytes()))
             {
                 fs::remove_file(&path).at("removing", &path)?;
@@ -274,7 +276,7 @@ impl Catalog {
         name.record_path(&self.path(name), record)
     }
 
-    /// Every name that was given, with the SHA-256 over the image's inputs.
+    /// Every name in the ledger, with the SHA-256 of the image's inputs.
     fn names(&self) -> Result<BTreeMap<String, String>, CatalogError> {
         let path = self.directory.join(NAMES);
         let text = match fs::read(&path) {
@@ -297,8 +299,8 @@ impl Catalog {
     }
 
     /// The name for an image of `name` and `version` that is made from these inputs: the one that the same inputs had
-    /// before, else the next build number that was never given, whether or not its image still exists. With `replace` it
-    /// is the first in any case.
+    /// before, otherwise the next build number that was never used, whether or not its image still exists. With
+    /// `replace` new inputs get the first build number.
     pub fn name(
         &self,
         shape: Shape,
@@ -312,7 +314,7 @@ impl Catalog {
         let given = self.names()?;
         let mut newest = given.keys().filter_map(|file| number(file)).max().unwrap_or(0);
         for path in self.paths()? {
-            // An image that came from elsewhere is not in the ledger.
+            // An image from elsewhere is not in the ledger.
             let of_shape = match shape {
                 Shape::File { .. } => true,
                 Shape::Directory => path.is_dir(),
@@ -339,7 +341,7 @@ fn build_number(stem: &str, prefix: &str) -> Option<u64> {
     }
 }
 
-/// SHA-256 of a file; `None` when there is none.
+/// SHA-256 of a file; `None` if it does not exist.
 fn hash(path: &Path) -> Result<Option<Sha256>, CatalogError> {
     let file = match File::open(path) {
         Ok(file) => file,
@@ -350,14 +352,15 @@ fn hash(path: &Path) -> Result<Option<Sha256>, CatalogError> {
     Ok(Some(digest))
 }
 
-/// Writes a file atomically. [`Catalog::lock`] removes what a killed build left; `publish` syncs the directory once.
+/// Writes a file atomically. [`Catalog::lock`] removes the leftovers of killed builds; `publish` syncs the directory
+/// once.
 fn write(path: &Path, bytes: &[u8]) -> Result<(), CatalogError> {
     let write = |file: &mut File| file.write_all(bytes);
     atomic_file::write_atomic_with(path, Durability::FileSynced, write).map_err(failed("writing", path))
 }
 
-fn sync(folder: &Path) -> Result<(), CatalogError> {
-    atomic_file::sync_directory(folder).map_err(failed("syncing", folder))
+fn sync(directory: &Path) -> Result<(), CatalogError> {
+    atomic_file::sync_directory(directory).map_err(failed("syncing", directory))
 }
 
 #[cfg(test)]
@@ -372,16 +375,16 @@ mod tests {
         Artifact { path: path.to_owned(), size, sha256, manifest_json, sbom, initramfs_size: None }
     }
 
-    struct Folder {
+    struct TestCatalog {
         images: Catalog,
         _root: tempfile::TempDir,
     }
 
-    impl Folder {
+    impl TestCatalog {
         fn new() -> Self {
-            let folder = tempfile::tempdir().unwrap();
-            let images = Catalog::open(&folder.path().join("images")).unwrap();
-            Self { images, _root: folder }
+            let root = tempfile::tempdir().unwrap();
+            let images = Catalog::open(&root.path().join("images")).unwrap();
+            Self { images, _root: root }
         }
 
         fn build(&self, inputs: u8, content: &str, replace: bool) -> Result<Published, CatalogError> {
@@ -412,130 +415,130 @@ mod tests {
 
     #[test]
     fn an_image_stands_with_its_records_and_nothing_else_is_left() {
-        let folder = Folder::new();
-        let placed = folder.build(1, "a", false).unwrap();
-        assert_eq!((placed.version.as_str(), placed.was_there), ("1.0", false));
+        let catalog = TestCatalog::new();
+        let placed = catalog.build(1, "a", false).unwrap();
+        assert_eq!((placed.version.as_str(), placed.unchanged), ("1.0", false));
         let names = [".lock", NAMES, ".work", CHECKSUMS, "host-1.0.build.json", "host-1.0.iso", "host-1.0.lock"];
-        assert_eq!(folder.names()[..7], names);
-        assert_eq!(folder.names()[7..], ["host-1.0.manifest.json", "host-1.0.rebuild", "host-1.0.spdx.json"]);
+        assert_eq!(catalog.names()[..7], names);
+        assert_eq!(catalog.names()[7..], ["host-1.0.manifest.json", "host-1.0.rebuild", "host-1.0.spdx.json"]);
         let sum = sha256::of("a").to_string();
-        assert!(folder.read(CHECKSUMS).contains(&format!("{sum}  host-1.0.iso\n")));
+        assert!(catalog.read(CHECKSUMS).contains(&format!("{sum}  host-1.0.iso\n")));
     }
 
     #[test]
     fn the_same_inputs_leave_the_image_and_others_get_the_next_number() {
-        let folder = Folder::new();
-        folder.build(1, "a", false).unwrap();
-        assert!(folder.build(1, "a", false).unwrap().was_there);
-        assert_eq!(folder.build(2, "b", false).unwrap().version, "1.0-2");
-        assert_eq!(folder.build(3, "c", false).unwrap().version, "1.0-3");
-        assert_eq!(folder.build(2, "b", false).unwrap().version, "1.0-2");
-        assert_eq!((folder.read("host-1.0.iso"), folder.read("host-1.0-2.iso")), ("a".into(), "b".into()));
-        assert_eq!(folder.read(CHECKSUMS).lines().count(), 18);
+        let catalog = TestCatalog::new();
+        catalog.build(1, "a", false).unwrap();
+        assert!(catalog.build(1, "a", false).unwrap().unchanged);
+        assert_eq!(catalog.build(2, "b", false).unwrap().version, "1.0-2");
+        assert_eq!(catalog.build(3, "c", false).unwrap().version, "1.0-3");
+        assert_eq!(catalog.build(2, "b", false).unwrap().version, "1.0-2");
+        assert_eq!((catalog.read("host-1.0.iso"), catalog.read("host-1.0-2.iso")), ("a".into(), "b".into()));
+        assert_eq!(catalog.read(CHECKSUMS).lines().count(), 18);
     }
 
     #[test]
     fn what_a_killed_build_was_writing_goes() {
-        let folder = Folder::new();
-        fs::write(folder.images.directory.join(".new-abc"), "half").unwrap();
-        folder.build(1, "a", false).unwrap();
-        assert!(!folder.names().contains(&".new-abc".to_owned()));
+        let catalog = TestCatalog::new();
+        fs::write(catalog.images.directory.join(".new-abc"), "half").unwrap();
+        catalog.build(1, "a", false).unwrap();
+        assert!(!catalog.names().contains(&".new-abc".to_owned()));
     }
 
     #[test]
     fn a_name_outlasts_its_image_and_all_beside_it() {
-        let folder = Folder::new();
-        folder.build(1, "a", false).unwrap();
-        folder.build(2, "b", false).unwrap();
-        for name in folder.names().iter().filter(|name| !name.starts_with('.')) {
-            fs::remove_file(folder.images.directory.join(name)).unwrap();
+        let catalog = TestCatalog::new();
+        catalog.build(1, "a", false).unwrap();
+        catalog.build(2, "b", false).unwrap();
+        for name in catalog.names().iter().filter(|name| !name.starts_with('.')) {
+            fs::remove_file(catalog.images.directory.join(name)).unwrap();
         }
         // Someone may have burnt the first two.
-        assert_eq!(folder.build(3, "c", false).unwrap().version, "1.0-3");
-        assert_eq!(folder.build(2, "b", false).unwrap().version, "1.0-2");
-        assert_eq!(folder.read("host-1.0-2.iso"), "b");
-        assert_eq!(folder.build(4, "d", true).unwrap().version, "1.0");
-        assert_eq!(folder.build(1, "a", false).unwrap().version, "1.0-4");
+        assert_eq!(catalog.build(3, "c", false).unwrap().version, "1.0-3");
+        assert_eq!(catalog.build(2, "b", false).unwrap().version, "1.0-2");
+        assert_eq!(catalog.read("host-1.0-2.iso"), "b");
+        assert_eq!(catalog.build(4, "d", true).unwrap().version, "1.0");
+        assert_eq!(catalog.build(1, "a", false).unwrap().version, "1.0-4");
     }
 
     #[test]
     fn an_image_from_elsewhere_is_never_overwritten_unless_told() {
-        let folder = Folder::new();
-        fs::write(folder.images.directory.join("host-1.0.iso"), "from elsewhere").unwrap();
-        assert_eq!(folder.build(1, "a", false).unwrap().version, "1.0-2");
-        assert_eq!(folder.build(3, "c", true).unwrap().version, "1.0");
-        assert_eq!(folder.read("host-1.0.iso"), "c");
+        let catalog = TestCatalog::new();
+        fs::write(catalog.images.directory.join("host-1.0.iso"), "from elsewhere").unwrap();
+        assert_eq!(catalog.build(1, "a", false).unwrap().version, "1.0-2");
+        assert_eq!(catalog.build(3, "c", true).unwrap().version, "1.0");
+        assert_eq!(catalog.read("host-1.0.iso"), "c");
     }
 
     #[test]
     fn names_that_cannot_be_read_end_no_build() {
-        let folder = Folder::new();
-        fs::write(folder.images.directory.join(NAMES), b"\xff\xfe\n\nhost-1.0.iso\nhost-1.0-7.iso x\n").unwrap();
-        assert_eq!(folder.build(1, "a", false).unwrap().version, "1.0-8");
+        let catalog = TestCatalog::new();
+        fs::write(catalog.images.directory.join(NAMES), b"\xff\xfe\n\nhost-1.0.iso\nhost-1.0-7.iso x\n").unwrap();
+        assert_eq!(catalog.build(1, "a", false).unwrap().version, "1.0-8");
     }
 
     #[test]
     fn an_image_stands_as_long_as_it_and_its_records_are_what_they_were() {
-        let folder = Folder::new();
-        folder.build(1, "a", false).unwrap();
-        let slot = |inputs| folder.images.name(FILE, "host", "1.0", [inputs; 32].into(), false).unwrap();
-        let existing = folder.images.find_existing(&slot(1)).unwrap().unwrap();
+        let catalog = TestCatalog::new();
+        catalog.build(1, "a", false).unwrap();
+        let slot = |inputs| catalog.images.name(FILE, "host", "1.0", [inputs; 32].into(), false).unwrap();
+        let existing = catalog.images.find_existing(&slot(1)).unwrap().unwrap();
         assert_eq!((existing.size, existing.sha256), (1, sha256::of("a")));
-        assert_eq!(folder.images.find_existing(&slot(2)).unwrap(), None);
-        for ending in ["iso", "manifest.json", "spdx.json", "lock", "rebuild", "build.json"] {
-            let path = folder.images.directory.join(format!("host-1.0.{ending}"));
+        assert_eq!(catalog.images.find_existing(&slot(2)).unwrap(), None);
+        for suffix in ["iso", "manifest.json", "spdx.json", "lock", "rebuild", "build.json"] {
+            let path = catalog.images.directory.join(format!("host-1.0.{suffix}"));
             let before = fs::read(&path).unwrap();
             fs::write(&path, [before.as_slice(), b" "].concat()).unwrap();
-            assert_eq!(folder.images.find_existing(&slot(1)).unwrap(), None, "{ending}");
+            assert_eq!(catalog.images.find_existing(&slot(1)).unwrap(), None, "{suffix}");
             fs::write(&path, before).unwrap();
         }
-        assert!(folder.images.find_existing(&slot(1)).unwrap().is_some());
+        assert!(catalog.images.find_existing(&slot(1)).unwrap().is_some());
     }
 
     #[test]
     fn a_damaged_image_is_reported() {
-        let folder = Folder::new();
-        folder.build(1, "a", false).unwrap();
-        fs::write(folder.images.directory.join("host-1.0.iso"), "x").unwrap();
-        let error = folder.build(1, "a", false).unwrap_err();
+        let catalog = TestCatalog::new();
+        catalog.build(1, "a", false).unwrap();
+        fs::write(catalog.images.directory.join("host-1.0.iso"), "x").unwrap();
+        let error = catalog.build(1, "a", false).unwrap_err();
         assert!(matches!(error, CatalogError::Changed { .. }), "{error}");
-        assert_eq!(folder.read("host-1.0.iso"), "x");
-        assert!(!folder.build(1, "a", true).unwrap().was_there);
+        assert_eq!(catalog.read("host-1.0.iso"), "x");
+        assert!(!catalog.build(1, "a", true).unwrap().unchanged);
     }
 
     #[test]
     fn a_folder_that_takes_no_file_is_refused_and_nothing_is_left_in_one_that_does() {
-        let folder = Folder::new();
-        folder.images.check().unwrap();
-        assert_eq!(folder.names(), [""; 0]);
-        fs::write(folder.images.work(), "").unwrap();
-        let error = folder.images.check().unwrap_err().with_causes();
-        assert!(error.starts_with("writing to the folder") && error.ends_with(".work"), "{error}");
+        let catalog = TestCatalog::new();
+        catalog.images.check().unwrap();
+        assert_eq!(catalog.names(), [""; 0]);
+        fs::write(catalog.images.work(), "").unwrap();
+        let error = catalog.images.check().unwrap_err().with_causes();
+        assert!(error.starts_with("writing to the directory") && error.ends_with(".work"), "{error}");
     }
 
     #[test]
     fn other_names_that_begin_alike_count_for_nothing() {
-        let folder = Folder::new();
+        let catalog = TestCatalog::new();
         for name in ["host-1.0.1.iso", "host-1.0-x.iso", "host-1.0-1.iso", "ghost-1.0-7.iso", "host-1.0-7.isox"] {
-            fs::write(folder.images.directory.join(name), "").unwrap();
+            fs::write(catalog.images.directory.join(name), "").unwrap();
         }
-        assert_eq!(folder.images.name(FILE, "host", "1.0", [0; 32].into(), false).unwrap().version, "1.0");
+        assert_eq!(catalog.images.name(FILE, "host", "1.0", [0; 32].into(), false).unwrap().version, "1.0");
     }
 
     #[test]
     fn lines_of_files_that_are_gone_go() {
-        let folder = Folder::new();
-        folder.build(1, "a", false).unwrap();
-        fs::remove_file(folder.images.directory.join("host-1.0.iso")).unwrap();
-        folder.build(2, "b", false).unwrap();
+        let catalog = TestCatalog::new();
+        catalog.build(1, "a", false).unwrap();
+        fs::remove_file(catalog.images.directory.join("host-1.0.iso")).unwrap();
+        catalog.build(2, "b", false).unwrap();
         let strange = b"x  ../images/host-1.0.iso\n\xff\xfe\nnonsense\n";
-        let before = fs::read(folder.images.directory.join(CHECKSUMS)).unwrap();
-        fs::write(folder.images.directory.join(CHECKSUMS), [&strange[..], &before].concat()).unwrap();
-        folder.build(2, "b", false).unwrap();
-        let sums = folder.read(CHECKSUMS);
+        let before = fs::read(catalog.images.directory.join(CHECKSUMS)).unwrap();
+        fs::write(catalog.images.directory.join(CHECKSUMS), [&strange[..], &before].concat()).unwrap();
+        catalog.build(2, "b", false).unwrap();
+        let sums = catalog.read(CHECKSUMS);
         assert!(!sums.contains("host-1.0.iso") && sums.contains("host-1.0-2.iso"), "{sums}");
         assert!(
-            sums.lines().all(|line| folder.images.directory.join(line.split_once("  ").unwrap().1).exists()),
+            sums.lines().all(|line| catalog.images.directory.join(line.split_once("  ").unwrap().1).exists()),
             "{sums}"
         );
     }

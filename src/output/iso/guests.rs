@@ -1,4 +1,4 @@
-//! Guest images on the medium of a host: equal files, a kernel that several have, are there once.
+//! Guest images on a host's medium. Equal files, such as a kernel of several images, are stored once.
 
 use crate::output::{Guest, OutputError};
 use crate::tree::{Content, Metadata, Node, NodeId, Tree, TreePath};
@@ -11,9 +11,9 @@ use appliance_contract::medium;
 use std::collections::BTreeMap;
 use std::fs;
 
-/// Puts the guests' files into the medium's tree; returns what its manifest says of them.
-pub(super) fn put(tree: &mut Tree, guests: &[Guest<'_>], mtime: i64) -> Result<Vec<EmbeddedGuest>, OutputError> {
-    let mut there: BTreeMap<Sha256, NodeId> = BTreeMap::new();
+/// Adds the guests' files to the medium's tree. Returns their entries for its manifest.
+pub(super) fn add(tree: &mut Tree, guests: &[Guest<'_>], mtime: i64) -> Result<Vec<EmbeddedGuest>, OutputError> {
+    let mut by_hash: BTreeMap<Sha256, NodeId> = BTreeMap::new();
     let mut list = Vec::new();
     for guest in guests {
         let path = format!("{}/{}", medium::GUESTS, guest.manifest.name);
@@ -29,12 +29,12 @@ pub(super) fn put(tree: &mut Tree, guests: &[Guest<'_>], mtime: i64) -> Result<V
             } else {
                 check(guest, name, hash)?;
             }
-            match there.get(&hash) {
+            match by_hash.get(&hash) {
                 Some(&id) => tree.link(&place, id)?,
                 None => {
                     let metadata = Metadata::new(0o644).with_mtime(mtime);
                     let id = tree.insert(&place, Node::file(metadata, Content::host(file, length)))?;
-                    there.insert(hash, id);
+                    by_hash.insert(hash, id);
                 }
             }
         }
@@ -48,7 +48,7 @@ pub(super) fn put(tree: &mut Tree, guests: &[Guest<'_>], mtime: i64) -> Result<V
     Ok(list)
 }
 
-/// What goes onto the medium is what the guest's manifest tells of.
+/// Checks a file against the guest's manifest.
 fn check(guest: &Guest<'_>, name: &str, found: Sha256) -> Result<(), OutputError> {
     let expected = guest.manifest.files.iter().find(|file| file.path == name).map(|file| file.sha256);
     if expected == Some(found) {

@@ -1,4 +1,4 @@
-//! The record of a medium's parts, by which the agent checks what is in no file.
+//! The record of a medium's parts, with which the agent checks all bytes outside of files.
 
 use crate::format::iso::{BLOCK, IsoError, Patch, Volume};
 use crate::util::sha256;
@@ -7,16 +7,16 @@ use appliance_contract::medium_record::{self, MediumRecord, Part, PartSum};
 use std::io;
 use std::os::unix::fs::FileExt;
 
-/// Behind the catalog: 150 blocks of padding that hadris-iso writes, as xorriso does, and the 33 sectors of the backup
-/// partition table in whole blocks.
+/// After the boot catalog: 150 blocks of padding that hadris-iso writes, as xorriso does, and the 33 sectors of the
+/// backup partition table in whole blocks.
 const END_BLOCKS: u64 = 150 + 9;
 
-/// What the record holds besides the sums of the parts.
+/// The contents of the record apart from the sums of the parts.
 #[derive(Debug, Clone, Copy)]
 pub struct Files {
     /// SHA-256 of the list of checksums.
     pub checksums: Sha256,
-    /// SHA-256 of the root image's block with verity's superblock; zeros without.
+    /// SHA-256 of the root image's block with verity's superblock; zeros if there is none.
     pub superblock: Sha256,
 }
 

@@ -14,7 +14,7 @@ use crate::boot::entries::{self, Entries, Request};
 use crate::boot::grub::{self, Loader};
 use crate::boot::kernel::Kernels;
 use crate::boot::microcode;
-use crate::format::iso::{BLOCK, Boot, Layout, Options, Patch, Present, Volume, VolumeUuid};
+use crate::format::iso::{BLOCK, Boot, InPlaceFile, Layout, Options, Patch, Volume, VolumeUuid};
 use crate::format::squashfs::NoCache;
 use crate::profile::Profile;
 use crate::progress::{Progress, Stage, Unit};
@@ -37,17 +37,17 @@ use std::thread;
 #[derive(Debug)]
 pub struct Iso;
 
-/// The root begins at a multiple of it: a loop device is not to read pages, or verity's blocks, by halves.
+/// The alignment of the root image: no page of a loop device, and no block of verity, is read in two parts.
 const ALIGNMENT: u64 = 64 << 10;
 
-/// The root is packed where it stays, so its offset is chosen before the rest of the medium is known. Before it lie the
-/// descriptors and directories (84 kB where they were measured) and the records, among them the manifest, which says there
-/// what it says in the image and more.
+/// The root is packed at its final offset, which is chosen before the rest of the medium is known. Before it are the
+/// descriptors and directories (measured: 84 kB) and the records. One of these is the manifest, which is longer there
+/// than in the image.
 fn root_offset(manifest: &Manifest, guests: usize) -> u64 {
-    const OWN: u64 = 256 << 10;
-    const OF_A_GUEST: u64 = 16 << 10;
+    const BASE: u64 = 256 << 10;
+    const PER_GUEST: u64 = 16 << 10;
     let manifest = manifest_text(manifest).len() as u64;
-    (manifest + OWN + OF_A_GUEST * guests as u64).next_multiple_of(ALIGNMENT)
+    (manifest + BASE + PER_GUEST * guests as u64).next_multiple_of(ALIGNMENT)
 }
 
 impl Output for Iso {
@@ -95,7 +95,7 @@ fn open(input: &Input<'_>) -> Result<AtomicFile, OutputError> {
         return Ok(AtomicFile::adopt(opened, file).at("finding", file)?);
     }
     let directory = atomic_file::directory(input.path);
-    AtomicFile::create_in(directory).map_err(failed("making a file in", directory))
+    AtomicFile::create_in(directory).map_err(failed("creating a file in", directory))
 }
 
 /// The medium's files before its identity is known.
@@ -111,9 +111,9 @@ struct Draft<'a> {
     guests: Vec<EmbeddedGuest>,
 }
 
-/// What follows from the medium's identity.
-struct Named {
-    /// Of the files that the identity follows from.
+/// The parts that depend on the medium's identity.
+struct IdentityParts {
+    /// Hashes of the files that determine the identity.
     hashes: Hashes,
     identity: Sha256,
     uuid: VolumeUuid,
@@ -121,11 +121,11 @@ struct Named {
     esp: Vec<u8>,
 }
 
-/// The medium's files, all but those whose bytes depend on where others lie.
+/// The medium's files. Those that contain the offsets of others are not final.
 struct Contents {
     tree: Tree,
     options: Options,
-    /// SHA-256 of the root's block with verity's superblock; zeros without.
+    /// SHA-256 of the root's block with verity's superblock; zeros if there is none.
     superblock: Sha256,
     hashes: Hashes,
     manifest: Manifest,
@@ -133,8 +133,8 @@ struct Contents {
     initramfs_size: Option<u64>,
 }
 
-/// A medium's file with all that is in it.
-struct Written {
+/// A medium's file that is written and not yet synced.
+struct WrittenMedium {
     contents: Contents,
     size: u64,
     sha256: Sha256,
@@ -168,7 +168,7 @@ impl<'a> Draft<'a> {
         if let Some(agent) = input.image.agent {
             draft.add_initramfs(agent)?;
         }
-        draft.guests = guests::put(&mut draft.tree, input.guests, mtime)?;
+        draft.guests = guests::add(&mut draft.tree, input.guests, mtime)?;
         for (path, content) in loader.efi_modules()? {
             draft.put(&path, content)?;
         }
@@ -207,7 +207,7 @@ impl<'a> Draft<'a> {
         })
     }
 
-    /// The verity hash, where the agent opens the root.
+    /// The verity root hash, if the agent opens the root.
     fn root_hash(&self) -> Option<Sha256> {
         let Root::Squashfs { verity, .. } = self.input.root else { return None };
         self.input.image.agent.map(|_| verity.root_hash)
@@ -227,18 +227,18 @@ impl<'a> Draft<'a> {
             .map_err(failed("reading verity's superblock in", file))
     }
 
-    /// Adds the root, and all that tells of it and the others.
+    /// Adds the root and the records of all files.
     fn finish(mut self) -> Result<Contents, OutputError> {
         self.progress.item("checksums");
         let root = self.root()?;
-        // It is most of all bytes, and hashing one file is one core's work: what can be without that hash is made
-        // meanwhile.
-        let (root_hash, named) = thread::scope(|scope| {
+        // The root has most of the bytes, and one core hashes it. All that does not need the hash is made at the same
+        // time.
+        let (root_hash, parts) = thread::scope(|scope| {
             let hashing = root.as_ref().map(|root| scope.spawn(|| checksums::of_content(root)));
-            let named = self.name();
-            (hashing.map(|hashing| hashing.join().unwrap_or_else(|panic| resume_unwind(panic))), named)
+            let parts = self.add_identity();
+            (hashing.map(|hashing| hashing.join().unwrap_or_else(|panic| resume_unwind(panic))), parts)
         });
-        let Named { mut hashes, identity, uuid, entries, esp } = named?;
+        let IdentityParts { mut hashes, identity, uuid, entries, esp } = parts?;
         if let (Some(content), Some(hash)) = (root, root_hash) {
             let path = TreePath::parse(medium::ROOT_IMAGE)?;
             let hash = hash.map_err(|source| ChecksumError { path: path.clone(), source })?;
@@ -258,8 +258,10 @@ impl<'a> Draft<'a> {
             // A plain root's names are for systems that read Rock Ridge.
             joliet: matches!(self.input.root, Root::Squashfs { .. }),
             boot: Some(Boot { bios: TreePath::parse(grub::CORE)?, mbr: self.loader.boot_hybrid()?, esp }),
-            present: match self.input.root {
-                Root::Squashfs { offset, .. } => Some(Present { path: TreePath::parse(medium::ROOT_IMAGE)?, offset }),
+            in_place: match self.input.root {
+                Root::Squashfs { offset, .. } => {
+                    Some(InPlaceFile { path: TreePath::parse(medium::ROOT_IMAGE)?, offset })
+                }
                 Root::Plain => None,
             },
         };
@@ -277,9 +279,9 @@ impl<'a> Draft<'a> {
         Ok(contents)
     }
 
-    /// Settles the medium's identity, and adds what names it. A packed root counts by its verity hash, which is
-    /// there before the checksum.
-    fn name(&mut self) -> Result<Named, OutputError> {
+    /// Computes the medium's identity and adds the files that contain it. A packed root counts by its verity hash,
+    /// which is known before the checksum.
+    fn add_identity(&mut self) -> Result<IdentityParts, OutputError> {
         let Image { profile, version, lock_sha256, .. } = self.input.image;
         let mut hashes = Hashes::new();
         checksums::add_tree(&mut hashes, &self.tree)?;
@@ -287,7 +289,7 @@ impl<'a> Draft<'a> {
         if let Root::Squashfs { verity, .. } = self.input.root {
             identity.add(verity.root_hash.to_string().as_bytes());
         }
-        identity.files(&hashes);
+        identity.add_files(&hashes);
         let identity = identity.finish();
         let uuid = VolumeUuid::from_hash(identity);
 
@@ -310,7 +312,7 @@ impl<'a> Draft<'a> {
         });
         let (core, esp) = (core?, esp?);
         self.put(grub::CORE, core.into())?;
-        Ok(Named { hashes, identity, uuid, entries, esp })
+        Ok(IdentityParts { hashes, identity, uuid, entries, esp })
     }
 
     fn manifest(&self, entries: &Entries, uuid: VolumeUuid, hashes: &Hashes) -> Manifest {
@@ -332,7 +334,7 @@ impl<'a> Draft<'a> {
 }
 
 impl Contents {
-    /// The manifest and the checksums, which tell of all other files, the manifest's own among the latter.
+    /// The manifest and the list of checksums. Both list all other files, and the latter also the manifest.
     fn records(&self) -> Result<(Vec<u8>, Vec<u8>), OutputError> {
         let manifest = manifest_text(&self.manifest);
         let mut hashes = self.hashes.clone();
@@ -349,16 +351,16 @@ impl Contents {
         Ok(())
     }
 
-    /// Tells the core image where it lies. That changes neither its length
-    /// nor those of the records that hold its hash, and so moves nothing.
-    fn settle(&mut self, volume: &mut Volume) -> Result<u32, OutputError> {
+    /// Writes its own position into the core image. This changes neither its length
+    /// nor those of the records with its hash, and so moves nothing.
+    fn patch_core(&mut self, volume: &mut Volume) -> Result<u32, OutputError> {
         let path = TreePath::parse(grub::CORE)?;
-        let scattered = || OutputError::Scattered { path: grub::CORE.to_owned() };
-        let (offset, _) = volume.plan()?.place(&path).ok_or_else(scattered)?;
-        let block = u32::try_from(offset / BLOCK).map_err(|_| scattered())?;
+        let not_contiguous = || OutputError::NotContiguous { path: grub::CORE.to_owned() };
+        let (offset, _) = volume.plan()?.locate(&path).ok_or_else(not_contiguous)?;
+        let block = u32::try_from(offset / BLOCK).map_err(|_| not_contiguous())?;
         let content = match self.tree.get(&path).map(|node| &node.kind) {
             Some(crate::tree::Kind::File(content)) => content.clone(),
-            _ => return Err(scattered()),
+            _ => return Err(not_contiguous()),
         };
         let mut core = content.read().map_err(|source| ChecksumError { path: path.clone(), source })?;
         patches::boot_info(&mut core, block)?;
@@ -374,7 +376,7 @@ impl Contents {
         Ok(block)
     }
 
-    /// What is changed in the volume, once the core image at `core` knows its place.
+    /// The patches to the volume. `core` is the block of the patched core image.
     fn patches(&self, volume: &Volume, core: u32) -> Result<Vec<Patch>, OutputError> {
         let (_, checksums) = self.records()?;
         let files = medium_record::Files { checksums: sha256::of(&checksums), superblock: self.superblock };
@@ -385,19 +387,19 @@ impl Contents {
         Ok(patches)
     }
 
-    fn write(mut self, file: &AtomicFile, progress: &dyn Progress) -> Result<Written, OutputError> {
+    fn write(mut self, file: &AtomicFile, progress: &dyn Progress) -> Result<WrittenMedium, OutputError> {
         let mut volume = Volume::new(&self.tree, &self.options)?;
-        let core = self.settle(&mut volume)?;
+        let core = self.patch_core(&mut volume)?;
         let patches = self.patches(&volume, core)?;
         progress.item(&file.path().display().to_string());
-        // Hashing takes longer than writing: it follows as far as that has come.
+        // Hashing takes longer than writing, so it starts at once and follows the writer.
         let (layout, sha256) = thread::scope(|scope| {
-            let (to, told) = mpsc::channel();
-            let hashing = scope.spawn(|| checksums::while_written(file.path(), told));
+            let (sender, ends) = mpsc::channel();
+            let hashing = scope.spawn(|| checksums::hash_while_written(file.path(), ends));
             let write = || {
                 volume.write_patched(file.as_file(), &patches, &mut move |end| {
-                    // Who failed to read says so when asked.
-                    let _ = to.send(end);
+                    // If the reader failed, its error is returned by join.
+                    let _ = sender.send(end);
                 })
             };
             (write(), hashing.join().unwrap_or_else(|panic| resume_unwind(panic)))
@@ -405,20 +407,20 @@ impl Contents {
         let layout: Layout =
             layout.map_err(|source| OutputError::Write { path: file.path().to_owned(), source: Box::new(source) })?;
         let sha256 = sha256.at("reading back", file.path())?;
-        if let Some(Present { path, offset }) = &self.options.present
-            && layout.place(path).is_none_or(|(found, _)| found != *offset)
+        if let Some(InPlaceFile { path, offset }) = &self.options.in_place
+            && layout.locate(path).is_none_or(|(found, _)| found != *offset)
         {
-            return Err(OutputError::Scattered { path: path.to_string() });
+            return Err(OutputError::NotContiguous { path: path.to_string() });
         }
-        Ok(Written { contents: self, size: layout.size(), sha256 })
+        Ok(WrittenMedium { contents: self, size: layout.size(), sha256 })
     }
 }
 
-impl Written {
-    /// Waits for the disk, and gives the medium its name.
+impl WrittenMedium {
+    /// Syncs the file and renames it to the medium's name.
     fn finish(self, file: AtomicFile, output: &Path, progress: &dyn Progress) -> Result<Artifact, OutputError> {
         progress.stage(Stage::Sync, 0, Unit::Bytes);
-        // An image holds no secret, so everyone may read it.
+        // An image contains no secrets, so everyone may read it.
         file.persist(output, 0o644, Durability::Synced).at("syncing and renaming to", output)?;
         let (manifest_json, _) = self.contents.records()?;
         Ok(Artifact {

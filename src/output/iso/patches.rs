@@ -3,27 +3,27 @@
 use crate::format::iso::Patch;
 use appliance_contract::medium_record::{self, MediumRecord};
 
-/// A core image too short to be one: what follows is written at fixed places.
+/// The core image is too short for the fields that are written at fixed offsets.
 #[derive(Debug, thiserror::Error)]
 #[error("GRUB's core image is {length} bytes long, expected at least 2556")]
 pub struct CoreTooShort {
     pub length: usize,
 }
 
-/// Tells GRUB's core image where it lies, as `xorriso -boot-info-table
+/// Writes its own position into GRUB's core image, as `xorriso -boot-info-table
 /// --grub2-boot-info` does: GRUB's cdboot.S reads its length from the boot
 /// information table at byte 8 (see mkisofs(8), "EL TORITO BOOT INFORMATION
 /// TABLE"), and diskboot.S, its second block, the 512-byte sector that follows
 /// it from byte 2548.
 ///
-/// hadris-iso can do the same while it writes, but then the checksums on the
-/// medium, which are among what it writes, would be those of other bytes.
+/// hadris-iso can do the same while it writes, but the checksums on the medium
+/// would then be those of the unpatched bytes.
 pub fn boot_info(core: &mut [u8], block: u32) -> Result<(), CoreTooShort> {
     let length = core.len();
     if length < 2556 {
         return Err(CoreTooShort { length });
     }
-    // Of the four blocks of cdboot.img the last 512-byte sector is diskboot.img's at 4; it loads from 5 on.
+    // cdboot.img has four 512-byte sectors; diskboot.img is sector 4 and loads from sector 5 on.
     core[2548..2556].copy_from_slice(&(u64::from(block) * 4 + 5).to_le_bytes());
     let sum = core[64..].chunks(4).fold(0_u32, |sum, chunk| {
         let mut word = [0; 4];
@@ -42,12 +42,12 @@ pub fn boot_info(core: &mut [u8], block: u32) -> Result<(), CoreTooShort> {
 /// writes the image's first 512-byte sector, as isohybrid code wants it; GRUB
 /// wants the one after cdboot.img's 2048 bytes (boot.S, `kernel_sector` at
 /// 0x1b0; grub-mkrescue asks xorriso for it by `--grub2-mbr`). Without this a
-/// stick or disk hangs before GRUB says a word.
+/// stick or disk hangs before GRUB prints anything.
 pub fn hybrid_start(block: u32) -> Patch {
     Patch { offset: 432, bytes: (u64::from(block) * 4 + 4).to_le_bytes().to_vec() }
 }
 
-/// Puts the record into the primary volume descriptor, where hadris-iso writes zeros.
+/// Writes the record into the primary volume descriptor, where hadris-iso writes zeros.
 pub fn record(record: &MediumRecord) -> Patch {
     Patch { offset: medium_record::OFFSET, bytes: record.to_bytes().to_vec() }
 }

@@ -23,8 +23,9 @@ pub struct ChecksumError {
     pub source: io::Error,
 }
 
-/// Of the file at `path` while it is written: up to each of the ends that `written` tells, the last of which is the file's.
-pub fn while_written(path: &Path, written: Receiver<u64>) -> io::Result<Sha256> {
+/// SHA-256 of the file at `path` while it is being written. Each value of `written` is an offset up to which the file
+/// is final, the last one the end of the file.
+pub fn hash_while_written(path: &Path, written: Receiver<u64>) -> io::Result<Sha256> {
     let mut file = HostFile::open(path)?;
     let (mut hash, mut buffer, mut done) = (Hasher::default(), vec![0; 1 << 20], 0);
     for end in written {
@@ -46,7 +47,7 @@ pub fn of_content(content: &Content) -> io::Result<Sha256> {
     }
 }
 
-/// Adds the hashes of the files that have none there.
+/// Adds the hashes of the files that `hashes` lacks.
 pub fn add_tree(hashes: &mut Hashes, tree: &Tree) -> Result<(), ChecksumError> {
     let files: Vec<(TreePath, &Content)> = tree
         .walk()
@@ -74,12 +75,12 @@ pub fn files(tree: &Tree, hashes: &Hashes) -> Vec<File> {
     hashes.iter().map(file).collect()
 }
 
-/// Lines for `sha256sum --check`, run where the medium is mounted.
+/// Lines for `sha256sum --check`, to be run in the directory where the medium is mounted.
 pub fn render(hashes: &Hashes) -> Vec<u8> {
     let mut text = Vec::new();
     for (path, hash) in hashes {
         let path = path.to_bytes();
-        // sha256sum marks a line whose name is escaped with a backslash before all.
+        // sha256sum marks a line with an escaped name by a backslash at its start.
         let escaped = path.iter().any(|byte| matches!(byte, b'\\' | b'\n' | b'\r'));
         if escaped {
             text.push(b'\\');
@@ -129,7 +130,7 @@ mod tests {
         tree.insert(&TreePath::parse("/x").unwrap(), Node::file(Metadata::new(0o644), gone)).unwrap();
         let mut hashes = Hashes::new();
         assert!(add_tree(&mut hashes, &tree).unwrap_err().with_causes().starts_with("reading /x for its checksum: "));
-        // One that has its hash is not read.
+        // A file whose hash is known is not read.
         hashes.insert(TreePath::parse("/x").unwrap(), [1; 32].into());
         add_tree(&mut hashes, &tree).unwrap();
         assert_eq!(hashes.len(), 1);

@@ -4,8 +4,8 @@ use crate::output::records::checksums::Hashes;
 use crate::util::sha256::Hasher;
 use appliance_contract::Sha256;
 
-/// Derived from the lock and from what was made of it, so that two builds of
-/// one lock that differ in an overlay file are never taken for each other.
+/// Derived from the lock and from the files made from it, so that two builds of
+/// one lock that differ in an overlay file have different identities.
 pub struct Identity {
     hash: Hasher,
 }
@@ -21,14 +21,14 @@ impl Identity {
         identity
     }
 
-    /// Lengths keep two fields from being read as one.
+    /// Adds a field with its length, so that adjacent fields are not ambiguous.
     pub fn add(&mut self, field: &[u8]) {
         self.hash.update((field.len() as u64).to_le_bytes());
         self.hash.update(field);
     }
 
     /// Adds paths and hashes of files.
-    pub fn files(&mut self, hashes: &Hashes) {
+    pub fn add_files(&mut self, hashes: &Hashes) {
         for (path, hash) in hashes {
             self.add(&path.to_bytes());
             self.add(hash.as_bytes());

@@ -13,13 +13,13 @@ pub struct Subject<'a> {
     pub name: &'a str,
     /// The image's version.
     pub version: &'a str,
-    /// What tells this document from every other.
+    /// Distinguishes this document from every other.
     pub identity: Sha256,
     /// Seconds since 1970.
     pub created: i64,
 }
 
-/// The time that a document is to carry does not fit its form.
+/// The document's time cannot be represented.
 #[derive(Debug, thiserror::Error)]
 #[error("writing the bill of materials: the time {seconds} (seconds since 1970) has no RFC 3339 form")]
 pub struct SbomError {
@@ -27,7 +27,7 @@ pub struct SbomError {
     pub seconds: i64,
 }
 
-/// The image with the packages in it, and those that it was built with.
+/// Describes the image, its packages, and the packages that it was built with.
 pub fn render(subject: &Subject<'_>, lock: &Lock) -> Result<Vec<u8>, SbomError> {
     let created = rfc3339(subject.created).ok_or(SbomError { seconds: subject.created })?;
     let Subject { name, version, .. } = subject;
@@ -46,7 +46,7 @@ pub fn render(subject: &Subject<'_>, lock: &Lock) -> Result<Vec<u8>, SbomError> 
     };
     of_image(lock, IMAGE, &mut packages, &mut relations);
     for guest in &lock.guests {
-        // A profile's name is of letters, digits and hyphens.
+        // A profile's name consists of letters, digits and hyphens.
         let id = format!("SPDXRef-Guest-{}", guest.profile);
         images.push(image(&id, &guest.profile, None));
         relations.push(relation(IMAGE, "CONTAINS", &id));
@@ -65,7 +65,7 @@ pub fn render(subject: &Subject<'_>, lock: &Lock) -> Result<Vec<u8>, SbomError> 
         "packages": images.into_iter().chain(packages.into_values()).collect::<Vec<_>>(),
         "relationships": relations,
     });
-    // A JSON value of strings, numbers and booleans has a text.
+    // Strings, numbers and booleans always have a JSON form.
     let mut text = serde_json::to_vec_pretty(&document).unwrap_or_default();
     text.push(b'\n');
     Ok(text)
@@ -112,7 +112,7 @@ fn id(package: &LockedPackage) -> String {
 
 fn describe(package: &LockedPackage) -> Value {
     let LockedPackage { name, version, architecture, sha256, .. } = package;
-    // `debian-security` and `debian` are one distributor's.
+    // `debian-security` and `debian` belong to one distributor.
     let distributor = package.archive.split('-').next().unwrap_or_default();
     let supplier = match distributor {
         "debian" => json!("Organization: Debian"),
@@ -138,7 +138,7 @@ fn describe(package: &LockedPackage) -> Value {
     })
 }
 
-/// Percent-encoding as package URLs have it: all but letters, digits and `.-_~`.
+/// Percent-encoding of package URLs: all but letters, digits and `.-_~`.
 fn encoded(text: &str) -> String {
     let mut out = String::new();
     for byte in text.bytes() {

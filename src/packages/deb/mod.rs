@@ -229,7 +229,7 @@ impl Deb {
             let part = Part { file, left: member.length };
             let (compression, reader) = decompress_verified(part)
                 .map_err(|source| DebProblem::Compression { member: member.name.clone(), source })?;
-            if !member.name.ends_with(&format!(".tar{}", compression.ending())) {
+            if !member.name.ends_with(&format!(".tar{}", compression.suffix())) {
                 return Err(DebProblem::OtherCompression { member: member.name.clone(), found: compression });
             }
             let most = LEAST_BOUND.max(member.length.saturating_mul(LARGEST_RATIO));

@@ -37,7 +37,7 @@ const CONTROL_FILE: &str = "Package: a\nVersion: 1:2-3\nArchitecture: all\nDescr
 fn package(compression: Compression) -> Vec<u8> {
     let control = tar(&[("./", ""), ("./control", CONTROL_FILE), ("./postinst", "#!/bin/sh\n")]);
     let data = tar(&[("./", ""), ("./usr/", ""), ("./usr/file", "content")]);
-    let name = |stem: &str| format!("{stem}.tar{}", compression.ending());
+    let name = |stem: &str| format!("{stem}.tar{}", compression.suffix());
     ar(&[
         ("debian-binary", b"2.0\n"),
         (&name("control"), &compress(compression, &control)),

@@ -1,11 +1,10 @@
-//! Which packages must work before the scripts of the others can run.
+//! The packages that must be configured before the scripts of the others can run.
 
 use crate::rootfs::unpack::package::Package;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The indices of the base: what is essential, what any package pre-depends on,
-/// and all that these depend on. base-files and base-passwd come first: they
-/// bring the links of the merged `/usr` and the users.
+/// The indices of the base: essential packages, those that any package pre-depends on, and their dependencies.
+/// base-files and base-passwd come first: they contain the symlinks of the merged `/usr` and the users.
 pub fn base(packages: &[Package]) -> Vec<usize> {
     let known = Providers::new(packages);
     let mut wanted: Vec<usize> = Vec::new();
@@ -18,12 +17,12 @@ pub fn base(packages: &[Package]) -> Vec<usize> {
     in_order(packages, known.needs(wanted))
 }
 
-/// The indices of `wanted` with all that these depend on, in the order of [`base`].
+/// The indices of `wanted` and their dependencies, in the order of [`base`].
 pub fn closure(packages: &[Package], wanted: Vec<usize>) -> Vec<usize> {
     in_order(packages, Providers::new(packages).needs(wanted))
 }
 
-/// Packages by their names and those that they provide.
+/// Packages by their own names and the names that they provide.
 struct Providers<'p> {
     packages: &'p [Package],
     names: BTreeMap<String, Vec<usize>>,
@@ -61,7 +60,7 @@ impl<'p> Providers<'p> {
 
 fn in_order(packages: &[Package], found: BTreeSet<usize>) -> Vec<usize> {
     let mut order: Vec<usize> = found.into_iter().collect();
-    // Stable, so the rest stays as it is in the lock.
+    // The sort is stable, so the others stay in the lock's order.
     order.sort_by_key(|&index| match packages[index].name.as_str() {
         "base-files" => 0,
         "base-passwd" => 1,

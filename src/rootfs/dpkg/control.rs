@@ -1,6 +1,6 @@
 //! A package's `control` file (deb-control(5)): one paragraph of fields.
 
-/// The paragraph as it stands, with its fields found.
+/// The unchanged text of the paragraph.
 #[derive(Debug, Clone)]
 pub struct Control {
     text: String,
@@ -16,8 +16,7 @@ impl Control {
         self.text.lines().filter(|line| !line.trim().is_empty())
     }
 
-    /// A field's value, its continuation lines joined by spaces; names are
-    /// compared without case, as policy 5.1 says.
+    /// A field's value, its continuation lines joined by spaces. Field names are case-insensitive (Policy 5.1).
     pub fn field(&self, name: &str) -> Option<String> {
         let mut value: Option<String> = None;
         for line in self.lines() {
@@ -39,7 +38,7 @@ impl Control {
         value
     }
 
-    /// The package names in a relationship field (`Depends`, `Provides` …), alternatives and all.
+    /// The package names in a relationship field (`Depends`, `Provides` …), including all alternatives.
     pub fn names(&self, field: &str) -> Vec<String> {
         let value = self.field(field).unwrap_or_default();
         value

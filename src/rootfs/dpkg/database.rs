@@ -1,5 +1,5 @@
-//! dpkg's database in the root (`/var/lib/dpkg`), written as dpkg itself writes
-//! it when it has unpacked a package and not yet configured it.
+//! dpkg's database in the root (`/var/lib/dpkg`), written as dpkg writes it for packages that are unpacked but not yet
+//! configured.
 
 use crate::packages::deb::ControlFile;
 use crate::rootfs::dpkg::triggers;
@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 
 pub const FOLDER: &str = "var/lib/dpkg";
 
-/// The package that `linux-image` finds where it looks for initramfs tools:
-/// the image's initramfs is made elsewhere.
+/// A stand-in package that satisfies `linux-image`'s dependency on initramfs tools: the builder makes the initramfs
+/// itself.
 const STAND_IN: &str = "applbuild-initramfs";
 const STAND_IN_PARAGRAPH: &str = "Package: applbuild-initramfs
 Status: install ok installed
@@ -33,7 +33,7 @@ Description: stand-in for tools that make an initramfs
 #[derive(Debug)]
 pub struct Database {
     folder: PathBuf,
-    /// What each package's `.list` holds.
+    /// The contents of each package's `.list`.
     lists: BTreeMap<String, Vec<Vec<u8>>>,
 }
 
@@ -59,7 +59,7 @@ impl Database {
         Ok(fs::set_permissions(&path, Permissions::from_mode(mode)).at("setting the mode of", &path)?)
     }
 
-    /// Writes what a package's scripts look for before its files are there.
+    /// Writes the control files that a package's scripts need before its files are installed.
     pub fn add_control(&self, package: &Package) -> Result<(), AssembleError> {
         for (name, ControlFile { bytes, mode }) in &package.control_files {
             self.write(&format!("info/{}.{name}", package.database_name()), bytes, u32::from(*mode))?;
@@ -67,7 +67,7 @@ impl Database {
         Ok(())
     }
 
-    /// Notes `packages`, with the paths of each, as unpacked.
+    /// Records `packages`, each with its paths, as unpacked.
     pub fn add_unpacked(&mut self, packages: &[(&Package, Vec<Vec<u8>>)]) -> Result<(), AssembleError> {
         let mut status = Vec::new();
         for (package, list) in packages {
@@ -80,7 +80,7 @@ impl Database {
         triggers::add_interests(&self.folder.join("triggers"), &packages)
     }
 
-    /// Takes paths that another package replaced from the lists of their first owners.
+    /// Removes paths that another package replaced from the lists of their former owners.
     pub fn remove_lost(&mut self, lost: &[(String, Vec<u8>)]) -> Result<(), AssembleError> {
         let mut changed = BTreeSet::new();
         for (package, path) in lost {
@@ -126,7 +126,7 @@ fn paragraph(package: &Package) -> String {
     if !package.conffiles.is_empty() {
         text.push_str("Conffiles:\n");
         for path in &package.conffiles {
-            // In the place of a hash: dpkg has not installed it before.
+            // `newconffile` instead of a hash: dpkg has not installed it before.
             text.push_str(&format!(" /{} newconffile\n", String::from_utf8_lossy(path)));
         }
     }

@@ -1,6 +1,6 @@
-//! The lists of each kernel's modules, by depmod(8). It reads all modules, which
-//! takes as long as all scripts together, and most often needs nothing of theirs:
-//! so it runs beside them, as soon as packages are unpacked, in a root of its own.
+//! Runs depmod(8), which makes the lists of each kernel's modules. It reads all modules, which takes as long as all
+//! maintainer scripts together, and rarely depends on the scripts' changes. So it runs in parallel with them, in a root
+//! of its own, as soon as the packages are unpacked.
 
 use crate::rootfs::dpkg::base_set;
 use crate::rootfs::dpkg::scripts::{LAST_LINES, run_in};
@@ -9,7 +9,7 @@ use crate::rootfs::unpack::entry::Entry;
 use crate::rootfs::unpack::install::{Installer, Source};
 use crate::rootfs::unpack::package::Package;
 use crate::rootfs::unpack::reader_pool::Packages;
-use crate::rootfs::work_dir::WorkFolder;
+use crate::rootfs::work_dir::WorkDir;
 use crate::sandbox::Output;
 use crate::util::file_error::{At as _, FileError};
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,62 +22,62 @@ use std::path::{Path, PathBuf};
 const PROGRAM: &str = "usr/sbin/depmod";
 const MODULES: &str = "usr/lib/modules";
 const CONFIG: &str = "etc/depmod.d";
-/// What a list is made of, and where kernels are.
+/// The files that depmod reads, and the directory of kernels.
 const NEEDED: [&str; 4] = [MODULES, "usr/lib/depmod.d", CONFIG, "boot"];
-/// dpkg's ending for a conffile that is not configured yet.
+/// dpkg's suffix for a conffile that is not configured yet.
 const NEW: &str = ".dpkg-new";
 
-/// What depmod made.
+/// The lists that depmod made.
 #[derive(Debug, Default)]
 pub struct Lists {
-    /// Where it ran.
+    /// The root that it ran in.
     root: PathBuf,
     /// The lists, below [`MODULES`].
     files: BTreeSet<PathBuf>,
-    /// What it saw; `None` where it ran into trouble, and has to see the whole image.
+    /// The files that it read; `None` after an error, in which case it must run again in the complete root.
     seen: Option<Seen>,
 }
 
-/// Modules and configuration by path, with what tells whether a file is still the same.
+/// Modules and configuration by path, each with a mark that shows whether it is unchanged.
 type Seen = BTreeMap<PathBuf, Mark>;
 
 #[derive(Debug, PartialEq, Eq)]
 enum Mark {
     Folder,
     Link(PathBuf),
-    /// Inode, size and time of the last change: both roots have the staged file itself.
+    /// Inode, size and modification time. Both roots have hard links to the staged file, so the inode is the same.
     File(u64, u64, i64, i64),
 }
 
 impl Lists {
-    /// Lists the modules that `packages` hold, which are `opened` with their entries, the `base` among them; none
-    /// where there is no depmod, or nothing to list.
+    /// Runs depmod for the modules in `packages`, which are the `opened` packages with their entries. `base` has the
+    /// indices of the base. Makes no lists if there is no depmod or no module.
     pub fn make(
         packages: &Packages,
         opened: &[Package],
         base: &[usize],
-        work: &WorkFolder,
+        work: &WorkDir,
         epoch: i64,
     ) -> Result<Self, AssembleError> {
-        let having = |path: &str| -> Vec<usize> {
+        let packages_with = |path: &str| -> Vec<usize> {
             let holds = |package: &Package| package.entries.iter().any(|entry| is_below(entry, path));
             packages.iter().enumerate().filter(|(_, package)| holds(package)).map(|(index, _)| index).collect()
         };
-        let program = having(PROGRAM);
-        if program.is_empty() || having(MODULES).is_empty() {
+        let program = packages_with(PROGRAM);
+        if program.is_empty() || packages_with(MODULES).is_empty() {
             return Ok(Self::default());
         }
-        // The base has the links of the merged /usr, and the libraries that depmod loads without depending on them.
+        // The base has the symlinks of the merged /usr, and libraries that depmod loads without depending on them.
         let mut whole = base.to_vec();
         whole.extend(base_set::closure(opened, program).into_iter().filter(|index| !base.contains(index)));
-        let root = work.folder("modules")?;
+        let root = work.subdirectory("modules")?;
         if place(packages, &whole, &root).is_err() {
-            // What does not fit here may fit in the image, where scripts divert files.
+            // The packages may install without conflicts in the image, where scripts divert files.
             return Ok(Self::default());
         }
         settle_config(&root.join(CONFIG)).at("reading", root.join(CONFIG))?;
         if !root.join(PROGRAM).exists() || !root.join(MODULES).exists() {
-            // Nothing is merged here: what is where, only the whole image tells.
+            // Without a merged /usr only the complete root shows where the files are.
             return Ok(Self::default());
         }
         let seen = look(&root)?;
@@ -87,7 +87,7 @@ impl Lists {
             let before = inodes(&folder)?;
             sound &= match run(&root, &version, epoch) {
                 Ok(output) => !says(&output, "ERROR"),
-                // Whether that counts, the whole image tells.
+                // Only a failure in the complete root is an error.
                 Err(AssembleError::Program { .. }) => false,
                 Err(error) => return Err(error),
             };
@@ -97,12 +97,12 @@ impl Lists {
         Ok(Self { root, files, seen: sound.then_some(seen) })
     }
 
-    /// Where kernels and modules are, with their lists.
+    /// The root with kernels, modules and lists.
     pub fn root(&self) -> Option<&Path> {
         (!self.files.is_empty()).then_some(self.root.as_path())
     }
 
-    /// Puts the lists beside the modules in `root`, for scripts that read them.
+    /// Adds the lists to the modules in `root`, for scripts that read them.
     pub fn put(&self, root: &Path) -> Result<(), AssembleError> {
         for file in &self.files {
             let (from, to) = (self.root.join(MODULES).join(file), root.join(MODULES).join(file));
@@ -110,14 +110,15 @@ impl Lists {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     return Err(FileError::new("replacing", &to, error).into());
                 }
-                // Who works ahead still reads the other name.
+                // A hard link, as speculative threads still read the other name.
                 _ => fs::hard_link(&from, &to).at("linking", &from)?,
             }
         }
         Ok(())
     }
 
-    /// Has the lists in `root`, where all is configured: these, unless a script has changed what they are of.
+    /// Adds the lists to `root`, in which all packages are configured. Runs depmod again if a script has changed its
+    /// inputs.
     pub fn settle(&self, root: &Path, epoch: i64) -> Result<(), AssembleError> {
         if !root.join(PROGRAM).exists() {
             return Ok(());
@@ -129,7 +130,7 @@ impl Lists {
         }
         for version in versions(root)? {
             let output = run(root, &version, epoch)?;
-            // It lists what it can, says what it could not read, and ends as if all were well.
+            // depmod exits with 0 even if it could not read a module.
             if says(&output, "failed to load symbols") {
                 let program = format!("/{PROGRAM} {}", version.to_string_lossy());
                 return Err(AssembleError::Program { program, exit: output.exit, log: output.last_lines(LAST_LINES) });
@@ -144,7 +145,7 @@ impl Lists {
     }
 }
 
-/// Puts into `root` the `whole` packages, and of the others what depmod reads.
+/// Installs into `root` the packages in `whole` completely, and of the others only the files that depmod reads.
 fn place(packages: &Packages, whole: &[usize], root: &Path) -> Result<(), AssembleError> {
     let mut installer = Installer::new(root);
     for &index in whole {
@@ -159,24 +160,25 @@ fn place(packages: &Packages, whole: &[usize], root: &Path) -> Result<(), Assemb
     Ok(())
 }
 
-/// Whether an entry is at `path` or below it; the merged `/usr` may be named or not.
+/// Whether an entry is at `path` or below it, with or without the `usr/` of a merged `/usr`.
 fn is_below(entry: &Entry, path: &str) -> bool {
     let found = entry.path.to_bytes();
-    both_ways(path).iter().any(|path| starts_with(&found[1..], path.as_bytes()))
+    with_and_without_usr(path).iter().any(|path| starts_with(&found[1..], path.as_bytes()))
 }
 
-/// Whether an entry is at a needed path, below it, or a folder on the way there.
+/// Whether an entry is at a needed path, below it, or one of its parent directories.
 fn is_needed(entry: &Entry) -> bool {
     let found = entry.path.to_bytes();
-    let on_the_way = |path: &&str| both_ways(path).iter().any(|path| starts_with(path.as_bytes(), &found[1..]));
+    let on_the_way =
+        |path: &&str| with_and_without_usr(path).iter().any(|path| starts_with(path.as_bytes(), &found[1..]));
     NEEDED.iter().any(|path| is_below(entry, path) || on_the_way(path))
 }
 
-fn both_ways(path: &str) -> [&str; 2] {
+fn with_and_without_usr(path: &str) -> [&str; 2] {
     [path, path.strip_prefix("usr/").unwrap_or(path)]
 }
 
-/// By whole names.
+/// Compares whole path components.
 fn starts_with(path: &[u8], with: &[u8]) -> bool {
     path.strip_prefix(with).is_some_and(|rest| with.is_empty() || rest.is_empty() || rest.starts_with(b"/"))
 }
@@ -231,7 +233,7 @@ fn look_below(root: &Path, path: &Path, seen: &mut Seen) -> io::Result<()> {
     Ok(())
 }
 
-/// Gives conffiles the names that dpkg will.
+/// Gives conffiles the names that dpkg gives them when it configures the package.
 fn settle_config(folder: &Path) -> io::Result<()> {
     if !folder.exists() {
         return Ok(());

@@ -1,4 +1,4 @@
-//! dpkg's diversions (dpkg-divert(1)): files of one package that others' must make room for.
+//! dpkg's diversions (dpkg-divert(1)): paths at which other packages' files are installed under another name.
 
 use crate::rootfs::error::AssembleError;
 use crate::rootfs::unpack::root_dir::Root;
@@ -7,7 +7,7 @@ use std::fs;
 
 #[derive(Debug, Default)]
 pub struct Diversions {
-    /// Path → (where others' file goes, the package that diverts; `:` is the administrator).
+    /// Path → (path of other packages' files, the package that diverts; `:` is the administrator).
     entries: HashMap<Vec<u8>, (Vec<u8>, String)>,
 }
 
@@ -31,7 +31,7 @@ impl Diversions {
         Ok(Self { entries })
     }
 
-    /// Where the file at `path` (with a leading slash) of `package` goes.
+    /// The diverted path of the file `path` (with a leading slash) of `package`.
     pub fn target(&self, path: &[u8], package: &str) -> Option<&[u8]> {
         let (to, by) = self.entries.get(path)?;
         (by != package).then_some(to)

@@ -1,4 +1,4 @@
-//! dpkg's part of an installation, by dpkg's rules: database, diversions, triggers, maintainer scripts.
+//! The parts of an installation that dpkg does, by dpkg's rules: database, diversions, triggers, maintainer scripts.
 
 pub(crate) mod base_set;
 pub(crate) mod control;

@@ -1,4 +1,4 @@
-//! The packages' own scripts, run in the sandbox: `preinst` by us, the rest by dpkg.
+//! The maintainer scripts, run in the sandbox: `preinst` by this module, the others by dpkg.
 
 #[cfg(doc)]
 use crate::rootfs::dpkg::depmod::Lists;
@@ -12,12 +12,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 pub const LAST_LINES: usize = 30;
-/// Stops packages from starting services (invoke-rc.d(8)); there while scripts run, then gone.
+/// Prevents packages from starting services (invoke-rc.d(8)); exists only while scripts run.
 const POLICY: &str = "usr/sbin/policy-rc.d";
-/// Come before the real programs in `PATH`: module lists are made beside the
-/// scripts (see [`Lists`]), certificates after them, once instead of twice (see
-/// [`certificates`]), an image that many nodes boot must hold no host keys, and
-/// Python's modules are not compiled (see [`NO_COMPILER`]), and so never to be cleaned.
+/// Programs that do nothing and precede the real ones in `PATH`. Module lists are made in parallel with the scripts
+/// (see [`Lists`]). Certificates are made after the scripts, once instead of twice (see [`certificates`]). An image
+/// that many nodes boot must contain no host keys. Python's modules are not compiled (see [`NO_COMPILER`]), so there
+/// are none to clean.
 const IDLE: [&str; 5] = [
     "usr/local/sbin/depmod",
     "usr/local/sbin/update-ca-certificates",
@@ -25,10 +25,8 @@ const IDLE: [&str; 5] = [
     "usr/local/sbin/py3compile",
     "usr/local/sbin/py3clean",
 ];
-/// Most of what packages with units ask deb-systemd-helper(1) has one answer on a
-/// new system, where nothing is masked and nothing was ever enabled. This gives
-/// it where the files by which that program would know better are not there; perl
-/// takes a dozen times as long for that.
+/// A fast path for deb-systemd-helper(1), whose perl takes a dozen times as long. On a new system nothing is masked and
+/// nothing was ever enabled, so most calls have a constant result. The real program runs if its state files exist.
 const HELPER: &str = "usr/local/sbin/deb-systemd-helper";
 const ANSWER: &str = r#"#!/bin/sh
 state=/var/lib/systemd/deb-systemd-helper
@@ -43,16 +41,16 @@ if [ -n "$DPKG_MAINTSCRIPT_PACKAGE" ] && [ -z "$DPKG_ROOT" ]; then
 fi
 exec /usr/bin/deb-systemd-helper "$@"
 "#;
-/// Stands in for Python's own compiler, which some scripts call by themselves: no image holds compiled modules (they
-/// carry times, and Python makes them in memory), so making them is time lost.
-/// Reads what callers write to it.
+/// Replaces Python's compiler, which some scripts call directly. Compiled modules contain times and are pruned from the
+/// image, and Python compiles in memory, so compiling them wastes time. Reads its standard input, because callers write
+/// to it.
 const NO_COMPILER: &str = "import sys\nif '-' in sys.argv[1:]:\n    sys.stdin.read()\n";
 const COMPILER: &str = "py_compile.py";
 const PUT_BY: &str = "py_compile.py.put-by";
 /// Keeps the kernel's scripts from making `/vmlinuz` and `/initrd.img` (kernel-img.conf(5)).
 const KERNEL_LINKS: &str = "etc/kernel-img.conf";
 
-/// The shell's program that runs every `preinst` named on its input, as dpkg would.
+/// The shell script that runs each `preinst` named on its standard input, as dpkg would.
 const RUN_PREINST: &str = r#"
 # One pipe, so that what is said last is read last.
 exec 2>&1
@@ -78,7 +76,7 @@ fn command(root: &Path, program: &str, epoch: i64) -> Command {
         .source_date_epoch(epoch)
 }
 
-/// Runs a program of the image; its failure is an error.
+/// Runs a program of the image. An exit status other than 0 is an error.
 pub fn run_in(root: &Path, epoch: i64, program: &str, arguments: &[&str]) -> Result<Output, AssembleError> {
     let output = run_with(&command(root, program, epoch).arguments(arguments.iter().copied()), &|_| {})?;
     if output.success() {
@@ -88,13 +86,13 @@ pub fn run_in(root: &Path, epoch: i64, program: &str, arguments: &[&str]) -> Res
     Err(AssembleError::Program { program, exit: output.exit, log: output.last_lines(LAST_LINES) })
 }
 
-/// What is in the root only while scripts run.
+/// The files that are in the root only while scripts run.
 #[derive(Debug)]
-pub struct Surroundings<'a> {
+pub struct ScriptEnvironment<'a> {
     root: &'a Path,
 }
 
-impl<'a> Surroundings<'a> {
+impl<'a> ScriptEnvironment<'a> {
     pub fn set_up(root: &'a Path) -> Result<Self, AssembleError> {
         script(&root.join(POLICY), "#!/bin/sh\nexit 101\n")?;
         for name in IDLE {
@@ -106,8 +104,8 @@ impl<'a> Surroundings<'a> {
         Ok(Self { root })
     }
 
-    /// Puts Python's compiler by, where what was unpacked last has brought it.
-    pub fn put_compiler_by(&self) -> Result<(), AssembleError> {
+    /// Replaces Python's compiler, if the packages that were unpacked last contain it.
+    pub fn replace_python_compiler(&self) -> Result<(), AssembleError> {
         for folder in python_folders(self.root) {
             let (real, by) = (folder.join(COMPILER), folder.join(PUT_BY));
             if real.is_file() && !by.exists() {
@@ -118,7 +116,7 @@ impl<'a> Surroundings<'a> {
         Ok(())
     }
 
-    pub fn take_down(self) -> Result<(), AssembleError> {
+    pub fn remove(self) -> Result<(), AssembleError> {
         for folder in python_folders(self.root) {
             let by = folder.join(PUT_BY);
             if by.exists() {
@@ -151,7 +149,7 @@ fn script(path: &Path, text: &str) -> Result<(), AssembleError> {
     Ok(fs::set_permissions(path, Permissions::from_mode(0o755)).at("setting the mode of", path)?)
 }
 
-/// Makes `/etc/ssl/certs`, where the image has certificates.
+/// Makes `/etc/ssl/certs` if ca-certificates is in the image.
 pub fn certificates(root: &Path, epoch: i64) -> Result<(), AssembleError> {
     const PROGRAM: &str = "/usr/sbin/update-ca-certificates";
     if root.join(PROGRAM.trim_start_matches('/')).exists() {
@@ -160,7 +158,7 @@ pub fn certificates(root: &Path, epoch: i64) -> Result<(), AssembleError> {
     Ok(())
 }
 
-/// Runs the `preinst` of each package that has one. `listen` hears each line that they print.
+/// Runs the `preinst` of each package that has one. `listen` is called with each line that they print.
 pub fn preinst(
     root: &Path,
     packages: &Packages,
@@ -184,10 +182,10 @@ pub fn preinst(
 
 fn preinst_failure(output: &Output) -> AssembleError {
     let text = String::from_utf8_lossy(&output.log);
-    let told = text
+    let parsed = text
         .rsplit_once("\napplbuild-preinst ")
         .and_then(|(said, rest)| Some((said, rest.trim_end().split_once(' ')?)));
-    let Some((said, (package, exit))) = told else {
+    let Some((said, (package, exit))) = parsed else {
         let program = "the packages' preinst scripts".to_owned();
         return AssembleError::Program { program, exit: output.exit, log: output.last_lines(LAST_LINES) };
     };
@@ -204,14 +202,14 @@ fn last_lines(text: &str) -> String {
     lines[lines.len().saturating_sub(LAST_LINES)..].join("\n")
 }
 
-/// Configures what is unpacked; `triggers` says whether pending triggers are run too.
-/// `listen` hears each line that dpkg and the scripts print.
+/// Configures all unpacked packages, and runs pending triggers if `triggers` is set. `listen` is called with each line
+/// that dpkg and the scripts print.
 pub fn configure(root: &Path, epoch: i64, triggers: bool, listen: &(dyn Fn(&str) + Sync)) -> Result<(), AssembleError> {
-    // Through one pipe, or what dpkg says of a failure may be read before what led to it.
+    // One pipe for both streams, so that dpkg's error message comes after the script's output.
     let command = command(root, "/bin/sh", epoch)
         .arguments(["-c", "exec dpkg \"$@\" 2>&1", "dpkg"])
         .argument("--force-unsafe-io")
-        // Else what it goes on with buries what the script said.
+        // Otherwise later output hides the script's messages.
         .argument("--abort-after=1")
         .arguments(["--force-confdef", "--force-confold"])
         .argument(if triggers { "--triggers" } else { "--no-triggers" })
@@ -220,7 +218,7 @@ pub fn configure(root: &Path, epoch: i64, triggers: bool, listen: &(dyn Fn(&str)
     if output.success() { Ok(()) } else { Err(failure(&output)) }
 }
 
-/// Runs a command; `listen` hears each line that it prints, without its end.
+/// Runs a command. `listen` is called with each line that it prints, without the newline.
 fn run_lines(command: &Command, listen: &(dyn Fn(&str) + Sync)) -> Result<Output, SandboxError> {
     let lines = Mutex::new(Vec::new());
     run_with(command, &|bytes| {
@@ -233,16 +231,16 @@ fn run_lines(command: &Command, listen: &(dyn Fn(&str) + Sync)) -> Result<Output
     })
 }
 
-/// The package that a line of dpkg's says it configures.
-pub fn set_up(line: &str) -> Option<&str> {
+/// The package name in dpkg's line `Setting up PACKAGE`.
+pub fn package_being_set_up(line: &str) -> Option<&str> {
     line.strip_prefix("Setting up ")?.split([' ', ':']).next()
 }
 
-/// What dpkg said of the script that failed first.
+/// Parses dpkg's error message for the script that failed first.
 fn failure(output: &Output) -> AssembleError {
     const ERROR: &str = "dpkg: error processing package ";
     let text = String::from_utf8_lossy(&output.log);
-    // A script that ends in the middle of a line leaves dpkg the rest of it.
+    // dpkg's message is in the middle of a line if the script's output has no final newline.
     let Some((said, rest)) = text.split_once(ERROR) else {
         let program = "dpkg --configure".to_owned();
         return AssembleError::Program { program, exit: output.exit, log: output.last_lines(LAST_LINES) };
@@ -250,7 +248,7 @@ fn failure(output: &Output) -> AssembleError {
     let mut lines = rest.lines();
     let package = lines.next().and_then(|line| line.split([' ', ':']).next()).unwrap_or_default().to_owned();
     let reason = lines.next().unwrap_or_default().trim();
-    let log = last_lines(said_of(&package, said));
+    let log = last_lines(log_since_setup(&package, said));
     // "installed PACKAGE package post-installation script subprocess returned error exit status 1"
     let (script, exit) = match reason.split_once(" script subprocess ") {
         Some((before, exit)) => (
@@ -263,11 +261,11 @@ fn failure(output: &Output) -> AssembleError {
     AssembleError::Script { package, script: script.to_owned(), exit, log }
 }
 
-/// The part of the log since the package's turn came.
-fn said_of<'t>(package: &str, text: &'t str) -> &'t str {
+/// The part of the log since dpkg began to configure the package.
+fn log_since_setup<'t>(package: &str, text: &'t str) -> &'t str {
     let mut start = 0;
     for (at, _) in text.match_indices("Setting up ") {
-        if set_up(&text[at..]) == Some(package) {
+        if package_being_set_up(&text[at..]) == Some(package) {
             start = at;
         }
     }
@@ -321,8 +319,8 @@ mod tests {
 
     #[test]
     fn hears_packages_being_set_up() {
-        assert_eq!(set_up("Setting up libc6:amd64 (2.41) ...\n"), Some("libc6"));
-        assert_eq!(set_up("Setting up dash (0.5) ...\n"), Some("dash"));
-        assert_eq!(set_up("Processing triggers for man-db\n"), None);
+        assert_eq!(package_being_set_up("Setting up libc6:amd64 (2.41) ...\n"), Some("libc6"));
+        assert_eq!(package_being_set_up("Setting up dash (0.5) ...\n"), Some("dash"));
+        assert_eq!(package_being_set_up("Processing triggers for man-db\n"), None);
     }
 }

@@ -1,4 +1,4 @@
-//! dpkg's triggers (deb-triggers(5)): who waits for what, in `/var/lib/dpkg/triggers`.
+//! dpkg's triggers (deb-triggers(5)): the interests of packages, in `/var/lib/dpkg/triggers`.
 
 use crate::rootfs::error::AssembleError;
 use crate::rootfs::unpack::package::Package;
@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-/// (trigger, whether the one that activates it waits)
+/// Pairs of a trigger and whether the activating package awaits it.
 fn interests(text: &[u8]) -> Vec<(String, bool)> {
     String::from_utf8_lossy(text)
         .lines()
@@ -23,7 +23,7 @@ fn interests(text: &[u8]) -> Vec<(String, bool)> {
         .collect()
 }
 
-/// Adds what `packages` wait for: paths to `File`, names to a file each.
+/// Adds the interests of `packages`: path triggers to `File`, each named trigger to a file of its own.
 pub fn add_interests(folder: &Path, packages: &[&Package]) -> Result<(), AssembleError> {
     let mut lines: BTreeMap<String, String> = BTreeMap::new();
     for package in packages {
@@ -46,9 +46,8 @@ pub fn add_interests(folder: &Path, packages: &[&Package]) -> Result<(), Assembl
     Ok(())
 }
 
-/// Notes which path triggers the unpacking of `paths` sets off, for dpkg to
-/// take up when it next runs (`Unincorp`: a line a trigger, `-` for "nobody waits").
-/// Packages that are not configured yet are none the wiser: dpkg leaves them out.
+/// Records the path triggers that the unpacking of `paths` activates. dpkg processes them when it next runs
+/// (`Unincorp`: one line per trigger, `-` for "no package awaits it"). dpkg skips packages that are not configured yet.
 pub fn activate_paths<'a>(folder: &Path, paths: impl Iterator<Item = &'a [u8]>) -> Result<(), AssembleError> {
     let file = fs::read_to_string(folder.join("File")).unwrap_or_default();
     let watched: BTreeSet<&[u8]> = file.lines().filter_map(|line| Some(line.split_once(' ')?.0.as_bytes())).collect();

@@ -1,4 +1,4 @@
-//! The image's accounts: refuses passwords, and takes the build machine's date out of shadow(5).
+//! The image's accounts: refuses passwords, and makes the dates in shadow(5) independent of the build's date.
 
 use crate::rootfs::error::AssembleError;
 use crate::rootfs::finish::tree_edit;
@@ -9,14 +9,14 @@ use std::path::Path;
 
 const SECONDS_A_DAY: i64 = 86_400;
 
-/// Names to numbers, as the image's `/etc/passwd` or `/etc/group` has them.
+/// Names and numeric ids in the image's `/etc/passwd` or `/etc/group`.
 #[derive(Debug, Default)]
 pub struct Names {
     ids: BTreeMap<String, u32>,
 }
 
 impl Names {
-    /// Reads the file; `root` is always known.
+    /// Reads the file. The result always contains `root`.
     pub fn read(file: &Path) -> Self {
         let text = fs::read_to_string(file).unwrap_or_default();
         let mut ids = BTreeMap::from([("root".to_owned(), 0)]);
@@ -29,13 +29,13 @@ impl Names {
         Self { ids }
     }
 
-    /// The number of a name, or of a number written out.
+    /// The id of a name; a decimal number is its own id.
     pub fn get(&self, name: &str) -> Option<u32> {
         self.ids.get(name).copied().or_else(|| name.parse().ok().filter(|&id: &u32| id < 65_536))
     }
 }
 
-/// Refuses passwords, and sets the day of each one's last change to the source date.
+/// Refuses passwords, and sets the day of the last password change to the source date.
 pub fn settle(tree: &mut Tree, epoch: i64) -> Result<(), AssembleError> {
     if let Some(text) = tree_edit::read_text(tree, "/etc/passwd")? {
         refuse_passwords("/etc/passwd", &text, |password| matches!(password, "x" | "*") || password.starts_with('!'))?;
@@ -45,7 +45,7 @@ pub fn settle(tree: &mut Tree, epoch: i64) -> Result<(), AssembleError> {
         tree_edit::replace_text(tree, "/etc/shadow", with_day(&text, epoch.div_euclid(SECONDS_A_DAY)));
     }
     if let Some(text) = tree_edit::read_text(tree, "/etc/gshadow")? {
-        // Empty means that the group has none, and that only members may take it (gshadow(5)).
+        // An empty field means that the group has no password and only members may join it (gshadow(5)).
         refuse_passwords("/etc/gshadow", &text, |password| password.is_empty() || password.starts_with(['*', '!']))?;
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! Patterns for paths: `*` and `?` within a name, `**` for any names or none.
+//! Path patterns: `*` and `?` match within a name, `**` matches any number of names.
 
 #[derive(Debug, Clone)]
 pub struct Pattern {
@@ -6,7 +6,7 @@ pub struct Pattern {
 }
 
 impl Pattern {
-    /// Reads an absolute pattern. One that would match the root is refused.
+    /// Parses an absolute pattern. Refuses one that would match the root.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         let Some(rest) = text.strip_prefix('/') else { return Err("is relative, expected a leading slash") };
         let names: Vec<Vec<u8>> =

@@ -1,8 +1,7 @@
 //! Ids of users and groups, the same in every image of a lock.
 //!
-//! Scripts give ids in the order in which they happen to run, each by its own
-//! tool. None of them is told what to give: once all have run, every id that
-//! the lock knows is made what the lock says, in `/etc` and on every file.
+//! Maintainer scripts allocate ids with various tools, in the order in which they run. They are not controlled. After
+//! all have run, each id that differs from the lock is changed to the lock's, in `/etc` and on every file.
 
 use crate::packages::lock::{Ids, is_dynamic};
 use crate::rootfs::error::AssembleError;
@@ -14,20 +13,19 @@ use std::path::Path;
 
 const PASSWD: &str = "etc/passwd";
 const GROUP: &str = "etc/group";
-/// Where adduser and systemd-sysusers begin to look for a free one.
+/// The id at which adduser and systemd-sysusers begin to search for a free one.
 const HIGHEST: u32 = 999;
 const LOWEST: u32 = 100;
 const CAPABILITY: &str = "security.capability";
 
-/// Old ids to new ones, where they differ.
+/// Old ids to new ids, only those that differ.
 type Moves = BTreeMap<u32, u32>;
 
-/// Gives the users and groups in `root` the ids of `kept`, and those that it
-/// does not know ids that neither it nor `others` has for another name. Returns
-/// `kept` with what was found beside it.
-pub fn settle(root: &Path, kept: &Ids, others: &Ids) -> Result<Ids, AssembleError> {
+/// Gives the users and groups in `root` their ids in `locked`. Names that are not in `locked` get ids that neither
+/// `locked` nor `others` has for another name. Returns `locked` with the added names.
+pub fn settle(root: &Path, locked: &Ids, others: &Ids) -> Result<Ids, AssembleError> {
     let (passwd, group) = (read(root, PASSWD)?, read(root, GROUP)?);
-    let mut settled = kept.clone();
+    let mut settled = locked.clone();
     let users = plan("user", PASSWD, &passwd, &mut settled.users, &others.users)?;
     let groups = plan("group", GROUP, &group, &mut settled.groups, &others.groups)?;
     if users.is_empty() && groups.is_empty() {
@@ -48,7 +46,7 @@ fn read(root: &Path, file: &str) -> Result<String, AssembleError> {
     }
 }
 
-/// Which ids of the file change, and into what; `settled` gets the names that it lacks.
+/// The ids of the file that change, and their new values. Adds missing names to `settled`.
 fn plan(
     kind: &'static str,
     file: &'static str,
@@ -67,7 +65,7 @@ fn plan(
     }
     let present: BTreeSet<u32> = found.values().copied().collect();
     let mut targets: BTreeMap<u32, (u32, &String)> = BTreeMap::new();
-    // What the lock knows comes first, so that nothing new takes its place.
+    // Names in the lock come first, so that no new name takes their ids.
     let (known, new): (Vec<_>, Vec<_>) = found.iter().partition(|(name, _)| settled.contains_key(*name));
     for (name, id) in known.into_iter().chain(new) {
         let taken = |id: &u32| {
@@ -103,7 +101,7 @@ fn plan(
     Ok(targets.into_iter().map(|(id, (target, _))| (id, target)).filter(|(id, target)| id != target).collect())
 }
 
-/// Changes ids in fields of each line; the file keeps its mode.
+/// Changes ids in the given fields of each line. The file's mode is unchanged.
 fn rewrite(root: &Path, file: &str, text: &str, fields: &[(usize, &Moves)]) -> Result<(), AssembleError> {
     let mut changed = String::with_capacity(text.len());
     for line in text.lines() {
@@ -125,7 +123,7 @@ fn rewrite(root: &Path, file: &str, text: &str, fields: &[(usize, &Moves)]) -> R
     Ok(fs::write(&path, changed).at("writing", path)?)
 }
 
-/// Gives every file its new owner. `seen` holds the files with several names that are done.
+/// Gives every file its new owner. `seen` contains the files with several hard links that are already changed.
 fn renumber(path: &Path, users: &Moves, groups: &Moves, seen: &mut HashSet<(u64, u64)>) -> Result<(), AssembleError> {
     let stat = fs::symlink_metadata(path).at("reading", path)?;
     let first = stat.is_dir() || stat.nlink() == 1 || seen.insert((stat.dev(), stat.ino()));
@@ -142,7 +140,7 @@ fn renumber(path: &Path, users: &Moves, groups: &Moves, seen: &mut HashSet<(u64,
 }
 
 fn give(path: &Path, stat: &Metadata, user: Option<u32>, group: Option<u32>) -> std::io::Result<()> {
-    // A new owner takes set-id bits and capabilities away (chown(2)).
+    // Changing the owner clears set-id bits and capabilities (chown(2)).
     let capability = if stat.is_file() { xattr::get(path, CAPABILITY)? } else { None };
     lchown(path, user, group)?;
     if !stat.is_symlink() {
@@ -179,10 +177,10 @@ mod tests {
     #[test]
     fn a_later_build_gives_what_the_lock_says() {
         let (moves, settled) = planned(TWO, &[("a", 100), ("gone", 102)], &[]).unwrap();
-        // What a had is free, but b was not known and finds its own taken.
+        // The old id of a is free, but b is new and its id is taken.
         assert_eq!(moves, Moves::from([(100, 999), (101, 100)]));
         assert_eq!(settled, map(&[("a", 100), ("b", 999), ("gone", 102)]));
-        // And for ever.
+        // The next build gives the same ids.
         let names = "a:x:999:1::/:\nb:x:998:1::/:\n";
         assert_eq!(
             planned(names, &[("a", 100), ("b", 999), ("gone", 102)], &[]).unwrap().0,
@@ -195,17 +193,17 @@ mod tests {
         let (moves, settled) = planned(TWO, &[], &[("a", 555), ("other", 100)]).unwrap();
         assert_eq!(moves, Moves::from([(100, 999), (101, 555)]));
         assert_eq!(settled, map(&[("a", 555), ("b", 999)]));
-        // The own lock counts for more.
+        // The own lock takes precedence.
         assert_eq!(planned(TWO, &[("a", 101), ("b", 100)], &[("a", 555), ("other", 100)]).unwrap().0, Moves::new());
     }
 
     #[test]
     fn what_cannot_be_is_refused() {
         assert!(matches!(planned("a:x\n", &[], &[]), Err(AssembleError::Accounts { line: 1, .. })));
-        // Two names for one id, which the lock would part.
+        // Two names of one id, to which the lock gives different ids.
         let shared = "a:x:100:1::/:\nb:x:100:1::/:\n";
         assert!(matches!(planned(shared, &[("a", 101)], &[]), Err(AssembleError::SharedId { .. })));
-        // A new name that must not move has what the lock gives to another.
+        // A static id of a new name is the id that the lock gives to another name.
         let fixed = "a:x:200:1::/:\nb:x:60000:1::/:\n";
         assert!(matches!(planned(fixed, &[("a", 60_000)], &[]), Err(AssembleError::TakenId { id: 60_000, .. })));
     }

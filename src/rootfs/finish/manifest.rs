@@ -1,4 +1,4 @@
-//! The manifest that an image holds: what it is made of.
+//! The manifest that an image contains: what it was built from.
 
 use crate::embedded;
 use crate::identity;
@@ -10,7 +10,7 @@ use appliance_contract::Schema;
 use appliance_contract::causes::WithCauses as _;
 use appliance_contract::manifest::{Manifest, Package};
 
-/// The manifest of an image; the root's hash and the medium's files are for later stages.
+/// The manifest of an image. Later stages add the root's hash and the medium's files.
 pub fn manifest(profile: &Profile, lock: &Lock, version: &str, epoch: i64) -> Result<Manifest, AssembleError> {
     let rendered = lock.render().map_err(|error| AssembleError::Lock { problem: error.with_causes() })?;
     Ok(Manifest {
@@ -19,7 +19,7 @@ pub fn manifest(profile: &Profile, lock: &Lock, version: &str, epoch: i64) -> Re
         version: version.to_owned(),
         kind: profile.kind,
         architecture: profile.architecture.debian().to_owned(),
-        applbuild: identity::own().clone(),
+        applbuild: identity::current().clone(),
         agent_sha256: profile.agent.then(|| sha256::of(embedded::AGENT)),
         lock_sha256: sha256::of(rendered),
         source_date_epoch: epoch,

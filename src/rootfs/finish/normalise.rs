@@ -7,7 +7,7 @@ use crate::tree::{Kind, Node, Tree, TreePath};
 use appliance_contract::medium;
 use std::collections::HashMap;
 
-/// What the running system mounts, or fills itself; empty in the image.
+/// Directories that are mount points, or are filled by the running system; empty in the image.
 const MOUNT_POINTS: [(&str, u16); 12] = [
     ("/boot", 0o755),
     ("/config", 0o755),
@@ -22,10 +22,10 @@ const MOUNT_POINTS: [(&str, u16); 12] = [
     ("/tmp", 0o1777),
     ("/var/tmp", 0o1777),
 ];
-/// Emptied in every build; `/boot` is not, as the medium's kernel comes from there.
+/// Directories that each build empties; not `/boot`, because the medium's kernel is copied from there.
 const EMPTIED: [&str; 8] =
     ["/dev", "/proc", "/run", "/sys", "/tmp", "/var/tmp", "/var/lib/dpkg/updates", "/var/backups"];
-/// Backups, locks, caches and secrets that programs make as they run.
+/// Backups, locks, caches and secrets that programs make while they run.
 const REMOVED: [&str; 26] = [
     "/etc/.pwd.lock",
     "/etc/passwd-",
@@ -55,7 +55,7 @@ const REMOVED: [&str; 26] = [
     "/root/.rnd",
 ];
 
-/// Puts into the tree what a user namespace could not make.
+/// Adds to the tree what a user namespace cannot make.
 pub fn add_extras(tree: &mut Tree, extras: Extras) -> Result<(), AssembleError> {
     for (path, metadata, kind) in extras.devices {
         tree.insert(&path, Node { metadata, kind })?;
@@ -68,7 +68,7 @@ pub fn add_extras(tree: &mut Tree, extras: Extras) -> Result<(), AssembleError> 
     Ok(())
 }
 
-/// Removes what only running programs know.
+/// Removes files that are valid only for the machine or time of the build.
 pub fn clean(tree: &mut Tree) {
     for folder in EMPTIED {
         tree_edit::empty(tree, folder);
@@ -76,7 +76,7 @@ pub fn clean(tree: &mut Tree) {
     for file in REMOVED {
         tree_edit::remove(tree, file);
     }
-    // Two nodes with one key would trust each other; the agent makes keys or takes the config's.
+    // Nodes must not share host keys. The agent generates them or takes them from the config.
     for name in tree_edit::names(tree, "/etc/ssh") {
         if name.starts_with("ssh_host_") && name.contains("_key") {
             tree_edit::remove(tree, &format!("/etc/ssh/{name}"));
@@ -96,20 +96,20 @@ pub fn clean(tree: &mut Tree) {
             let names: Vec<&[u8]> = path.names().collect();
             let below = |folder: &[&[u8]]| names.len() > folder.len() && names[..folder.len()] == *folder;
             let left_behind = below(&[b"var", b"log"]) || below(&[b"var", b"lib", b"apt", b"lists"]);
-            // Python makes them anew in memory; they hold times and twice the size.
+            // Compiled modules contain times and double the size. Python compiles in memory instead.
             let compiled = path.name() == Some(b"__pycache__");
             compiled || (left_behind && !matches!(tree.node(*id).kind, Kind::Directory(_)))
         })
         .map(|(path, _)| path)
         .collect();
     for path in doomed {
-        // Its directory was removed before it, or it was.
+        // An error means that it was removed already, alone or with its directory.
         let _ = tree.remove(&path);
     }
 }
 
-/// Drops the access lists below `/var/log`, which squashfs cannot hold: systemd
-/// sets them on the running node (`tmpfiles.d/systemd.conf`).
+/// Drops the access control lists below `/var/log`, which squashfs cannot store. systemd sets them on the running node
+/// (`tmpfiles.d/systemd.conf`).
 pub fn drop_log_acls(tree: &mut Tree) -> Result<(), AssembleError> {
     let logs = tree_edit::path("/var/log")?;
     let below: Vec<_> = tree.walk().filter(|(path, _)| path.names().take(2).eq(logs.names())).collect();
@@ -119,7 +119,7 @@ pub fn drop_log_acls(tree: &mut Tree) -> Result<(), AssembleError> {
     Ok(())
 }
 
-/// Moves dpkg's database to where no `/var` can hide it.
+/// Moves dpkg's database out of `/var`, which the node mounts over.
 pub fn move_database(tree: &mut Tree, epoch: i64) -> Result<(), AssembleError> {
     const PLACE: &str = "/var/lib/dpkg";
     if tree_edit::find(tree, PLACE).is_none() {
@@ -133,17 +133,17 @@ pub fn move_database(tree: &mut Tree, epoch: i64) -> Result<(), AssembleError> {
     )?;
     tree_edit::rename(tree, PLACE, medium::IN_IMAGE_DPKG)?;
     tree_edit::put_symlink(tree, PLACE, medium::IN_IMAGE_DPKG, epoch)?;
-    // `?`: an image of another make, booted with this one's /var, is left alone.
+    // `?`: ignored if the target does not exist, as in an image without it that is booted with this /var.
     let line = format!("L+? {PLACE} - - - - {}\n", medium::IN_IMAGE_DPKG);
     tree_edit::put_file(tree, "/usr/lib/tmpfiles.d/appliance-dpkg.conf", line, 0o644, epoch)
 }
 
-/// The folders and links that a read-only root needs, for an image that the agent boots.
+/// Adds the directories and symlinks that a read-only root needs, in an image that the agent boots.
 pub fn fit_for_reading_only(tree: &mut Tree, epoch: i64) -> Result<(), AssembleError> {
     for (folder, mode) in MOUNT_POINTS {
         tree_edit::ensure_folder(tree, folder, mode, epoch)?;
     }
-    // Homes are written to, so they live under /var.
+    // Home directories must be writable, so they are in /var.
     for (place, home, mode) in [("/root", "/var/roothome", 0o700), ("/home", "/var/home", 0o755)] {
         let is_link = tree_edit::find(tree, place).is_some_and(|id| matches!(tree.node(id).kind, Kind::Symlink(_)));
         tree_edit::ensure_folder(tree, "/var", 0o755, epoch)?;
@@ -160,11 +160,11 @@ pub fn fit_for_reading_only(tree: &mut Tree, epoch: i64) -> Result<(), AssembleE
     }
     let overridden = tree_edit::find(tree, "/etc/tmpfiles.d/home.conf").is_some();
     if tree_edit::find(tree, "/usr/lib/tmpfiles.d/home.conf").is_some() && !overridden {
-        // Takes the place of systemd's, which would have /home be a folder.
+        // Replaces systemd's file, which would make /home a directory.
         let lines = "d /var/home 0755 root root -\nd /var/roothome 0700 root root -\nq /srv 0755 - - -\n";
         tree_edit::put_file(tree, "/etc/tmpfiles.d/home.conf", lines, 0o644, epoch)?;
     }
-    // Empty, not missing: missing would be a first boot, with presets. The agent gives the id.
+    // Empty, not missing: a missing file means a first boot, on which systemd applies presets. The agent sets the id.
     tree_edit::put_file(tree, "/etc/machine-id", "", 0o444, epoch)?;
     if tree_edit::find(tree, "/usr/lib/systemd/system/systemd-resolved.service").is_some()
         && !tree_edit::find(tree, "/etc/resolv.conf").is_some_and(|id| matches!(tree.node(id).kind, Kind::File(_)))
@@ -174,15 +174,15 @@ pub fn fit_for_reading_only(tree: &mut Tree, epoch: i64) -> Result<(), AssembleE
     if tree_edit::find(tree, "/etc/hostname").is_none() {
         tree_edit::put_file(tree, "/etc/hostname", "localhost\n", 0o644, epoch)?;
     }
-    // Else ldconfig, the journal's catalog and others are made anew at each boot (systemd-update-done(8)).
+    // Otherwise services such as ldconfig and the journal catalog update run at each boot (systemd-update-done(8)).
     let stamp =
         format!("# The image's own time: nothing is to be made anew at boot.\nTIMESTAMP_NSEC={}000000000\n", epoch);
     tree_edit::put_file(tree, "/etc/.updated", stamp.clone(), 0o644, epoch)?;
     tree_edit::put_file(tree, "/var/.updated", stamp, 0o644, epoch)
 }
 
-/// Adds what tells this image apart to `/etc/os-release` (os-release(5)). The
-/// file in `/usr/lib` is a package's, and stays as it is.
+/// Adds the image's name and version to `/etc/os-release` (os-release(5)). The file in `/usr/lib` belongs to a package
+/// and is unchanged.
 pub fn name_image(tree: &mut Tree, name: &str, version: &str, epoch: i64) -> Result<(), AssembleError> {
     let Some(text) = tree_edit::read_text(tree, "/usr/lib/os-release")? else { return Ok(()) };
     let text = format!("{}\nIMAGE_ID=\"{name}\"\nIMAGE_VERSION=\"{version}\"\n", text.trim_end());
@@ -190,8 +190,8 @@ pub fn name_image(tree: &mut Tree, name: &str, version: &str, epoch: i64) -> Res
     tree_edit::put_file(tree, "/etc/os-release", text, 0o644, epoch)
 }
 
-/// Sets every time that is not an archive's own, and none is after the source date.
-/// `times` holds what archives gave to files that no program has written to since.
+/// Sets all times. A file has its time from the archive if no program has changed it since; `times` has those times.
+/// All others have the source date, and no time is later than it.
 pub fn settle_times(tree: &mut Tree, times: &HashMap<TreePath, i64>, epoch: i64) {
     let entries: Vec<_> = tree.walk().collect();
     let mut kept = HashMap::new();

@@ -1,4 +1,4 @@
-//! The profile's own files, and its tar sets, laid over what the packages brought.
+//! Installs the profile's tar sets and overlay over the packages' files.
 
 use crate::format::compression::decompress;
 use crate::profile::{OverlayContent, OverlayFile, Profile, TarSet};
@@ -20,12 +20,12 @@ use std::sync::Arc;
 const HOMES: [&str; 2] = ["/root", "/home"];
 const SYSUSERS: &str = "usr/bin/systemd-sysusers";
 
-/// Opens a set whose bytes are those that the profile names.
+/// Opens a set and verifies its SHA-256.
 pub fn open_set(set: &TarSet) -> Result<File, AssembleError> {
     let path = &set.path;
-    // Before opening it: opening a pipe waits for a writer.
+    // Checked before opening it: opening a FIFO blocks until a writer opens it.
     if !fs::metadata(path).at("reading set", path)?.is_file() {
-        let source = io::Error::other("found a folder, pipe, socket or device, expected a file");
+        let source = io::Error::other("found a directory, pipe, socket or device, expected a file");
         return Err(FileError::new("reading set", path, source).into());
     }
     let mut file = File::open(path).at("opening set", path)?;
@@ -39,10 +39,10 @@ pub fn open_set(set: &TarSet) -> Result<File, AssembleError> {
     Ok(file)
 }
 
-/// Unpacks the sets in their order.
+/// Unpacks the sets in the profile's order.
 pub fn unpack_sets(installer: &mut Installer, sets: &[TarSet], staged: &Path) -> Result<(), AssembleError> {
     for (number, set) in sets.iter().enumerate() {
-        // Once more, as it may have changed since the build began.
+        // Verified again, as the file may have changed since the build began.
         let file = open_set(set)?;
         unpack_set(installer, set, file, &staged.join(format!("set-{number}"))).map_err(|error| {
             AssembleError::Set { path: set.path.clone(), origin: set.origin.to_string(), source: Box::new(error) }
@@ -64,24 +64,23 @@ fn declares(file: &OverlayFile) -> bool {
     Path::new(&file.path).parent().is_some_and(|parent| parent.ends_with("sysusers.d"))
 }
 
-/// Lays over the root what declares the profile's own users, and makes them. The
-/// templates among these files see the version without a build number, which is
-/// not known before the ids of all users are.
+/// Installs the overlay files that declare users, and makes the users. Templates among these files see the version
+/// without its build number, which is known only after all ids are assigned.
 pub fn declare_users(
     installer: &mut Installer,
     profile: &Profile,
     epoch: i64,
     staged: &Path,
 ) -> Result<(), AssembleError> {
-    lay_over(installer, profile, &profile.version, epoch, staged, declares)?;
-    // Packages call it for themselves; what is left is the profile's own.
+    install_files(installer, profile, &profile.version, epoch, staged, declares)?;
+    // Packages run it in their own scripts, so only the profile's users are new here.
     if installer.root.path().join(SYSUSERS).exists() {
         run_in(installer.root.path(), epoch, "/usr/bin/systemd-sysusers", &[])?;
     }
     Ok(())
 }
 
-/// Lays the rest of the profile's overlays over the root.
+/// Installs the other files of the profile's overlays.
 pub fn apply_overlays(
     installer: &mut Installer,
     profile: &Profile,
@@ -89,10 +88,10 @@ pub fn apply_overlays(
     epoch: i64,
     staged: &Path,
 ) -> Result<(), AssembleError> {
-    lay_over(installer, profile, version, epoch, staged, |file| !declares(file))
+    install_files(installer, profile, version, epoch, staged, |file| !declares(file))
 }
 
-fn lay_over(
+fn install_files(
     installer: &mut Installer,
     profile: &Profile,
     version: &str,
@@ -107,7 +106,7 @@ fn lay_over(
         .overlays
         .iter()
         .flat_map(|overlay| &overlay.files)
-        // Folders become these links with what is in them, once no program needs them.
+        // Later the directories themselves are moved and replaced by these symlinks, after the last program has run.
         .filter(|file| !HOMES.contains(&file.path.as_str()) && wanted(file));
     for (number, file) in files.enumerate() {
         let entry = entry(file, &users, &groups, &values, epoch, &staged.join(format!("overlay-{number}")))?;
@@ -125,11 +124,12 @@ fn entry(
     staged: &Path,
 ) -> Result<Entry, AssembleError> {
     let refuse = |problem: String| AssembleError::Overlay { path: file.path.clone(), problem };
-    let uid =
-        users.get(&file.owner).ok_or_else(|| refuse(format!("its owner {:?} is no user of the image", file.owner)))?;
+    let uid = users
+        .get(&file.owner)
+        .ok_or_else(|| refuse(format!("its owner {:?} is not a user of the image", file.owner)))?;
     let gid = groups
         .get(&file.group)
-        .ok_or_else(|| refuse(format!("its group {:?} is no group of the image", file.group)))?;
+        .ok_or_else(|| refuse(format!("its group {:?} is not a group of the image", file.group)))?;
     let metadata = Metadata::new(file.mode).with_owner(uid, gid).with_mtime(epoch);
     let write = |bytes: &[u8]| -> Result<EntryKind, AssembleError> {
         fs::write(staged, bytes).at("writing", staged)?;

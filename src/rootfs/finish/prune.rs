@@ -1,4 +1,4 @@
-//! Removes what a server does not need: documentation, other locales, and what the profile names.
+//! Removes documentation, unused locales and the paths that the profile names.
 
 use crate::profile::Prune;
 use crate::rootfs::error::AssembleError;
@@ -6,7 +6,8 @@ use crate::rootfs::finish::glob::Pattern;
 use crate::rootfs::finish::tree_edit;
 use crate::tree::{Kind, Tree, TreePath};
 
-/// Removed whole by `documentation`; `/usr/share/doc` is apart, as copyright files stay.
+/// Directories that `documentation` removes completely. `/usr/share/doc` is handled separately, because copyright files
+/// stay.
 const DOCUMENTATION: [&str; 7] = [
     "/usr/share/man",
     "/usr/share/info",
@@ -19,7 +20,7 @@ const DOCUMENTATION: [&str; 7] = [
 const DOC: &str = "/usr/share/doc";
 const LOCALES: &str = "/usr/share/locale";
 
-/// Prunes the tree; returns every path that went, in order.
+/// Prunes the tree. Returns all removed paths, in path order.
 pub fn prune(tree: &mut Tree, rules: &Prune) -> Result<Vec<TreePath>, AssembleError> {
     let patterns = rules
         .paths
@@ -47,7 +48,7 @@ pub fn prune(tree: &mut Tree, rules: &Prune) -> Result<Vec<TreePath>, AssembleEr
         }
     }
     for path in &doomed {
-        // Its directory was removed before it, or it was.
+        // An error means that it was removed already, alone or with its directory.
         let _ = tree.remove(path);
     }
     if rules.documentation {
@@ -62,18 +63,19 @@ fn below(folder: &TreePath, path: &TreePath) -> bool {
     path.names().count() > count && path.names().take(count).eq(folder.names())
 }
 
-/// `/usr/share/doc/PACKAGE` as a symlink to that of a sibling, which holds its copyright.
+/// Whether `path` is a symlink `/usr/share/doc/PACKAGE` to the directory of a sibling package, which has its copyright
+/// file.
 fn is_package_link(doc: &TreePath, path: &TreePath) -> bool {
     path.parent().as_ref() == Some(doc)
 }
 
-/// A pattern that matches a folder means all below it.
+/// Whether the pattern matches the path or one of its parent directories.
 fn matches_any(pattern: &Pattern, path: &TreePath) -> bool {
     let names: Vec<&[u8]> = path.names().collect();
     (1..=names.len()).any(|count| pattern.matches(names[..count].iter().copied()))
 }
 
-/// Whether `path` belongs to a locale that is not kept: `de` keeps `de_AT` and `de@x` too.
+/// Whether `path` belongs to a locale that is removed. `de` in `keep` also keeps `de_AT` and `de@x`.
 fn foreign(locales: &TreePath, path: &TreePath, keep: &[String]) -> bool {
     if !below(locales, path) {
         return false;
@@ -87,7 +89,7 @@ fn foreign(locales: &TreePath, path: &TreePath, keep: &[String]) -> bool {
     !keep.iter().any(|kept| *kept == name || kept == language || kept.split(['_', '@', '.']).next() == Some(&name))
 }
 
-/// Removes the folders below `folder` that hold nothing any more; returns them.
+/// Removes the empty directories below `folder`; returns their paths.
 fn empty_folders(tree: &mut Tree, folder: &TreePath) -> Vec<TreePath> {
     let mut gone = Vec::new();
     let folders: Vec<TreePath> = tree

@@ -1,4 +1,4 @@
-//! Units that the profile enables, disables and masks, by the image's own systemctl.
+//! Enables, disables and masks units, with the image's own systemctl.
 
 use crate::profile::Services;
 use crate::rootfs::dpkg::scripts::run_in;
@@ -8,14 +8,14 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-/// Where systemd looks for units, as the image's links resolve (systemd.unit(5)).
+/// systemd's unit search path (systemd.unit(5)), in a merged `/usr`.
 const FOLDERS: [&str; 3] = ["etc/systemd/system", "usr/local/lib/systemd/system", "usr/lib/systemd/system"];
 const SUFFIXES: [&str; 10] =
     [".service", ".socket", ".target", ".timer", ".mount", ".path", ".slice", ".automount", ".swap", ".device"];
 
 pub fn apply(root: &Path, services: &Services, epoch: i64) -> Result<(), AssembleError> {
     let known = units(root);
-    // Masking comes last: a masked unit can no longer be disabled.
+    // Masking comes last, because a masked unit cannot be disabled.
     for (key, verb, wanted) in [
         ("disable", "disable", &services.disable),
         ("enable", "enable", &services.enable),
@@ -44,11 +44,11 @@ fn units(root: &Path) -> BTreeSet<String> {
         .collect()
 }
 
-/// The full name of a unit that is there.
+/// The full name of an existing unit.
 fn unit(name: &str, known: &BTreeSet<String>) -> Result<String, AssembleError> {
     let full =
         if SUFFIXES.iter().any(|suffix| name.ends_with(suffix)) { name.to_owned() } else { format!("{name}.service") };
-    // getty@tty1.service is made of getty@.service.
+    // getty@tty1.service is an instance of getty@.service.
     let template =
         full.split_once('@').and_then(|(before, after)| Some(format!("{before}@.{}", after.rsplit_once('.')?.1)));
     if known.contains(&full) || template.is_some_and(|template| known.contains(&template)) {

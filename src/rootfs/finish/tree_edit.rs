@@ -1,16 +1,16 @@
-//! Small changes to a tree, by paths that this crate itself names.
+//! Small changes to a tree, at paths that are constants of this crate.
 
 use crate::rootfs::error::AssembleError;
 use crate::tree::{Kind, Metadata, Node, NodeId, Tree, TreeError, TreePath};
 use crate::util::chroot_path;
 use crate::util::file_error::At as _;
 
-/// A path that stands in this crate's source or was checked before.
+/// Parses a path that is a constant of this crate or was validated before.
 pub fn path(text: &str) -> Result<TreePath, AssembleError> {
     Ok(TreePath::parse(text).map_err(TreeError::from)?)
 }
 
-/// `path` with all symlinks followed but that of its last name; `None` where a folder is missing.
+/// `path` with the symlinks in its parent directories resolved; `None` if one of them is missing.
 pub fn resolve(tree: &Tree, path: &TreePath) -> Option<TreePath> {
     let (Some(parent), Some(name)) = (path.parent(), path.name()) else { return Some(path.clone()) };
     let directory = chroot_path::resolve(parent.names(), |at: &TreePath| match &tree.get(at).ok_or(())?.kind {
@@ -21,12 +21,12 @@ pub fn resolve(tree: &Tree, path: &TreePath) -> Option<TreePath> {
     directory.ok()?.join(name).ok()
 }
 
-/// The node at `text`, its folders' symlinks followed.
+/// The node at `text`, with the symlinks in its parent directories resolved.
 pub fn find(tree: &Tree, text: &str) -> Option<NodeId> {
     tree.lookup(&resolve(tree, &TreePath::parse(text).ok()?)?)
 }
 
-/// The text of a regular file; `None` where there is none.
+/// The text of a regular file; `None` if there is none.
 pub fn read_text(tree: &Tree, text: &str) -> Result<Option<String>, AssembleError> {
     let Some(id) = find(tree, text) else { return Ok(None) };
     let Kind::File(content) = &tree.node(id).kind else { return Ok(None) };
@@ -34,7 +34,7 @@ pub fn read_text(tree: &Tree, text: &str) -> Result<Option<String>, AssembleErro
     Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
 }
 
-/// Changes a file's bytes, and nothing else of it.
+/// Changes a file's contents but not its metadata.
 pub fn replace_text(tree: &mut Tree, text: &str, content: String) {
     if let Some(id) = find(tree, text) {
         tree.node_mut(id).kind = Kind::File(content.into());
@@ -62,7 +62,7 @@ fn put(tree: &mut Tree, text: &str, node: Node) -> Result<(), AssembleError> {
     Ok(())
 }
 
-/// Makes a folder where there is nothing.
+/// Makes a directory if nothing exists at the path.
 pub fn ensure_folder(tree: &mut Tree, text: &str, mode: u16, time: i64) -> Result<(), AssembleError> {
     if find(tree, text).is_some() {
         return Ok(());
@@ -70,14 +70,14 @@ pub fn ensure_folder(tree: &mut Tree, text: &str, mode: u16, time: i64) -> Resul
     put(tree, text, Node::directory(Metadata::new(mode).with_mtime(time)))
 }
 
-/// Removes what is at `text`, where there is anything.
+/// Removes the node at `text`, if it exists.
 pub fn remove(tree: &mut Tree, text: &str) {
     let Some(real) = TreePath::parse(text).ok().and_then(|path| resolve(tree, &path)) else { return };
-    // Nothing there is what is wanted.
+    // If it does not exist, nothing is left to do.
     let _ = tree.remove(&real);
 }
 
-/// The names in a folder; none where there is no folder.
+/// The names in a directory; none if it does not exist.
 pub fn names(tree: &Tree, text: &str) -> Vec<String> {
     match find(tree, text).map(|id| &tree.node(id).kind) {
         Some(Kind::Directory(entries)) => {
@@ -87,7 +87,7 @@ pub fn names(tree: &Tree, text: &str) -> Vec<String> {
     }
 }
 
-/// Removes all that is in a folder.
+/// Removes all entries of a directory.
 pub fn empty(tree: &mut Tree, text: &str) {
     if let Some(id) = find(tree, text)
         && let Kind::Directory(entries) = &mut tree.node_mut(id).kind
@@ -96,10 +96,10 @@ pub fn empty(tree: &mut Tree, text: &str) {
     }
 }
 
-/// Moves what is at `from`, with all below it, to `to`;.
+/// Moves the subtree at `from` to `to`.
 pub fn rename(tree: &mut Tree, from: &str, to: &str) -> Result<(), AssembleError> {
     let source = resolve(tree, &path(from)?).unwrap_or_default();
-    // A folder's node carries its entries; what they name stays where it is.
+    // Moving a directory's node moves its entries; the nodes that they refer to are unchanged.
     let node = tree.get(&source).cloned().ok_or(TreeError::NotFound { path: source.clone() })?;
     tree.remove(&source)?;
     tree.insert(&path(to)?, node)?;

@@ -1,5 +1,5 @@
-//! What is kept of a configured root beside its files: what a user namespace
-//! could not make, the archives' times, and a hash over all the rest.
+//! The metadata that the cache stores with a configured root: what a user namespace cannot make, the archives' times,
+//! and a hash over everything else.
 
 use crate::rootfs::unpack::install::Extras;
 use crate::tree::{Kind, Metadata, Tree, TreeError, TreePath};
@@ -10,13 +10,13 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 
 #[derive(Debug)]
-pub struct Record {
+pub struct RootMetadata {
     pub state: Sha256,
     pub extras: Extras,
     pub times: HashMap<TreePath, i64>,
 }
 
-/// Paths and names are bytes, here in hexadecimal digits.
+/// The JSON form. Paths and names are arbitrary bytes, so they are in hexadecimal digits.
 #[derive(Debug, Serialize, Deserialize)]
 struct Text {
     state: Sha256,
@@ -52,8 +52,8 @@ fn path(digits: &str) -> Option<TreePath> {
     TreePath::parse(hex::decode(digits).ok()?).ok()
 }
 
-impl Record {
-    /// A SHA-256, a line's end, and what it is of.
+impl RootMetadata {
+    /// The bytes of the file: the SHA-256 of the JSON text, a newline, and the text.
     pub fn render(&self) -> Vec<u8> {
         let devices = self.extras.devices.iter().filter_map(|(path, metadata, kind)| {
             let (block, major, minor) = match *kind {
@@ -72,7 +72,7 @@ impl Record {
             xattrs: xattrs.collect(),
             times: self.times.iter().map(|(path, time)| (hex::encode(path.to_bytes()), *time)).collect(),
         };
-        // It is strings and numbers, which all have a JSON form.
+        // Strings and numbers can always be serialised.
         let text = serde_json::to_vec(&text).unwrap_or_default();
         let mut out = sha256::of(&text).to_string().into_bytes();
         out.push(b'\n');
@@ -80,7 +80,7 @@ impl Record {
         out
     }
 
-    /// `None` where it is damaged.
+    /// Parses the file; `None` if it is damaged.
     pub fn parse(bytes_of_file: &[u8]) -> Option<Self> {
         let (sum, text) = bytes_of_file.split_at_checked(65)?;
         if sum[..64] != *sha256::of(text).to_string().as_bytes() {
@@ -99,7 +99,7 @@ impl Record {
     }
 }
 
-/// One hash for every name, byte and mode of a tree, and for which names are one file.
+/// A hash over all names, contents and metadata of a tree, and over which names are hard links to one file.
 pub fn state(tree: &Tree) -> Result<Sha256, TreeError> {
     let mut hash = Hasher::default();
     let mut first = HashMap::new();
@@ -147,7 +147,7 @@ mod tests {
     fn what_is_kept_is_read_again_and_damage_is_seen() {
         let mut metadata = Metadata::new(0o640).with_owner(3, 4).with_mtime(5);
         metadata.xattrs.insert(b"user.x\xff".to_vec(), vec![0, 1]);
-        let record = Record {
+        let record = RootMetadata {
             state: [7; 32].into(),
             extras: Extras {
                 devices: vec![(at("/dev/x"), metadata.clone(), Kind::BlockDevice { major: 8, minor: 1 })],
@@ -156,14 +156,14 @@ mod tests {
             times: HashMap::from([(TreePath::parse(b"/odd\xfe").unwrap(), 9)]),
         };
         let bytes = record.render();
-        let again = Record::parse(&bytes).unwrap();
+        let again = RootMetadata::parse(&bytes).unwrap();
         assert_eq!(format!("{record:?}"), format!("{again:?}"));
         for place in 0..bytes.len() {
             let mut damaged = bytes.clone();
             damaged[place] ^= 1;
-            // The line's end is in no hash, and says nothing.
-            assert!(place == 64 || Record::parse(&damaged).is_none(), "{place}");
-            assert!(Record::parse(&bytes[..place]).is_none());
+            // The hash does not cover the newline, which has no meaning.
+            assert!(place == 64 || RootMetadata::parse(&damaged).is_none(), "{place}");
+            assert!(RootMetadata::parse(&bytes[..place]).is_none());
         }
     }
 

@@ -1,20 +1,19 @@
-//! What was laid over a folder by overlayfs, read from the folder that holds the
-//! changes (kernel: Documentation/filesystems/overlayfs.rst): most of what lies
-//! below did not change, and need not be looked at again.
+//! Reads the changes in an overlayfs from its upper directory (kernel: Documentation/filesystems/overlayfs.rst). Most
+//! files of the lower directory are unchanged and need not be read again.
 
 use crate::tree::{Kind, Metadata, Node, NodeId, Tree, TreeError, TreePath};
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-/// The attributes in which a mount with the option `userxattr` keeps its own notes.
-const NOTES: &[u8] = b"user.overlay.";
-/// Says of a directory that it hides the one below, instead of adding to it.
+/// Prefix of overlayfs's own attributes in a mount with the option `userxattr`.
+const OVERLAY_PREFIX: &[u8] = b"user.overlay.";
+/// Marks a directory that hides the lower one instead of merging with it.
 const OPAQUE: &[u8] = b"user.overlay.opaque";
 
-/// Changes `tree`, which is of the folder below, as the folder `upper` says.
+/// Applies the changes in the directory `upper` to `tree`, the tree of the lower directory.
 pub fn apply(tree: &mut Tree, upper: &Path) -> Result<(), TreeError> {
-    let changes = Tree::from_folder(upper)?;
-    // A hard link among the changes is one node there, and one here.
+    let changes = Tree::from_directory(upper)?;
+    // Names of one node in `upper` become names of one node in `tree`.
     let mut known = HashMap::new();
     for (path, id) in changes.walk() {
         apply_one(tree, &path, id, changes.node(id), &mut known)?;
@@ -29,19 +28,20 @@ fn apply_one(
     change: &Node,
     known: &mut HashMap<NodeId, NodeId>,
 ) -> Result<(), TreeError> {
-    let there = tree.lookup(path);
-    let metadata = without_notes(&change.metadata);
-    match (&change.kind, there) {
-        // A whiteout; over nothing where the file below was one of the changes, too.
-        (Kind::CharacterDevice { major: 0, minor: 0 }, there) => {
-            if there.is_some() {
+    let existing = tree.lookup(path);
+    let metadata = without_overlay_xattrs(&change.metadata);
+    match (&change.kind, existing) {
+        // A whiteout. Its lower file may be missing, if it was created and deleted in the upper directory.
+        (Kind::CharacterDevice { major: 0, minor: 0 }, existing) => {
+            if existing.is_some() {
                 tree.remove(path)?;
             }
         }
-        (Kind::Directory(_), Some(there))
-            if matches!(tree.node(there).kind, Kind::Directory(_)) && !change.metadata.xattrs.contains_key(OPAQUE) =>
+        (Kind::Directory(_), Some(existing))
+            if matches!(tree.node(existing).kind, Kind::Directory(_))
+                && !change.metadata.xattrs.contains_key(OPAQUE) =>
         {
-            tree.node_mut(there).metadata = metadata;
+            tree.node_mut(existing).metadata = metadata;
         }
         (Kind::Directory(_), _) => drop(tree.insert(path, Node::directory(metadata))?),
         (kind, _) => match known.get(&id) {
@@ -52,8 +52,8 @@ fn apply_one(
     Ok(())
 }
 
-fn without_notes(metadata: &Metadata) -> Metadata {
-    let xattrs = metadata.xattrs.iter().filter(|(name, _)| !name.starts_with(NOTES));
+fn without_overlay_xattrs(metadata: &Metadata) -> Metadata {
+    let xattrs = metadata.xattrs.iter().filter(|(name, _)| !name.starts_with(OVERLAY_PREFIX));
     let xattrs: BTreeMap<_, _> = xattrs.map(|(name, value)| (name.clone(), value.clone())).collect();
     Metadata { xattrs, ..metadata.clone() }
 }
@@ -66,7 +66,7 @@ mod tests {
     fn tree(of: impl FnOnce(&Path)) -> (tempfile::TempDir, Tree) {
         let folder = tempfile::tempdir().unwrap();
         of(folder.path());
-        let tree = Tree::from_folder(folder.path()).unwrap();
+        let tree = Tree::from_directory(folder.path()).unwrap();
         (folder, tree)
     }
 
@@ -108,7 +108,9 @@ mod tests {
         for (name, attribute) in [("opaque", "user.overlay.opaque"), ("merged", "user.overlay.origin")] {
             fs::create_dir(above.path().join(name)).unwrap();
             if xattr::set(above.path().join(name), attribute, b"y").is_err() {
-                panic!("the folder of temporary files takes no user.* attributes: set TMPDIR to one on ext4 or btrfs");
+                panic!(
+                    "the directory of temporary files supports no user.* attributes: set TMPDIR to one on ext4 or btrfs"
+                );
             }
         }
         xattr::set(above.path().join("merged"), "user.own", b"1").unwrap();

@@ -1,5 +1,5 @@
-//! Staged archive entries: contents are in files of their own, names and owners in memory, until
-//! [`crate::rootfs::unpack::install`] moves them to their places.
+//! Staged archive entries: contents are in separate files, names and metadata in memory, until
+//! [`crate::rootfs::unpack::install`] moves them into the root.
 
 use crate::tree::{Fingerprint, Metadata, TreePath};
 use crate::util::sha256::Hasher;
@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 #[derive(Debug, Clone)]
 pub struct Entry {
-    /// As the archive names it; a symlink may still stand on the way.
+    /// The path in the archive; its parent directories may be symlinks in the root.
     pub path: TreePath,
     pub metadata: Metadata,
     pub kind: EntryKind,
@@ -18,13 +18,13 @@ pub struct Entry {
 #[derive(Debug, Clone)]
 pub enum EntryKind {
     Directory,
-    /// Content, with the metadata already set on it, in a file to be put into place.
+    /// A staged file with content and metadata, to be moved into the root.
     File {
         staged: PathBuf,
         known: Arc<Fingerprint>,
     },
     Symlink(Vec<u8>),
-    /// Another name of an entry before it.
+    /// A hard link to an earlier entry.
     HardLink(TreePath),
     CharacterDevice {
         major: u32,
@@ -37,7 +37,7 @@ pub enum EntryKind {
     Fifo,
 }
 
-/// One hash for all that an archive's entries say, and for the content of its files.
+/// A hash over names, metadata and contents of all entries.
 pub fn digest(entries: &[Entry]) -> Sha256 {
     let mut hash = Hasher::default();
     entries.iter().for_each(|entry| add(&mut hash, entry));
@@ -45,7 +45,7 @@ pub fn digest(entries: &[Entry]) -> Sha256 {
 }
 
 fn add(hash: &mut Hasher, entry: &Entry) {
-    // Lengths come first, so that no two lists of entries are the same bytes.
+    // Each part is preceded by its length, so that different entries never give the same bytes.
     let bytes = |hash: &mut Hasher, bytes: &[u8]| {
         hash.update((bytes.len() as u64).to_le_bytes());
         hash.update(bytes);
@@ -125,7 +125,7 @@ mod tests {
                 assert_ne!(digest(one), digest(other), "{one:?} and {other:?}");
             }
         }
-        // Where the content is staged is none of it.
+        // The path of the staged file does not count.
         let elsewhere =
             EntryKind::File { staged: PathBuf::new(), known: Arc::new(Fingerprint::of(&b"one"[..]).unwrap()) };
         assert_eq!(digest(&lists[1]), digest(&[entry("/a", plain(), elsewhere)]));

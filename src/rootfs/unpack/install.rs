@@ -22,18 +22,18 @@ use std::path::Path;
 
 type Xattrs = BTreeMap<Vec<u8>, Vec<u8>>;
 
-/// What cannot be made in a user namespace, for the tree to carry.
+/// Devices and attributes that cannot be made in a user namespace. They are added to the tree later.
 #[derive(Debug, Default)]
 pub struct Extras {
     pub devices: Vec<(TreePath, Metadata, Kind)>,
     pub xattrs: Vec<(TreePath, Xattrs)>,
 }
 
-/// Whose entries are installed.
+/// The source of the installed entries.
 #[derive(Debug, Clone, Copy)]
 pub enum Source<'a> {
     Package(&'a Package),
-    /// A tar set or an overlay: what comes later wins.
+    /// A tar set or an overlay: the last file wins.
     Set(&'a str),
 }
 
@@ -41,14 +41,14 @@ pub enum Source<'a> {
 pub struct Installer {
     pub root: Root,
     pub extras: Extras,
-    /// The times that archives give to files, by real path.
+    /// The files' times in the archives, by real path.
     pub times: HashMap<TreePath, i64>,
-    /// The files of packages that are known by what they were staged as.
+    /// The fingerprints of files that are unchanged since they were staged.
     pub unchanged: UnchangedFiles,
     diversions: Diversions,
-    /// Which package a real path belongs to.
+    /// The package that owns a real path.
     owners: HashMap<TreePath, Owner>,
-    /// What a package lost to one that replaces it: (database name, path as listed).
+    /// Paths that a package lost to one that replaces it: (database name, path as in its `.list`).
     lost: Vec<(String, Vec<u8>)>,
 }
 
@@ -63,9 +63,9 @@ struct Owner {
 }
 
 impl Owner {
-    /// Whether this package may take over files of that one (Policy 7.6.1).
+    /// Whether this package may overwrite files of `other` (Policy 7.6.1).
     fn replaces(&self, other: &Self) -> bool {
-        // A field that cannot be read allows nothing.
+        // A malformed field allows nothing.
         let groups = dependency::parse(&self.replaces).unwrap_or_default();
         let version = Version::parse(&other.version).ok();
         groups
@@ -88,14 +88,14 @@ impl Installer {
         }
     }
 
-    /// Takes notice of what programs did in the root.
+    /// Updates the state after programs have changed the root.
     pub fn refresh(&mut self) -> Result<(), AssembleError> {
         self.root.forget();
         self.diversions = Diversions::read(&self.root)?;
         Ok(())
     }
 
-    /// What packages lost to others since the last call.
+    /// The paths that packages lost to others since the last call.
     pub fn take_lost(&mut self) -> Vec<(String, Vec<u8>)> {
         std::mem::take(&mut self.lost)
     }
@@ -103,7 +103,7 @@ impl Installer {
     /// Moves `entries` into the root; returns the paths for the package's `.list`.
     pub fn place(&mut self, source: Source<'_>, entries: &[Entry]) -> Result<Vec<Vec<u8>>, AssembleError> {
         let mut list = Vec::with_capacity(entries.len());
-        // Paths as the archive names them → where they went, for hard links.
+        // Path in the archive → real path, to resolve hard links.
         let mut installed: HashMap<TreePath, TreePath> = HashMap::new();
         for entry in entries {
             let refuse = |problem: String| AssembleError::Entry {
@@ -124,20 +124,20 @@ impl Installer {
                 continue;
             }
             if real.is_root() {
-                return Err(refuse("is the root and no directory".to_owned()));
+                return Err(refuse("is the root but not a directory".to_owned()));
             }
             let Some(()) = self.make_room(source, entry, &listed, &real)? else { continue };
             let link_target = match &entry.kind {
                 EntryKind::HardLink(target) => {
                     let known = installed.get(target);
-                    Some(known.ok_or_else(|| refuse(format!("links to {target}, which is not before it")))?)
+                    Some(known.ok_or_else(|| refuse(format!("links to {target}, which does not precede it")))?)
                 }
                 _ => None,
             };
             self.make(entry, &real, link_target)
                 .map_err(|error| refuse(format!("cannot be made: {}", error.with_causes())))?;
             if !matches!(entry.kind, EntryKind::Symlink(_)) {
-                // A conffile ends up at `wanted` less its ending, once it is configured.
+                // dpkg removes the suffix `.dpkg-new` of a conffile when it configures the package.
                 let last = self.root.resolve(&named).map_err(|error| refuse(error.with_causes()))?;
                 self.times.insert(if wanted == named { real.clone() } else { last }, entry.metadata.mtime);
             }
@@ -146,7 +146,7 @@ impl Installer {
         Ok(list)
     }
 
-    /// Makes the folders on the way that are missing; a dangling symlink among them is refused.
+    /// Makes missing parent directories. Refuses a dangling symlink among them.
     fn make_parents(&mut self, path: &TreePath) -> Result<(), String> {
         let mut at = TreePath::default();
         let parent = path.parent().unwrap_or_default();
@@ -166,8 +166,7 @@ impl Installer {
         Ok(())
     }
 
-    /// The path to write to: a diverted one, or dpkg's name for a conffile that
-    /// is not configured yet.
+    /// The path to write to, after diversions, and with dpkg's suffix for a conffile that is not configured yet.
     fn wanted(&self, source: Source<'_>, kind: &EntryKind, named: &TreePath) -> Result<TreePath, String> {
         let Source::Package(package) = source else { return Ok(named.clone()) };
         let bytes = named.to_bytes();
@@ -179,7 +178,7 @@ impl Installer {
         if matches!(kind, EntryKind::File { .. }) && package.conffiles.contains(&bytes[1..]) {
             path.extend_from_slice(b".dpkg-new");
         }
-        TreePath::parse(path).map_err(|error| format!("cannot be placed: {error}"))
+        TreePath::parse(path).map_err(|error| format!("cannot be installed: {error}"))
     }
 
     fn directory(
@@ -192,8 +191,8 @@ impl Installer {
         let host = self.root.host(real);
         let failed = |error: io::Error| format!("cannot be made: {error}");
         match fs::symlink_metadata(&host) {
-            // A folder that is there keeps its mode and owner, as with dpkg,
-            // unless it is the root itself; tar sets give theirs.
+            // A package does not change mode and owner of an existing directory other than the root, as with dpkg. A
+            // tar set does.
             Ok(stat) if stat.is_dir() && matches!(source, Source::Package(_)) && !real.is_root() => return Ok(()),
             Ok(stat) if stat.is_dir() => {}
             Ok(stat) if stat.is_symlink() => {
@@ -215,8 +214,8 @@ impl Installer {
         Ok(())
     }
 
-    /// Settles whose file stands at `real`, and removes what does; `None` where
-    /// what is there stays.
+    /// Decides whether the entry replaces an existing file at `real`, and removes that file. `None`: the existing file
+    /// stays.
     fn make_room(
         &mut self,
         source: Source<'_>,
@@ -256,9 +255,9 @@ impl Installer {
         let host = self.root.host(real);
         match fs::symlink_metadata(&host) {
             Ok(stat) if stat.is_dir() => match entry.kind {
-                // dpkg keeps a folder where a package has a symlink.
+                // dpkg keeps an existing directory if a package has a symlink there.
                 EntryKind::Symlink(_) => Ok(None),
-                _ => Err(refuse("is no directory, and the image has one there".to_owned())),
+                _ => Err(refuse("is not a directory, but the image has a directory there".to_owned())),
             },
             Ok(stat) => {
                 if stat.is_symlink() {
@@ -268,7 +267,7 @@ impl Installer {
                 Ok(Some(()))
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Some(())),
-            Err(error) => Err(refuse(format!("cannot be looked at: {error}"))),
+            Err(error) => Err(refuse(format!("cannot be read: {error}"))),
         }
     }
 
@@ -279,9 +278,9 @@ impl Installer {
         match &entry.kind {
             EntryKind::Directory => {}
             EntryKind::File { staged, known } => {
-                // The staged name stays for who still reads it; its folder goes as a whole.
+                // A hard link: speculative threads may still read the staged name. Its directory is removed as a whole.
                 match fs::hard_link(staged, &host) {
-                    // The root lies over a kept one, and is a file system of its own.
+                    // The root is an overlayfs over a cached root, which is a file system of its own.
                     Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
                         fs::copy(staged, &host)?;
                         apply(&File::options().write(true).open(&host)?, metadata)?;

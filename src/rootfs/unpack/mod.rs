@@ -1,4 +1,4 @@
-//! Packages into a root, in the order that their scripts need.
+//! Installs and configures packages in a root, in the order that their scripts need.
 
 pub(crate) mod entry;
 pub(crate) mod install;
@@ -15,15 +15,15 @@ use crate::progress::{Progress, Silent, Stage, Unit};
 use crate::rootfs::dpkg::base_set;
 use crate::rootfs::dpkg::database::{self, Database};
 use crate::rootfs::dpkg::depmod::Lists;
-use crate::rootfs::dpkg::scripts::{self, Surroundings};
+use crate::rootfs::dpkg::scripts::{self, ScriptEnvironment};
 use crate::rootfs::dpkg::triggers;
 use crate::rootfs::error::AssembleError;
-use crate::rootfs::speculate::{self, Ahead};
+use crate::rootfs::speculate::{self, SpeculationHooks};
 use crate::rootfs::unpack::install::{Installer, Source};
 use crate::rootfs::unpack::package::Package;
 use crate::rootfs::unpack::package_files::Files;
-use crate::rootfs::unpack::reader_pool::{Packages, open_all, while_reading};
-use crate::rootfs::work_dir::WorkFolder;
+use crate::rootfs::unpack::reader_pool::{Packages, open_all, with_reader_pool};
+use crate::rootfs::work_dir::WorkDir;
 use crate::util::file_error::At as _;
 use std::fs;
 use std::panic::resume_unwind;
@@ -31,33 +31,29 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::{self, ScopedJoinHandle};
 
-/// What a root is made from.
+/// The inputs of a root.
 #[derive(Debug, Clone, Copy)]
 pub struct Sources<'a> {
     pub packages: &'a [LockedPackage],
     pub files: &'a Files,
     pub epoch: i64,
-    /// May begin with what is unpacked, less what these rules take away.
-    pub ahead: &'a dyn Ahead,
+    /// Hooks that start speculative work on the unpacked files.
+    pub hooks: &'a dyn SpeculationHooks,
+    /// Applied to the files before the hooks get them.
     pub prune: &'a Prune,
 }
 
-/// What the sandbox mounts over, and the folder that a tool may write to: a
-/// root of tools is made whole, so that running them changes nothing in it.
+/// The sandbox's mount points, and the directory that tools may write to. A root of tools is made with them, so that
+/// running the tools does not change it.
 const MOUNT_POINTS: [&str; 6] = ["dev", "proc", "run", "sys", "tmp", "work"];
 
-/// Unpacks the lock's tools, whose scripts nobody needs, into a root of their own.
-pub fn tools(
-    packages: &[LockedPackage],
-    files: &Files,
-    work: &WorkFolder,
-    name: &str,
-) -> Result<PathBuf, AssembleError> {
-    let root = work.folder(name)?;
-    let staged = work.folder("tools-staged")?;
+/// Unpacks the lock's tools into a root of their own. Their maintainer scripts are not needed.
+pub fn tools(packages: &[LockedPackage], files: &Files, work: &WorkDir, name: &str) -> Result<PathBuf, AssembleError> {
+    let root = work.subdirectory(name)?;
+    let staged = work.subdirectory("tools-staged")?;
     let all: Vec<usize> = (0..packages.len()).collect();
     let opened = open_all(packages, files)?;
-    let read = while_reading(packages, &opened, files, &staged, &[], |reading| reading.take(&all, &Silent))?;
+    let read = with_reader_pool(packages, &opened, files, &staged, &[], |pool| pool.take(&all, &Silent))?;
     let mut installer = Installer::new(&root);
     let order = base_set::base(&opened);
     let rest = all.into_iter().filter(|index| !order.contains(index));
@@ -72,16 +68,15 @@ pub fn tools(
     Ok(root)
 }
 
-/// Unpacks and configures packages in the installer's root. The files stay in `work`, too, where they were
-/// unpacked.
+/// Unpacks and configures packages in the installer's root. The staged files also stay in `work`.
 pub fn install(
     installer: &mut Installer,
     sources: &Sources<'_>,
-    work: &WorkFolder,
+    work: &WorkDir,
     progress: &dyn Progress,
 ) -> Result<(), AssembleError> {
-    let Sources { packages, files, epoch, ahead, prune } = *sources;
-    let staged = work.folder("staged")?;
+    let Sources { packages, files, epoch, hooks, prune } = *sources;
+    let staged = work.subdirectory("staged")?;
     let opened = open_all(packages, files)?;
     let base = base_set::base(&opened);
     let rest: Vec<usize> = (0..packages.len()).filter(|index| !base.contains(index)).collect();
@@ -90,67 +85,67 @@ pub fn install(
     let print = |line: &str| progress.detail(line);
     let listen = |line: &str| {
         print(line);
-        if let Some(name) = scripts::set_up(line) {
+        if let Some(name) = scripts::package_being_set_up(line) {
             progress.item(name);
             progress.advance(1);
         }
     };
-    let mut kept = 0;
+    let mut cached = 0;
     progress.stage(Stage::Unpack, base.len() as u64, Unit::Packages);
-    while_reading(packages, &opened, files, &staged, &base, |reading| {
+    with_reader_pool(packages, &opened, files, &staged, &base, |pool| {
         let lists = || -> Result<Lists, AssembleError> {
-            let Some(read) = reading.all(packages.len()) else { return Ok(Lists::default()) };
+            let Some(read) = pool.all(packages.len()) else { return Ok(Lists::default()) };
             let lists = Lists::make(&read, &opened, &base, work, epoch)?;
-            lists.root().into_iter().for_each(|root| speculate::modules_listed(ahead, root, prune));
+            lists.root().into_iter().for_each(|root| speculate::modules_listed(hooks, root, prune));
             Ok(lists)
         };
         let guess = || {
-            if let Some(read) = reading.all(packages.len()) {
-                ahead.unpacked(speculate::guess(&read, prune));
+            if let Some(read) = pool.all(packages.len()) {
+                hooks.on_unpacked(speculate::guess(&read, prune));
             }
         };
         thread::scope(|scope| {
-            // Scripts keep no more than one core busy: the rest is unpacked meanwhile, and what follows begun.
-            let mut making = Some(scope.spawn(lists));
+            // Scripts use at most one core. In parallel the other packages are unpacked and later stages begin.
+            let mut listing = Some(scope.spawn(lists));
             let mut lists = Lists::default();
             scope.spawn(guess);
             let mut configure = || {
-                let read = reading.take(&base, progress)?;
+                let read = pool.take(&base, progress)?;
                 progress.stage(Stage::Configure, packages.len() as u64, Unit::Packages);
-                let (surroundings, mut database) = add_base(installer, &root, &read, stand_in, epoch, &print)?;
-                // All that scripts may need of the base works once this is done.
+                let (environment, mut database) = add_base(installer, &root, &read, stand_in, epoch, &print)?;
+                // After this the base is configured, and the scripts of other packages can use it.
                 scripts::configure(&root, epoch, rest.is_empty(), &listen)?;
-                kept += count_kept(&read);
-                let read = reading.take(&rest, &Silent)?;
-                kept += count_kept(&read);
-                add_rest(installer, &mut database, &surroundings, &read, epoch, &print)?;
+                cached += count_cached(&read);
+                let read = pool.take(&rest, &Silent)?;
+                cached += count_cached(&read);
+                add_rest(installer, &mut database, &environment, &read, epoch, &print)?;
                 if needs_lists(&opened) {
-                    lists = joined(making.take())?;
+                    lists = join_lists(listing.take())?;
                     lists.put(&root)?;
                 }
                 scripts::configure(&root, epoch, true, &listen)?;
-                surroundings.take_down()?;
+                environment.remove()?;
                 scripts::certificates(&root, epoch)
             };
-            // What waits for the rest need not, where that is of no use any more.
-            let configured = configure().inspect_err(|_| reading.end());
-            let made = making.is_some().then(|| joined(making.take()));
+            // After an error the threads that wait for other packages must not wait any longer.
+            let configured = configure().inspect_err(|_| pool.end());
+            let made = listing.is_some().then(|| join_lists(listing.take()));
             configured?;
             made.unwrap_or(Ok(lists))?.settle(&root, epoch)
         })
     })?;
-    if kept > 0 {
-        progress.reused(&format!("{kept} unpacked packages"));
+    if cached > 0 {
+        progress.reused(&format!("{cached} unpacked packages"));
     }
     installer.refresh()
 }
 
-/// What came of the thread that lists modules; nothing where it was asked before.
-fn joined(making: Option<ScopedJoinHandle<'_, Result<Lists, AssembleError>>>) -> Result<Lists, AssembleError> {
-    making.map_or_else(|| Ok(Lists::default()), |making| making.join().unwrap_or_else(|panic| resume_unwind(panic)))
+/// Joins the thread that lists modules. Returns no lists if it was joined before.
+fn join_lists(listing: Option<ScopedJoinHandle<'_, Result<Lists, AssembleError>>>) -> Result<Lists, AssembleError> {
+    listing.map_or_else(|| Ok(Lists::default()), |listing| listing.join().unwrap_or_else(|panic| resume_unwind(panic)))
 }
 
-/// Tools that make an initramfs read the lists while the kernel's scripts run.
+/// Whether scripts need the module lists: initramfs tools read them while the kernel's scripts run.
 fn needs_lists(packages: &[Package]) -> bool {
     packages.iter().any(makes_initramfs)
 }
@@ -159,22 +154,22 @@ fn makes_initramfs(package: &Package) -> bool {
     package.control.names("Provides").iter().any(|name| name == "linux-initramfs-tool")
 }
 
-fn count_kept(packages: &Packages) -> usize {
-    packages.iter().filter(|package| package.kept).count()
+fn count_cached(packages: &Packages) -> usize {
+    packages.iter().filter(|package| package.from_cache).count()
 }
 
-/// A kernel asks for tools that make an initramfs; where the profile brings none, ours stand in.
+/// Whether the stand-in for initramfs tools is needed: a kernel depends on such tools, and no package provides them.
 fn stand_in_needed(packages: &[Package]) -> bool {
     let asks = |package: &Package| package.control.names("Depends").iter().any(|name| name == "linux-initramfs-tool");
     packages.iter().any(asks) && !packages.iter().any(makes_initramfs)
 }
 
-/// Puts packages in their places; the paths of each, for its `.list`.
+/// Installs the packages' files. Returns the paths of each package, for its `.list`.
 fn place(installer: &mut Installer, packages: &Packages) -> Result<Vec<Vec<Vec<u8>>>, AssembleError> {
     packages.iter().map(|package| installer.place(Source::Package(package), &package.entries)).collect()
 }
 
-/// The base's packages into the empty root, ready to be configured.
+/// Installs the base's packages into the empty root, ready to be configured.
 fn add_base<'r>(
     installer: &mut Installer,
     root: &'r Path,
@@ -182,27 +177,27 @@ fn add_base<'r>(
     stand_in: bool,
     epoch: i64,
     print: &(dyn Fn(&str) + Sync),
-) -> Result<(Surroundings<'r>, Database), AssembleError> {
-    // The links of the merged /usr and the skeleton of folders come before the database.
+) -> Result<(ScriptEnvironment<'r>, Database), AssembleError> {
+    // The symlinks of the merged /usr and the basic directories must exist before the database.
     let lists = place(installer, base)?;
     let mut database = Database::create(root)?;
     base.iter().try_for_each(|package| database.add_control(package))?;
     if stand_in {
         database.add_stand_in()?;
     }
-    let surroundings = Surroundings::set_up(root)?;
-    surroundings.put_compiler_by()?;
+    let environment = ScriptEnvironment::set_up(root)?;
+    environment.replace_python_compiler()?;
     scripts::preinst(root, base, epoch, print)?;
     database.add_unpacked(&base.iter().map(Arc::as_ref).zip(lists).collect::<Vec<_>>())?;
     database.remove_lost(&installer.take_lost())?;
-    Ok((surroundings, database))
+    Ok((environment, database))
 }
 
-/// The other packages, once the base is configured.
+/// Installs the other packages, after the base is configured.
 fn add_rest(
     installer: &mut Installer,
     database: &mut Database,
-    surroundings: &Surroundings<'_>,
+    environment: &ScriptEnvironment<'_>,
     rest: &Packages,
     epoch: i64,
     print: &(dyn Fn(&str) + Sync),
@@ -215,7 +210,7 @@ fn add_rest(
     scripts::preinst(&root, rest, epoch, print)?;
     installer.refresh()?;
     let lists = place(installer, rest)?;
-    surroundings.put_compiler_by()?;
+    environment.replace_python_compiler()?;
     let paths = lists.iter().flatten().map(Vec::as_slice);
     triggers::activate_paths(&root.join(database::FOLDER).join("triggers"), paths)?;
     database.add_unpacked(&rest.iter().map(Arc::as_ref).zip(lists).collect::<Vec<_>>())?;

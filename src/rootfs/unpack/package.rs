@@ -1,6 +1,6 @@
-//! A package, read once: control files into memory, data to staged files.
+//! A package: control files are read into memory, data is staged in files.
 
-use crate::cache::{Found, Unpacked};
+use crate::cache::{CachedArchive, Unpacked};
 use crate::packages::LockedPackage;
 use crate::packages::deb::{ControlFile, Deb, DebError};
 use crate::rootfs::dpkg::control::Control;
@@ -19,23 +19,23 @@ pub struct Package {
     pub name: String,
     pub version: String,
     pub architecture: String,
-    /// `Multi-Arch: same`: dpkg names its files with the architecture.
+    /// `Multi-Arch: same`: the names of its files in dpkg's database contain the architecture.
     same: bool,
     pub control: Control,
-    /// Scripts and lists, by their names in the archive; without `control`.
+    /// Scripts and other control files by name, except `control`.
     pub control_files: BTreeMap<String, ControlFile>,
     /// Paths without a leading slash.
     pub conffiles: BTreeSet<Vec<u8>>,
     pub entries: Vec<Entry>,
-    /// An earlier build had decompressed it.
-    pub kept: bool,
+    /// Its data came from the cache of unpacked packages.
+    pub from_cache: bool,
 }
 
 impl Package {
-    /// Reads what the package that `locked` names says of itself: it has no entries yet.
+    /// Reads the control files of the package `locked`. It has no entries yet.
     pub fn open(locked: &LockedPackage, files: &Files) -> Result<Self, AssembleError> {
         let failed = |error| deb_failed(locked, error);
-        let deb = Deb::open(files.of(locked)?).map_err(failed)?;
+        let deb = Deb::open(files.path_of(locked)?).map_err(failed)?;
         let mut control_files = deb.control().map_err(failed)?;
         let control = control_files.remove("control").ok_or_else(|| AssembleError::Archive {
             archive: locked.name.clone(),
@@ -47,15 +47,15 @@ impl Package {
         let conffiles = conffiles(control_files.get("conffiles").map_or(&[], |file| file.bytes.as_slice()));
         let (name, version) = (locked.name.clone(), locked.version.clone());
         let (architecture, entries) = (locked.architecture.clone(), Vec::new());
-        Ok(Self { name, version, architecture, same, control, control_files, conffiles, entries, kept: false })
+        Ok(Self { name, version, architecture, same, control, control_files, conffiles, entries, from_cache: false })
     }
 
-    /// Reads what the package holds; the contents of its files go to `folder`.
+    /// Reads the entries of the package. The contents of its files are staged in `folder`.
     pub fn read(mut self, locked: &LockedPackage, files: &Files, folder: &Path) -> Result<Self, AssembleError> {
         let archive = format!("{} {}", locked.name, locked.version);
-        let kept = files.unpacked().and_then(|unpacked| stage_kept(unpacked, &archive, locked, folder));
-        self.kept = kept.is_some();
-        self.entries = match kept {
+        let cached = files.unpacked_cache().and_then(|unpacked| stage_cached(unpacked, &archive, locked, folder));
+        self.from_cache = cached.is_some();
+        self.entries = match cached {
             Some(entries) => entries,
             None => stage_deb(&archive, locked, files, folder)?,
         };
@@ -66,7 +66,7 @@ impl Package {
         Ok(self)
     }
 
-    /// The name of the package where two of it could be told apart by architecture alone.
+    /// The package's name in dpkg's database, with the architecture if it is co-installable with itself.
     pub fn database_name(&self) -> String {
         if self.same { format!("{}:{}", self.name, self.architecture) } else { self.name.clone() }
     }
@@ -75,7 +75,7 @@ impl Package {
         self.control.field("Essential").as_deref() == Some("yes")
     }
 
-    /// What dpkg writes where a package brings no `md5sums`.
+    /// The `md5sums` file that dpkg generates for a package without one.
     fn sums(&self) -> Result<Vec<u8>, AssembleError> {
         let mut lines = Vec::new();
         for entry in &self.entries {
@@ -95,12 +95,12 @@ impl Package {
     }
 }
 
-/// What an earlier build decompressed, if it is what it was then.
-fn stage_kept(unpacked: &Unpacked, archive: &str, locked: &LockedPackage, folder: &Path) -> Option<Vec<Entry>> {
-    let Found { archive: kept, hash } = unpacked.get(locked.sha256)?;
-    let entries = stage_tar(archive, kept, folder).ok().filter(|entries| entry::digest(entries) == hash);
+/// Stages the data that an earlier build decompressed, if the cached data is intact.
+fn stage_cached(unpacked: &Unpacked, archive: &str, locked: &LockedPackage, folder: &Path) -> Option<Vec<Entry>> {
+    let CachedArchive { archive: cached, hash } = unpacked.get(locked.sha256)?;
+    let entries = stage_tar(archive, cached, folder).ok().filter(|entries| entry::digest(entries) == hash);
     if entries.is_none() {
-        unpacked.forget(locked.sha256);
+        unpacked.remove(locked.sha256);
         let _ = fs::remove_dir_all(folder);
     }
     entries
@@ -108,11 +108,11 @@ fn stage_kept(unpacked: &Unpacked, archive: &str, locked: &LockedPackage, folder
 
 fn stage_deb(archive: &str, locked: &LockedPackage, files: &Files, folder: &Path) -> Result<Vec<Entry>, AssembleError> {
     let failed = |error| deb_failed(locked, error);
-    let data = Deb::open(files.of(locked)?).map_err(failed)?.data().map_err(failed)?;
-    let Some(unpacked) = files.unpacked() else { return stage_tar(archive, data, folder) };
-    let mut keeping = unpacked.keep(locked.sha256, data, folder.with_extension("tar"));
-    let entries = stage_tar(archive, &mut keeping, folder)?;
-    keeping.finish(entry::digest(&entries));
+    let data = Deb::open(files.path_of(locked)?).map_err(failed)?.data().map_err(failed)?;
+    let Some(unpacked) = files.unpacked_cache() else { return stage_tar(archive, data, folder) };
+    let mut caching = unpacked.caching_reader(locked.sha256, data, folder.with_extension("tar"));
+    let entries = stage_tar(archive, &mut caching, folder)?;
+    caching.finish(entry::digest(&entries));
     Ok(entries)
 }
 
@@ -120,7 +120,8 @@ fn deb_failed(locked: &LockedPackage, source: DebError) -> AssembleError {
     AssembleError::Deb { archive: format!("{} {}", locked.name, locked.version), source: Box::new(source) }
 }
 
-/// The paths of a `conffiles` file; those that an upgrade would remove are not in the package.
+/// The paths of a `conffiles` file. Lines with the flag `remove-on-upgrade` are skipped: these files are not in the
+/// package.
 fn conffiles(text: &[u8]) -> BTreeSet<Vec<u8>> {
     text.split(|&byte| byte == b'\n').filter_map(|line| Some(line.trim_ascii().strip_prefix(b"/")?.to_vec())).collect()
 }

@@ -32,22 +32,22 @@ impl fmt::Debug for Files {
 impl FromIterator<(Sha256, PathBuf)> for Files {
     fn from_iter<I: IntoIterator<Item = (Sha256, PathBuf)>>(packages: I) -> Self {
         let packages: Packages = packages.into_iter().collect();
-        Self::later(move |_| Ok(packages.clone()))
+        Self::lazy(move |_| Ok(packages.clone()))
     }
 }
 
 impl Files {
-    /// Packages that `fetch` fetches and verifies, if anybody needs them.
-    pub fn later(fetch: impl Fn(&dyn Progress) -> Result<Packages, FetchError> + Send + Sync + 'static) -> Self {
+    /// Package files that `fetch` fetches and verifies when they are first needed.
+    pub fn lazy(fetch: impl Fn(&dyn Progress) -> Result<Packages, FetchError> + Send + Sync + 'static) -> Self {
         Self { packages: OnceLock::new(), fetch: Box::new(fetch), unpacked: None }
     }
 
-    /// Has what is decompressed of them kept in `unpacked`.
-    pub fn keeping(self, unpacked: Unpacked) -> Self {
+    /// Caches decompressed packages in `unpacked`.
+    pub fn with_cache(self, unpacked: Unpacked) -> Self {
         Self { unpacked: Some(unpacked), ..self }
     }
 
-    /// Has them all here; to be called before any is asked for.
+    /// Fetches all files; must be called before [`Self::path_of`].
     pub fn fetch(&self, progress: &dyn Progress) -> Result<(), FetchError> {
         if self.packages.get().is_none() {
             let _ = self.packages.set((self.fetch)(progress)?);
@@ -55,8 +55,8 @@ impl Files {
         Ok(())
     }
 
-    /// The file of a package, which must have been fetched.
-    pub fn of(&self, locked: &LockedPackage) -> Result<&Path, AssembleError> {
+    /// The file of a package. Fails if it was not fetched.
+    pub fn path_of(&self, locked: &LockedPackage) -> Result<&Path, AssembleError> {
         self.packages
             .get()
             .and_then(|packages| packages.get(&locked.sha256))
@@ -64,8 +64,8 @@ impl Files {
             .ok_or_else(|| AssembleError::NotFetched { name: locked.name.clone(), version: locked.version.clone() })
     }
 
-    /// Where decompressed packages are kept; `None` where none are.
-    pub fn unpacked(&self) -> Option<&Unpacked> {
+    /// The cache of decompressed packages, if there is one.
+    pub fn unpacked_cache(&self) -> Option<&Unpacked> {
         self.unpacked.as_ref()
     }
 }

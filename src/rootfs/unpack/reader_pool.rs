@@ -18,23 +18,23 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
 
-/// Packages with all that they hold, in the order of the lock.
+/// Packages with their entries, in the order of the lock.
 pub type Packages = Vec<Arc<Package>>;
 
-/// Packages as they come.
+/// The packages that are read so far. Readers add packages, and callers wait for them.
 #[derive(Debug, Default)]
-pub struct Reading {
+pub struct ReaderPool {
     state: Mutex<State>,
     changed: Condvar,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    /// By their place in the lock.
+    /// By index in the lock.
     read: BTreeMap<usize, Arc<Package>>,
-    /// What went wrong first, until somebody has heard of it.
+    /// The first error, until a caller takes it.
     error: Option<AssembleError>,
-    /// Nothing more will be read.
+    /// No further packages will be read.
     ended: bool,
 }
 
@@ -42,27 +42,27 @@ fn threads() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// The packages' control files alone.
+/// Reads only the packages' control files.
 pub fn open_all(packages: &[LockedPackage], files: &Files) -> Result<Vec<Package>, AssembleError> {
     in_parallel(packages.len(), threads(), |index| Package::open(&packages[index], files))
 }
 
-/// Has what the `opened` packages hold read, to files in `staged`, while `work` takes them; those
-/// of `first` come first. What `work` leaves when it fails is not read any more.
-pub fn while_reading<T>(
+/// Reads the entries of the `opened` packages on all cores, with contents staged in `staged`, while `work` takes them
+/// from the pool. Packages in `first` are read first. When `work` returns, no further packages are read.
+pub fn with_reader_pool<T>(
     packages: &[LockedPackage],
     opened: &[Package],
     files: &Files,
     staged: &Path,
     first: &[usize],
-    work: impl FnOnce(&Reading) -> Result<T, AssembleError>,
+    work: impl FnOnce(&ReaderPool) -> Result<T, AssembleError>,
 ) -> Result<T, AssembleError> {
     let mut queue: Vec<usize> = (0..packages.len()).collect();
-    // But the largest of all keeps a core busy for longest: a kernel is half of a host's bytes.
+    // The largest package comes before all others, as it takes longest: a kernel is half of a host's bytes.
     let largest = queue.iter().copied().max_by_key(|&index| packages[index].size);
     queue.sort_by_key(|&index| (Some(index) != largest, !first.contains(&index), Reverse(packages[index].size)));
     let next = AtomicUsize::new(0);
-    let reading = Reading::default();
+    let pool = ReaderPool::default();
     let read = |index: usize| {
         let folder = staged.join(index.to_string());
         opened[index].clone().read(&packages[index], files, &folder)
@@ -72,11 +72,11 @@ pub fn while_reading<T>(
             .map(|_| {
                 scope.spawn(|| {
                     while let Some(&index) = queue.get(next.fetch_add(1, Ordering::Relaxed)) {
-                        // What others wait for comes first.
+                        // Packages that nobody waits for yet are read at lower priority.
                         if !first.contains(&index) && Some(index) != largest {
                             priority::set_background_priority();
                         }
-                        if !reading.add(index, read(index)) {
+                        if !pool.add(index, read(index)) {
                             return;
                         }
                     }
@@ -84,34 +84,34 @@ pub fn while_reading<T>(
             })
             .collect();
         scope.spawn(|| {
-            // One that panics leaves nobody waiting, and panics here, too.
+            // After a panic the waiting callers return, and the panic continues here.
             let panicked = readers.into_iter().map(|reader| reader.join()).filter_map(Result::err).last();
-            reading.end();
+            pool.end();
             if let Some(panic) = panicked {
                 resume_unwind(panic);
             }
         });
-        let _ends = Ends(&reading);
-        work(&reading)
+        let _ends = EndOnDrop(&pool);
+        work(&pool)
     })
 }
 
-/// Nothing more is read once the work has ended, however it does.
-struct Ends<'a>(&'a Reading);
+/// Stops the readers on drop, also when the work panics.
+struct EndOnDrop<'a>(&'a ReaderPool);
 
-impl Drop for Ends<'_> {
+impl Drop for EndOnDrop<'_> {
     fn drop(&mut self) {
         self.0.end();
     }
 }
 
-impl Reading {
+impl ReaderPool {
     fn state(&self) -> MutexGuard<'_, State> {
-        // A package is whole before it is put here.
+        // A panicked reader leaves no incomplete package in the state, so poisoning is ignored.
         self.state.lock().unpoisoned()
     }
 
-    /// Whether others are wanted.
+    /// Adds a package, or the error of reading it. Returns whether to read further packages.
     fn add(&self, index: usize, package: Result<Package, AssembleError>) -> bool {
         let mut state = self.state();
         match package {
@@ -125,24 +125,25 @@ impl Reading {
         !state.ended
     }
 
-    /// Has nothing more read.
+    /// Stops the readers.
     pub fn end(&self) {
         self.state().ended = true;
         self.changed.notify_all();
     }
 
-    /// Waits until `wanted` are read; `heard` gets the name of each. `None` where they never will be.
-    fn wait(&self, wanted: &[usize], heard: &dyn Fn(&str)) -> Option<Packages> {
+    /// Waits until the packages `wanted` are read; calls `report` with the name of each. `None` if reading has stopped
+    /// before.
+    fn wait(&self, wanted: &[usize], report: &dyn Fn(&str)) -> Option<Packages> {
         let mut state = self.state();
-        let mut told = vec![false; wanted.len()];
+        let mut reported = vec![false; wanted.len()];
         loop {
-            for (told, index) in told.iter_mut().zip(wanted).filter(|(told, _)| !**told) {
+            for (reported, index) in reported.iter_mut().zip(wanted).filter(|(reported, _)| !**reported) {
                 if let Some(package) = state.read.get(index) {
-                    heard(&package.name);
-                    *told = true;
+                    report(&package.name);
+                    *reported = true;
                 }
             }
-            if told.iter().all(|told| *told) {
+            if reported.iter().all(|reported| *reported) {
                 return Some(wanted.iter().map(|index| Arc::clone(&state.read[index])).collect());
             }
             if state.ended {
@@ -152,19 +153,19 @@ impl Reading {
         }
     }
 
-    /// Waits until `wanted` are read, and tells of each.
+    /// Waits until the packages `wanted` are read, and reports each as progress.
     pub fn take(&self, wanted: &[usize], progress: &dyn Progress) -> Result<Packages, AssembleError> {
-        let heard = |name: &str| {
+        let report = |name: &str| {
             progress.item(name);
             progress.advance(1);
         };
-        // A reader that panicked without an error ends the whole scope with its panic.
+        // Without an error a reader has panicked, and its panic ends the whole scope.
         let lost =
             || AssembleError::from(FileError::new("reading", Path::new("packages"), io::ErrorKind::BrokenPipe.into()));
-        self.wait(wanted, &heard).ok_or_else(|| self.state().error.take().unwrap_or_else(lost))
+        self.wait(wanted, &report).ok_or_else(|| self.state().error.take().unwrap_or_else(lost))
     }
 
-    /// Waits until all of `count` packages are read; `None` where one cannot be, which who takes it hears.
+    /// Waits until all of `count` packages are read. `None` after an error, which [`Self::take`] returns.
     pub fn all(&self, count: usize) -> Option<Packages> {
         self.wait(&(0..count).collect::<Vec<_>>(), &|_| {})
     }

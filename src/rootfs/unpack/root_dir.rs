@@ -1,4 +1,4 @@
-//! Paths below the directory that becomes the image, resolved as in a chroot: no symlink leads out of it.
+//! Resolves paths below the root directory of an image as in a chroot: no symlink leads out of it.
 
 use crate::tree::TreePath;
 use crate::util::chroot_path::{self, ChrootError};
@@ -12,18 +12,17 @@ use std::path::{Path, PathBuf};
 #[derive(Debug)]
 pub struct Root {
     path: PathBuf,
-    /// Folders already resolved. Valid while nothing replaces a folder or a
-    /// symlink to one; see [`Root::forget`].
+    /// Cache of resolved directories. Valid while no directory or symlink to one is replaced; see [`Root::forget`].
     known: HashMap<TreePath, TreePath>,
 }
 
 #[derive(Debug, thiserror::Error)]
 pub enum ResolveError {
-    #[error("lies below {0}, which is missing")]
+    #[error("is below {0}, which is missing")]
     Missing(TreePath),
-    #[error("lies below {0}, which is not a directory")]
+    #[error("is below {0}, which is not a directory")]
     NotADirectory(TreePath),
-    #[error("lies below {0}, a loop of symlinks")]
+    #[error("is below {0}, a loop of symlinks")]
     Loop(TreePath),
     #[error("cannot be resolved")]
     Io(#[from] io::Error),
@@ -40,17 +39,17 @@ impl Root {
         &self.path
     }
 
-    /// Where on the build machine a path without symlinks in its parents is.
+    /// The path on the build machine of a path without symlinks in its parents.
     pub fn host(&self, real: &TreePath) -> PathBuf {
         real.names().fold(self.path.clone(), |path, name| path.join(OsStr::from_bytes(name)))
     }
 
-    /// Drops what is remembered, after something else has changed the tree.
+    /// Clears the cache of resolved directories, after something else has changed the tree.
     pub fn forget(&mut self) {
         self.known.clear();
     }
 
-    /// `path` with every symlink in its parents followed, not its last name.
+    /// Resolves the symlinks in the parents of `path`, but not its last name.
     pub fn resolve(&mut self, path: &TreePath) -> Result<TreePath, ResolveError> {
         match (path.parent(), path.name()) {
             (Some(parent), Some(name)) => Ok(self.resolve_folder(&parent)?.join(name)?),
@@ -58,7 +57,7 @@ impl Root {
         }
     }
 
-    /// The real path of a folder.
+    /// The real path of a directory.
     pub fn resolve_folder(&mut self, path: &TreePath) -> Result<TreePath, ResolveError> {
         if path.is_root() {
             return Ok(TreePath::default());
@@ -133,7 +132,7 @@ mod tests {
         assert!(matches!(root.resolve(&path("file/x")), Err(ResolveError::NotADirectory(_))));
     }
 
-    /// Where the kernel finds the directory `path` below `root`.
+    /// The path at which the kernel finds the directory `path` below `root`.
     fn judged(root: &Path, path: &str) -> Option<PathBuf> {
         let root = fs::canonicalize(root).unwrap();
         let directory = open(&root, OFlag::O_PATH | OFlag::O_DIRECTORY, Mode::empty()).unwrap();
@@ -157,7 +156,8 @@ mod tests {
             let root = tempfile::tempdir().unwrap();
             for (at, target) in &entries {
                 let at = root.path().join(at);
-                // Later entries may lie below a link, which would lead out of the root, or have the name of another one.
+                // Later entries may be below a symlink that leads out of the root, or have the name of an earlier
+                // entry.
                 let parents = at.ancestors().skip(1).take_while(|parent| *parent != root.path());
                 if parents.into_iter().any(|parent| parent.is_symlink()) || at.symlink_metadata().is_ok() {
                     continue;
@@ -173,11 +173,11 @@ mod tests {
             let below = wanted.join("x").unwrap();
             let found = Root::new(root.path()).resolve_folder(&wanted).ok();
             prop_assert_eq!(&found, &expected);
-            let tree = Tree::from_folder(root.path()).unwrap();
+            let tree = Tree::from_directory(root.path()).unwrap();
             let edited = tree_edit::resolve(&tree, &below).and_then(|found| found.parent());
             prop_assert_eq!(&edited, &expected);
             if let Some(expected) = expected {
-                // An archive may also bring names below directories that are not there yet.
+                // An archive may also contain names below directories that do not exist yet.
                 let unpacked = tar::resolve_in_tree(&tree, &below).unwrap();
                 prop_assert_eq!(unpacked.parent(), Some(expected));
             }

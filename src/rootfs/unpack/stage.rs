@@ -1,4 +1,4 @@
-//! Stages archives: contents are decompressed to files, the rest is kept in memory.
+//! Stages archives: contents are decompressed to files, names and metadata stay in memory.
 
 use crate::format::tar::{self, Limits, TarError};
 use crate::rootfs::error::AssembleError;
@@ -16,17 +16,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-/// The user namespace holds ids below this.
+/// The user namespace maps only ids below this.
 const IDS: u32 = 65_536;
 
-/// Reads a tar archive; contents go to files in `folder`, which is made.
+/// Reads a tar archive. Makes `folder` and writes the contents to files in it.
 pub fn stage_tar(archive: &str, reader: impl Read, folder: &Path) -> Result<Vec<Entry>, AssembleError> {
     fs::create_dir(folder).at("making", folder)?;
     let mut entries = Vec::new();
-    let visited = tar::entries(reader, Limits::default(), |entry| -> Result<(), Stopped> {
+    let visited = tar::entries(reader, Limits::default(), |entry| -> Result<(), StageError> {
         let tar::Entry { path, metadata, kind } = entry;
         let refuse = |problem: String| {
-            Stopped::Ours(AssembleError::Entry { archive: archive.to_owned(), path: path.to_string(), problem })
+            StageError::Ours(AssembleError::Entry { archive: archive.to_owned(), path: path.to_string(), problem })
         };
         let (uid, gid) = (metadata.uid, metadata.gid);
         if uid >= IDS || gid >= IDS {
@@ -50,17 +50,17 @@ pub fn stage_tar(archive: &str, reader: impl Read, folder: &Path) -> Result<Vec<
     });
     match visited {
         Ok(()) => Ok(entries),
-        Err(Stopped::Ours(error)) => Err(error),
-        Err(Stopped::Tar(source)) => Err(AssembleError::Tar { archive: archive.to_owned(), source }),
+        Err(StageError::Ours(error)) => Err(error),
+        Err(StageError::Tar(source)) => Err(AssembleError::Tar { archive: archive.to_owned(), source }),
     }
 }
 
-enum Stopped {
+enum StageError {
     Tar(TarError),
     Ours(AssembleError),
 }
 
-impl From<TarError> for Stopped {
+impl From<TarError> for StageError {
     fn from(error: TarError) -> Self {
         Self::Tar(error)
     }
@@ -70,15 +70,15 @@ fn write(
     path: &PathBuf,
     from: &mut dyn Read,
     metadata: &Metadata,
-    refuse: &impl Fn(String) -> Stopped,
-) -> Result<Fingerprint, Stopped> {
+    refuse: &impl Fn(String) -> StageError,
+) -> Result<Fingerprint, StageError> {
     let failed =
-        |attempt| move |source| Stopped::Ours(AssembleError::from(FileError::new(attempt, path.clone(), source)));
+        |attempt| move |source| StageError::Ours(AssembleError::from(FileError::new(attempt, path.clone(), source)));
     let mut file = File::create_new(path).map_err(failed("making"))?;
     let mut taken = Fingerprinter::default();
     let mut buffer = [0; 1 << 16];
     loop {
-        // Apart, so that a broken archive is told from a full disk.
+        // Not io::copy: an error must show whether the archive is corrupt or the disk is full.
         let count = match from.read(&mut buffer) {
             Ok(0) => break,
             Ok(count) => count,
@@ -92,7 +92,7 @@ fn write(
     Ok(taken.finish())
 }
 
-/// Gives an open file its metadata but for extended attributes.
+/// Sets an open file's metadata except extended attributes.
 pub fn apply(file: &File, metadata: &Metadata) -> io::Result<()> {
     // Changing the owner clears set-id bits, so the mode comes after.
     fchown(file, Some(metadata.uid), Some(metadata.gid))?;
@@ -102,8 +102,8 @@ pub fn apply(file: &File, metadata: &Metadata) -> io::Result<()> {
     file.set_times(FileTimes::new().set_modified(time).set_accessed(time))
 }
 
-/// Sets extended attributes; returns those that a user namespace may not set
-/// (`trusted.*`, say), for the tree to carry.
+/// Sets extended attributes. Returns those that cannot be set in a user namespace (such as `trusted.*`), which the tree
+/// then contains.
 pub fn set_xattrs(path: &Path, metadata: &Metadata) -> BTreeMap<Vec<u8>, Vec<u8>> {
     let mut left = BTreeMap::new();
     for (name, value) in &metadata.xattrs {

@@ -1,4 +1,4 @@
-//! Which files of a root are still as they were unpacked, so that their fingerprints need no reading.
+//! Tracks installed files by inode and ctime. Unchanged files keep their known fingerprints and are not read again.
 
 use crate::tree::Fingerprint;
 use std::collections::HashMap;
@@ -13,27 +13,27 @@ pub struct UnchangedFiles(HashMap<(u64, u64), File>);
 #[derive(Debug)]
 struct File {
     known: Arc<Fingerprint>,
-    /// As the package has it.
+    /// The modification time in the package.
     modified: i64,
-    /// When its inode changed last: when it got its name.
+    /// The ctime after it was linked into the root.
     changed: (i64, i64),
 }
 
 impl UnchangedFiles {
-    /// A file with content `known` and the time `modified` has got a name.
+    /// Adds a file that was just linked into the root, with content `known` and modification time `modified`.
     pub fn add(&mut self, stat: &Metadata, known: &Arc<Fingerprint>, modified: i64) {
         let file = File { known: Arc::clone(known), modified, changed: (stat.ctime(), stat.ctime_nsec()) };
         self.0.insert((stat.dev(), stat.ino()), file);
     }
 
-    /// The content of a file, if nobody has touched it since it was installed. Who writes to a file sets both
-    /// of its times, and the second of them cannot be set back.
-    pub fn known(&self, stat: &Metadata) -> Option<Arc<Fingerprint>> {
+    /// The fingerprint of a file, if it is unchanged since it was installed. Every write sets mtime and ctime, and no
+    /// program can set the ctime back.
+    pub fn fingerprint(&self, stat: &Metadata) -> Option<Arc<Fingerprint>> {
         let file = self.0.get(&(stat.dev(), stat.ino()))?;
         let same = stat.size() == file.known.length
             && (stat.mtime(), stat.mtime_nsec()) == (file.modified, 0)
             && (stat.ctime(), stat.ctime_nsec()) == file.changed
-            // A file system that counts seconds does not tell what came first in one of them.
+            // On a file system with times in whole seconds, a change within the same second would not show.
             && stat.ctime_nsec() != 0;
         same.then(|| Arc::clone(&file.known))
     }
@@ -58,7 +58,7 @@ mod tests {
         UNIX_EPOCH + Duration::from_secs(MODIFIED as u64)
     }
 
-    /// The kernel's clock for files goes by ticks (up to 10 ms).
+    /// File times have the granularity of the kernel's tick (up to 10 ms).
     fn a_tick() {
         sleep(Duration::from_millis(30));
     }
@@ -94,12 +94,12 @@ mod tests {
         for name in ["written", "appended", "set back", "replaced"] {
             let path = place(name);
             unchanged.add(&stat(&path), &known, MODIFIED);
-            assert_eq!(unchanged.known(&stat(&path)), Some(Arc::clone(&known)), "{name}");
+            assert_eq!(unchanged.fingerprint(&stat(&path)), Some(Arc::clone(&known)), "{name}");
             a_tick();
             touch(name, &path);
-            assert_eq!(unchanged.known(&stat(&path)), None, "{name}");
+            assert_eq!(unchanged.fingerprint(&stat(&path)), None, "{name}");
         }
-        assert_eq!(unchanged.known(&stat(&place("never installed"))), None);
+        assert_eq!(unchanged.fingerprint(&stat(&place("never installed"))), None);
     }
 
     #[test]
@@ -113,9 +113,9 @@ mod tests {
         unchanged.add(&stat(&first), &known, MODIFIED);
         a_tick();
         fs::hard_link(&first, &second).unwrap();
-        assert_eq!(unchanged.known(&stat(&first)), None);
-        // Unless it is one of ours.
+        assert_eq!(unchanged.fingerprint(&stat(&first)), None);
+        // A link that the installer made is added again.
         unchanged.add(&stat(&second), &known, MODIFIED);
-        assert_eq!(unchanged.known(&stat(&first)), Some(known));
+        assert_eq!(unchanged.fingerprint(&stat(&first)), Some(known));
     }
 }

@@ -1,4 +1,4 @@
-//! What the builder and the agent both do with files and devices. The names and formats are the contract's.
+//! Code of the builder and the agent that reads files and devices. The crate `contract` has the names and formats.
 
 #![warn(missing_docs)]
 

@@ -1,4 +1,4 @@
-//! The list of what is in the config's `local/etc`, bounded; follows no link.
+//! Lists the entries of the config's `local/etc`, within bounds; follows no symlink.
 
 use appliance_contract::boot_record::Refused;
 use appliance_contract::local_etc::{Bounds, Excess, Meter};
@@ -12,17 +12,17 @@ use std::path::{Path, PathBuf};
 pub enum Kind {
     /// A regular file.
     File {
-        /// Its bytes.
+        /// Its size in bytes.
         size: u64,
     },
     /// A directory.
-    Folder,
+    Directory,
     /// A symlink.
     Link {
-        /// Where it leads.
+        /// Its target.
         target: String,
     },
-    /// What cannot go in, in words.
+    /// An entry that is not copied; the text says what it is.
     Other(&'static str),
 }
 
@@ -42,9 +42,9 @@ pub struct Entry {
 /// The list of all entries.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Source {
-    /// Sorted by path, so that a folder comes before what is in it.
+    /// Sorted by path, so that a directory comes before its entries.
     pub entries: Vec<Entry>,
-    /// Names that are not UTF-8, and why the whole folder is missing if it is.
+    /// Names that are not UTF-8, or the reason why there is no `local/etc` at all.
     pub dropped: Vec<Refused>,
 }
 
@@ -62,26 +62,26 @@ pub enum SourceError {
     )]
     TooLarge { path: PathBuf, found: u64, bound: u64 },
     /// There are too many entries.
-    #[error("{path} of the config holds more than {bound} files and folders, expected {bound} at most")]
+    #[error("{path} of the config holds more than {bound} files and directories")]
     TooMany { path: PathBuf, bound: usize },
     /// A directory is too deep.
-    #[error("{path} of the config is nested deeper than {bound} folders")]
+    #[error("{path} of the config is deeper than {bound} directories")]
     TooDeep { path: PathBuf, bound: usize },
 }
 
-/// Lists `folder`. Where there is none, the list is empty and says so.
+/// Lists `folder`. If it does not exist, the list is empty and `dropped` says so.
 pub fn read(folder: &Path, bounds: Bounds, attributes: &dyn Fn(&Path) -> Vec<String>) -> Result<Source, SourceError> {
     let mut walk = Walk { folder, bounds, attributes, source: Source::default(), meter: Meter::new(bounds) };
     match fs::symlink_metadata(folder) {
         Ok(found) if found.is_dir() => walk.folder(folder, "", 0)?,
-        Ok(_) => walk.drop("", "it is not a folder, so nothing of it is laid over the image's /etc"),
+        Ok(_) => walk.drop("", "it is not a directory, so /etc is the image's own"),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             walk.drop("", "it is missing, so /etc is the image's own");
         }
         Err(error) => return Err(SourceError::Read { path: folder.to_owned(), error }),
     }
     let Walk { mut source, meter, .. } = walk;
-    meter.finish().map_err(|excess| beyond(excess, folder, bounds))?;
+    meter.finish().map_err(|excess| bound_error(excess, folder, bounds))?;
     source.entries.sort_by(|a, b| a.path.cmp(&b.path));
     source.dropped.sort_by(|a, b| a.device.cmp(&b.device));
     Ok(source)
@@ -95,7 +95,7 @@ struct Walk<'a> {
     meter: Meter,
 }
 
-fn beyond(excess: Excess, folder: &Path, bounds: Bounds) -> SourceError {
+fn bound_error(excess: Excess, folder: &Path, bounds: Bounds) -> SourceError {
     let path = folder.to_owned();
     match excess {
         Excess::Bytes(found) => SourceError::TooLarge { path, found, bound: bounds.bytes },
@@ -128,7 +128,7 @@ impl Walk<'_> {
         let failed = |error| SourceError::Read { path: place.to_owned(), error };
         let found = fs::symlink_metadata(place).map_err(failed)?;
         let kind = match found.file_type() {
-            kind if kind.is_dir() => Kind::Folder,
+            kind if kind.is_dir() => Kind::Directory,
             kind if kind.is_file() => Kind::File { size: found.len() },
             kind if kind.is_symlink() => {
                 let target = fs::read_link(place).map_err(failed)?;
@@ -146,17 +146,17 @@ impl Walk<'_> {
             _ => Kind::Other("of an unknown kind"),
         };
         let counted = match kind {
-            Kind::Folder => self.meter.directory(depth + 1),
+            Kind::Directory => self.meter.directory(depth + 1),
             Kind::File { size } => self.meter.file(size),
             Kind::Link { .. } | Kind::Other(_) => self.meter.file(0),
         };
         counted.map_err(|excess| {
             let folder = if excess == Excess::Depth { place } else { self.folder };
-            beyond(excess, folder, self.bounds)
+            bound_error(excess, folder, self.bounds)
         })?;
         let mut attributes = (self.attributes)(place);
         attributes.sort();
-        let descend = kind == Kind::Folder;
+        let descend = kind == Kind::Directory;
         self.source.entries.push(Entry { path: path.clone(), kind, mode: found.mode() & 0o7777, attributes });
         if descend { self.folder(place, &path, depth + 1) } else { Ok(()) }
     }

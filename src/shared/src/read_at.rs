@@ -1,4 +1,4 @@
-//! Reading a device at a place: what the parsers need of the world, and no more.
+//! Reads a device at an offset: the only I/O that the parsers need.
 
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
@@ -17,7 +17,7 @@ impl ReadAt for File {
         FileExt::read_exact_at(self, buf, offset)
     }
 
-    /// By seeking to the end: the metadata of a block device says 0.
+    /// By seeking to the end: the metadata of a block device has size 0.
     fn size(&self) -> io::Result<u64> {
         let mut file = self;
         file.seek(SeekFrom::End(0))
@@ -47,7 +47,7 @@ impl ReadAt for Vec<u8> {
     }
 }
 
-/// The `N` bytes at `offset`, or `None` where the device ends before them.
+/// The `N` bytes at `offset`, or `None` if the device ends before them.
 pub fn array_at<const N: usize>(device: &dyn ReadAt, offset: u64) -> io::Result<Option<[u8; N]>> {
     let Some(end) = offset.checked_add(N as u64) else { return Ok(None) };
     if end > device.size()? {
@@ -58,8 +58,8 @@ pub fn array_at<const N: usize>(device: &dyn ReadAt, offset: u64) -> io::Result<
     Ok(Some(bytes))
 }
 
-/// Integers out of a structure that was read whole. `at` is a constant offset
-/// inside an array whose length the caller chose, so that it is always there.
+/// Integers of a structure in memory. `at` is a constant offset inside an array whose length the caller chose, so it is
+/// always in range.
 macro_rules! integers {
     ($($name:ident $kind:ty, $from:ident;)*) => {$(
         /// The integer at `at`.

@@ -1,4 +1,5 @@
-//! `/init` of the initramfs: process 1 until systemd is, and the built-in shell, told apart by their names.
+//! `/init` of the initramfs: process 1 until it executes systemd, and the built-in shell; the name of the program
+//! selects one.
 
 use appliance_agent::init;
 use appliance_agent::system::machine::BUILT_IN_SHELL;

@@ -1,4 +1,4 @@
-//! The block devices that `/sys` shows, and what a read-only look at each finds.
+//! Lists the block devices in `/sys`, and probes each of them read-only.
 
 use super::devices::is_virtual;
 use crate::system::device_order;
@@ -23,40 +23,40 @@ pub struct Block {
     /// The medium or the whole drive can be taken out: CDs, sticks, all of USB.
     pub removable: bool,
     pub bytes: u64,
-    /// What is stacked upon it.
+    /// The devices that are stacked on it.
     pub holders: Vec<String>,
     /// Where it is mounted.
     pub mounted: Option<String>,
 }
 
-/// What is on a device, by reading it.
+/// What probing a device found.
 #[derive(Debug, Clone)]
-pub struct Look {
+pub struct ProbeResult {
     pub contents: Result<Contents, String>,
     pub partition_type: Option<String>,
     pub partition_uuid: Option<String>,
     pub partition_label: Option<String>,
 }
 
-/// A look at all devices at one time; the lists match.
+/// All devices at one time; `results` has one entry for each of `blocks`.
 #[derive(Debug)]
 pub struct Survey {
     pub blocks: Vec<Block>,
-    pub looks: Vec<Look>,
+    pub results: Vec<ProbeResult>,
 }
 
 impl Survey {
     pub fn take(places: &Places) -> Self {
         let blocks = list(places);
-        let looks = look(&blocks);
-        Self { blocks, looks }
+        let results = probe_all(&blocks);
+        Self { blocks, results }
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = (&Block, &Look)> {
-        self.blocks.iter().zip(&self.looks)
+    pub fn iter(&self) -> impl Iterator<Item = (&Block, &ProbeResult)> {
+        self.blocks.iter().zip(&self.results)
     }
 
-    /// A line for every device; other lines mean that something changed.
+    /// One line per device; if the lines differ, something changed.
     pub fn describe(&self) -> Vec<String> {
         self.iter().map(|(block, look)| describe(block, look)).collect()
     }
@@ -65,8 +65,8 @@ impl Survey {
 impl Block {
     /// Opens the device for reading; a CD drive only when a disc is in it.
     pub fn open(&self) -> io::Result<File> {
-        // Asked with O_NONBLOCK first: without, an open tray would be drawn in, and with it alone
-        // an empty drive opens and every read is an error in the kernel's log.
+        // Opened with O_NONBLOCK first: without it, an open tray would be pulled in. With it alone, an empty drive
+        // opens, and every read is an error in the kernel's log.
         let flags = OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
         let file = OpenOptions::new().read(true).custom_flags(flags.bits()).open(&self.node)?;
         if !self.name.starts_with("sr") {
@@ -78,7 +78,7 @@ impl Block {
         File::open(&self.node)
     }
 
-    /// What else uses it, in words.
+    /// What else uses it, for a message.
     pub fn in_use(&self) -> Option<String> {
         if let Some(place) = &self.mounted {
             return Some(format!("mounted at {place}"));
@@ -91,7 +91,7 @@ impl Block {
     }
 }
 
-impl Look {
+impl ProbeResult {
     pub fn file_system(&self) -> Option<&FileSystem> {
         match &self.contents {
             Ok(Contents::FileSystem(found)) => Some(found),
@@ -152,8 +152,8 @@ fn block(places: &Places, mounts: &str, folder: &Path, sysfs_name: &str) -> Opti
     Some(Block { node: places.dev.join(&name), name, partition, removable, bytes: sectors * 512, holders, mounted })
 }
 
-/// Looks at each of `blocks`.
-fn look(blocks: &[Block]) -> Vec<Look> {
+/// Probes each of `blocks`.
+fn probe_all(blocks: &[Block]) -> Vec<ProbeResult> {
     blocks
         .iter()
         .map(|block| {
@@ -166,18 +166,18 @@ fn look(blocks: &[Block]) -> Vec<Look> {
                 Some(entry) => (Some(entry.type_guid), Some(entry.guid), Some(entry.name)),
                 None => (None, None, None),
             };
-            Look { contents, partition_type, partition_uuid, partition_label }
+            ProbeResult { contents, partition_type, partition_uuid, partition_label }
         })
         .collect()
 }
 
-/// A line for every device there is.
+/// One line per block device.
 pub fn describe_all(places: &Places) -> Vec<String> {
     Survey::take(places).describe()
 }
 
 /// For a message: the device, how large it is, and what was found on it.
-fn describe(block: &Block, look: &Look) -> String {
+fn describe(block: &Block, look: &ProbeResult) -> String {
     let found = match &look.contents {
         Err(error) => format!("cannot be read: {error}"),
         Ok(contents) => describe_contents(contents),
@@ -206,7 +206,7 @@ pub fn describe_contents(contents: &Contents) -> String {
         Contents::Member(member) => member.to_string(),
         Contents::PartitionTable => "a partition table".to_owned(),
         Contents::Empty => "empty".to_owned(),
-        Contents::Unknown => "nothing known".to_owned(),
+        Contents::Unknown => "unknown data".to_owned(),
     }
 }
 

@@ -1,9 +1,9 @@
-//! `appliance.action=check`: every byte of the medium, read once, against what it was made as.
+//! `appliance.action=check`: reads every byte of the medium once, and compares it with the recorded hashes.
 
 use super::Boot;
 use super::blocks::{self, Block};
 use super::root::{self, Attached};
-use crate::medium_check::{self, Findings, Known, VerifiedRoot};
+use crate::medium_check::{self, Findings, MediumContext, VerifiedRoot};
 use appliance_contract::kernel_args::RootSource;
 use appliance_shared::read_at::ReadAt;
 use std::fs::File;
@@ -11,10 +11,10 @@ use std::io;
 
 const CHUNK: usize = 1024 * 1024;
 const BLOCK: usize = 4096;
-/// Beyond these a number says enough.
+/// Further blocks are only counted.
 const NAMED_BLOCKS: u64 = 10;
 
-/// Reads all, says what is damaged, and never boots: Enter reboots the machine.
+/// Reads everything and reports what is damaged. It never boots: Enter reboots the machine.
 pub fn run(boot: &mut Boot<'_>) {
     let findings = look(boot);
     if findings.tables_changed {
@@ -24,7 +24,7 @@ pub fn run(boot: &mut Boot<'_>) {
     }
     if findings.is_unrecorded {
         boot.console.say(
-            "check: NOT CHECKED: this medium has no record of its length and of what lies outside its files (boot code, \
+            "check: NOT CHECKED: this medium has no record of its length and of what is outside its files (boot code, \
              descriptors, EFI system partition)",
         );
     }
@@ -63,7 +63,7 @@ fn look(boot: &mut Boot<'_>) -> Findings {
     if let RootSource::Medium { uuid, path } = boot.args.root.clone() {
         let block = match &attached {
             Some(root) => Some(root.block.clone()),
-            // What keeps the root from being opened need not be all that is wrong.
+            // More may be damaged than what prevents opening the root.
             None => root::medium(&blocks::list(&boot.places), &uuid),
         };
         if let Some(block) = block {
@@ -77,11 +77,11 @@ fn look(boot: &mut Boot<'_>) -> Findings {
     Findings { damaged, ..findings }
 }
 
-/// All of the medium but what dm-verity has read.
+/// Checks all of the medium except what was read through dm-verity.
 fn check_medium(boot: &Boot<'_>, block: &Block, verified: Option<VerifiedRoot<'_>>) -> Findings {
     match block.open() {
         Ok(device) => {
-            let known = Known { verified, is_disc: block.name.starts_with("sr") };
+            let known = MediumContext { verified, is_disc: block.name.starts_with("sr") };
             let findings = medium_check::check(&device, &known);
             boot.console.say(format!("check: {} other files read", findings.files));
             findings

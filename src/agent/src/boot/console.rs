@@ -1,5 +1,4 @@
-//! What the agent says: one line a message, each begun with `appliance:`, on
-//! every console that the kernel was given.
+//! Prints the agent's messages, one per line with the prefix `appliance:`, on every console of the kernel.
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use std::cell::RefCell;
@@ -14,7 +13,7 @@ pub struct Console {
     outputs: RefCell<Vec<Output>>,
     /// Names below `/dev`, the kernel's `/dev/console` last.
     terminals: Vec<String>,
-    /// What was said, for tests.
+    /// The printed lines, for tests.
     said: Option<RefCell<Vec<String>>>,
 }
 
@@ -24,8 +23,7 @@ struct Output {
     file: File,
 }
 
-/// The consoles in use, as `/sys/class/tty/console/active` lists them: the one
-/// that is `/dev/console` stands last.
+/// The consoles in use, as `/sys/class/tty/console/active` lists them: the one that is `/dev/console` comes last.
 pub fn active(sys: &Path) -> Vec<String> {
     let text = std::fs::read_to_string(sys.join("class/tty/console/active")).unwrap_or_default();
     text.split_ascii_whitespace().map(str::to_owned).collect()
@@ -43,8 +41,8 @@ impl Console {
         Self { outputs: RefCell::new(outputs), terminals, said: None }
     }
 
-    /// One that keeps its lines instead of printing them.
-    pub fn kept() -> Self {
+    /// A console that records its lines instead of printing them.
+    pub fn recording() -> Self {
         Self {
             outputs: RefCell::default(),
             terminals: vec!["ttyS0".into(), "tty0".into()],
@@ -52,7 +50,7 @@ impl Console {
         }
     }
 
-    /// Names below `/dev`, one for each console that takes a shell.
+    /// Names below `/dev`, one for each console that accepts a shell.
     pub fn terminals(&self) -> &[String] {
         &self.terminals
     }
@@ -77,7 +75,8 @@ impl Console {
 }
 
 impl Output {
-    /// A terminal whose shell has ended is hung up, and every file open on it fails from then on: it is opened anew.
+    /// A terminal whose shell has ended is hung up, and every open file of it fails from then on, so it is opened
+    /// again.
     fn write(&mut self, bytes: &[u8]) {
         if self.file.write_all(bytes).is_err()
             && let Some(mut anew) = open(self.path.clone())
@@ -96,7 +95,7 @@ fn open(path: PathBuf) -> Option<Output> {
     Some(Output { path, file })
 }
 
-/// A label or a marker comes from a disk: it must not send control sequences to the terminal.
+/// A label or a marker comes from a disk, and must not send control sequences to the terminal.
 pub fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
@@ -129,7 +128,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ttyS0");
         std::fs::write(&path, "").unwrap();
-        // Open for reading alone: writing to it fails, as to a terminal after its hang-up.
+        // Open only for reading: writing fails, as to a terminal after its hang-up.
         let mut output = Output { file: File::open(&path).unwrap(), path: path.clone() };
         output.write(b"still here");
         assert_eq!(std::fs::read_to_string(path).unwrap(), "still here");

@@ -1,7 +1,6 @@
-//! Step 2, devices: drivers for what `/sys` shows, and the block devices that follow.
+//! Step 2, devices: loads the drivers for the devices in `/sys`, and tracks the block devices that appear.
 //!
-//! There is no udev here: `/sys` is looked at again and again, so that neither
-//! an event that was missed nor the order of arrival decides anything.
+//! There is no udev here: `/sys` is polled, so that neither missed events nor the order of arrival matters.
 
 use super::Boot;
 use super::modules::{LoadPlan, Modules, concerns_storage};
@@ -12,14 +11,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Between two looks.
+/// The polling interval.
 pub const INTERVAL: Duration = Duration::from_millis(100);
 
-/// After the last arrival, how long the machine must stay quiet before nothing more is expected.
-/// USB has no end of enumeration: a hub's ports answer within a second (USB 2.0, 7.1.7.3 and 11.12.2).
+/// How long no device may appear before no more are expected. USB has no end of enumeration: a hub's ports answer
+/// within a second (USB 2.0, 7.1.7.3 and 11.12.2).
 const QUIET_USB: Duration = Duration::from_millis(1500);
 /// ATA ports have been probed when the driver's loading returns (kernel/module/main.c, do_init_module, waits for all
-/// asynchronous work); NVMe and Xen say themselves what they still wait for.
+/// asynchronous work); NVMe and Xen report what they still wait for.
 const QUIET_KNOWN: Duration = Duration::from_millis(400);
 /// A SCSI host or USB reader that shows no unit for this long has none.
 const PATIENCE: Duration = Duration::from_secs(8);
@@ -28,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(8);
 #[derive(Debug, Default)]
 pub struct Devices {
     looked: bool,
-    /// Devices by their path in `/sys`, whose modalias was dealt with.
+    /// Paths in `/sys` of the devices whose modalias was handled.
     seen: BTreeSet<PathBuf>,
     loaded: BTreeSet<String>,
     /// Drivers for storage that the initramfs lacks, and the modalias that asks for each.
@@ -39,7 +38,7 @@ pub struct Devices {
 }
 
 impl Devices {
-    /// Looks once; says whether anything arrived or left.
+    /// Polls once; returns whether a device appeared or left.
     pub fn poll(&mut self, boot: &Boot<'_>) -> bool {
         let mut changed = self.load_new(boot);
         let blocks = names(&boot.places.sys.join("class/block")).into_iter().filter(|name| !is_virtual(name)).collect();
@@ -53,7 +52,7 @@ impl Devices {
         changed
     }
 
-    /// Loads the drivers of devices that were not there before.
+    /// Loads the drivers of new devices.
     fn load_new(&mut self, boot: &Boot<'_>) -> bool {
         let mut arrived = Vec::new();
         for path in devices_with_modalias(&boot.places.sys) {
@@ -65,7 +64,7 @@ impl Devices {
                 self.seen.insert(path);
             }
         }
-        // The first look loads what the index wants in any case.
+        // The first poll also loads the modules that the index always loads.
         if arrived.is_empty() && self.looked {
             return false;
         }
@@ -95,7 +94,7 @@ impl Devices {
         }
         for (name, file) in plan.load {
             let path = boot.places.initramfs.join(file.trim_start_matches('/'));
-            // ENODEV: the driver's own look at the machine says that it is not for it.
+            // ENODEV: the driver itself found no device that it supports.
             match boot.machine.load_module(&path) {
                 Err(error) if error.raw_os_error() != Some(nix::libc::ENODEV) => {
                     boot.console.say(format!("loading driver {name}: {error}"));
@@ -106,7 +105,7 @@ impl Devices {
         }
     }
 
-    /// Names drivers that the machine wants and the initramfs lacks, each once.
+    /// Warns of each driver that a device needs and the initramfs lacks, once.
     pub fn announce_missing(&mut self, boot: &mut Boot<'_>) {
         for (driver, wanted_by) in &self.missing {
             if self.announced.insert(driver.clone()) {
@@ -118,7 +117,7 @@ impl Devices {
         }
     }
 
-    /// Whether nothing more is expected to appear.
+    /// Whether no more devices are expected.
     pub fn settled(&self, boot: &Boot<'_>) -> bool {
         let quiet = boot.machine.uptime().saturating_sub(self.last_change);
         let sys = &boot.places.sys;
@@ -136,14 +135,14 @@ impl Devices {
     }
 }
 
-/// Not storage of the machine: made by the kernel or by the agent, or a floppy drive, whose motor takes seconds to
-/// tell that it is empty.
+/// Whether it is not storage of the machine: created by the kernel or by the agent, or a floppy drive, which takes
+/// seconds to report that it is empty.
 pub fn is_virtual(name: &str) -> bool {
     let stem = name.trim_end_matches(|c: char| c.is_ascii_digit());
     matches!(stem, "loop" | "ram" | "zram" | "dm-" | "fd" | "nbd") || name.starts_with("nbd")
 }
 
-/// Every device that a bus knows, and the processor, whose features name the fast hash modules.
+/// Every device of every bus, and the processor, whose features select the fast hash modules.
 fn devices_with_modalias(sys: &Path) -> Vec<PathBuf> {
     let mut found = vec![sys.join("devices/system/cpu/modalias")];
     for bus in names(&sys.join("bus")) {
@@ -162,7 +161,7 @@ fn quiet_needed(sys: &Path) -> Duration {
     if other_hosts || !names(&sys.join("bus/usb/devices")).is_empty() { QUIET_USB } else { QUIET_KNOWN }
 }
 
-/// What the machine itself says it still waits for.
+/// What the kernel reports as not ready yet.
 fn pending(sys: &Path) -> Option<String> {
     let value = |path: PathBuf| fs::read_to_string(path).map(|text| text.trim_end().to_owned()).unwrap_or_default();
     for name in names(&sys.join("class/nvme")) {
@@ -269,7 +268,7 @@ mod tests {
         assert!(devices.settled(&boot));
         put(&sys.join("class/nvme/nvme0/state"), "connecting\n");
         assert!(!devices.settled(&boot));
-        // What never answers does not hold the boot for ever.
+        // A device that never answers does not delay the boot forever.
         boot.machine.sleep(PATIENCE);
         assert!(devices.settled(&boot));
     }

@@ -1,6 +1,7 @@
-//! Step 5, etc: the config's files as a layer over the image's `/etc`.
-//! Step 7, overlay: both mounted, with a layer of memory above. `/run/appliance/etc` holds the parts: `image`,
-//! `config`, `memory`.
+//! Step 5, etc: copies the config's files into a layer over the image's `/etc`.
+//!
+//! Step 7, overlay: mounts both, with a layer in memory above. `/run/appliance/etc` has the parts: `image`, `config`,
+//! `memory`.
 
 use super::config::Config;
 use super::{Boot, BootError, failed, identity, var};
@@ -20,16 +21,17 @@ pub struct Layer {
 
 /// Copies the config's files into memory.
 pub fn prepare(boot: &mut Boot<'_>, config: &Config) -> Result<(Layer, String), BootError> {
-    let folder = boot.places.ours().join("etc");
-    // What an earlier attempt left is not added to.
+    let folder = boot.places.agent_directory().join("etc");
+    // Discards what an earlier attempt left.
     let _ = boot.machine.unmount(&folder);
-    fs::create_dir_all(&folder).map_err(failed("making the folder", &folder))?;
-    boot.mount_memory(&folder, "25%").map_err(failed("mounting memory at", &folder))?;
+    fs::create_dir_all(&folder).map_err(failed("creating", &folder))?;
+    boot.mount_memory(&folder, "25%").map_err(failed("mounting tmpfs at", &folder))?;
     let (mount, image) = (boot.places.config.clone(), boot.places.sysroot.clone());
     let places = Places { config: &mount, image: &image, has_modes: config.kind.has_modes() };
     let plan = etc_plan::prepare(places, &config.marker, &attributes)?;
     let set_owner = |path: &Path, uid, gid| boot.machine.set_owner(path, uid, gid);
-    etc_plan::apply(&plan, &mount.join("local/etc"), &identity::layer(boot), &set_owner).map_err(EtcError::from)?;
+    etc_plan::apply(&plan, &mount.join("local/etc"), &identity::config_layer(boot), &set_owner)
+        .map_err(EtcError::from)?;
     for warning in &plan.warnings {
         boot.warn(format!("etc: {warning}"));
     }
@@ -48,17 +50,17 @@ pub fn prepare(boot: &mut Boot<'_>, config: &Config) -> Result<(Layer, String), 
 }
 
 fn attributes(path: &Path) -> Vec<String> {
-    // They are only told of: what cannot be read fails when its bytes are.
+    // Attributes are only reported. A file that cannot be read fails when it is copied.
     let names = attributes::names(path).unwrap_or_default();
     names.iter().map(|name| name.to_string_lossy().into_owned()).collect()
 }
 
-/// Lays the layers over the image's `/etc`.
+/// Mounts the overlay at `/etc`.
 pub fn mount(boot: &mut Boot<'_>) -> Result<((), String), BootError> {
     let target = boot.places.sysroot.join("etc");
-    let image = boot.places.ours().join("etc/image");
-    fs::create_dir_all(&image).map_err(failed("making the folder", &image))?;
+    let image = boot.places.agent_directory().join("etc/image");
+    fs::create_dir_all(&image).map_err(failed("creating", &image))?;
     boot.machine.bind(&target, &image).map_err(failed("binding the image's own", &target))?;
-    var::overlay(boot, "etc", &[&identity::layer(boot), &image], &target)?;
+    var::overlay(boot, "etc", &[&identity::config_layer(boot), &image], &target)?;
     Ok(((), "the image's, the config's and a layer of memory".into()))
 }

@@ -1,7 +1,7 @@
 //! Fills an empty file system for `/var` with the image's `/var`.
 //!
-//! A marker file stands there while the copy is unfinished; a boot that was
-//! interrupted finds it, clears what was copied, and begins again.
+//! A marker file exists while the copy is incomplete. The boot after an interrupted one finds it, removes what was
+//! copied, and starts again.
 
 use crate::system::attributes;
 use std::collections::HashMap;
@@ -11,7 +11,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown, lchown,
 use std::path::{Path, PathBuf};
 
 const UNFINISHED: &str = ".appliance-filling";
-/// What mkfs makes; it does not count as content.
+/// Created by mkfs; it does not count as content.
 const LOST_AND_FOUND: &str = "lost+found";
 
 #[derive(Debug, thiserror::Error)]
@@ -21,13 +21,13 @@ pub struct FillError {
     error: io::Error,
 }
 
-fn at(path: &Path) -> impl FnOnce(io::Error) -> FillError {
+fn with_path(path: &Path) -> impl FnOnce(io::Error) -> FillError {
     let path = path.to_owned();
     move |error| FillError { path, error }
 }
 
-/// Copies `image` into `disk` when `disk` is empty; `None` when it holds data.
-/// The number tells the files, folders and links made.
+/// Copies `image` into `disk` if `disk` is empty; `None` if it holds data. The number counts the files, directories and
+/// links that were created.
 pub fn fill(image: &Path, disk: &Path) -> Result<Option<u64>, FillError> {
     let unfinished = disk.join(UNFINISHED);
     if fs::symlink_metadata(&unfinished).is_ok() {
@@ -35,20 +35,20 @@ pub fn fill(image: &Path, disk: &Path) -> Result<Option<u64>, FillError> {
     } else if !names(disk)?.iter().all(|path| is_lost_and_found(path)) {
         return Ok(None);
     } else {
-        File::create(&unfinished).and_then(|file| file.sync_all()).map_err(at(&unfinished))?;
+        File::create(&unfinished).and_then(|file| file.sync_all()).map_err(with_path(&unfinished))?;
         sync(disk)?;
     }
     let mut copy = Copy { links: HashMap::new(), count: 0 };
-    copy.folder(image, disk)?;
+    copy.directory(image, disk)?;
     sync(disk)?;
-    fs::remove_file(&unfinished).map_err(at(&unfinished))?;
+    fs::remove_file(&unfinished).map_err(with_path(&unfinished))?;
     sync(disk)?;
     Ok(Some(copy.count))
 }
 
 fn sync(disk: &Path) -> Result<(), FillError> {
-    let folder = File::open(disk).map_err(at(disk))?;
-    nix::unistd::syncfs(&folder).map_err(|error| at(disk)(error.into()))
+    let folder = File::open(disk).map_err(with_path(disk))?;
+    nix::unistd::syncfs(&folder).map_err(|error| with_path(disk)(error.into()))
 }
 
 fn is_lost_and_found(path: &Path) -> bool {
@@ -57,72 +57,72 @@ fn is_lost_and_found(path: &Path) -> bool {
 
 fn names(folder: &Path) -> Result<Vec<PathBuf>, FillError> {
     let mut paths = Vec::new();
-    for entry in fs::read_dir(folder).map_err(at(folder))? {
-        paths.push(entry.map_err(at(folder))?.path());
+    for entry in fs::read_dir(folder).map_err(with_path(folder))? {
+        paths.push(entry.map_err(with_path(folder))?.path());
     }
     paths.sort();
     Ok(paths)
 }
 
-/// Removes what an interrupted copy left. Nothing else can be there: the
-/// marker is made on an empty file system, and no system has run on it since.
+/// Removes what an interrupted copy left. Nothing else can be there: the marker is created on an empty file system, and
+/// no system has run on it since.
 fn clear(disk: &Path) -> Result<(), FillError> {
     for path in names(disk)? {
         if is_lost_and_found(&path) || path.file_name().is_some_and(|name| name == UNFINISHED) {
             continue;
         }
-        let stat = fs::symlink_metadata(&path).map_err(at(&path))?;
+        let stat = fs::symlink_metadata(&path).map_err(with_path(&path))?;
         let removed = if stat.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
-        removed.map_err(at(&path))?;
+        removed.map_err(with_path(&path))?;
     }
     Ok(())
 }
 
 struct Copy {
-    /// Inode of a file with several names, and where its first copy is.
+    /// Inode of a file with several hard links, and the path of its first copy.
     links: HashMap<u64, PathBuf>,
     count: u64,
 }
 
 impl Copy {
-    fn folder(&mut self, from: &Path, to: &Path) -> Result<(), FillError> {
+    fn directory(&mut self, from: &Path, to: &Path) -> Result<(), FillError> {
         for path in names(from)? {
             let Some(name) = path.file_name() else { continue };
             let target = to.join(name);
             self.node(&path, &target)?;
             self.count += 1;
         }
-        // Last, since every entry made changes the folder's time.
-        let stat = fs::symlink_metadata(from).map_err(at(from))?;
-        metadata(from, to, &stat)
+        // Last, because every new entry changes the directory's time.
+        let stat = fs::symlink_metadata(from).map_err(with_path(from))?;
+        copy_metadata(from, to, &stat)
     }
 
     fn node(&mut self, from: &Path, to: &Path) -> Result<(), FillError> {
-        let stat = fs::symlink_metadata(from).map_err(at(from))?;
+        let stat = fs::symlink_metadata(from).map_err(with_path(from))?;
         let kind = stat.file_type();
         if kind.is_dir() {
-            fs::create_dir(to).map_err(at(to))?;
-            return self.folder(from, to);
+            fs::create_dir(to).map_err(with_path(to))?;
+            return self.directory(from, to);
         }
         if stat.nlink() > 1 {
             if let Some(first) = self.links.get(&stat.ino()) {
-                return fs::hard_link(first, to).map_err(at(to));
+                return fs::hard_link(first, to).map_err(with_path(to));
             }
             self.links.insert(stat.ino(), to.to_owned());
         }
         if kind.is_symlink() {
-            let target = fs::read_link(from).map_err(at(from))?;
-            symlink(target, to).map_err(at(to))?;
+            let target = fs::read_link(from).map_err(with_path(from))?;
+            symlink(target, to).map_err(with_path(to))?;
         } else if kind.is_file() {
-            fs::copy(from, to).map_err(at(to))?;
+            fs::copy(from, to).map_err(with_path(to))?;
         } else {
-            special(to, &stat).map_err(at(to))?;
+            create_special(to, &stat).map_err(with_path(to))?;
         }
-        metadata(from, to, &stat)
+        copy_metadata(from, to, &stat)
     }
 }
 
-fn special(to: &Path, stat: &fs::Metadata) -> io::Result<()> {
+fn create_special(to: &Path, stat: &fs::Metadata) -> io::Result<()> {
     use nix::sys::stat::{Mode, SFlag, mknod};
     let kind = stat.file_type();
     let flag = if kind.is_block_device() {
@@ -138,19 +138,19 @@ fn special(to: &Path, stat: &fs::Metadata) -> io::Result<()> {
 }
 
 /// Owner before mode: a change of owner clears the set-user-id bit, and file capabilities too.
-fn metadata(from: &Path, to: &Path, stat: &fs::Metadata) -> Result<(), FillError> {
+fn copy_metadata(from: &Path, to: &Path, stat: &fs::Metadata) -> Result<(), FillError> {
     if stat.is_symlink() {
-        lchown(to, Some(stat.uid()), Some(stat.gid())).map_err(at(to))?;
+        lchown(to, Some(stat.uid()), Some(stat.gid())).map_err(with_path(to))?;
     } else {
-        chown(to, Some(stat.uid()), Some(stat.gid())).map_err(at(to))?;
-        fs::set_permissions(to, fs::Permissions::from_mode(stat.mode() & 0o7777)).map_err(at(to))?;
-        attributes::copy(from, to).map_err(at(to))?;
+        chown(to, Some(stat.uid()), Some(stat.gid())).map_err(with_path(to))?;
+        fs::set_permissions(to, fs::Permissions::from_mode(stat.mode() & 0o7777)).map_err(with_path(to))?;
+        attributes::copy(from, to).map_err(with_path(to))?;
     }
     let time = |seconds, nanoseconds| nix::sys::time::TimeSpec::new(seconds, nanoseconds);
     let modified = time(stat.mtime(), stat.mtime_nsec());
     let flag = nix::sys::stat::UtimensatFlags::NoFollowSymlink;
     nix::sys::stat::utimensat(nix::fcntl::AT_FDCWD, to, &modified, &modified, flag)
-        .map_err(|error| at(to)(error.into()))
+        .map_err(|error| with_path(to)(error.into()))
 }
 
 #[cfg(test)]

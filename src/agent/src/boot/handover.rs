@@ -1,4 +1,4 @@
-//! Step 9, handover: the record, and everything in its place for systemd.
+//! Step 9, handover: writes the boot record, and moves the mounts into the root for systemd.
 
 use super::root::{self, RootError};
 use super::{Boot, BootError, failed};
@@ -10,8 +10,8 @@ use std::path::Path;
 
 #[derive(Debug, thiserror::Error)]
 pub enum HandoverError {
-    #[error("the image has no folder /{0}, where the running system needs it")]
-    NoFolder(&'static str),
+    #[error("the image has no directory /{0}, which the running system needs")]
+    NoDirectory(&'static str),
     #[error("writing the boot record: {0}")]
     Record(serde_json::Error),
 }
@@ -22,7 +22,7 @@ impl From<serde_json::Error> for HandoverError {
     }
 }
 
-/// Writes the record and moves the kernel's trees and the config into the image.
+/// Writes the record, and moves the kernel's file systems and the config into the image.
 pub fn prepare(boot: &mut Boot<'_>, record: &mut BootRecord) -> Result<((), String), BootError> {
     if let Some(damage) = root::damage(boot.machine) {
         return Err(RootError::Damaged(damage).into());
@@ -37,10 +37,10 @@ pub fn prepare(boot: &mut Boot<'_>, record: &mut BootRecord) -> Result<((), Stri
         ("proc", boot.places.proc.clone()),
         ("dev", boot.places.dev.clone()),
     ];
-    // All are looked at before the first is moved: from then on there is no way back.
+    // All are checked before the first is moved, which cannot be undone.
     for (name, _) in &moves {
         if !boot.places.sysroot.join(name).is_dir() {
-            return Err(HandoverError::NoFolder(name).into());
+            return Err(HandoverError::NoDirectory(name).into());
         }
     }
     let path = boot.places.run.join(medium::BOOT_RECORD.trim_start_matches("/run/"));
@@ -53,9 +53,8 @@ pub fn prepare(boot: &mut Boot<'_>, record: &mut BootRecord) -> Result<((), Stri
     Ok(((), "systemd takes over".into()))
 }
 
-/// A data disk that is missing degrades the node and does not stop it: systemd's
-/// own `local-fs.target` turns to the emergency shell when a file system of
-/// fstab fails, so one without that stands before it in `/run`.
+/// A missing data disk degrades the node and does not stop it. systemd's own `local-fs.target` starts the emergency
+/// shell when a file system of fstab fails; a unit without `OnFailure=` in `/run` overrides it.
 fn boot_without_data_disks(boot: &Boot<'_>) -> Result<(), BootError> {
     const TARGET: &str = "local-fs.target";
     let Ok(unit) = fs::read_to_string(boot.places.sysroot.join("usr/lib/systemd/system").join(TARGET)) else {
@@ -64,13 +63,13 @@ fn boot_without_data_disks(boot: &Boot<'_>) -> Result<(), BootError> {
     let text: String =
         unit.lines().filter(|line| !line.starts_with("OnFailure")).map(|line| format!("{line}\n")).collect();
     let folder = boot.places.run.join("systemd/system");
-    fs::create_dir_all(&folder).map_err(failed("making the folder", &folder))?;
+    fs::create_dir_all(&folder).map_err(failed("creating", &folder))?;
     let path = folder.join(TARGET);
     fs::write(&path, text).map_err(failed("writing", &path))
 }
 
-/// Frees the memory of the initramfs: removes all below `folder` that lies on
-/// the same file system, and nothing that is mounted there.
+/// Frees the memory of the initramfs: removes everything below `folder` that is on the same file system, and nothing
+/// that is mounted there.
 pub fn empty_initramfs(folder: &Path) {
     use std::os::unix::fs::MetadataExt;
     fn empty(folder: &Path, device: u64) {
@@ -149,7 +148,7 @@ mod tests {
         let index = world.index(&[]);
         let mut boot = world.boot(&index);
         let error = prepare(&mut boot, &mut record()).unwrap_err().to_string();
-        assert!(error.contains("no folder /config"), "{error}");
+        assert!(error.contains("no directory /config"), "{error}");
         folders(&world);
         *world.status.borrow_mut() = "C".into();
         world.kernel_log.borrow_mut().push("device-mapper: verity: 7:0: data block 9 is corrupted".into());

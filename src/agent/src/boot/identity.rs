@@ -9,13 +9,13 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-/// Where the layer of the config's files is made.
-pub fn layer(boot: &Boot<'_>) -> std::path::PathBuf {
-    boot.places.ours().join("etc/config")
+/// The directory of the layer with the config's files.
+pub fn config_layer(boot: &Boot<'_>) -> std::path::PathBuf {
+    boot.places.agent_directory().join("etc/config")
 }
 
-/// The same node has the same id at every boot, on any hardware. Version and
-/// variant are those of a random UUID, as machine-id(5) asks.
+/// Derives the machine id. The same node has the same id at every boot, on any hardware. Version and variant are those
+/// of a random UUID, as machine-id(5) requires.
 pub fn derive(role: Role, node: &str) -> String {
     let digest = Sha256::digest(format!("appliance machine-id\0{role}\0{node}"));
     let mut id: [u8; 16] = std::array::from_fn(|at| digest[at]);
@@ -24,17 +24,17 @@ pub fn derive(role: Role, node: &str) -> String {
     hex(&id)
 }
 
-fn valid(id: &str) -> bool {
+fn is_valid_id(id: &str) -> bool {
     id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()) && id.bytes().any(|byte| byte != b'0')
 }
 
-/// Writes what the config does not bring itself into its layer of `/etc`.
+/// Writes what the config does not contain into its layer of `/etc`.
 pub fn write(boot: &mut Boot<'_>, marker: &Marker) -> Result<(String, String), BootError> {
-    let layer = layer(boot);
+    let layer = config_layer(boot);
     let own = fs::read_to_string(layer.join("machine-id")).ok().map(|text| text.trim().to_owned());
     let (machine_id, origin) = match (&marker.machine_id, own) {
-        (Some(id), _) if valid(id) => (id.to_ascii_lowercase(), "the marker"),
-        (None, Some(id)) if valid(&id) => (id.to_ascii_lowercase(), "local/etc/machine-id"),
+        (Some(id), _) if is_valid_id(id) => (id.to_ascii_lowercase(), "the marker"),
+        (None, Some(id)) if is_valid_id(&id) => (id.to_ascii_lowercase(), "local/etc/machine-id"),
         (given, own) => {
             if let Some(bad) = given.as_ref().or(own.as_ref()) {
                 boot.warn(format!(
@@ -56,15 +56,15 @@ pub fn write(boot: &mut Boot<'_>, marker: &Marker) -> Result<(String, String), B
     Ok((machine_id, line))
 }
 
-/// systemd-sysusers is conditioned on `/etc/.updated` being older than `/usr`.
-/// Lifting that for this unit alone spares ldconfig and others, which share the condition.
+/// systemd-sysusers has the condition that `/etc/.updated` is older than `/usr`. Removing it for this unit alone avoids
+/// running ldconfig and others, which have the same condition.
 fn run_sysusers(boot: &Boot<'_>) -> Result<(), BootError> {
     let folder = boot.places.run.join("systemd/system/systemd-sysusers.service.d");
-    fs::create_dir_all(&folder).map_err(failed("making the folder", &folder))?;
+    fs::create_dir_all(&folder).map_err(failed("creating", &folder))?;
     replace(&folder.join("appliance.conf"), "[Unit]\nConditionNeedsUpdate=\n", 0o644)
 }
 
-/// Writes a file anew, whatever stood there (a link is not followed).
+/// Replaces a file, whatever was there (a symlink is not followed).
 fn replace(path: &Path, text: &str, mode: u32) -> Result<(), BootError> {
     let write = || {
         match fs::remove_file(path) {
@@ -90,7 +90,7 @@ mod tests {
     fn the_derived_id_is_stable_valid_and_differs_by_node_and_role() {
         let id = derive(Role::Host, "web1");
         assert_eq!(id, derive(Role::Host, "web1"));
-        assert!(valid(&id));
+        assert!(is_valid_id(&id));
         assert_eq!(&id[12..13], "4");
         assert_ne!(id, derive(Role::Host, "web2"));
         assert_ne!(id, derive(Role::Guest, "web1"));
@@ -101,11 +101,11 @@ mod tests {
         let world = World::new();
         let index = world.index(&[]);
         let mut boot = world.boot(&index);
-        let layer = layer(&boot);
+        let layer = config_layer(&boot);
         fs::create_dir_all(&layer).unwrap();
         assert_eq!(write(&mut boot, &marker("")).unwrap().0, derive(Role::Host, "web1"));
         let (own, given) = ("ab".repeat(16), "cd".repeat(16));
-        // The derived one is read-only, which an ordinary user cannot write over.
+        // The derived one is read-only, and an ordinary user cannot overwrite it.
         fs::remove_file(layer.join("machine-id")).unwrap();
         put(&layer.join("machine-id"), &format!("{own}\n"));
         assert_eq!(write(&mut boot, &marker("")).unwrap().0, own);
@@ -119,7 +119,7 @@ mod tests {
         let world = World::new();
         let index = world.index(&[]);
         let mut boot = world.boot(&index);
-        fs::create_dir_all(layer(&boot)).unwrap();
+        fs::create_dir_all(config_layer(&boot)).unwrap();
         assert_eq!(write(&mut boot, &marker("machine-id = \"xyz\"")).unwrap().0, derive(Role::Host, "web1"));
         assert!(world.said()[0].contains("found \"xyz\", expected 32 hexadecimal digits"), "{:?}", world.said());
     }
@@ -129,7 +129,7 @@ mod tests {
         let world = World::new();
         let index = world.index(&[]);
         let mut boot = world.boot(&index);
-        let layer = layer(&boot);
+        let layer = config_layer(&boot);
         put(&layer.join("hostname"), "other\n");
         write(&mut boot, &marker("")).unwrap();
         assert_eq!(fs::read_to_string(layer.join("hostname")).unwrap(), "other\n");

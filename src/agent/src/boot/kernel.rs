@@ -7,12 +7,12 @@ use appliance_contract::kernel_args::{self, KernelArgs, KernelArgsError, OnMissi
 use std::fs;
 use std::path::Path;
 
-/// The command line, parsed; what the operator is offered is known even when the rest is wrong.
+/// The parsed command line. `on_missing` is known even if the rest is invalid.
 #[derive(Debug)]
 pub struct Kernel {
     /// The `appliance.*` arguments.
     pub args: Result<KernelArgs, KernelArgsError>,
-    /// What a failure leads to, known even where `args` is an error.
+    /// What to do after a failure, known even if `args` is an error.
     pub on_missing: OnMissing,
 }
 
@@ -48,17 +48,17 @@ pub fn mount_all(machine: &dyn Machine, places: &Places) -> Result<(), BootError
         // As systemd would mount it (systemd 257, src/shared/mount-setup.c).
         ("tmpfs", &places.run, run, "mode=0755,size=20%,nr_inodes=800k"),
     ] {
-        make(target)?;
+        create_directory(target)?;
         machine.mount(&Mount { source: kind, target, kind, flags, options }).map_err(failed("mounting", target))?;
     }
-    for folder in [places.sysroot.clone(), places.config.clone(), places.ours()] {
-        make(&folder)?;
+    for folder in [places.sysroot.clone(), places.config.clone(), places.agent_directory()] {
+        create_directory(&folder)?;
     }
     Ok(())
 }
 
-fn make(folder: &Path) -> Result<(), BootError> {
-    fs::create_dir_all(folder).map_err(failed("making the folder", folder))
+fn create_directory(folder: &Path) -> Result<(), BootError> {
+    fs::create_dir_all(folder).map_err(failed("creating", folder))
 }
 
 #[cfg(test)]

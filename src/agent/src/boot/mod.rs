@@ -1,8 +1,7 @@
-//! What PID 1 does between the kernel and systemd, one file a step.
+//! What PID 1 does between the kernel and systemd, one file per step.
 //!
-//! A step that fails says what it wanted, where it looked, what it found and
-//! what it expected; then the operator (or `appliance.on-missing`) has the
-//! word, and the step is done again. Nothing goes on half made.
+//! A step that fails reports what it attempted, where it looked, what it found and what it expected. Then the operator
+//! (or `appliance.on-missing`) decides, and the step is retried. No step is skipped.
 
 mod blocks;
 mod check;
@@ -99,12 +98,12 @@ impl Step {
     }
 }
 
-/// The boot's world and what it has gathered so far.
+/// The state of a boot.
 #[derive(Debug)]
 pub struct Boot<'a> {
-    /// The kernel, or a made-up one.
+    /// The kernel, or a fake one.
     pub machine: &'a dyn Machine,
-    /// Where the file systems of the boot lie.
+    /// The paths of the boot's file systems.
     pub places: Places,
     /// Where messages go.
     pub console: &'a Console,
@@ -120,7 +119,7 @@ pub struct Boot<'a> {
     refused: Vec<Refused>,
     /// The disk that the root image came from.
     boot_disk: Option<String>,
-    /// The devices as the step that failed saw them last: who waits is told what differs.
+    /// The devices as the failed step saw them last: only a difference is reported to the operator.
     seen: Vec<String>,
 }
 
@@ -149,7 +148,7 @@ fn failed(doing: &'static str, path: impl AsRef<Path>) -> impl FnOnce(io::Error)
 }
 
 impl<'a> Boot<'a> {
-    /// A boot that has not begun.
+    /// A boot before its first step.
     pub fn new(
         machine: &'a dyn Machine,
         places: Places,
@@ -173,17 +172,17 @@ impl<'a> Boot<'a> {
         }
     }
 
-    /// Says a line that also stands in the record.
+    /// Prints a warning, which is also stored in the record.
     pub fn warn(&mut self, text: impl Into<String>) {
         let text = text.into();
         self.console.say(format!("warning: {text}"));
-        // A step that is done again may say it again.
+        // A retried step may repeat its warning.
         if !self.warnings.contains(&text) {
             self.warnings.push(text);
         }
     }
 
-    /// Looks at the devices once.
+    /// Polls the devices once; returns whether one appeared or left.
     pub fn poll(&mut self) -> bool {
         let mut devices = std::mem::take(&mut self.devices);
         let changed = devices.poll(self);
@@ -191,7 +190,7 @@ impl<'a> Boot<'a> {
         changed
     }
 
-    /// Loads modules by their names, as a file system's.
+    /// Loads modules by name, such as those of a file system.
     pub fn load_named(&mut self, names: &[&str]) {
         let mut devices = std::mem::take(&mut self.devices);
         devices.load_named(self, names);
@@ -204,7 +203,7 @@ impl<'a> Boot<'a> {
         self.devices = devices;
     }
 
-    /// Does a step, notes its time, and says its line.
+    /// Runs a step, records its time, and prints its line.
     fn step<T>(
         &mut self,
         step: Step,
@@ -219,8 +218,8 @@ impl<'a> Boot<'a> {
         Ok(value)
     }
 
-    /// Does a step until it succeeds: a failure is told, what it left is undone,
-    /// and the operator has the word, while `watch` looks out for what was missing.
+    /// Runs a step until it succeeds. After a failure it prints the reason, undoes what the step left, and waits for
+    /// the operator, while `watch` looks for what was missing.
     fn retry_until_ok<T>(
         &mut self,
         step: Step,
@@ -234,7 +233,7 @@ impl<'a> Boot<'a> {
             match self.step(step, &mut work) {
                 Ok(value) => return value,
                 Err(error) => {
-                    self.tell(step.name(), shell, &error);
+                    self.report_failure(step.name(), shell, &error);
                     undo(self);
                     if self.seen.is_empty() {
                         self.seen = Survey::take(&self.places).describe();
@@ -245,10 +244,10 @@ impl<'a> Boot<'a> {
         }
     }
 
-    /// Says why a step failed.
-    fn tell(&mut self, name: &str, shell: Shell, error: &BootError) {
+    /// Prints why a step failed.
+    fn report_failure(&mut self, name: &str, shell: Shell, error: &BootError) {
         self.console.say(error.to_string().lines().map(|line| format!("{name}: {line}\n")).collect::<String>());
-        // Damage explains what it led to; the root step has told it itself.
+        // Damage of the root image explains the error. The root step has already reported it.
         if shell == Shell::Image
             && let Some(damage) = root::damage(self.machine)
         {
@@ -258,13 +257,13 @@ impl<'a> Boot<'a> {
     }
 }
 
-/// For when there is nothing to boot: what `appliance.on-missing` says.
+/// Does what `appliance.on-missing` says, for when there is nothing to boot.
 pub fn ask_operator(boot: &mut Boot<'_>) {
     operator::on_missing(boot, Shell::BuiltIn, &mut |_| {});
 }
 
-/// From the kernel's arguments to a root that is ready for systemd. Returns
-/// when everything stands; until then failures go to the operator.
+/// Boots from the kernel's arguments to a root that is ready for systemd. Returns when all steps have succeeded; until
+/// then the operator handles failures.
 pub fn boot(boot: &mut Boot<'_>) {
     if boot.args.action == Action::Check {
         check::run(boot);
@@ -281,7 +280,8 @@ pub fn boot(boot: &mut Boot<'_>) {
         match boot.step(Step::Etc, |boot| etc::prepare(boot, &config)) {
             Ok(layer) => break (config, layer),
             Err(error) => {
-                // What is wrong with the config's files is mended on the config partition: it is let go and found again.
+                // Faults in the config's files are corrected on the config partition, so it is unmounted and looked for
+                // again.
                 boot.console.say(format!("etc: {error}"));
                 config::close(boot);
                 boot.seen = Survey::take(&boot.places).describe();
@@ -289,7 +289,7 @@ pub fn boot(boot: &mut Boot<'_>) {
             }
         }
     };
-    // Nothing that could appear mends these.
+    // No device that appears can correct a failure of these steps.
     let drivers = &mut |boot: &mut Boot<'_>| {
         boot.poll();
     };
@@ -306,7 +306,7 @@ pub fn boot(boot: &mut Boot<'_>) {
         config: Some(config.record()),
         refused: std::mem::take(&mut boot.refused),
         etc: layer.record,
-        var: var.on,
+        var: var.source,
         var_degraded: var.degraded,
         machine_id,
         warnings: Vec::new(),

@@ -1,4 +1,4 @@
-//! Which kernel modules this machine wants, in the order in which to load them.
+//! Selects the kernel modules that this machine needs, in load order.
 
 use crate::formats::fnmatch::fnmatch;
 use appliance_contract::initramfs::ModuleIndex;
@@ -7,25 +7,25 @@ use std::collections::{BTreeSet, HashMap};
 /// Modules to load, and those that are missing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LoadPlan {
-    /// Module and its file in the initramfs; what a module needs comes before it.
+    /// Module and its file in the initramfs; dependencies come first.
     pub load: Vec<(String, String)>,
-    /// What the machine asked for (a modalias, or `load` for the index's own list) and the module that is not there.
+    /// What the machine asked for (a modalias, or `load` for the index's own list) and the missing module.
     pub missing: Vec<(String, String)>,
 }
 
-/// An index made ready for many look-ups: a machine shows a few hundred
-/// modaliases, a kernel has tens of thousands of patterns.
+/// An index prepared for many lookups: a machine shows a few hundred modaliases, a kernel has tens of thousands of
+/// patterns.
 #[derive(Debug)]
 pub struct Modules<'a> {
     index: &'a ModuleIndex,
-    /// Patterns by what stands before their first wildcard.
+    /// Patterns by the text before their first wildcard.
     by_prefix: HashMap<&'a str, Vec<usize>>,
-    /// The lengths that occur among those prefixes, ascending.
+    /// The lengths of those prefixes, ascending.
     lengths: Vec<usize>,
 }
 
 impl<'a> Modules<'a> {
-    /// No module is loaded yet.
+    /// Prepares an index.
     pub fn new(index: &'a ModuleIndex) -> Self {
         let mut by_prefix: HashMap<&str, Vec<usize>> = HashMap::with_capacity(index.aliases.len());
         let mut lengths = BTreeSet::new();
@@ -58,7 +58,7 @@ impl<'a> Modules<'a> {
         names
     }
 
-    /// What to load for `modaliases`, leaving out what is `loaded`. The index's own list comes first.
+    /// What to load for `modaliases` except what is `loaded`. The index's own list comes first.
     pub fn plan<'m>(&self, modaliases: impl IntoIterator<Item = &'m str>, loaded: &BTreeSet<String>) -> LoadPlan {
         let mut planner = Planner {
             index: self.index,
@@ -84,7 +84,7 @@ struct Planner<'a> {
 }
 
 impl Planner<'_> {
-    /// Marks a module done before it looks at what it needs, so that a circle ends.
+    /// Marks a module as done before its dependencies, so that a cycle ends.
     fn want(&mut self, wanted_by: &str, name: &str) {
         if !self.done.insert(kernel_name(name)) {
             return;
@@ -109,7 +109,7 @@ fn kernel_name(name: &str) -> String {
     name.replace('-', "_")
 }
 
-/// Whether a device of this modalias is, or leads to, storage; a missing driver for another kind is no obstacle to booting.
+/// Whether a device of this modalias is, or leads to, storage; other missing drivers do not prevent booting.
 pub fn concerns_storage(modalias: &str) -> bool {
     let Some((bus, rest)) = modalias.split_once(':') else { return false };
     match bus {

@@ -1,8 +1,8 @@
 //! What happens when a step fails: a shell on every console (while the devices
 //! are watched), waiting, or a reboot.
 //!
-//! Whoever holds the console holds the machine; nothing secret has been opened
-//! at this point. `wait` and `reboot` never give a shell.
+//! Whoever has the console controls the machine, and nothing secret has been opened at this point. `wait` and `reboot`
+//! never give a shell.
 
 use super::Boot;
 use crate::system::machine::{Places, ProcessId, Shell};
@@ -13,9 +13,9 @@ use std::time::Duration;
 
 const WAIT: Duration = Duration::from_secs(10);
 const BEFORE_REBOOT: Duration = Duration::from_secs(10);
-/// How often the shells and the devices are looked at while a shell is open.
+/// How often the shells and the devices are polled while a shell is open.
 const WATCH: Duration = Duration::from_millis(250);
-/// A shell that ends sooner, and not with status 0, was left by nobody: it could not run.
+/// A shell that ends sooner, with a status other than 0, was not left by the operator: it could not run.
 const BROKEN: Duration = Duration::from_millis(700);
 
 /// Returns when it is worth trying again.
@@ -24,7 +24,7 @@ pub fn on_missing(boot: &mut Boot<'_>, shell: Shell, watch: &mut dyn FnMut(&mut 
         OnMissing::Shell => {
             let what = match shell {
                 Shell::Image => "a shell of the image",
-                Shell::BuiltIn => "the agent's own shell (help tells its commands)",
+                Shell::BuiltIn => "the agent's own shell (help lists its commands)",
             };
             boot.console.say(format!("{what} is open on this console; leave it (exit) to look again"));
             shells(boot, shell, watch);
@@ -87,19 +87,19 @@ fn shells(boot: &mut Boot<'_>, shell: Shell, watch: &mut dyn FnMut(&mut Boot<'_>
         boot.machine.sleep(WATCH);
     }
     if !left_by_operator {
-        // No console takes a shell: not a reason to spin.
+        // No console accepts a shell: wait instead of spinning.
         boot.machine.sleep(WAIT);
     }
     for process in running {
         boot.machine.end(process);
     }
     for target in bound.iter().rev() {
-        // A shell's left-over process may hold it; it is let go then.
+        // A left-over process of a shell may keep it busy; it is then unmounted lazily.
         let _ = boot.machine.unmount(target);
     }
 }
 
-/// Makes the kernel's trees show inside the image, for its programs.
+/// Mounts the kernel's file systems inside the image, for its programs.
 pub fn bind(boot: &Boot<'_>) -> Vec<PathBuf> {
     let Places { proc, sys, dev, run, sysroot, config, .. } = &boot.places;
     let mut bound = Vec::new();
@@ -114,7 +114,7 @@ pub fn bind(boot: &Boot<'_>) -> Vec<PathBuf> {
             Err(_) => {}
         }
     }
-    // Somewhere to mount a stick and to write.
+    // A writable place, for example to mount a stick.
     let target = sysroot.join("tmp");
     if fs::symlink_metadata(&target).is_ok() && boot.mount_memory(&target, "50%").is_ok() {
         bound.push(target);

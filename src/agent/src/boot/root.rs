@@ -1,7 +1,7 @@
-//! Step 3, root: the root image, from where the kernel's arguments say, through dm-verity, read-only.
+//! Step 3, root: finds the root image that the kernel's arguments name, and mounts it through dm-verity, read-only.
 
 use super::blocks::{self, Block, Survey};
-use super::lookout::Watch;
+use super::lookout::DeviceWatch;
 use super::{Boot, BootError, devices, volume};
 use crate::formats::iso;
 use crate::formats::verity::{self, Superblock, VerityError};
@@ -22,7 +22,7 @@ pub const MAPPED: &str = "appliance-root";
 /// The root image, found and mounted.
 #[derive(Debug)]
 pub struct Root {
-    /// The device on which it was found, a name below `/dev`, and the disk that this belongs to.
+    /// The device that it was found on, a name below `/dev`, and the disk that the device belongs to.
     pub device: String,
     pub disk: String,
     pub offset: u64,
@@ -125,7 +125,7 @@ pub fn attach(boot: &mut Boot<'_>) -> Result<Attached, RootError> {
     }
 }
 
-/// Lays dm-verity over the image.
+/// Creates the dm-verity device of the image.
 fn verify(boot: &Boot<'_>, name: &str, data: &Path, root_hash: Sha256) -> Result<(PathBuf, Superblock), RootError> {
     let step = |doing| move |error| RootError::Step { doing, device: name.to_owned(), error };
     let file = fs::File::open(data).map_err(step("opening the device"))?;
@@ -153,7 +153,7 @@ pub fn open(boot: &mut Boot<'_>) -> Result<(Root, String), BootError> {
         Ok(()) => None,
     };
     if let Some(failure) = failure {
-        // Damage explains both better than what it led to.
+        // If dm-verity found damage, that is the cause of both.
         return Err(damage(boot.machine).map_or(failure, RootError::Damaged).into());
     }
     let image = image(&target);
@@ -166,7 +166,7 @@ pub fn open(boot: &mut Boot<'_>) -> Result<(Root, String), BootError> {
 
 /// Undoes what a failed [`open`] left.
 pub fn close(boot: &mut Boot<'_>) {
-    // None of these need be there; each is tried.
+    // These may not exist; each is tried.
     let _ = boot.machine.unmount(&boot.places.sysroot);
     let _ = boot.machine.remove_mapped(MAPPED);
 }
@@ -190,9 +190,9 @@ fn image(sysroot: &Path) -> Image {
     }
 }
 
-/// For the time a shell is open: says when what was missing has appeared.
+/// Called while a shell is open: reports when the root image has appeared.
 pub fn watcher() -> impl FnMut(&mut Boot<'_>) {
-    let mut watch = Watch::default();
+    let mut watch = DeviceWatch::default();
     move |boot| {
         if let Some(now) = watch.change(boot)
             && let Ok(Some(place)) = find(boot, &now.blocks)
@@ -215,7 +215,7 @@ fn find(boot: &Boot<'_>, blocks: &[Block]) -> Result<Option<Place>, RootError> {
     }
 }
 
-/// Looks until the image's place appears, for `appliance.timeout` seconds at most.
+/// Polls until the image appears, for `appliance.timeout` seconds at most.
 fn wait_for(boot: &mut Boot<'_>) -> Result<Place, RootError> {
     let source = boot.args.root.clone();
     let wanted = match &source {
@@ -224,7 +224,7 @@ fn wait_for(boot: &mut Boot<'_>) -> Result<Place, RootError> {
         RootSource::File { .. } | RootSource::Http { .. } => return Err(RootError::Unsupported(source)),
     };
     let begun = boot.machine.uptime();
-    let mut said = false;
+    let mut announced = false;
     loop {
         boot.poll();
         let blocks = blocks::list(&boot.places);
@@ -237,34 +237,34 @@ fn wait_for(boot: &mut Boot<'_>) -> Result<Place, RootError> {
             boot.seen.clone_from(&devices);
             return Err(RootError::Missing { wanted, seconds: boot.args.timeout.as_secs(), devices });
         }
-        if !said && boot.devices.settled(boot) {
-            said = true;
+        if !announced && boot.devices.settled(boot) {
+            announced = true;
             boot.console.say(format!("root: waiting for the {wanted}, {} s at most", boot.args.timeout.as_secs()));
         }
         boot.machine.sleep(devices::INTERVAL);
     }
 }
 
-/// The first device that begins with the volume of that UUID, whether or not all of it is there.
+/// The first device that begins with the volume of that UUID, even if the volume is truncated.
 pub fn medium(blocks: &[Block], uuid: &str) -> Option<Block> {
     blocks.iter().find(|block| open_medium(block, uuid).is_some()).cloned()
 }
 
-/// A medium that is not ready yet reads as an error: the next look decides.
+/// A medium that is not ready yet cannot be read; the next poll tries again.
 fn open_medium(block: &Block, uuid: &str) -> Option<fs::File> {
     let file = block.open().ok()?;
     let found = iso::Volume::open(&file).ok()?.uuid?;
     found.eq_ignore_ascii_case(uuid).then_some(file)
 }
 
-/// The first device that holds the volume; whole disks stand before their partitions.
+/// The first device that has the volume; whole disks come before their partitions.
 fn find_medium(blocks: &[Block], uuid: &str, path: &str) -> Result<Option<Place>, RootError> {
     let mut refused = None;
     for block in blocks {
         let Some(file) = open_medium(block, uuid) else { continue };
         match iso::Volume::open(&file).and_then(|volume| volume.find(path)) {
             Ok(range) => return Ok(Some(Place { block: block.clone(), range: Some(range) })),
-            // A partition that holds the volume's start need not hold all of it: another device may.
+            // A partition may have only the volume's start, and another device all of it.
             Err(error) => {
                 let error = RootError::Medium { uuid: uuid.to_owned(), device: block.name.clone(), error };
                 refused.get_or_insert(error);

@@ -1,4 +1,4 @@
-//! The agent's own shell, for when there is no root image to take one from.
+//! The agent's built-in shell, for when there is no root image with one.
 
 use super::console::printable;
 use crate::boot::{Boot, describe_blocks, look_for_config};
@@ -7,9 +7,9 @@ use std::io::{self, BufRead, Write};
 
 const HELP: &str = "\
 help                 this list
-devices              block devices, and what a look at each finds
+devices              block devices, and what is on each
 config               look for the config partition, and say why each candidate is refused
-ls [FOLDER]          names in a folder
+ls [DIRECTORY]       list a directory
 cat FILE             a file's text
 mount list           what is mounted
 dmesg                the kernel's last messages
@@ -74,7 +74,7 @@ fn command(boot: &mut Boot<'_>, words: &[&str]) -> Outcome {
         }
         ["reboot"] => boot.machine.reboot().to_string(),
         ["poweroff"] => boot.machine.power_off().to_string(),
-        [unknown, ..] => format!("{unknown}: not a command of this shell, help tells those that are"),
+        [unknown, ..] => format!("{unknown}: not a command of this shell, help lists those that are"),
     };
     Outcome::Said(text)
 }

@@ -14,8 +14,7 @@ fn milliseconds(time: Duration) -> u64 {
 }
 
 impl Timeline {
-    /// Notes a step; one that is done again (after a shell, say) is kept once
-    /// more, so that the record shows what the boot waited for.
+    /// Records a step. A retried step is recorded again, so that the record shows what the boot waited for.
     pub fn note(&mut self, name: &str, started: Duration, ended: Duration) {
         self.steps.push(Step {
             name: name.to_owned(),
@@ -24,7 +23,7 @@ impl Timeline {
         });
     }
 
-    /// All steps, in their order.
+    /// All steps, in order.
     pub fn steps(&self) -> &[Step] {
         &self.steps
     }

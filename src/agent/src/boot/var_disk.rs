@@ -1,9 +1,9 @@
-//! The disk for `/var`: found, checked, mounted, and filled from the image where it is empty.
+//! The disk for `/var`: finds, checks and mounts it, and fills it from the image if it is empty.
 
-use super::blocks::{Block, Look, Survey, describe_contents};
+use super::blocks::{Block, ProbeResult, Survey, describe_contents};
 use super::config::Config;
 use super::fill::{self, FillError};
-use super::lookout::Lookout;
+use super::lookout::ProbeSchedule;
 use super::{Boot, devices, operator, volume};
 use crate::system::fstab::{Entry, Source};
 use crate::system::machine::{Mount, MountFlags};
@@ -51,12 +51,12 @@ pub enum Problem {
     Fill { device: String, error: FillError },
 }
 
-/// Where the disk is mounted while the image's own `/var` is still needed.
-pub fn beside(boot: &Boot<'_>) -> PathBuf {
-    boot.places.ours().join("var-disk")
+/// The disk's temporary mount point, while the image's own `/var` is still needed.
+pub fn temporary_mount_point(boot: &Boot<'_>) -> PathBuf {
+    boot.places.agent_directory().join("var-disk")
 }
 
-/// `None` when nothing asks for a disk.
+/// Mounts the disk at `/var`; `None` if none is configured.
 pub fn open(boot: &mut Boot<'_>, config: &Config, wanted: Option<&Entry>) -> Result<Option<Disk>, Problem> {
     let (block, look) = match wanted {
         Some(entry) => wait_for(boot, config, entry)?,
@@ -85,23 +85,23 @@ pub fn open(boot: &mut Boot<'_>, config: &Config, wanted: Option<&Entry>) -> Res
     };
     let (flags, options) = mount_options(wanted.map(|entry| entry.options.as_slice()).unwrap_or_default());
     let target = boot.places.sysroot.join("var");
-    let beside = beside(boot);
-    fs::create_dir_all(&beside).map_err(step("making a mount point for"))?;
+    let mount_point = temporary_mount_point(boot);
+    fs::create_dir_all(&mount_point).map_err(step("making a mount point for"))?;
     let source = block.node.to_string_lossy();
-    let mount = Mount { source: &source, target: &beside, kind: kind.name(), flags, options: &options };
+    let mount = Mount { source: &source, target: &mount_point, kind: kind.name(), flags, options: &options };
     boot.machine.mount(&mount).map_err(step("mounting"))?;
-    let filled = fill::fill(&target, &beside).map_err(|error| Problem::Fill { device: device.clone(), error })?;
+    let filled = fill::fill(&target, &mount_point).map_err(|error| Problem::Fill { device: device.clone(), error })?;
     boot.machine.sync();
-    boot.machine.move_mount(&beside, &target).map_err(step("moving to /var"))?;
-    // Only a mount point, and empty again.
-    let _ = fs::remove_dir(&beside);
+    boot.machine.move_mount(&mount_point, &target).map_err(step("moving to /var"))?;
+    // Only a mount point, which is unused now.
+    let _ = fs::remove_dir(&mount_point);
     let filled = filled.map(|count| format!(", filled from the image with {count} files")).unwrap_or_default();
     let line = format!("{device} ({kind}){filled}");
     Ok(Some(Disk { device, line }))
 }
 
 /// The device that a line of fstab names; without a line, the partition of the standard type on the config's disk.
-pub fn find<'s>(now: &'s Survey, config: &Config, wanted: Option<&Entry>) -> Option<(&'s Block, &'s Look)> {
+pub fn find<'s>(now: &'s Survey, config: &Config, wanted: Option<&Entry>) -> Option<(&'s Block, &'s ProbeResult)> {
     now.iter().find(|(block, look)| match wanted {
         Some(entry) => matches(&entry.source, block, look),
         None => {
@@ -112,7 +112,7 @@ pub fn find<'s>(now: &'s Survey, config: &Config, wanted: Option<&Entry>) -> Opt
     })
 }
 
-fn matches(source: &Source, block: &Block, look: &Look) -> bool {
+fn matches(source: &Source, block: &Block, look: &ProbeResult) -> bool {
     let same = |found: Option<&String>, wanted: &str| found.is_some_and(|found| found.eq_ignore_ascii_case(wanted));
     match source {
         Source::Uuid(uuid) => same(look.file_system().and_then(|found| found.uuid.as_ref()), uuid),
@@ -124,14 +124,12 @@ fn matches(source: &Source, block: &Block, look: &Look) -> bool {
     }
 }
 
-/// What the agent cannot find, and why not.
+/// Why the agent cannot find such a source, if it cannot.
 fn refusal(source: &Source) -> Option<&'static str> {
-    const ASSEMBLED: &str = "volumes and arrays are assembled by the running system, and this early there are none";
+    const ASSEMBLED: &str = "volumes and arrays are assembled later, by the running system";
     match source {
-        Source::Other(text) if text.starts_with("/dev/disk/") => {
-            Some("udev makes that name, and this early it does not run")
-        }
-        Source::Other(_) => Some("that can be mounted by the running system alone"),
+        Source::Other(text) if text.starts_with("/dev/disk/") => Some("udev creates that name, and does not run yet"),
+        Source::Other(_) => Some("only the running system can mount that"),
         Source::Device(name) if name.starts_with("mapper/") || name.starts_with("dm-") || name.starts_with("md") => {
             Some(ASSEMBLED)
         }
@@ -139,24 +137,24 @@ fn refusal(source: &Source) -> Option<&'static str> {
     }
 }
 
-fn wait_for(boot: &mut Boot<'_>, config: &Config, entry: &Entry) -> Result<(Block, Look), Problem> {
+fn wait_for(boot: &mut Boot<'_>, config: &Config, entry: &Entry) -> Result<(Block, ProbeResult), Problem> {
     if let Some(reason) = refusal(&entry.source) {
         return Err(Problem::Source { text: entry.source.to_string(), reason });
     }
-    let bound = bound(boot, entry);
+    let bound = device_timeout(boot, entry);
     let begun = boot.machine.uptime();
-    let mut lookout = Lookout::default();
-    let mut said = false;
+    let mut schedule = ProbeSchedule::default();
+    let mut announced = false;
     loop {
-        let due = lookout.is_due(boot);
+        let due = schedule.is_due(boot);
         let late = boot.machine.uptime().saturating_sub(begun) >= bound;
         if due || late {
             let now = Survey::take(&boot.places);
-            lookout.looked(boot);
+            schedule.record_probe(boot);
             let found = find(&now, config, Some(entry)).map(|(block, look)| (block.clone(), look.clone()));
             boot.seen = now.describe();
             match found {
-                // One that has not spun up may be readable at the next look.
+                // A disk that has not spun up may be readable at the next probe.
                 Some((block, look)) if late || look.contents.is_ok() => return Ok((block, look)),
                 None if late => {
                     return Err(Problem::Missing { wanted: entry.source.to_string(), seconds: bound.as_secs() });
@@ -164,8 +162,8 @@ fn wait_for(boot: &mut Boot<'_>, config: &Config, entry: &Entry) -> Result<(Bloc
                 _ => {}
             }
         }
-        if !said && boot.devices.settled(boot) {
-            said = true;
+        if !announced && boot.devices.settled(boot) {
+            announced = true;
             let most = if bound == Duration::MAX { String::new() } else { format!(", {} s at most", bound.as_secs()) };
             boot.console.say(format!("var: waiting for {}{most}", entry.source));
         }
@@ -173,8 +171,8 @@ fn wait_for(boot: &mut Boot<'_>, config: &Config, entry: &Entry) -> Result<(Bloc
     }
 }
 
-/// How long the device is waited for.
-fn bound(boot: &mut Boot<'_>, entry: &Entry) -> Duration {
+/// How long to wait for the device.
+fn device_timeout(boot: &mut Boot<'_>, entry: &Entry) -> Duration {
     let default = boot.args.timeout;
     let Some(text) = entry.value(TIMEOUT) else { return default };
     let refuse = |boot: &mut Boot<'_>, expected: &str| {
@@ -183,16 +181,16 @@ fn bound(boot: &mut Boot<'_>, entry: &Entry) -> Duration {
         default
     };
     match time_span::parse(text) {
-        // systemd takes 0 for no bound, too.
-        Some(Duration::MAX | Duration::ZERO) if entry.no_fail() => refuse(boot, "a bound beside nofail"),
+        // systemd, too, treats 0 as no limit.
+        Some(Duration::MAX | Duration::ZERO) if entry.no_fail() => refuse(boot, "a limit with nofail"),
         Some(Duration::ZERO) => Duration::MAX,
         Some(span) => span,
         None => refuse(boot, "a span of time such as 90, 90s, 2min, 500ms or infinity"),
     }
 }
 
-/// The file system's kind, where fstab agrees and it can be a `/var`.
-fn kind(device: &str, look: &Look, wanted: Option<&Entry>) -> Result<FileSystemKind, Problem> {
+/// The file system's kind, if fstab agrees and it can hold `/var`.
+fn kind(device: &str, look: &ProbeResult, wanted: Option<&Entry>) -> Result<FileSystemKind, Problem> {
     use FileSystemKind::{Bcachefs, Btrfs, Ext4, F2fs, Xfs};
     let device = || device.to_owned();
     let kind = match &look.contents {
@@ -252,7 +250,7 @@ fn mount_options(options: &[String]) -> (MountFlags, String) {
             "nodev" => flags.no_dev = true,
             "noexec" => flags.no_exec = true,
             "noatime" => flags.no_atime = true,
-            // For mount(8) and systemd alone, or what the kernel does anyway.
+            // Only for mount(8) and systemd, or the kernel's default.
             "defaults" | "rw" | "suid" | "dev" | "exec" | "auto" | "nofail" | "relatime" | "async" | "nouser"
             | "_netdev" | "user" | "users" | "group" | "owner" | "sync" | "dirsync" | "lazytime" | "nodiratime"
             | "strictatime" | "" => {}

@@ -1,4 +1,4 @@
-//! Mounting file systems that are not ours: with the options that keep a look from writing.
+//! Mounts foreign file systems, with options that prevent every write.
 
 use super::Boot;
 use crate::system::machine::{Mount, MountFlags};
@@ -6,23 +6,23 @@ use appliance_shared::probe::FileSystemKind;
 use std::io;
 use std::path::Path;
 
-/// Options for a look that leaves the device as it is. A dirty journal is not
-/// replayed; ext4 could otherwise be told by its superblock to panic at damage.
+/// Mount options that leave the device unchanged. A dirty journal is not replayed, and `errors=continue` overrides a
+/// superblock that tells ext4 to panic on damage.
 pub fn look_options(kind: FileSystemKind) -> &'static str {
     match kind {
         FileSystemKind::Ext4 => "noload,errors=continue",
         FileSystemKind::Xfs => "norecovery",
         FileSystemKind::Btrfs => "rescue=nologreplay",
-        // FAT keeps no modes; links from /etc lead here, so everybody must be able to read.
+        // FAT stores no modes; links from /etc lead here, so everybody must be able to read.
         FileSystemKind::Fat => "umask=0022",
         _ => "",
     }
 }
 
-/// The kernel's modules for a file system, in the order of need.
+/// The kernel's modules for a file system, in load order.
 pub fn modules(kind: FileSystemKind) -> &'static [&'static str] {
     match kind {
-        // The checksum is asked for by name at run time: no dependency shows it.
+        // The file system requests the checksum by name at run time: no dependency shows it.
         FileSystemKind::Ext4 => &["crc32c_generic", "ext4"],
         FileSystemKind::Xfs => &["crc32c_generic", "xfs"],
         FileSystemKind::Btrfs => &["crc32c_generic", "btrfs"],

@@ -8,12 +8,12 @@ use std::io::{self, IsTerminal, Read, Stdin, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 
-/// Ctrl-], as telnet and xl have it.
+/// Ctrl-], as in telnet and xl.
 const ESCAPE: u8 = 0x1d;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ConsoleError {
-    #[error("its console is not there: {0}; it is while the guest runs")]
+    #[error("it has no console: {0}; is the guest running?")]
     NotThere(io::Error),
     #[error("its console: {0}")]
     Io(io::Error),
@@ -25,7 +25,7 @@ impl From<io::Error> for ConsoleError {
     }
 }
 
-/// The terminal's settings, put back at the end.
+/// A terminal in raw mode; its settings are restored on drop.
 struct Raw<'a> {
     stdin: &'a Stdin,
     before: Termios,
@@ -46,7 +46,7 @@ impl<'a> Raw<'a> {
 
 impl Drop for Raw<'_> {
     fn drop(&mut self) {
-        // A terminal that has gone needs no settings.
+        // Best effort: the terminal may be gone.
         let _ = termios::tcsetattr(self.stdin, SetArg::TCSANOW, &self.before);
     }
 }
@@ -85,7 +85,7 @@ pub fn run(world: &World<'_>, guest: &str, out: &mut dyn Write) -> Result<(), Co
             let length = nix::unistd::read(&stdin, &mut buffer).map_err(io::Error::from)?;
             let typed = &buffer[..length];
             if length == 0 {
-                // What follows is read to the console's end.
+                // Standard input has ended: only the console's output is read from now on.
                 typing = false;
             } else if let Some(at) = typed.iter().position(|&byte| byte == ESCAPE).filter(|_| raw.is_some()) {
                 console.write_all(&typed[..at])?;

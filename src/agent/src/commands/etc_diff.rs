@@ -1,6 +1,6 @@
-//! `appliance etc diff`: what the config makes of the image's `/etc`, and what was changed since, in memory.
+//! `appliance etc diff`: how the config changes the image's `/etc`, and what was changed since, in memory.
 
-use super::layers::{Found, Layers, found, names};
+use super::layers::{Found, Layers, lookup, names};
 use super::{CommandError, DIFFERS, OK, World, text_diff};
 use std::io::Write;
 
@@ -17,9 +17,9 @@ const MAX_TEXT: u64 = 256 * 1024;
 struct Difference {
     layer: &'static str,
     path: String,
-    /// `None` where the layer added it.
+    /// `None` if the layer added it.
     old: Option<Found>,
-    /// `None` where the layer deleted it.
+    /// `None` if the layer deleted it.
     new: Option<Found>,
 }
 
@@ -79,7 +79,7 @@ impl Walk<'_> {
         self.found.push(Difference { layer: self.layer, path, old, new });
     }
 
-    /// Compares, notes, and says whether both sides are folders to go into.
+    /// Compares and records a difference. Returns whether both sides are directories, to descend into.
     fn compare(&mut self, path: &str, old: Option<Found>, new: Found) -> Result<bool, CommandError> {
         let folder = new.metadata.is_dir();
         match old {
@@ -92,8 +92,8 @@ impl Walk<'_> {
     fn config(&mut self, folder: &str) -> Result<(), CommandError> {
         for name in names(&self.layers.config, folder)? {
             let path = join(folder, &name);
-            let Some(new) = found(&self.layers.config, &path)? else { continue };
-            let old = found(&self.layers.image, &path)?;
+            let Some(new) = lookup(&self.layers.config, &path)? else { continue };
+            let old = lookup(&self.layers.image, &path)?;
             if self.compare(&path, old, new)? {
                 self.config(&path)?;
             }
@@ -103,10 +103,10 @@ impl Walk<'_> {
 
     fn memory(&mut self, folder: &str) -> Result<(), CommandError> {
         let mut seen = names(&self.layers.memory, folder)?;
-        // A folder made anew hides what was in the old one without a mark for each name,
-        // so what is below is asked for in the merged view.
+        // An opaque directory hides the lower one's entries without a whiteout for each,
+        // so deleted entries are found by the merged view.
         for name in [names(&self.layers.config, folder)?, names(&self.layers.image, folder)?].concat() {
-            if !seen.contains(&name) && found(&self.layers.merged, &join(folder, &name))?.is_none() {
+            if !seen.contains(&name) && lookup(&self.layers.merged, &join(folder, &name))?.is_none() {
                 seen.push(name);
             }
         }
@@ -114,7 +114,7 @@ impl Walk<'_> {
         for name in seen {
             let path = join(folder, &name);
             let old = self.layers.below_memory(&path)?;
-            match (found(&self.layers.memory, &path)?.filter(|new| !new.is_whiteout()), old) {
+            match (lookup(&self.layers.memory, &path)?.filter(|new| !new.is_whiteout()), old) {
                 (Some(new), old) => {
                     if self.compare(&path, old, new)? {
                         self.memory(&path)?;
@@ -166,7 +166,7 @@ impl Difference {
     }
 }
 
-/// What to compare by lines: a file's text, a link's target, nothing for a folder; `None` when it is not text.
+/// What to compare by lines: a file's text, a symlink's target, nothing for a directory; `None` if it is not text.
 fn text(found: Option<&Found>) -> Result<Option<String>, CommandError> {
     let Some(found) = found else { return Ok(Some(String::new())) };
     if found.metadata.is_symlink() {

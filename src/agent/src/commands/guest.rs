@@ -28,17 +28,17 @@ pub fn run(world: &World<'_>, arguments: &[&str], out: &mut dyn Write) -> Result
         ["show", name] => show(world, name, false, out),
         ["show", name, "--json"] | ["show", "--json", name] => show(world, name, true, out),
         [verb @ ("start" | "stop" | "restart"), name] => {
-            let _ = known(world, name)?;
+            let _ = find(world, name)?;
             systemctl(world, name, verb)?;
             Ok(OK)
         }
         ["console", name] => {
-            let _ = known(world, name)?;
-            console::run(world, name, out).map_err(|error| of(name, error)).map(|()| OK)
+            let _ = find(world, name)?;
+            console::run(world, name, out).map_err(|error| guest_error(name, error)).map(|()| OK)
         }
         ["update", name] => update(world, name, None, out),
         ["update", name, version] => update(world, name, Some(version), out),
-        // The former name, for scripts that have it; help does not list it.
+        // The former name, for existing scripts; help does not list it.
         ["upgrade", rest @ ..] => run(world, &[&["update"], rest].concat(), out),
         ["rollback", name] => rollback(world, name, out),
         [word] if WORDS.contains(word) => Err(usage("", "the name of a guest", &[])),
@@ -50,23 +50,24 @@ pub fn run(world: &World<'_>, arguments: &[&str], out: &mut dyn Write) -> Result
     }
 }
 
-fn of(name: &str, error: impl Display) -> CommandError {
+fn guest_error(name: &str, error: impl Display) -> CommandError {
     CommandError::Guest { name: name.to_owned(), reason: error.to_string() }
 }
 
 /// The main process of a guest's unit.
 pub fn supervise(world: &World<'_>, name: &str, out: &mut dyn Write) -> Result<u8, CommandError> {
-    let machine = Linux::new(Places::below(world.root));
-    let signals = Signals::catch().map_err(|error| of(name, format!("catching signals: {error}")))?;
+    let machine = Linux::new(Places::new(world.root));
+    let signals = Signals::catch().map_err(|error| guest_error(name, format!("catching signals: {error}")))?;
     let socket = std::env::var("NOTIFY_SOCKET").ok();
-    let notify = Notify::new(socket.as_deref()).map_err(|error| of(name, format!("NOTIFY_SOCKET: {error}")))?;
+    let notify =
+        Notify::new(socket.as_deref()).map_err(|error| guest_error(name, format!("NOTIFY_SOCKET: {error}")))?;
     let supervision = Supervision { world, machine: &machine, signals: &signals, notify: &notify };
     match supervisor::run(&supervision, name, out) {
         Ok(()) => Ok(OK),
         Err(error) if is_refusal(&error) => {
             Err(CommandError::Refused { name: name.to_owned(), reason: error.to_string() })
         }
-        Err(error) => Err(of(name, error)),
+        Err(error) => Err(guest_error(name, error)),
     }
 }
 
@@ -84,7 +85,7 @@ fn list(world: &World<'_>, json: bool, out: &mut dyn Write) -> Result<u8, Comman
     } else {
         out.write_all(guest_text::table(&all).as_bytes())?;
     }
-    Ok(if all.iter().all(Overview::is_well) { OK } else { DIFFERS })
+    Ok(if all.iter().all(Overview::is_healthy) { OK } else { DIFFERS })
 }
 
 fn all(world: &World<'_>) -> Result<Vec<Overview>, CommandError> {
@@ -97,17 +98,17 @@ fn write_json(value: &impl serde::Serialize, out: &mut dyn Write) -> Result<(), 
     Ok(writeln!(out, "{text}")?)
 }
 
-/// A guest that the config lists and that was taken or refused.
-fn known(world: &World<'_>, name: &str) -> Result<Result<Guest, String>, CommandError> {
+/// Loads a guest of the config: valid, or refused with a reason.
+fn find(world: &World<'_>, name: &str) -> Result<Result<Guest, String>, CommandError> {
     match lookup::load(world, name) {
         Ok(guest) => Ok(Ok(guest)),
         Err(ConfigError::Refused(reason)) => Ok(Err(reason)),
-        Err(error) => Err(of(name, error)),
+        Err(error) => Err(guest_error(name, error)),
     }
 }
 
-fn taken(world: &World<'_>, name: &str) -> Result<Guest, CommandError> {
-    known(world, name)?.map_err(|reason| of(name, reason))
+fn find_valid(world: &World<'_>, name: &str) -> Result<Guest, CommandError> {
+    find(world, name)?.map_err(|reason| guest_error(name, reason))
 }
 
 #[derive(serde::Serialize)]
@@ -115,68 +116,67 @@ struct Shown<'a> {
     #[serde(flatten)]
     overview: &'a Overview,
     versions: Option<&'a Versions>,
-    /// Whether what is chosen is forgotten at the next boot.
+    /// Whether the selection is lost at the next boot.
     var_in_memory: bool,
 }
 
 fn show(world: &World<'_>, name: &str, json: bool, out: &mut dyn Write) -> Result<u8, CommandError> {
-    let guest = known(world, name)?.ok();
+    let guest = find(world, name)?.ok();
     let versions = guest.map(|guest| overview::versions(world, &guest)).transpose();
-    let versions = versions.map_err(|error| of(name, error))?;
+    let versions = versions.map_err(|error| guest_error(name, error))?;
     let all = all(world)?;
-    let Some(overview) = all.iter().find(|one| one.name == name) else { return Err(of(name, "it is gone")) };
+    let Some(overview) = all.iter().find(|one| one.name == name) else { return Err(guest_error(name, "it is gone")) };
     let memory_only = in_memory(world);
     if json {
         write_json(&Shown { overview, versions: versions.as_ref(), var_in_memory: memory_only }, out)?;
     } else {
         out.write_all(guest_text::show(overview, versions.as_ref(), memory_only).as_bytes())?;
     }
-    Ok(if overview.is_well() { OK } else { DIFFERS })
+    Ok(if overview.is_healthy() { OK } else { DIFFERS })
 }
 
 fn in_memory(world: &World<'_>) -> bool {
     boot_record::find(world.root).is_some_and(|record| record.var == "image")
 }
 
-/// Changes the state and starts the guest anew if it runs.
+/// Changes the state and restarts the guest if it runs.
 fn change(
     world: &World<'_>,
     name: &str,
     out: &mut dyn Write,
     change: impl FnOnce(&mut State, u64) -> Result<String, CommandError>,
 ) -> Result<u8, CommandError> {
-    let mut state = State::load(world, name).map_err(|error| of(name, error))?;
+    let mut state = State::load(world, name).map_err(|error| guest_error(name, error))?;
     let said = change(&mut state, world.now())?;
-    state.save(world, name).map_err(|error| of(name, error))?;
+    state.save(world, name).map_err(|error| guest_error(name, error))?;
     writeln!(out, "{said}")?;
     if in_memory(world) {
         writeln!(out, "{MEMORY_ONLY}")?;
     }
     if crate::guests::status::is_supervised(world, name) {
         systemctl(world, name, "restart")?;
-        writeln!(out, "guest {name} is starting from it; appliance guest show {name} tells what comes of it")?;
+        writeln!(out, "guest {name} is starting from it; see appliance guest show {name}")?;
     } else {
-        writeln!(out, "guest {name} does not run now; it takes effect at its next start")?;
+        writeln!(out, "guest {name} is not running; it takes effect at its next start")?;
     }
     Ok(OK)
 }
 
 fn update(world: &World<'_>, name: &str, version: Option<&str>, out: &mut dyn Write) -> Result<u8, CommandError> {
-    let guest = taken(world, name)?;
+    let guest = find_valid(world, name)?;
     let image = &guest.config.image;
     if let Some(pinned) = image.version() {
-        let reason =
-            format!("its guest.toml says image = \"{image}\": change it there, version {pinned} is all it takes");
-        return Err(of(name, reason));
+        let reason = format!("its guest.toml says image = \"{image}\": change it there, it pins version {pinned}");
+        return Err(guest_error(name, reason));
     }
     let request = image::ImageRequest { name: image.name(), version, passed_over: &[], stage: None };
-    let (verified, rejected) = image::choose(world, request).map_err(|error| of(name, error))?;
+    let (verified, rejected) = image::choose(world, request).map_err(|error| guest_error(name, error))?;
     for rejected in rejected {
-        writeln!(out, "passed over {}: {}", rejected.place, rejected.reason)?;
+        writeln!(out, "skipped {}: {}", rejected.place, rejected.reason)?;
     }
     change(world, name, out, |state, now| {
         state.update(version, now);
-        let trial = match state.stand_in_for(&verified.manifest.version) {
+        let trial = match state.fallback_for(&verified.manifest.version) {
             Some(good) => {
                 let seconds = guest.config.ready_timeout.get();
                 format!("; not ready within {seconds} s, it goes back to version {good}")
@@ -188,21 +188,21 @@ fn update(world: &World<'_>, name: &str, version: Option<&str>, out: &mut dyn Wr
 }
 
 fn rollback(world: &World<'_>, name: &str, out: &mut dyn Write) -> Result<u8, CommandError> {
-    let guest = taken(world, name)?;
+    let guest = find_valid(world, name)?;
     if let Some(pinned) = guest.config.image.version() {
-        return Err(of(name, format!("its guest.toml asks for version {pinned} and no other: change it there")));
+        return Err(guest_error(name, format!("its guest.toml pins version {pinned}: change it there")));
     }
     change(world, name, out, |state, now| {
         let none = "there is no version to go back to: only one has ever been ready on this node; appliance guest \
              update chooses any";
-        let version = state.rollback(now).ok_or_else(|| of(name, none))?;
+        let version = state.rollback(now).ok_or_else(|| guest_error(name, none))?;
         let request = image::ImageRequest {
             name: guest.config.image.name(),
             version: Some(&version),
             passed_over: &[],
             stage: None,
         };
-        image::choose(world, request).map_err(|error| of(name, error))?;
+        image::choose(world, request).map_err(|error| guest_error(name, error))?;
         Ok(format!("version {version} of image {} is chosen", guest.config.image.name()))
     })
 }
@@ -210,15 +210,15 @@ fn rollback(world: &World<'_>, name: &str, out: &mut dyn Write) -> Result<u8, Co
 fn systemctl(world: &World<'_>, name: &str, verb: &str) -> Result<(), CommandError> {
     let unit = unit::name(OsStr::new(name));
     if verb != "stop" {
-        // One that rests may be asked for again; a unit that never failed is not known here.
+        // Lets a unit that failed too often start again. Fails for a unit that never failed, hence ignored.
         let _ = world.programs.run("systemctl", &["reset-failed", &unit]);
     }
-    let failed = |reason: String| of(name, format!("systemctl {verb} {unit}: {reason}"));
+    let failed = |reason: String| guest_error(name, format!("systemctl {verb} {unit}: {reason}"));
     let output = world.programs.run("systemctl", &[verb, &unit]).map_err(|error| failed(error.to_string()))?;
-    if output.is_well() { Ok(()) } else { Err(failed(output.complaint())) }
+    if output.is_success() { Ok(()) } else { Err(failed(output.error_text())) }
 }
 
-/// The exit status of an error, where it has one of its own.
+/// The exit status of an error, if it has one of its own.
 pub fn status_of(error: &CommandError) -> Option<u8> {
     matches!(error, CommandError::Refused { .. }).then_some(REFUSED)
 }

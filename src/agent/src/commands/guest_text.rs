@@ -1,4 +1,4 @@
-//! Guests for people: the table of all, and one with its story.
+//! Text output for guests: the table of all, and one with its history.
 
 use super::time_text::{date, span};
 use crate::guests::overview::{Overview, Versions};
@@ -44,7 +44,7 @@ fn row(guest: &Overview) -> [String; 8] {
         runs_as(guest).unwrap_or_else(none),
         failure.unwrap_or_else(none),
     ]
-    // A folder may be called whatever it likes, and this goes to a terminal.
+    // A directory's name may hold control characters, and this goes to a terminal.
     .map(|cell| cell.replace(char::is_control, "?"))
 }
 
@@ -53,7 +53,7 @@ fn runs_as(guest: &Overview) -> Option<String> {
     domain.or_else(|| guest.pid.map(|pid| format!("process {pid}")))
 }
 
-/// One guest. `versions` is there where its guest.toml could be taken.
+/// One guest; with `versions` if its guest.toml is valid.
 pub fn show(guest: &Overview, versions: Option<&Versions>, memory_only: bool) -> String {
     let mut text = String::new();
     let mut line = |key: &str, value: Option<String>| {
@@ -101,4 +101,4 @@ pub fn show(guest: &Overview, versions: Option<&Versions>, memory_only: bool) ->
 }
 
 pub const MEMORY_ONLY: &str =
-    "/var is in memory here: what is chosen is forgotten at the next boot; give the node a partition for /var";
+    "/var is in memory here: the selection is lost at the next boot; give the node a partition for /var";

@@ -1,4 +1,4 @@
-//! The folders that `/etc` is made of, and what stands at a path in each.
+//! The layers of `/etc`, and lookups in them.
 
 use super::{CommandError, World};
 use appliance_contract::medium::RUN_ETC;
@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 pub struct Layers {
     pub image: PathBuf,
     pub config: PathBuf,
-    /// The overlay's upper folder.
+    /// The overlay's upper directory.
     pub memory: PathBuf,
-    /// All of them together: `/etc` as it is.
+    /// The merged view: `/etc` as it is.
     pub merged: PathBuf,
 }
 
@@ -22,19 +22,19 @@ impl Layers {
         Self { image: layer("image"), config: layer("config"), memory: layer("memory"), merged: world.at("/etc") }
     }
 
-    /// Where `path` is to be found without the layer of memory.
+    /// What is at `path` without the layer of memory.
     pub fn below_memory(&self, path: &str) -> Result<Option<Found>, CommandError> {
-        match found(&self.config, path)? {
+        match lookup(&self.config, path)? {
             Some(found) => Ok(Some(found)),
-            // What the config has in place of a folder hides what is in the image's.
+            // A non-directory in the config hides the image's directory and all below it.
             None if self.hidden_by_config(path)? => Ok(None),
-            None => found(&self.image, path),
+            None => lookup(&self.image, path),
         }
     }
 
     fn hidden_by_config(&self, path: &str) -> Result<bool, CommandError> {
         for (end, _) in path.match_indices('/') {
-            if found(&self.config, &path[..end])?.is_some_and(|found| !found.metadata.is_dir()) {
+            if lookup(&self.config, &path[..end])?.is_some_and(|found| !found.metadata.is_dir()) {
                 return Ok(true);
             }
         }
@@ -42,13 +42,13 @@ impl Layers {
     }
 }
 
-/// Something at a place in a layer.
+/// A file of a layer.
 pub struct Found {
     pub place: PathBuf,
     pub metadata: Metadata,
 }
 
-pub fn found(layer: &Path, path: &str) -> Result<Option<Found>, CommandError> {
+pub fn lookup(layer: &Path, path: &str) -> Result<Option<Found>, CommandError> {
     let place = layer.join(path);
     match fs::symlink_metadata(&place) {
         Ok(metadata) => Ok(Some(Found { place, metadata })),
@@ -57,11 +57,11 @@ pub fn found(layer: &Path, path: &str) -> Result<Option<Found>, CommandError> {
     }
 }
 
-/// Names in a folder of a layer, sorted; none where it is no folder there.
+/// The names in a directory of a layer, sorted; none if it is not a directory.
 pub fn names(layer: &Path, path: &str) -> Result<Vec<String>, CommandError> {
     let place = layer.join(path);
     let failed = |error| CommandError::Read { path: place.clone(), error };
-    if !found(layer, path)?.is_some_and(|found| found.metadata.is_dir()) {
+    if !lookup(layer, path)?.is_some_and(|found| found.metadata.is_dir()) {
         return Ok(Vec::new());
     }
     let mut names = Vec::new();
@@ -73,7 +73,7 @@ pub fn names(layer: &Path, path: &str) -> Result<Vec<String>, CommandError> {
 }
 
 impl Found {
-    /// How overlayfs writes "deleted".
+    /// Whether it is a whiteout, overlayfs's mark of a deleted file.
     pub fn is_whiteout(&self) -> bool {
         self.metadata.file_type().is_char_device() && self.metadata.rdev() == 0
     }

@@ -1,8 +1,8 @@
-//! The `appliance` command of the running node. Arguments are read by hand:
-//! there are few, and the program is to stay small.
+//! The `appliance` command of the running node. Arguments are parsed by hand: there
+//! are few, and the program must stay small.
 //!
 //! Exit status: 0 all is well or nothing differs, 1 something is wrong or
-//! differs, 2 the command could not do its work.
+//! differs, 2 the command failed.
 
 mod console;
 mod etc_diff;
@@ -27,7 +27,7 @@ use std::path::PathBuf;
 pub const OK: u8 = 0;
 /// Something is wrong, or differs.
 pub const DIFFERS: u8 = 1;
-/// The command could not do its work.
+/// The command failed.
 pub const ERROR: u8 = 2;
 
 const HELP: &str = "\
@@ -40,23 +40,23 @@ appliance: what this node runs, and how it differs from its image
                                 at the next boot) make of the image's /etc;
                                 -u shows the lines that changed
   appliance guest list [--json]           all guests: state, image, memory, failures
-  appliance guest show NAME [--json]      one guest, its versions and their story
+  appliance guest show NAME [--json]      one guest, its versions and history
   appliance guest start|stop|restart NAME
   appliance guest console NAME            its console; Ctrl-] leaves it
   appliance guest update NAME [VERSION]   start it from that version, or the newest;
-                                          not ready in time, it goes back by itself
-  appliance guest rollback NAME           start it from the good version before
+                                          falls back if not ready in time
+  appliance guest rollback NAME           start it from the previous good version
   appliance help                this text
 
 Exit status: 0 all is well, nothing differs; 1 something is wrong, or differs;
-2 the command could not be done.
+2 the command failed.
 ";
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the message of each variant says what it means")]
 pub enum CommandError {
-    #[error("found {found:?}, expected {expected}{}; appliance help tells more", suggestion(.found, .known))]
+    #[error("found {found:?}, expected {expected}{}; see appliance help", suggestion(.found, .known))]
     Usage { found: String, expected: &'static str, known: &'static [&'static str] },
     #[error("reading {path}: {error}")]
     Read { path: PathBuf, error: io::Error },
@@ -68,7 +68,7 @@ pub enum CommandError {
     Guest { name: String, reason: String },
     #[error("network: {0}")]
     Uplink(UplinkError),
-    #[error("writing the answer: {0}")]
+    #[error("writing the output: {0}")]
     Write(io::Error),
 }
 
@@ -91,7 +91,7 @@ impl From<BootRecordError> for CommandError {
 }
 
 fn no_record_hint(error: &BootRecordError) -> &'static str {
-    if error.is_not_found() { "; it is there on nodes that appliance's agent booted" } else { "" }
+    if error.is_not_found() { "; only a boot by appliance's agent writes it" } else { "" }
 }
 
 fn suggestion(found: &str, known: &[&str]) -> String {
@@ -100,15 +100,15 @@ fn suggestion(found: &str, known: &[&str]) -> String {
         .unwrap_or_default()
 }
 
-/// Does what `arguments` (without the program's name) say; gives the exit status.
+/// Runs the command of `arguments` (without the program's name); returns the exit status.
 pub fn run(arguments: &[String], world: &World<'_>, out: &mut dyn Write, errors: &mut dyn Write) -> u8 {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match dispatch(&arguments, world, out).and_then(|code| Ok(out.flush().map(|()| code)?)) {
         Ok(code) => code,
-        // `appliance status | head` is no trouble.
+        // A closed pipe is no error: `appliance status | head`.
         Err(CommandError::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => OK,
         Err(error) => {
-            // Nothing is left to tell it to when this fails too.
+            // If this fails, too, there is nowhere to report it.
             let _ = writeln!(errors, "appliance: {error}");
             guest::status_of(&error).unwrap_or(ERROR)
         }
@@ -133,7 +133,7 @@ fn dispatch(arguments: &[&str], world: &World<'_>, out: &mut dyn Write) -> Resul
         // The main process of appliance-uplink.service.
         ["uplink"] => uplink::run(world, out),
         ["guest", "run", name] => guest::supervise(world, name, out),
-        // What the unit of a guest runs whose guest.toml the generator could not take.
+        // Run by the unit of a guest whose guest.toml the generator refused.
         ["guest", "refuse", name, reason] => {
             Err(CommandError::Refused { name: (*name).to_owned(), reason: (*reason).to_owned() })
         }

@@ -10,8 +10,8 @@ pub struct Mount {
     pub source: String,
 }
 
-/// The mount that is seen at `point`: of several there, the last.
-pub fn at(mountinfo: &str, point: &str) -> Option<Mount> {
+/// The visible mount at `point`: the last of several.
+pub fn find(mountinfo: &str, point: &str) -> Option<Mount> {
     mountinfo.lines().filter_map(parse).rfind(|mount| mount.point == point)
 }
 
@@ -29,7 +29,7 @@ fn parse(line: &str) -> Option<Mount> {
     })
 }
 
-/// Blanks and backslashes stand as three octal digits.
+/// Decodes blanks and backslashes, which are escaped as three octal digits.
 fn unescape(text: &str) -> String {
     let mut out = text.to_owned();
     for (code, plain) in [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")] {
@@ -47,10 +47,10 @@ mod tests {
         let text = "21 1 0:2 / / rw - rootfs rootfs rw\n\
                     25 1 253:0 / / ro,relatime shared:1 - squashfs /dev/dm-0 ro,errors=continue\n\
                     26 25 0:30 / /data\\040disk rw - ext4 /dev/sdb1 ro\n";
-        let root = at(text, "/").unwrap();
+        let root = find(text, "/").unwrap();
         assert_eq!((root.device.as_str(), root.file_system.as_str(), root.read_only), ("253:0", "squashfs", true));
-        assert!(at(text, "/data disk").unwrap().read_only);
-        assert_eq!(at(text, "/var"), None);
-        assert_eq!(at("garbage\n1 2 - x\n", "/"), None);
+        assert!(find(text, "/data disk").unwrap().read_only);
+        assert_eq!(find(text, "/var"), None);
+        assert_eq!(find("garbage\n1 2 - x\n", "/"), None);
     }
 }

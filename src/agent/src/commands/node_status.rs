@@ -1,4 +1,4 @@
-//! What `appliance status` tells of the node; with `--json`, these are the keys.
+//! The node's status for `appliance status`; with `--json`, these are the keys.
 
 use crate::guests::overview::Overview;
 use appliance_contract::boot_record::BootRecord;
@@ -8,15 +8,15 @@ use serde::Serialize;
 pub struct Status {
     pub boot: BootRecord,
     pub kernel: Option<String>,
-    /// `xen` or whatever the kernel says it runs under.
+    /// `xen` or another hypervisor that the kernel reports.
     pub hypervisor: Option<String>,
     pub uptime_s: Option<u64>,
     pub root: Option<Mounted>,
     pub verity: Verity,
     pub var: Option<Mounted>,
-    /// Changes of /etc since the boot; `None` where this user may not see them.
+    /// Number of changes of /etc since the boot; `None` if this user may not read them.
     pub changes_in_memory: Option<usize>,
-    /// What keeps the node from running guests at all.
+    /// Why the node cannot run any guest.
     pub trouble: Option<String>,
     pub guests: Vec<Overview>,
 }
@@ -34,19 +34,19 @@ pub enum Verity {
     /// Booted with appliance.roothash=none.
     Unverified,
     Verified,
-    /// A block whose hash is wrong was met since the boot.
+    /// A block with a wrong hash was read since the boot.
     Corrupted,
-    /// Verified at boot; its present state could not be asked.
+    /// Verified at boot; its present state is unknown.
     Unknown {
         reason: String,
     },
 }
 
 impl Status {
-    pub fn is_well(&self) -> bool {
+    pub fn is_healthy(&self) -> bool {
         self.verity != Verity::Corrupted
             && self.boot.var_degraded.is_none()
             && self.trouble.is_none()
-            && self.guests.iter().all(Overview::is_well)
+            && self.guests.iter().all(Overview::is_healthy)
     }
 }

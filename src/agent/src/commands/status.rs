@@ -1,4 +1,4 @@
-//! `appliance status`: what the boot's record says, and what of it still holds.
+//! `appliance status`: the boot record, and the present state of what it describes.
 
 use super::node_status::{Mounted, Status, Verity};
 use super::{CommandError, DIFFERS, OK, World, etc_diff, mounts, status_text};
@@ -17,13 +17,13 @@ pub fn run(world: &World<'_>, json: bool, out: &mut dyn Write) -> Result<u8, Com
     } else {
         out.write_all(status_text::render(&status).as_bytes())?;
     }
-    Ok(if status.is_well() { OK } else { DIFFERS })
+    Ok(if status.is_healthy() { OK } else { DIFFERS })
 }
 
 fn gather(world: &World<'_>) -> Result<Status, CommandError> {
     let boot = boot_record::read(world.root)?;
     let mountinfo = world.line("/proc/self/mountinfo").unwrap_or_default();
-    let root = mounts::at(&mountinfo, "/");
+    let root = mounts::find(&mountinfo, "/");
     let mounted = |mount: mounts::Mount| Mounted {
         source: mount.source,
         file_system: mount.file_system,
@@ -36,7 +36,7 @@ fn gather(world: &World<'_>) -> Result<Status, CommandError> {
         hypervisor: world.line("/sys/hypervisor/type"),
         uptime_s: uptime.and_then(|text| text.split('.').next()?.parse().ok()),
         root: root.map(mounted),
-        var: mounts::at(&mountinfo, "/var").map(mounted),
+        var: mounts::find(&mountinfo, "/var").map(mounted),
         changes_in_memory: etc_diff::memory_changes(world).ok(),
         trouble: overview::trouble(world),
         guests: overview::all(world).map_err(|error| CommandError::Read { path: guest::DIRECTORY.into(), error })?,
@@ -44,7 +44,7 @@ fn gather(world: &World<'_>) -> Result<Status, CommandError> {
     })
 }
 
-/// The kernel's word on the device that `/` is on (Documentation/admin-guide/device-mapper/verity.rst, "Status").
+/// The verity status of the device of `/` (Documentation/admin-guide/device-mapper/verity.rst, "Status").
 fn verity(world: &World<'_>, boot: &BootRecord, root: Option<&mounts::Mount>) -> Verity {
     if boot.root.root_hash.is_none() {
         return Verity::Unverified;
@@ -63,7 +63,7 @@ fn verity(world: &World<'_>, boot: &BootRecord, root: Option<&mounts::Mount>) ->
     match (world.mapped_status)(&name) {
         Ok(status) if status.trim_start().starts_with('V') => Verity::Verified,
         Ok(status) if status.trim_start().starts_with('C') => Verity::Corrupted,
-        Ok(status) => unknown(format!("the kernel's word for {name} is {status:?}, expected V or C")),
-        Err(error) => unknown(format!("asking the kernel for {name}: {error}")),
+        Ok(status) => unknown(format!("the status of {name} is {status:?}, expected V or C")),
+        Err(error) => unknown(format!("reading the status of {name}: {error}")),
     }
 }

@@ -1,4 +1,4 @@
-//! `appliance status` for people.
+//! Text output of `appliance status`.
 
 use super::guest_text;
 use super::node_status::{Status, Verity};
@@ -63,7 +63,7 @@ impl Page {
         self.text += &format!("{key:<12}{value}\n");
     }
 
-    /// The key stands beside the first of several lines; nothing stands for none.
+    /// Prints the key before the first of several values; nothing if there are none.
     fn list(&mut self, key: &str, values: impl Iterator<Item = String>) {
         for (number, value) in values.enumerate() {
             self.line(if number == 0 { key } else { "" }, value);
@@ -87,7 +87,7 @@ fn verity(status: &Status) -> String {
     match &status.verity {
         Verity::Unverified => "not verified (appliance.roothash=none)".to_owned(),
         Verity::Verified => format!("verified, hash {hash}"),
-        Verity::Corrupted => format!("CORRUPTED: a block was met that hash {hash} does not cover"),
+        Verity::Corrupted => format!("CORRUPTED: a block does not match hash {hash}"),
         Verity::Unknown { reason } => format!("verified at boot, hash {hash}; its state now is unknown: {reason}"),
     }
 }
@@ -97,7 +97,7 @@ fn etc(status: &Status) -> String {
     let changes = match status.changes_in_memory {
         Some(0) => "nothing changed since in memory".to_owned(),
         Some(count) => format!("{count} changed since in memory (appliance etc diff)"),
-        None => "changes in memory are for root to see".to_owned(),
+        None => "only root sees changes in memory".to_owned(),
     };
     format!("{} files, {} bytes from the config; {changes}", etc.files, etc.bytes)
 }

@@ -47,7 +47,7 @@ impl Node {
     fn run_with(&self, arguments: &str, status: &dyn Fn(&str) -> io::Result<String>) -> (u8, String, String) {
         let arguments: Vec<String> = arguments.split_whitespace().map(str::to_owned).collect();
         let clock = || std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_793_500_000);
-        let programs = crate::guests::tests::Told::default();
+        let programs = crate::guests::tests::FakePrograms::default();
         let world = World { root: self.folder.path(), mapped_status: status, programs: &programs, clock: &clock };
         let (mut out, mut errors) = (Vec::new(), Vec::new());
         let code = run(&arguments, &world, &mut out, &mut errors);
@@ -156,7 +156,7 @@ fn diff_lists_config_and_memory() {
         node.layer("config", path, text);
     }
     symlink("/x", node.at("run/appliance/etc/config/link")).unwrap();
-    // What a copy-up without a change leaves; a real change; a new file in a new folder; a folder made anew.
+    // A copy-up without a change; a real change; a new file in a new directory; an opaque directory.
     for (path, text) in [("same", "s\n"), ("hosts", "c\n"), ("deep/file", "1\n"), ("dir/other", "")] {
         node.layer("memory", path, text);
     }
@@ -242,7 +242,7 @@ fn slips_get_the_nearest_word() {
 #[test]
 fn a_refused_guest_fails_in_one_line() {
     let node = Node::new();
-    let programs = crate::guests::tests::Told::default();
+    let programs = crate::guests::tests::FakePrograms::default();
     let clock = || std::time::UNIX_EPOCH;
     let mapped_status = |_: &str| Ok(String::new());
     let world = World { root: node.folder.path(), mapped_status: &mapped_status, programs: &programs, clock: &clock };
@@ -326,7 +326,7 @@ mod guests {
         store(&node, "web", "2");
         let state = |node: &Node| crate::guests::state::State::load(&node.world(), "web").unwrap();
         let mut known = state(&node);
-        known.got_ready("1", 5);
+        known.mark_ready("1", 5);
         known.save(&node.world(), "web").unwrap();
         let (code, out, errors) = command(&node, "guest update web");
         assert_eq!((code, errors.as_str()), (OK, ""));
@@ -334,12 +334,12 @@ mod guests {
             out.starts_with("version 2 of image web is chosen; not ready within 300 s, it goes back to version 1\n")
         );
         assert!(out.contains("/var is in memory here"), "{out}");
-        assert!(out.ends_with("guest web does not run now; it takes effect at its next start\n"), "{out}");
+        assert!(out.ends_with("guest web is not running; it takes effect at its next start\n"), "{out}");
         let (code, _, errors) = command(&node, "guest rollback web");
         assert_eq!(code, ERROR);
         assert!(errors.contains("there is no version to go back to"), "{errors}");
         let mut known = state(&node);
-        known.got_ready("2", 6);
+        known.mark_ready("2", 6);
         known.save(&node.world(), "web").unwrap();
         let _lock = supervise(&node.world(), "web").unwrap();
         let (code, out, _) = command(&node, "guest rollback web");
@@ -358,11 +358,11 @@ mod guests {
         store(&node, "web", "1");
         for (arguments, said) in [
             ("guest update pinned", "its guest.toml says image = \"web@1\": change it there"),
-            ("guest rollback pinned", "asks for version 1 and no other"),
+            ("guest rollback pinned", "pins version 1"),
             ("guest update web 9", "no image web of version 9 is on the medium or in the store"),
             ("guest update bad", "domUs/bad/guest.toml: "),
             ("guest show none", "there is no guest none"),
-            ("guest console web", "its console is not there"),
+            ("guest console web", "it has no console"),
             ("guest strat web", "(did you mean start?)"),
             ("guest start", "the name of a guest"),
         ] {

@@ -1,8 +1,8 @@
 //! A unified diff of two short texts, by their longest common subsequence of lines.
 
-/// Equal lines shown around a change, as diff -u has it.
+/// Lines of context around a change, as in diff -u.
 const CONTEXT: usize = 3;
-/// Above this many pairs of lines the changed middle is shown as replaced in whole.
+/// With more pairs of lines than this, the changed middle is shown as completely replaced.
 const MAX_PAIRS: usize = 4_000_000;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -12,7 +12,7 @@ enum Edit<'a> {
     New(&'a str),
 }
 
-/// Hunks with their headers; empty when the texts are equal.
+/// Hunks with their headers; empty if the texts are equal.
 pub fn unified(old: &str, new: &str) -> String {
     let edits = edits(&old.split_inclusive('\n').collect::<Vec<_>>(), &new.split_inclusive('\n').collect::<Vec<_>>());
     let changed: Vec<usize> =
@@ -38,7 +38,7 @@ fn hunk(edits: &[Edit<'_>], start: usize, end: usize, out: &mut String) {
     };
     let (old_before, new_before) = count(&edits[..start]);
     let (old_lines, new_lines) = count(&edits[start..end]);
-    // An empty side is numbered by the line before it.
+    // The header of an empty side has the number of the line before it.
     let number = |before: usize, lines: usize| if lines == 0 { before } else { before + 1 };
     *out += &format!(
         "@@ -{},{old_lines} +{},{new_lines} @@\n",

@@ -1,11 +1,11 @@
-//! Times and durations as people read them.
+//! Text of times and durations.
 
-/// Seconds for people.
+/// A duration in readable units.
 pub fn span(seconds: u64) -> String {
     format!("{} h {:02} min {:02} s", seconds / 3600, seconds / 60 % 60, seconds % 60)
 }
 
-/// In UTC; days to a date after Howard Hinnant, "chrono-compatible low-level date algorithms".
+/// The date and time in UTC; the algorithm is Howard Hinnant's, "chrono-compatible low-level date algorithms".
 pub fn date(seconds: u64) -> String {
     let (days, rest) = (seconds / 86_400, seconds % 86_400);
     let shifted = days + 719_468;

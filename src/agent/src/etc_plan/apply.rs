@@ -1,4 +1,4 @@
-//! Copies what was planned into an empty folder, which becomes a layer of `/etc`.
+//! Copies what was planned into an empty directory, which becomes a layer of `/etc`.
 
 use super::plan::{Plan, What};
 use nix::fcntl::OFlag;
@@ -19,8 +19,8 @@ pub enum ApplyError {
     Changed { path: PathBuf, found: u64, expected: u64 },
 }
 
-/// Makes `target` what `plan` says. `target` holds nothing but what this function
-/// made, and the plan has nothing below a link: no path leads out of it.
+/// Creates the entries of `plan` in `target`. `target` has only entries that this function created, and the plan has
+/// nothing below a symlink, so no path leads out of `target`.
 pub fn apply(
     plan: &Plan,
     source: &Path,
@@ -32,11 +32,11 @@ pub fn apply(
         let to = place(path);
         let failed = |error| ApplyError::Write { path: to.clone(), error };
         match &step.what {
-            // Writable while it is filled, whatever its mode shall be.
-            What::Folder if path.is_empty() => {
+            // Writable while it is filled; its own mode is set below.
+            What::Directory if path.is_empty() => {
                 DirBuilder::new().recursive(true).mode(0o700).create(&to).map_err(failed)?
             }
-            What::Folder => DirBuilder::new().mode(0o700).create(&to).map_err(failed)?,
+            What::Directory => DirBuilder::new().mode(0o700).create(&to).map_err(failed)?,
             What::File { size } => copy(&source.join(path), &to, *size)?,
             What::Link { target } => symlink(target, &to).map_err(failed)?,
         }
@@ -45,7 +45,7 @@ pub fn apply(
             fs::set_permissions(&to, Permissions::from_mode(step.mode)).map_err(failed)?;
         }
     }
-    for (path, step) in plan.steps.iter().rev().filter(|(_, step)| step.what == What::Folder) {
+    for (path, step) in plan.steps.iter().rev().filter(|(_, step)| step.what == What::Directory) {
         let to = place(path);
         let failed = |error| ApplyError::Write { path: to.clone(), error };
         fs::set_permissions(&to, Permissions::from_mode(step.mode)).map_err(failed)?;

@@ -3,8 +3,8 @@
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Install {
     pub present: bool,
-    /// Folder suffix (`wants`, `requires`, `upholds`) and target.
-    pub by: Vec<(&'static str, String)>,
+    /// Directory suffix (`wants`, `requires`, `upholds`) and target.
+    pub targets: Vec<(&'static str, String)>,
     pub alias: Vec<String>,
     pub also: Vec<String>,
     pub default_instance: Option<String>,
@@ -28,9 +28,9 @@ impl Install {
             let Some((key, value)) = line.split_once('=').filter(|_| inside) else { continue };
             let mut values = value.split_whitespace().map(str::to_owned);
             match key.trim_end() {
-                "WantedBy" => install.by.extend(values.map(|target| ("wants", target))),
-                "RequiredBy" => install.by.extend(values.map(|target| ("requires", target))),
-                "UpheldBy" => install.by.extend(values.map(|target| ("upholds", target))),
+                "WantedBy" => install.targets.extend(values.map(|target| ("wants", target))),
+                "RequiredBy" => install.targets.extend(values.map(|target| ("requires", target))),
+                "UpheldBy" => install.targets.extend(values.map(|target| ("upholds", target))),
                 "Alias" => install.alias.extend(values),
                 "Also" => install.also.extend(values),
                 "DefaultInstance" => install.default_instance = values.next_back(),
@@ -48,7 +48,7 @@ pub struct UnitName {
 }
 
 impl UnitName {
-    /// As systemctl reads a name: a service when it says nothing else. `None` where it cannot be a file's name.
+    /// As systemctl reads a name: a service unless it has another suffix. `None` if it cannot be a file name.
     pub fn parse(text: &str) -> Option<Self> {
         let good = |c: char| c.is_ascii_alphanumeric() || "@:-_.\\".contains(c);
         if text.is_empty() || text.len() > 255 || text.starts_with('.') || !text.chars().all(good) {
@@ -118,7 +118,7 @@ mod tests {
                     WantedBy=no.target\n";
         let install = Install::parse(text);
         let by = [("wants", "multi-user.target"), ("wants", "a.target"), ("requires", "b.target")];
-        assert_eq!(install.by, by.map(|(kind, target)| (kind, target.to_owned())));
+        assert_eq!(install.targets, by.map(|(kind, target)| (kind, target.to_owned())));
         assert_eq!((install.alias, install.also), (vec!["sshd.service".into()], vec!["c.socket".into()]));
         assert_eq!(install.default_instance.as_deref(), Some("tty1"));
         assert!(!Install::parse("[Unit]\n").present);

@@ -1,7 +1,7 @@
-//! What of the config goes over the image's `/etc`, with which owner and mode.
+//! Plans and writes the config's layer over the image's `/etc`, with owners and modes.
 //!
-//! [`local_etc::read`](appliance_shared::local_etc::read) lists the folder, [`plan`] decides (without I/O but through
-//! [`View`]), [`apply`] copies. `plan::Plan` holds all that is to be told.
+//! [`local_etc::read`](appliance_shared::local_etc::read) lists the directory, [`plan`] decides (without I/O except
+//! through [`View`]), [`apply`] copies. `plan::Plan` also has everything to report.
 
 mod apply;
 mod install;
@@ -41,14 +41,14 @@ impl From<ModesError> for EtcError {
     }
 }
 
-/// Where things are.
+/// The directories of the config and the image.
 #[derive(Debug, Clone, Copy)]
 pub struct Places<'a> {
     /// The mounted config partition, with `local/` and `global/` in it.
     pub config: &'a Path,
     /// The image's root.
     pub image: &'a Path,
-    /// Whether the config's file system keeps modes.
+    /// Whether the config's file system stores modes.
     pub has_modes: bool,
 }
 

@@ -1,8 +1,8 @@
-//! Names of users and groups to numbers, by the texts of passwd(5) and group(5).
+//! Resolves names of users and groups to numbers with the texts of passwd(5) and group(5).
 
 use appliance_contract::modes::Entry;
 
-/// Texts in the order in which they are asked.
+/// The texts, in the order in which they are searched.
 #[derive(Debug, Default)]
 pub struct Owners {
     pub passwd: Vec<String>,

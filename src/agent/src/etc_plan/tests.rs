@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::PathBuf;
 use tempfile::TempDir;
 
-/// A config partition and an image in a folder of their own.
+/// A config partition and an image in a directory of their own.
 struct World {
     folder: TempDir,
     marker: String,
@@ -59,7 +59,7 @@ impl World {
         self.try_plan().unwrap()
     }
 
-    /// Applies the plan; gives the owners that were set, by path in the target.
+    /// Applies the plan; returns the owners that were set, by path in the target.
     fn apply(&self, plan: &Plan) -> Vec<(String, u32, u32)> {
         let owners = RefCell::new(Vec::new());
         let target = self.at("target");
@@ -202,7 +202,7 @@ fn what_cannot_go_in_is_dropped_and_told() {
         entries: vec![
             entry("a", Kind::Other("a whiteout of an overlay"), &[]),
             entry("b", Kind::Other("a block device"), &[]),
-            entry("c", Kind::Folder, &["trusted.overlay.opaque", "user.note"]),
+            entry("c", Kind::Directory, &["trusted.overlay.opaque", "user.note"]),
             entry("d", Kind::File { size: 0 }, &["security.capability"]),
         ],
         dropped: Vec::new(),
@@ -257,8 +257,8 @@ fn too_much_is_an_error_that_names_size_and_bound() {
     let folder = world.at("config/local/etc");
     let said = |bounds| local_etc::read(&folder, bounds, &|_| Vec::new()).unwrap_err().to_string();
     assert!(said(Bounds { bytes: 9, ..Bounds::default() }).contains("holds 10 bytes, expected 9 at most"));
-    assert!(said(Bounds { entries: 2, ..Bounds::default() }).contains("more than 2 files and folders"));
-    assert!(said(Bounds { depth: 0, ..Bounds::default() }).contains("deeper than 0 folders"));
+    assert!(said(Bounds { entries: 2, ..Bounds::default() }).contains("more than 2 files and directories"));
+    assert!(said(Bounds { depth: 0, ..Bounds::default() }).contains("deeper than 0 directories"));
     assert!(local_etc::read(&folder, Bounds { bytes: 10, entries: 3, depth: 1 }, &|_| Vec::new()).is_ok());
     let big = fs::File::create(world.at("config/local/etc/big")).unwrap();
     big.set_len(64 * 1024 * 1024).unwrap();
@@ -350,8 +350,8 @@ fn links_of_the_marker_stay_below_etc() {
     for said in [
         "links /etc/../x: expected a path below /etc",
         "links /usr/x: expected a path below /etc",
-        "links /etc/out/x: /etc/out is no folder in the config",
-        "links /etc/lib/x: /etc/lib is no folder in the image",
+        "links /etc/out/x: /etc/out is no directory in the config",
+        "links /etc/lib/x: /etc/lib is no directory in the image",
         "links /etc/e: its target is empty",
     ] {
         assert!(reasons.contains(said), "{said} in {reasons}");
@@ -383,8 +383,8 @@ fn hiding_a_folder_of_the_image_is_told() {
     assert_eq!(
         world.plan().warnings,
         [
-            "/etc/lib is a folder in the config and hides the image's file or link",
-            "/etc/ssh is no folder in the config and hides the image's folder"
+            "/etc/lib: the config's directory hides the image's file or link",
+            "/etc/ssh: the config's file or link hides the image's directory"
         ]
     );
 }
@@ -403,6 +403,6 @@ fn a_view_stays_inside_its_root() {
     assert_eq!(view.read("etc/absolute").as_deref(), Some("inside"));
     assert_eq!(view.link("etc/absolute").as_deref(), Some("/etc/real"));
     assert_eq!((view.exists("etc/dangling"), view.exists("etc/none")), (true, false));
-    assert_eq!((view.folder("etc").is_some(), view.folder("etc/absolute").is_some()), (true, false));
+    assert_eq!((view.directory("etc").is_some(), view.directory("etc/absolute").is_some()), (true, false));
     assert_eq!(RootView::new(&world.at("none")).read("etc/real"), None);
 }

@@ -1,4 +1,4 @@
-//! What a plan may ask of a file tree: the image's root, or a part of the config.
+//! A read-only view of a file tree for a plan: the image's root, or a part of the config.
 
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat2};
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 /// Units, passwd and modes are small; more than this is not read.
 const MAX_TEXT: u64 = 1024 * 1024;
 
-/// A folder's owner and mode.
+/// A directory's owner and mode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Attributes {
     /// Permission bits.
@@ -23,19 +23,19 @@ pub struct Attributes {
     pub gid: u32,
 }
 
-/// A tree looked at from its own root; paths are relative to it.
+/// A tree as seen from its own root; paths are relative to it.
 pub trait View {
     /// The text of a regular file; symbolic links are followed inside the tree only.
     fn read(&self, path: &str) -> Option<String>;
-    /// The attributes of `path` where it is a real directory, not a link to one.
-    fn folder(&self, path: &str) -> Option<Attributes>;
+    /// The attributes of `path` if it is a real directory, not a symlink to one.
+    fn directory(&self, path: &str) -> Option<Attributes>;
     /// The target of a symbolic link.
     fn link(&self, path: &str) -> Option<String>;
-    /// Whether something stands at `path`, be it a dangling link.
+    /// Whether `path` exists, even as a dangling symlink.
     fn exists(&self, path: &str) -> bool;
 }
 
-/// A directory that is seen as a root: no link leads out of it.
+/// A directory that is treated as a root: no symlink leads out of it.
 #[derive(Debug)]
 pub struct RootView {
     root: Option<OwnedFd>,
@@ -43,7 +43,7 @@ pub struct RootView {
 }
 
 impl RootView {
-    /// A root that is not there is an empty tree.
+    /// A root that does not exist is an empty tree.
     pub fn new(path: &Path) -> Self {
         let how = OpenHow::new().flags(OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC);
         Self { root: openat2(AT_FDCWD, path, how).ok(), path: path.to_owned() }
@@ -63,8 +63,8 @@ impl RootView {
         }
     }
 
-    /// What stands at `path` itself.
-    fn itself(&self, path: &str) -> Option<fs::Metadata> {
+    /// The metadata of `path`, or of a symlink there.
+    fn symlink_metadata(&self, path: &str) -> Option<fs::Metadata> {
         self.open(path, OFlag::O_PATH | OFlag::O_NOFOLLOW)?.metadata().ok()
     }
 }
@@ -82,13 +82,13 @@ impl View for RootView {
         Some(String::from_utf8_lossy(&bytes).into_owned())
     }
 
-    fn folder(&self, path: &str) -> Option<Attributes> {
-        let found = self.itself(path).filter(fs::Metadata::is_dir)?;
+    fn directory(&self, path: &str) -> Option<Attributes> {
+        let found = self.symlink_metadata(path).filter(fs::Metadata::is_dir)?;
         Some(Attributes { mode: found.mode() & 0o7777, uid: found.uid(), gid: found.gid() })
     }
 
     fn link(&self, path: &str) -> Option<String> {
-        self.itself(path).filter(fs::Metadata::is_symlink)?;
+        self.symlink_metadata(path).filter(fs::Metadata::is_symlink)?;
         // The parents were just resolved inside the root; a link among them is followed there by the next step only.
         let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
         let folder = self.open(if parent.is_empty() { "." } else { parent }, OFlag::O_PATH | OFlag::O_DIRECTORY)?;
@@ -97,7 +97,7 @@ impl View for RootView {
     }
 
     fn exists(&self, path: &str) -> bool {
-        self.itself(path).is_some()
+        self.symlink_metadata(path).is_some()
     }
 }
 

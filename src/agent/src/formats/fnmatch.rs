@@ -1,7 +1,7 @@
 //! Shell patterns as POSIX fnmatch(3) without flags has them: `*`, `?`, `[…]`, `\`.
 
-/// Whether the whole of `text` matches `pattern`. Takes time proportional to
-/// the product of their lengths at worst: of all stars, only the last one seen is ever retried.
+/// Whether the whole of `text` matches `pattern`. At worst the time is proportional to the product of their lengths:
+/// only the last star seen is retried.
 pub fn fnmatch(pattern: &str, text: &str) -> bool {
     let pattern = pattern.as_bytes();
     let text = text.as_bytes();
@@ -14,7 +14,7 @@ pub fn fnmatch(pattern: &str, text: &str) -> bool {
             continue;
         }
         let Some(&byte) = text.get(t) else { return p == pattern.len() };
-        match one(pattern, p, byte) {
+        match match_element(pattern, p, byte) {
             Some(next) => {
                 p = next;
                 t += 1;
@@ -31,11 +31,11 @@ pub fn fnmatch(pattern: &str, text: &str) -> bool {
     }
 }
 
-/// Matches one byte against the pattern's element at `p`, and tells where the next element begins.
-fn one(pattern: &[u8], p: usize, byte: u8) -> Option<usize> {
+/// Matches one byte against the pattern's element at `p`, and returns where the next element begins.
+fn match_element(pattern: &[u8], p: usize, byte: u8) -> Option<usize> {
     match *pattern.get(p)? {
         b'?' => Some(p + 1),
-        b'[' => match set(pattern, p + 1, byte) {
+        b'[' => match match_set(pattern, p + 1, byte) {
             Some((true, next)) => Some(next),
             Some((false, _)) => None,
             // Without its closing bracket it is a plain character.
@@ -46,8 +46,8 @@ fn one(pattern: &[u8], p: usize, byte: u8) -> Option<usize> {
     }
 }
 
-/// Whether `byte` is in the set whose inside begins at `at`, and where the set ends; `None` when it never does.
-fn set(pattern: &[u8], mut at: usize, byte: u8) -> Option<(bool, usize)> {
+/// Whether `byte` is in the set whose inside begins at `at`, and where the set ends; `None` if it never does.
+fn match_set(pattern: &[u8], mut at: usize, byte: u8) -> Option<(bool, usize)> {
     let negated = matches!(pattern.get(at)?, b'!' | b'^');
     if negated {
         at += 1;

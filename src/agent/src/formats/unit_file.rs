@@ -1,4 +1,4 @@
-//! How values are written into unit files.
+//! Escapes values for unit files.
 
 use appliance_shared::gpt::CRC_32;
 use std::fmt::Write;
@@ -24,15 +24,15 @@ pub fn word(text: &str) -> String {
     word + "\""
 }
 
-/// The value of a key that takes a line of text: specifiers alone mean something there.
+/// The value of a key that takes a line of text, in which only specifiers are special.
 pub fn text(text: &str) -> String {
     text.replace('%', "%%").replace(|c: char| c.is_control() || c == '\\', " ")
 }
 
-/// A unit's name has at most 255 characters; what is left for the instance.
+/// A unit's name has at most 255 characters; this many are left for the instance.
 const LONGEST_INSTANCE: usize = 200;
 
-/// A folder's name as an instance's (systemd-escape); a guest's own name stays what it is.
+/// A directory's name as an instance name (systemd-escape); a guest's name is left unchanged.
 pub fn instance(name: &[u8]) -> String {
     let mut instance = String::new();
     for (index, &byte) in name.iter().enumerate() {
@@ -43,7 +43,7 @@ pub fn instance(name: &[u8]) -> String {
             let _ = write!(instance, "\\x{byte:02x}");
         }
         if instance.len() > LONGEST_INSTANCE {
-            // Two long names must not become one.
+            // Two long names must stay different.
             let _ = write!(instance, "-{:08x}", CRC_32.checksum(&name[index..]));
             break;
         }

@@ -1,4 +1,4 @@
-//! dm-verity's superblock, and the table line that it leads to.
+//! Parses dm-verity's superblock, and builds the device-mapper table from it.
 //!
 //! The superblock (cryptsetup's "on-disk format" of dm-verity, version 1) takes
 //! the first 512 bytes of the hash area; the hash tree begins at the next hash
@@ -11,7 +11,7 @@ use appliance_shared::read_at::{ReadAt, array_at, le16, le32, le64};
 use std::io;
 use std::path::Path;
 
-/// The only block size that applbuild makes.
+/// The only block size that applbuild uses.
 pub const BLOCK: u64 = 4096;
 const SECTOR: u64 = 512;
 
@@ -20,7 +20,7 @@ const SECTOR: u64 = 512;
 pub struct Superblock {
     /// Number of blocks with data.
     pub data_blocks: u64,
-    /// Is hashed before each block.
+    /// Hashed before the data of each block.
     pub salt: Vec<u8>,
     /// Where the superblock begins, in bytes.
     pub offset: u64,
@@ -64,7 +64,7 @@ pub fn hash_offset(image: &dyn ReadAt) -> Result<u64, VerityError> {
 }
 
 impl Superblock {
-    /// Finds the superblock behind the squashfs.
+    /// Reads the superblock after the squashfs.
     pub fn read(image: &dyn ReadAt) -> Result<Self, VerityError> {
         let offset = hash_offset(image)?;
         let size = image.size()?;
@@ -119,8 +119,8 @@ impl Superblock {
         self.offset + blocks * BLOCK
     }
 
-    /// The table of the verified device: data and hashes lie on the same `device`.
-    /// Without options a block that does not match reads as an I/O error.
+    /// The table of the verified device: data and hashes are on the same `device`. Without options a block that does
+    /// not match reads as an I/O error.
     pub fn target(&self, device: &Path, root_hash: Sha256) -> Target {
         let salt = if self.salt.is_empty() { "-".to_owned() } else { hex(&self.salt) };
         Target {
@@ -199,7 +199,7 @@ mod tests {
         }
     }
 
-    /// Levels of 128 hashes: above 129 data blocks stand two blocks and one.
+    /// A hash block has 128 hashes: 129 data blocks need two hash blocks, and one above them.
     #[test]
     fn refuses_an_image_that_lacks_the_end_of_its_hash_tree() {
         for (data_blocks, tree) in [(1, 0), (2, 1), (128, 1), (129, 3), (128 * 128 + 1, 132)] {

@@ -1,5 +1,5 @@
-//! The systemd generator `appliance-guests`: `domUs/*/guest.toml` → units. It only
-//! writes units; what needs the running system is checked as each unit starts.
+//! The systemd generator `appliance-guests`: writes units from `domUs/*/guest.toml`.
+//! Checks that need the running system are made when each unit starts.
 
 mod units;
 
@@ -18,14 +18,14 @@ use std::io;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-/// The program's name among the generators.
+/// The generator's file name.
 pub const PROGRAM: &str = "appliance-guests";
 
-/// What the generator could not do.
+/// Why the generator failed.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the message of each variant says what it means")]
 pub enum GeneratorError {
-    #[error("found {found} arguments, expected three folders, as systemd gives its generators")]
+    #[error("found {found} arguments, expected three directories (systemd.generator(7))")]
     Arguments { found: usize },
     #[error("{0}; no guest is started")]
     Record(BootRecordError),
@@ -35,8 +35,8 @@ pub enum GeneratorError {
     Write { path: PathBuf, error: io::Error },
 }
 
-/// Does the generator's work for the machine whose root is `root`; gives what went
-/// wrong, none of which keeps the rest from being done.
+/// Writes the units of the machine whose root is `root`. Returns the errors; after
+/// an error the other units are still written.
 pub fn run(root: &Path, arguments: &[PathBuf]) -> Vec<GeneratorError> {
     let [folder, _early, _late] = arguments else {
         return vec![GeneratorError::Arguments { found: arguments.len() }];
@@ -50,7 +50,7 @@ pub fn run(root: &Path, arguments: &[PathBuf]) -> Vec<GeneratorError> {
 fn find(root: &Path) -> Result<Vec<UnitFile>, GeneratorError> {
     let at = |path: &str| root.join(path.trim_start_matches('/'));
     let record = match boot_record::read(root) {
-        // Booted by another agent, or by none.
+        // Not booted by this agent.
         Err(error) if error.is_not_found() => return Ok(Vec::new()),
         record => record.map_err(GeneratorError::Record)?,
     };

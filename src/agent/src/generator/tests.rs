@@ -18,7 +18,7 @@ fn planned(booted: Hypervisor, guests: &[(&str, &str)]) -> Vec<UnitFile> {
     plan(&check_all(&folders), booted)
 }
 
-/// All files as one text.
+/// All files, concatenated.
 fn shown(files: &[UnitFile]) -> String {
     let show = |file: &UnitFile| match &file.content {
         Content::Text(text) => format!("== {}\n{text}", file.path),
@@ -85,7 +85,7 @@ fn units_are_as_they_were_agreed() {
     ];
     let files = planned(Hypervisor::Xen, &guests);
     assert_eq!(shown(&files), GOLDEN);
-    // On plain Linux, auto is KVM.
+    // On plain Linux, `auto` selects KVM.
     let text = shown(&planned(Hypervisor::Kvm, &guests[..1]));
     assert!(text.contains("MemoryMax=544M\nTasksMax=129\nCPUQuota=200%\n"), "{text}");
 }
@@ -102,13 +102,13 @@ fn what_is_refused_becomes_a_unit_that_says_why() {
     let text = shown(&files);
     let refused = "== appliance-guest@50\\x25\\x20\\x24x.service.d/50-guest.conf
 [Unit]
-Description=Guest 50%% $x, which is not started
+Description=Guest 50%% $x (not started)
 
 [Service]
 Type=oneshot
 Restart=no
 ExecStart=
-ExecStart=/usr/bin/appliance \"guest\" \"refuse\" \"50%% $$x\" \"the folder's name \\\"50%% $$x\\\" is not a host name";
+ExecStart=/usr/bin/appliance \"guest\" \"refuse\" \"50%% $$x\" \"the directory name \\\"50%% $$x\\\" is not a host name";
     assert!(text.starts_with(refused), "{text}");
     assert!(text.contains(" \"bad\" \"/config/local/domUs/bad/guest.toml: line 4: mode: unknown variant `a\\\"%%i`"));
     assert!(text.contains("wants/appliance-guest@bad.service"));
@@ -161,7 +161,7 @@ fn guests_and_other_machines_get_nothing() {
 fn what_goes_wrong_is_said() {
     let root = host("host");
     let faults = run(root.path(), &[PathBuf::from("/nowhere")]);
-    assert_eq!(faults[0].to_string(), "found 1 arguments, expected three folders, as systemd gives its generators");
+    assert_eq!(faults[0].to_string(), "found 1 arguments, expected three directories (systemd.generator(7))");
     fs::write(root.path().join("out/appliance-guests.target.wants"), "").unwrap();
     let faults = run(root.path(), &arguments(root.path()));
     assert_eq!(faults.len(), 1, "{faults:?}");
@@ -171,8 +171,8 @@ fn what_goes_wrong_is_said() {
 }
 
 proptest! {
-    /// Whatever a guest.toml and its folder hold, every file lies below the
-    /// generator's folder, and every line of a unit is a section, a key or empty.
+    /// Whatever a guest.toml and its directory contain, every file is below the
+    /// generator's directory, and every line of a unit is a section, a key or empty.
     #[test]
     fn no_input_breaks_out_of_its_unit(name in "[^/\0]{1,80}", text in "\\PC*|(?s).*", key in "[a-z-]{1,12}", value in "(?s).{0,40}") {
         let quoted = format!("schema = 1\nimage = \"a\"\nmemory = \"64M\"\n{key} = {value:?}\n");

@@ -1,5 +1,5 @@
-//! Guests → unit files. The template unit in the image holds what is the same
-//! for all; a drop-in each says the rest.
+//! Makes unit files of guests. The template unit in the image has what is the same
+//! for all guests; each guest's drop-in has the rest.
 
 use crate::formats::unit_file;
 use crate::guests::definitions::{Checked, Guest};
@@ -10,21 +10,21 @@ use appliance_contract::medium;
 
 const TEMPLATE: &str = "/usr/lib/systemd/system/appliance-guest@.service";
 const TARGET: &str = "appliance-guests.target";
-/// What the runtime needs, beyond the guest's own bound, to force a guest and clean up.
+/// Seconds that the supervisor needs, after the guest's own timeout, to kill a guest and clean up.
 const AFTER_STOP_TIMEOUT: u32 = 30;
-/// A reason quotes what it found, which may be as long as the file.
+/// Bounds a reason: it quotes what was found, which may be as long as the file.
 const LONGEST_REASON: usize = 500;
 
-/// A file to make below the generator's folder.
+/// A file to make below the generator's directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnitFile {
     /// Relative to the generator's directory.
     pub path: String,
-    /// Text or link.
+    /// Text or symlink.
     pub content: Content,
 }
 
-/// What is at a path.
+/// The content of a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Content {
     /// A regular file with this text.
@@ -43,7 +43,7 @@ pub fn plan(checked: &[Checked], booted: Hypervisor) -> Vec<UnitFile> {
                 let config = &guest.config;
                 (drop_in(guest, booted), config.autostart && config.managed_by == ManagedBy::Systemd)
             }
-            // Always started, so that the boot's list of failed units shows it.
+            // Always started, so that it appears in the boot's list of failed units.
             Err(reason) => (refusal(&one.folder.to_string_lossy(), reason), true),
         };
         files.push(UnitFile { path: format!("{unit}.d/50-guest.conf"), content: Content::Text(text) });
@@ -65,20 +65,20 @@ fn drop_in(guest: &Guest, booted: Hypervisor) -> String {
             service.extend(["Type=exec", "Restart=no"].map(str::to_owned));
         }
         Mode::Respawn => {
-            // After 5 failures in 10 minutes it rests.
+            // After 5 failures in 10 minutes it is not restarted any more.
             unit.extend(["StartLimitIntervalSec=600", "StartLimitBurst=5"].map(str::to_owned));
             unit.push("OnFailure=appliance-guest-rests@%i.service".to_owned());
-            // 1, 2, 5, 12, 26 and then always 60 s. The mode keeps OnFailure= for when it rests.
+            // Backoff of 1, 2, 5, 12, 26 s, then 60 s. The mode defers OnFailure= until restarts end.
             let restart =
                 ["Restart=always", "RestartMode=direct", "RestartSec=1", "RestartSteps=5", "RestartMaxDelaySec=60"];
             service.push("Type=exec".to_owned());
             service.extend(restart.map(str::to_owned));
         }
-        // One that has finished counts as active, so that nothing starts it again.
+        // A guest that has finished counts as active, so that nothing starts it again.
         Mode::Once => service.extend(["Type=exec", "Restart=no", "RemainAfterExit=yes"].map(str::to_owned)),
         Mode::Wait => {
             service.extend(["Type=notify", "Restart=no", "RemainAfterExit=yes"].map(str::to_owned));
-            // Room for one that was updated, is not ready, and starts again with the version before.
+            // Twice the time: an updated guest that is not ready starts again with the previous version.
             let start = 2 * config.ready_timeout.get() + config.stop_timeout.get() + AFTER_STOP_TIMEOUT;
             service.push(format!("TimeoutStartSec={start}"));
         }
@@ -88,8 +88,8 @@ fn drop_in(guest: &Guest, booted: Hypervisor) -> String {
     format!("{}\n\n{}\n", unit.join("\n"), service.join("\n"))
 }
 
-/// What the unit's processes may take of the host. Under Xen the guest's memory
-/// and processors are not the host's; under KVM they are QEMU's.
+/// The resource limits of the unit's processes. Under Xen the guest's memory and
+/// processors are not part of the host's; under KVM they belong to QEMU.
 fn limits(config: &GuestConfig, booted: Hypervisor) -> Vec<String> {
     let xen = match config.hypervisor {
         guest::Hypervisor::Auto => booted == Hypervisor::Xen,
@@ -100,20 +100,20 @@ fn limits(config: &GuestConfig, booted: Hypervisor) -> Vec<String> {
         return vec!["MemoryMax=256M".to_owned(), "TasksMax=64".to_owned()];
     }
     let memory = config.memory.mebibytes();
-    // Page tables and devices; translated code, of which QEMU keeps up to 1 GiB.
+    // Page tables and devices; with emulation also QEMU's translation cache of up to 1 GiB.
     let translated = if config.accel == Accel::Tcg { 1024 } else { 0 };
     let processors = u32::from(config.vcpus.get());
     vec![
         format!("MemoryMax={}M", memory + memory / 8 + 256 + translated),
-        // QEMU has up to 64 threads for input and output.
+        // QEMU has up to 64 I/O threads.
         format!("TasksMax={}", processors + 128),
         format!("CPUQuota={}%", (processors + 1) * 100),
     ]
 }
 
-/// A unit that does nothing but fail with the reason.
+/// A unit that only fails with the reason.
 fn refusal(folder: &str, reason: &str) -> String {
-    // It goes to consoles.
+    // The text is printed on consoles.
     let mut reason = reason.replace(char::is_control, " ");
     if let Some((end, _)) = reason.char_indices().nth(LONGEST_REASON) {
         reason.truncate(end);
@@ -122,7 +122,7 @@ fn refusal(folder: &str, reason: &str) -> String {
     let command = ["guest", "refuse", folder, &reason].map(unit_file::word).join(" ");
     format!(
         "[Unit]\nDescription={}\n\n[Service]\nType=oneshot\nRestart=no\nExecStart=\nExecStart={} {command}\n",
-        unit_file::text(&format!("Guest {folder}, which is not started")),
+        unit_file::text(&format!("Guest {folder} (not started)")),
         medium::IN_IMAGE_COMMAND
     )
 }

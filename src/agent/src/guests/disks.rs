@@ -1,9 +1,9 @@
-//! Which bytes of which devices a disk stands for, so that one disk is known
-//! under whatever names lead to it.
+//! Resolves a disk to the bytes of the devices below it, so that the same disk is
+//! recognised under different names.
 //!
 //! A path leads to a device or a file; a partition is a part of its disk, a
-//! mapped device or an array lies on others, a loop device on a file. Two disks
-//! meet where they share bytes on any of these levels.
+//! mapped device or an array is backed by other devices, a loop device by a file.
+//! Two disks overlap if they share bytes on any of these levels.
 
 use crate::system::world::World;
 use std::collections::BTreeSet;
@@ -12,7 +12,7 @@ use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-/// What bytes lie on in the end.
+/// What holds an extent: a device or a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Base {
     /// A block device.
@@ -34,20 +34,20 @@ pub enum Base {
 /// Bytes on a device or in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Extent {
-    /// What the bytes lie on.
+    /// The device or file that holds the bytes.
     pub base: Base,
     /// First byte.
     pub start: u64,
-    /// `u64::MAX` where the end is not known.
+    /// The end, exclusive; `u64::MAX` if it is unknown.
     pub end: u64,
-    /// Somewhere in it: LVM gives no two volumes the same bytes.
+    /// The place within `base` is unknown. Two such extents do not overlap: LVM gives no two volumes the same bytes.
     pub lvm: bool,
 }
 
-/// A disk by all levels that it lies on; the first is the disk itself.
+/// A disk with all levels below it; the first is the disk itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Disk {
-    /// The disk itself first, then all that it lies on.
+    /// The disk itself first, then all that backs it.
     pub extents: Vec<Extent>,
 }
 
@@ -59,24 +59,24 @@ impl Base {
 }
 
 impl Extent {
-    fn meets(&self, other: &Self) -> bool {
+    fn overlaps(&self, other: &Self) -> bool {
         self.base == other.base && self.start < other.end && other.start < self.end && !(self.lvm && other.lvm)
     }
 }
 
 impl Disk {
-    /// Whether two disks have bytes in common.
-    pub fn meets(&self, other: &Self) -> bool {
-        self.extents.iter().any(|extent| other.extents.iter().any(|one| extent.meets(one)))
+    /// Whether two disks share bytes.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        self.extents.iter().any(|extent| other.extents.iter().any(|one| extent.overlaps(one)))
     }
 
-    /// What the disk itself is, before all that it lies on.
+    /// The device or file of the disk itself.
     pub fn base(&self) -> Option<Base> {
         self.extents.first().map(|extent| extent.base)
     }
 
-    /// Whether `base` is the disk itself or something that it lies on.
-    pub fn lies_on(&self, base: Base) -> bool {
+    /// Whether `base` is the disk itself or backs it.
+    pub fn is_backed_by(&self, base: Base) -> bool {
         self.extents.iter().any(|extent| extent.base == base)
     }
 }
@@ -135,10 +135,10 @@ impl Levels<'_> {
         }
         let (Some(start), Some(size)) = (sectors(folder, "start"), sectors(folder, "size")) else { return };
         let Some(disk) = folder.parent().and_then(device_in) else { return };
-        self.add(within(extent, disk, start, size));
+        self.add(translate(extent, disk, start, size));
     }
 
-    /// What a mapped device or an array lies on. Where in it is not said, so all of it counts.
+    /// The devices that back a mapped device or an array. The place within them is unknown, so all of each counts.
     fn slaves(&mut self, folder: &Path, extent: Extent) {
         let uuid = fs::read_to_string(folder.join("dm/uuid")).unwrap_or_default();
         let lvm = extent.lvm || uuid.starts_with("LVM-");
@@ -153,20 +153,20 @@ impl Levels<'_> {
     fn loop_device(&mut self, folder: &Path, extent: Extent) {
         let value = |name: &str| fs::read_to_string(folder.join("loop").join(name)).ok();
         let Some(backing) = value("backing_file") else { return };
-        // The kernel says so of a file that has no name any more.
+        // The kernel appends this for an unlinked file.
         let backing = backing.trim_end_matches('\n').trim_end_matches(" (deleted)");
         let Ok(below) = at_path(self.world, Path::new(backing)) else { return };
         let number = |name| value(name).and_then(|text| text.trim().parse::<u64>().ok()).unwrap_or(0);
         let (start, limit) = (number("offset"), number("sizelimit"));
         let size = if limit == 0 { u64::MAX - start } else { limit };
         if let Some(base) = below.base() {
-            self.add(within(extent, base, start, size));
+            self.add(translate(extent, base, start, size));
         }
     }
 }
 
-/// Where an extent of a part lies in the whole that the part is `start` to `start + size` of.
-fn within(extent: Extent, base: Base, start: u64, size: u64) -> Extent {
+/// Translates an extent of a part to the whole, of which the part is `start` to `start + size`.
+fn translate(extent: Extent, base: Base, start: u64, size: u64) -> Extent {
     let end = start.saturating_add(size);
     Extent {
         base,
@@ -247,15 +247,15 @@ pub(crate) mod tests {
         machine(&node);
         let meet = |a: &str, b: &str| {
             let (a, b) = (disk(&node, a), disk(&node, b));
-            assert_eq!(a.meets(&b), b.meets(&a));
-            a.meets(&b)
+            assert_eq!(a.overlaps(&b), b.overlaps(&a));
+            a.overlaps(&b)
         };
         let (sda, sda1, sda2, first, second, md, sdb, sdc) =
             ("8:0", "8:1", "8:2", "253:0", "253:1", "9:0", "8:16", "8:32");
         for same in [sda, sda1, first, md] {
             assert!(meet(same, same));
         }
-        // A partition and its whole disk; a volume and what its group lies on; a mirror and its halves.
+        // A partition and its whole disk; a volume and the disk of its group; a mirror and its halves.
         assert!(meet(sda, sda1) && meet(first, sda1) && meet(first, sda) && meet(md, sdb) && meet(md, sdc));
         // Neighbours on the same disk, volumes of one group, halves of a mirror.
         assert!(!meet(sda1, sda2) && !meet(first, second) && !meet(first, sda2) && !meet(sdb, sdc) && !meet(sda, sdb));
@@ -271,10 +271,10 @@ pub(crate) mod tests {
         let world = node.world();
         let file = at_path(&world, Path::new("/data/disk.img")).unwrap();
         for other in ["/data/other.img", "/data/link.img"] {
-            assert!(file.meets(&at_path(&world, Path::new(other)).unwrap()), "{other}");
+            assert!(file.overlaps(&at_path(&world, Path::new(other)).unwrap()), "{other}");
         }
-        assert!(file.meets(&disk(&node, "7:0")));
-        assert!(!file.meets(&at_path(&world, Path::new("/data/third.img")).unwrap()));
+        assert!(file.overlaps(&disk(&node, "7:0")));
+        assert!(!file.overlaps(&at_path(&world, Path::new("/data/third.img")).unwrap()));
         assert!(at_path(&world, Path::new("/data")).is_err());
     }
 
@@ -289,8 +289,8 @@ pub(crate) mod tests {
             node.file(&format!("{folder}/loop/offset"), offset.as_bytes());
             node.file(&format!("{folder}/loop/sizelimit"), size.as_bytes());
         }
-        assert!(!disk(&node, "7:1").meets(&disk(&node, "7:2")));
-        assert!(disk(&node, "7:1").meets(&disk(&node, "7:3")));
-        assert!(disk(&node, "7:0").meets(&disk(&node, "7:2")));
+        assert!(!disk(&node, "7:1").overlaps(&disk(&node, "7:2")));
+        assert!(disk(&node, "7:1").overlaps(&disk(&node, "7:3")));
+        assert!(disk(&node, "7:0").overlaps(&disk(&node, "7:2")));
     }
 }

@@ -1,5 +1,5 @@
-//! Guests on a booted host: which image each runs, its config, its start under
-//! Xen or KVM, and its end.
+//! Guests on a booted host: their definitions, images, start under Xen or KVM,
+//! supervision and status.
 
 pub mod definitions;
 pub mod disks;

@@ -1,5 +1,5 @@
-//! What there is to say of every guest now: from the config, its supervisor's
-//! record, systemd, and the node's memory of its versions.
+//! The present state of every guest, from the config, its supervisor's status,
+//! systemd, and the stored state of its versions.
 
 use super::definitions::lookup;
 use super::definitions::{Checked, Guest};
@@ -15,26 +15,26 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 
-/// All that is known of one guest; with `--json`, these are the keys.
+/// The state of one guest; with `--json`, these are the keys.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Overview {
     /// The guest's name.
     pub name: String,
-    /// Its unit of systemd.
+    /// Its systemd unit.
     pub unit: String,
     /// `refused`, `not-started`, a phase's name, `failed`, `rests`, `ended`, `unsupervised`.
     pub state: String,
-    /// Why its guest.toml was not taken.
+    /// Why its guest.toml is refused.
     pub refused: Option<String>,
-    /// What guest.toml asks for.
+    /// The image and version that guest.toml asks for.
     pub wants: Option<String>,
     /// What happens when it ends.
     pub mode: Option<Mode>,
-    /// What it runs or ran under.
+    /// The hypervisor that it runs or ran under.
     pub hypervisor: Option<Hypervisor>,
-    /// Xen's number of it, while it runs.
+    /// Its Xen domain ID, while it runs.
     pub domain: Option<u32>,
-    /// QEMU's process, while it runs.
+    /// QEMU's process ID, while it runs.
     pub pid: Option<u32>,
     /// The image that it runs or ran.
     pub image: Option<String>,
@@ -46,7 +46,7 @@ pub struct Overview {
     pub uptime_s: Option<u64>,
     /// Whether it reported that it is ready.
     pub ready: bool,
-    /// What `systemctl is-system-running` said in the guest.
+    /// The output of `systemctl is-system-running` in the guest.
     pub ready_state: Option<String>,
     /// The memory that guest.toml gives it.
     pub memory_mib: Option<u64>,
@@ -54,24 +54,24 @@ pub struct Overview {
     pub console: Option<PathBuf>,
     /// Why it failed the last time.
     pub last_failure: Option<Failure>,
-    /// What its start had to say.
+    /// Notes from its start.
     pub notes: Vec<String>,
 }
 
 impl Overview {
-    /// Neither refused nor failed.
-    pub fn is_well(&self) -> bool {
+    /// Whether it is neither refused nor failed.
+    pub fn is_healthy(&self) -> bool {
         !matches!(self.state.as_str(), "refused" | "failed" | "rests" | "unsupervised")
     }
 }
 
-/// What keeps the node from starting or stopping any guest.
+/// Why the node cannot start or stop any guest.
 pub fn trouble(world: &World<'_>) -> Option<String> {
     let dead = Hypervisor::booted(world.root) == Hypervisor::Xen && checks::xenstored_is_dead(world);
     dead.then(|| CheckError::NoXenstore.to_string())
 }
 
-/// What systemd says of a unit.
+/// The properties of a systemd unit.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Unit {
     active: String,
@@ -82,8 +82,8 @@ struct Unit {
 }
 
 impl Unit {
-    /// Whether it has failed because it was started too often. systemd gives that
-    /// as the result only where the last end was a good one.
+    /// Whether it has failed because it was started too often. systemd reports that
+    /// as the result only if the last run ended well.
     fn rests(&self, mode: Mode) -> bool {
         let ended_by_itself = self.status != Some(REFUSED) && self.result != "timeout";
         self.result == "start-limit-hit" || (mode == Mode::Respawn && ended_by_itself)
@@ -105,7 +105,7 @@ fn overview(world: &World<'_>, one: &Checked, name: String, units: &BTreeMap<Str
     let supervised = is_supervised(world, &guest);
     let refused = one.outcome.as_ref().err().cloned();
     let taken = one.outcome.as_ref().ok();
-    let running = record.as_ref().filter(|record| supervised && record.has_its_own());
+    let running = record.as_ref().filter(|record| supervised && record.holds_reservations());
     let started = running.and_then(|record| record.started);
     Overview {
         state: state(unit, record.as_ref(), supervised, one.outcome.as_ref()).to_owned(),
@@ -150,12 +150,12 @@ fn state(
         None => "not-started",
         Some(Phase::Ended) => "ended",
         Some(Phase::Failed) => "failed",
-        // Its supervisor is gone, and had not said that the guest is.
+        // Its supervisor died without recording the guest's end.
         Some(_) => "unsupervised",
     }
 }
 
-/// Asks systemd once for all. Where it cannot be asked, the records still tell.
+/// Queries systemd once for all guests. If that fails, the status files remain.
 fn units(world: &World<'_>, names: &[String]) -> BTreeMap<String, Unit> {
     if names.is_empty() {
         return BTreeMap::new();
@@ -182,24 +182,24 @@ fn units(world: &World<'_>, names: &[String]) -> BTreeMap<String, Unit> {
     units
 }
 
-/// The node's memory of a guest's versions, with what is to be had now.
+/// The stored state of a guest's versions, with the images that are available now.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Versions {
     /// The version that an operator chose.
     pub chosen: Option<String>,
-    /// The last version that got ready.
+    /// The last version that became ready.
     pub good: Option<String>,
     /// The good version before that.
     pub before: Option<String>,
-    /// Versions that did not get ready.
+    /// Versions that did not become ready.
     pub failed: Vec<String>,
-    /// Version and place of every image there is, the newest first.
+    /// Version and place of every image, the newest first.
     pub available: Vec<(String, String)>,
-    /// Place of what is no valid image, and the reason.
+    /// Place of every invalid image, and the reason.
     pub broken: Vec<(String, String)>,
     /// What happened, the oldest first.
     pub story: Vec<super::state::Event>,
-    /// How long a version may take to get ready.
+    /// How long a version may take to become ready.
     pub ready_timeout: Seconds,
 }
 

@@ -1,9 +1,9 @@
-//! A guest as a hypervisor is to start it: all choices made, all files and devices there.
+//! What a hypervisor needs to start a guest: all choices are made, all files and devices exist.
 
 use appliance_contract::guest::CardModel;
 use std::path::PathBuf;
 
-/// A guest as a hypervisor is to start it.
+/// The settings with which a hypervisor starts a guest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
     /// The guest's name.
@@ -12,13 +12,13 @@ pub struct Plan {
     pub memory_mib: u64,
     /// Number of processors.
     pub vcpus: u16,
-    /// The kernel's file.
+    /// The kernel's path.
     pub kernel: PathBuf,
-    /// The initramfs's file.
+    /// The initramfs's path.
     pub initramfs: PathBuf,
-    /// Of the kernel, with the root's device in its place.
+    /// The kernel's arguments, with the root's device filled in.
     pub arguments: String,
-    /// In the order that the guest sees them in: the root first, the served config last.
+    /// In the order in which the guest sees them: the root first, the served config last.
     pub disks: Vec<PlanDisk>,
     /// In the order of guest.toml.
     pub cards: Vec<PlanCard>,
@@ -33,7 +33,7 @@ pub struct PlanDisk {
     pub path: PathBuf,
     /// Whether the guest cannot write to it.
     pub read_only: bool,
-    /// Not a regular file.
+    /// Whether it is a block device, not a regular file.
     pub is_device: bool,
 }
 
@@ -42,15 +42,15 @@ pub struct PlanDisk {
 pub struct PlanCard {
     /// The host's bridge.
     pub bridge: String,
-    /// The card's address.
+    /// The card's MAC address.
     pub mac: String,
-    /// What the card looks like under KVM.
+    /// The card's model under KVM.
     pub model: CardModel,
-    /// The host's end of it.
+    /// The interface on the host.
     pub interface: String,
 }
 
-/// The letter of a disk by its place: `a` to `z`, then `aa` (drivers/block/xen-blkfront.c, encode_disk_name).
+/// The letters of a disk by its index: `a` to `z`, then `aa` (drivers/block/xen-blkfront.c, encode_disk_name).
 pub fn letters(index: usize) -> String {
     let mut text = String::new();
     let mut rest = index + 1;
@@ -61,8 +61,8 @@ pub fn letters(index: usize) -> String {
     text
 }
 
-/// The interface's name of a guest's card: unlike any other guest's and at most
-/// 15 bytes long, whatever the guest is called.
+/// The name of the interface of a guest's card: unique among all guests and at most
+/// 15 bytes long, whatever the guest's name.
 pub fn interface(guest: &str, card: usize) -> String {
     use sha2::{Digest, Sha256};
     let hash = Sha256::digest(guest.as_bytes());

@@ -1,4 +1,4 @@
-//! The directory of a guest that runs, `/run/appliance/guests/NAME`.
+//! The directory of a running guest, `/run/appliance/guests/NAME`.
 
 use crate::system::world::World;
 use appliance_contract::medium::RUN_GUESTS;
@@ -7,17 +7,17 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-/// A file of a guest below `/run`, as the node names it.
+/// The path of a guest's file below `/run`, on the node.
 pub fn path(guest: &str, file: &str) -> PathBuf {
     Path::new(RUN_GUESTS).join(guest).join(file)
 }
 
-/// The same file in the tree of `world`.
+/// The same path in the tree of `world`.
 pub fn place(world: &World<'_>, guest: &str, file: &str) -> PathBuf {
     world.at(path(guest, file))
 }
 
-/// Makes the guest's directory. Others may pass through it, for QEMU is nobody, and see nothing.
+/// Makes the guest's directory. Other users may traverse it, as QEMU must, but not list it.
 pub fn make(world: &World<'_>, guest: &str) -> io::Result<()> {
     let folder = place(world, guest, "");
     fs::create_dir_all(&folder)?;

@@ -1,7 +1,7 @@
-//! What the node remembers of a guest's image across reboots: which version an
-//! operator chose, which was last good, and what became of updates.
+//! A guest's persistent state: the version that an operator chose, the last good
+//! version, and the history of updates.
 //!
-//! Kept in `/var/lib/appliance/guests/NAME.json`, written atomically.
+//! It is stored in `/var/lib/appliance/guests/NAME.json`, written atomically.
 
 use crate::system::world::World;
 use crate::system::{atomic_file, files};
@@ -10,26 +10,26 @@ use serde::{Deserialize, Serialize};
 use std::io;
 use std::path::PathBuf;
 
-/// Where the files lie.
+/// The directory of the state files.
 pub const FOLDER: &str = "/var/lib/appliance/guests";
-/// The story is for people: its beginning may be forgotten.
+/// The history is for people only: its oldest entries are dropped.
 const LONGEST_STORY: usize = 50;
 
-/// What is remembered of one guest.
+/// The persistent state of one guest.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
     /// The format's version.
     pub schema: Schema,
-    /// Set by `update NAME VERSION` and `rollback`; without it the newest is taken.
+    /// Set by `update NAME VERSION` and `rollback`; without it the newest is used.
     #[serde(default)]
     pub chosen: Option<String>,
-    /// The last version that got ready.
+    /// The last version that became ready.
     #[serde(default)]
     pub good: Option<String>,
-    /// The good one before that, which `rollback` goes back to.
+    /// The good version before that, which `rollback` selects.
     #[serde(default)]
     pub before: Option<String>,
-    /// Versions that were tried and did not get ready.
+    /// Versions that were tried and did not become ready.
     #[serde(default)]
     pub failed: Vec<String>,
     /// What happened, the oldest first.
@@ -37,10 +37,10 @@ pub struct State {
     pub story: Vec<Event>,
 }
 
-/// Something that happened.
+/// An entry of the history.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
-    /// Seconds since 1970, as the node's clock had it.
+    /// Seconds since 1970, by the node's clock.
     pub at: u64,
     /// What happened.
     pub text: String,
@@ -53,14 +53,14 @@ pub enum StateError {
     #[error("{doing} {path}: {error}", path = path.display())]
     Io { doing: &'static str, path: PathBuf, error: io::Error },
     #[error(
-        "{path} is not what this version writes: {error}; remove it to let the guest start from the newest image",
+        "{path} is not valid: {error}; remove it to let the guest start from the newest image",
         path = path.display()
     )]
     Invalid { path: PathBuf, error: serde_json::Error },
 }
 
 impl State {
-    /// Of a guest that nothing was ever chosen for: the default.
+    /// Reads the state; the default if there is no file.
     pub fn load(world: &World<'_>, guest: &str) -> Result<Self, StateError> {
         let path = path(world, guest);
         match files::read_text(&path, files::MAX_SIZE) {
@@ -81,44 +81,44 @@ impl State {
         })
     }
 
-    fn tell(&mut self, at: u64, text: String) {
+    fn log(&mut self, at: u64, text: String) {
         self.story.push(Event { at, text });
         let surplus = self.story.len().saturating_sub(LONGEST_STORY);
         self.story.drain(..surplus);
     }
 
-    /// An operator wants `version`, or the newest from now on.
+    /// An operator selected `version`, or always the newest.
     pub fn update(&mut self, version: Option<&str>, at: u64) {
         self.chosen = version.map(str::to_owned);
         match version {
             Some(version) => {
                 self.failed.retain(|failed| failed != version);
-                self.tell(at, format!("an operator chose version {version}"));
+                self.log(at, format!("an operator chose version {version}"));
             }
             None => {
                 self.failed.clear();
-                self.tell(at, "an operator chose the newest version".to_owned());
+                self.log(at, "an operator chose the newest version".to_owned());
             }
         }
     }
 
-    /// An operator wants the good version before the last good one; that one is given.
+    /// An operator selected the good version before the last good one; returns it.
     pub fn rollback(&mut self, at: u64) -> Option<String> {
         let before = self.before.clone()?;
         let from = self.good.replace(before.clone());
         self.chosen = Some(before.clone());
-        self.tell(at, format!("an operator went back to version {before} from {}", from.as_deref().unwrap_or("none")));
+        self.log(at, format!("an operator went back to version {before} from {}", from.as_deref().unwrap_or("none")));
         self.before = from;
         Some(before)
     }
 
-    /// Whether `version` is yet to show that it gets ready, and which one stands in for it when it does not.
-    pub fn stand_in_for(&self, version: &str) -> Option<&str> {
+    /// The last good version, to fall back to if `version` does not become ready; `None` if `version` is good already.
+    pub fn fallback_for(&self, version: &str) -> Option<&str> {
         self.good.as_deref().filter(|good| *good != version)
     }
 
-    /// `version` got ready. Whether anything changed.
-    pub fn got_ready(&mut self, version: &str, at: u64) -> bool {
+    /// Records that `version` became ready. Returns whether anything changed.
+    pub fn mark_ready(&mut self, version: &str, at: u64) -> bool {
         if self.good.as_deref() == Some(version) {
             return false;
         }
@@ -126,17 +126,17 @@ impl State {
             self.before = Some(good);
         }
         self.failed.retain(|failed| failed != version);
-        self.tell(at, format!("version {version} got ready"));
+        self.log(at, format!("version {version} got ready"));
         true
     }
 
-    /// `version` did not get ready: the last good one is taken from now on.
-    pub fn go_back(&mut self, version: &str, reason: &str, at: u64) {
-        let Some(good) = self.stand_in_for(version).map(str::to_owned) else { return };
+    /// Records that `version` did not become ready: the last good one is used from now on.
+    pub fn mark_failed(&mut self, version: &str, reason: &str, at: u64) {
+        let Some(good) = self.fallback_for(version).map(str::to_owned) else { return };
         if !self.failed.iter().any(|failed| failed == version) {
             self.failed.push(version.to_owned());
         }
-        self.tell(at, format!("version {version} {reason}: went back to version {good}"));
+        self.log(at, format!("version {version} {reason}: went back to version {good}"));
         self.chosen = Some(good);
     }
 }
@@ -153,15 +153,15 @@ mod tests {
     #[test]
     fn an_update_that_gets_ready_can_be_taken_back_and_forth() {
         let mut state = State::default();
-        assert!(state.got_ready("1", 10));
-        assert_eq!(state.stand_in_for("1"), None);
+        assert!(state.mark_ready("1", 10));
+        assert_eq!(state.fallback_for("1"), None);
         state.update(Some("2"), 20);
-        assert_eq!(state.stand_in_for("2"), Some("1"));
-        assert!(state.got_ready("2", 30));
-        assert!(!state.got_ready("2", 31));
+        assert_eq!(state.fallback_for("2"), Some("1"));
+        assert!(state.mark_ready("2", 30));
+        assert!(!state.mark_ready("2", 31));
         assert_eq!(state.rollback(40).as_deref(), Some("1"));
         assert_eq!(state.chosen.as_deref(), Some("1"));
-        assert_eq!(state.stand_in_for("1"), None);
+        assert_eq!(state.fallback_for("1"), None);
         assert_eq!(state.rollback(50).as_deref(), Some("2"));
         assert_eq!(state.story.last().unwrap().text, "an operator went back to version 2 from 1");
     }
@@ -169,12 +169,12 @@ mod tests {
     #[test]
     fn an_update_that_does_not_get_ready_goes_back_by_itself() {
         let mut state = State::default();
-        state.got_ready("1", 10);
+        state.mark_ready("1", 10);
         state.update(None, 20);
-        state.go_back("2", "was not ready within 300 s", 320);
+        state.mark_failed("2", "was not ready within 300 s", 320);
         assert_eq!((state.chosen.as_deref(), state.failed.as_slice()), (Some("1"), ["2".to_owned()].as_slice()));
         assert_eq!(state.story.last().unwrap().text, "version 2 was not ready within 300 s: went back to version 1");
-        // Asked for once more, it gets its chance.
+        // If it is selected again, it is tried again.
         state.update(Some("2"), 400);
         assert!(state.failed.is_empty());
     }
@@ -182,7 +182,7 @@ mod tests {
     #[test]
     fn the_first_version_has_nothing_to_go_back_to() {
         let mut state = State::default();
-        state.go_back("1", "was not ready", 5);
+        state.mark_failed("1", "was not ready", 5);
         assert_eq!(state, State::default());
         assert_eq!(state.rollback(6), None);
     }

@@ -1,7 +1,7 @@
-//! What the supervisor of a guest says of it to others: in
-//! `/run/appliance/guests/NAME/status.json`, which `appliance status` and the
-//! checks of other guests read. Whether somebody supervises it now is said by a
-//! lock that ends with its holder, however that ends.
+//! The status file of a guest, `/run/appliance/guests/NAME/status.json`: its
+//! supervisor writes it; `appliance status` and the checks of other guests read it.
+//! Whether a supervisor is alive is shown by a file lock, which the kernel releases
+//! when the process dies.
 
 use super::disks::{Base, Disk, Extent};
 use super::hypervisor::Hypervisor;
@@ -16,15 +16,15 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::PathBuf;
 
-/// How far a guest's supervisor is.
+/// The phase of a guest's supervision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Phase {
     /// Checks.
     Preparing,
-    /// Its memory, disks and addresses are its own; it does not run yet.
+    /// Its memory, disks and addresses are reserved; it does not run yet.
     Starting,
-    /// It runs and has not said that it is ready.
+    /// It runs and has not reported that it is ready.
     Started,
     /// The guest reported that it is ready.
     Ready,
@@ -37,7 +37,7 @@ pub enum Phase {
 }
 
 impl Phase {
-    /// As in the file and in messages.
+    /// The name in the file and in messages.
     pub fn name(self) -> &'static str {
         match self {
             Self::Preparing => "preparing",
@@ -51,20 +51,20 @@ impl Phase {
     }
 }
 
-/// What the supervisor of a guest tells others; the contents of `status.json`.
+/// The contents of `status.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     /// The format's version.
     pub schema: Schema,
     /// The guest's name.
     pub guest: String,
-    /// How far it is.
+    /// Its phase.
     pub phase: Phase,
-    /// What it runs under.
+    /// The hypervisor that it runs under.
     pub hypervisor: Option<Hypervisor>,
-    /// Xen's number of it.
+    /// Its Xen domain ID.
     pub domain: Option<u32>,
-    /// QEMU's process.
+    /// QEMU's process ID.
     pub pid: Option<u32>,
     /// The image's name.
     pub image: Option<String>,
@@ -72,19 +72,19 @@ pub struct Record {
     pub version: Option<String>,
     /// Seconds since 1970.
     pub started: Option<u64>,
-    /// When it got ready, in seconds since 1970.
+    /// When it became ready, in seconds since 1970.
     pub ready: Option<u64>,
-    /// What `systemctl is-system-running` said in the guest.
+    /// The output of `systemctl is-system-running` in the guest.
     pub ready_state: Option<String>,
     /// Memory reserved for it.
     pub memory_mib: Option<u64>,
     /// The socket of its console.
     pub console: Option<PathBuf>,
-    /// Newer images that were broken, a marker passed over, a version that went back.
+    /// Notes, such as invalid newer images, a skipped marker or a fallback to the last good version.
     pub notes: Vec<String>,
     /// Why it failed the last time.
     pub last_failure: Option<Failure>,
-    /// Addresses reserved for it.
+    /// MAC addresses reserved for it.
     pub macs: Vec<String>,
     /// Disks reserved for it.
     pub disks: Vec<DiskRecord>,
@@ -95,7 +95,7 @@ pub struct Record {
 pub struct Failure {
     /// Seconds since 1970.
     pub at: u64,
-    /// Why.
+    /// The reason.
     pub reason: String,
 }
 
@@ -121,7 +121,7 @@ struct ExtentRecord {
 }
 
 impl DiskRecord {
-    /// The record of a disk that was looked at.
+    /// The entry of a disk that was checked.
     pub fn new(name: &str, path: PathBuf, read_only: bool, disk: &Disk) -> Self {
         let extents = disk.extents.iter().map(|extent| {
             let (file, numbers) = match extent.base {
@@ -149,7 +149,7 @@ impl DiskRecord {
 }
 
 impl Record {
-    /// A supervisor that has just begun.
+    /// The status of a supervisor that has just started.
     pub fn new(guest: &str) -> Self {
         Self {
             schema: Schema::CURRENT,
@@ -172,7 +172,7 @@ impl Record {
         }
     }
 
-    /// `None` where the guest was never started since the boot.
+    /// Reads the status; `None` if the guest was not started since the boot.
     pub fn load(world: &World<'_>, guest: &str) -> Option<Self> {
         serde_json::from_slice(&fs::read(run_directory::place(world, guest, "status.json")).ok()?).ok()
     }
@@ -183,13 +183,13 @@ impl Record {
         atomic_file::write(&run_directory::place(world, &self.guest, "status.json"), text.as_bytes())
     }
 
-    /// Whether disks and addresses are its own, by what it says itself.
-    pub fn has_its_own(&self) -> bool {
+    /// Whether disks and addresses are reserved for it, by its phase.
+    pub fn holds_reservations(&self) -> bool {
         matches!(self.phase, Phase::Starting | Phase::Started | Phase::Ready | Phase::Stopping)
     }
 }
 
-/// Held for as long as somebody supervises the guest.
+/// Held while a supervisor of the guest lives.
 pub type Lock = Flock<File>;
 
 fn lock(world: &World<'_>, path: PathBuf, how: FlockArg) -> io::Result<Option<Lock>> {
@@ -202,25 +202,25 @@ fn lock(world: &World<'_>, path: PathBuf, how: FlockArg) -> io::Result<Option<Lo
     }
 }
 
-/// `None` where somebody else holds it.
+/// Takes the supervisor's lock; `None` if another process holds it.
 pub fn supervise(world: &World<'_>, guest: &str) -> io::Result<Option<Lock>> {
     run_directory::make(world, guest)?;
     lock(world, run_directory::place(world, guest, "lock"), FlockArg::LockExclusiveNonblock)
 }
 
-/// Waits until no other guest is between its checks and its record.
-pub fn check_alone(world: &World<'_>) -> io::Result<Option<Lock>> {
+/// Takes the lock for checks and reservations; waits while another guest holds it.
+pub fn lock_checks(world: &World<'_>) -> io::Result<Option<Lock>> {
     lock(world, world.at(format!("{RUN_GUESTS}/.lock")), FlockArg::LockExclusive)
 }
 
-/// Whether somebody supervises the guest now.
+/// Whether a supervisor of the guest lives.
 pub fn is_supervised(world: &World<'_>, guest: &str) -> bool {
-    // Not made where it is not there: looking changes nothing.
+    // Does not create the file: reading must not change anything.
     let Ok(file) = File::open(run_directory::place(world, guest, "lock")) else { return false };
     matches!(Flock::lock(file, FlockArg::LockSharedNonblock), Err((_, nix::errno::Errno::EWOULDBLOCK)))
 }
 
-/// The records of all guests that were started since the boot, by name.
+/// The status of all guests that were started since the boot, by name.
 pub fn all(world: &World<'_>) -> Vec<Record> {
     files::names(&world.at(RUN_GUESTS)).iter().filter_map(|name| Record::load(world, name)).collect()
 }

@@ -1,4 +1,4 @@
-//! A made-up node for the tests of this part.
+//! A fake node for the tests of guests and commands.
 
 use crate::system::programs::{Output, Programs, Start};
 use crate::system::world::World;
@@ -10,28 +10,28 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tempfile::TempDir;
 
-/// Programs that answer as they were told, and remember how they were called.
+/// Fake programs: they return scripted answers and record their calls.
 #[derive(Debug, Default)]
-pub struct Told {
+pub struct FakePrograms {
     answers: RefCell<Vec<(String, Output)>>,
     pub calls: RefCell<Vec<String>>,
     started: RefCell<Vec<(String, String)>>,
 }
 
-impl Told {
-    /// To a call that begins with `call`; the last answer given counts.
+impl FakePrograms {
+    /// Sets the answer to calls that begin with `call`; the last one set counts.
     pub fn answer(&self, call: &str, status: i32, stdout: &str) {
         let output = Output { status, stdout: stdout.to_owned(), stderr: String::new() };
         self.answers.borrow_mut().push((call.to_owned(), output));
     }
 
-    /// A program of this machine, without arguments, instead of one that the node would start.
-    pub fn start_in_place_of(&self, program: &str, ours: &str) {
+    /// Starts the program `ours` of this machine, without arguments, instead of `program`.
+    pub fn substitute(&self, program: &str, ours: &str) {
         self.started.borrow_mut().push((program.to_owned(), ours.to_owned()));
     }
 }
 
-impl Programs for Told {
+impl Programs for FakePrograms {
     fn run(&self, program: &str, arguments: &[&str]) -> io::Result<Output> {
         let call = format!("{program} {}", arguments.join(" ")).trim().to_owned();
         self.calls.borrow_mut().push(call.clone());
@@ -52,7 +52,7 @@ impl Programs for Told {
 #[derive(Debug)]
 pub struct Node {
     folder: TempDir,
-    pub programs: Told,
+    pub programs: FakePrograms,
 }
 
 const NOW: Duration = Duration::from_secs(1_793_500_000);
@@ -67,7 +67,7 @@ fn no_mapped_device(_: &str) -> io::Result<String> {
 
 impl Node {
     pub fn new() -> Self {
-        Self { folder: TempDir::new().unwrap(), programs: Told::default() }
+        Self { folder: TempDir::new().unwrap(), programs: FakePrograms::default() }
     }
 
     pub fn world(&self) -> World<'_> {

@@ -4,7 +4,7 @@ use appliance_contract::Sha256;
 use appliance_shared::read_at::ReadAt;
 use std::ops::Range;
 
-/// A list larger than this is no list.
+/// Larger lists are refused.
 const MAX_LIST: u64 = 1024 * 1024;
 
 /// The files with their SHA-256, from the list in `place`.

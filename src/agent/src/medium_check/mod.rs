@@ -1,5 +1,5 @@
-//! Whether a medium is, byte for byte, what it was made as: files by the list of checksums, all else by the record of its
-//! parts. What a partition added behind the image changes is judged by its structure.
+//! Checks every byte of a medium: files against the list of checksums, everything else against the record of its parts.
+//! Partition tables that changed because a partition was added after the image are checked for their structure.
 
 mod list;
 mod tables;
@@ -13,12 +13,12 @@ use appliance_contract::medium_record::{self, MediumRecord, Part};
 use appliance_shared::read_at::{ReadAt, array_at};
 use std::ops::Range;
 
-/// What is known of the medium beside its own bytes.
+/// What the caller knows of the medium in addition to its bytes.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Known<'a> {
-    /// The root image, where it has a hash tree.
+pub struct MediumContext<'a> {
+    /// The root image, if it has a hash tree.
     pub verified: Option<VerifiedRoot<'a>>,
-    /// A CD or DVD: nobody adds a partition to it.
+    /// Whether it is a CD or DVD, to which nobody adds a partition.
     pub is_disc: bool,
 }
 
@@ -27,7 +27,7 @@ pub struct Known<'a> {
 pub struct VerifiedRoot<'a> {
     /// Its path on the medium.
     pub path: &'a str,
-    /// Where in the image the superblock is, which dm-verity does not look at.
+    /// Offset of the superblock in the image; dm-verity does not verify it.
     pub superblock: u64,
 }
 
@@ -36,20 +36,20 @@ pub struct VerifiedRoot<'a> {
 pub struct Findings {
     /// A line for each damaged part.
     pub damaged: Vec<String>,
-    /// The medium does not say what its length, and what lies outside its files, should be.
+    /// The medium has no record of its length and of the bytes outside of its files.
     pub is_unrecorded: bool,
-    /// The partition tables are not the image's, and valid.
+    /// The partition tables differ from the image's, and are valid.
     pub tables_changed: bool,
     /// Files that were read, and their bytes.
     pub files: usize,
     /// Bytes of all files.
     pub file_bytes: u64,
-    /// Bytes of the whole medium, where it records them.
+    /// Bytes of the whole medium, if it records them.
     pub length: Option<u64>,
 }
 
 /// Reads the medium on `device`.
-pub fn check(device: &dyn ReadAt, known: &Known<'_>) -> Findings {
+pub fn check(device: &dyn ReadAt, context: &MediumContext<'_>) -> Findings {
     let mut findings = Findings::default();
     let record = match read_record(device) {
         Ok(record) => {
@@ -61,7 +61,7 @@ pub fn check(device: &dyn ReadAt, known: &Known<'_>) -> Findings {
             None
         }
     };
-    let files = match check_files(device, known, record.as_ref(), &mut findings) {
+    let files = match check_files(device, context, record.as_ref(), &mut findings) {
         Ok(files) => files,
         Err(reason) => {
             findings.damaged.push(reason);
@@ -70,7 +70,7 @@ pub fn check(device: &dyn ReadAt, known: &Known<'_>) -> Findings {
     };
     if let Some(record) = &record {
         findings.length = Some(record.length());
-        check_parts(device, record, files.as_deref(), known.is_disc, &mut findings);
+        check_parts(device, record, files.as_deref(), context.is_disc, &mut findings);
     }
     findings
 }
@@ -82,17 +82,18 @@ fn read_record(device: &dyn ReadAt) -> Result<Option<MediumRecord>, String> {
     MediumRecord::parse(&bytes).map_err(|error| error.to_string())
 }
 
-/// The files against the list of checksums. The places of all files in their order, unless one was not found.
+/// Checks the files against the list of checksums. Returns the byte ranges of all files, sorted, unless one was not
+/// found.
 fn check_files(
     device: &dyn ReadAt,
-    known: &Known<'_>,
+    context: &MediumContext<'_>,
     record: Option<&MediumRecord>,
     findings: &mut Findings,
 ) -> Result<Option<Vec<Range<u64>>>, String> {
     let volume = Volume::open(device).map_err(|error| error.to_string())?;
     let place = bytes_of(volume.find(medium::CHECKSUMS).map_err(|error| error.to_string())?);
     if let Some(record) = record {
-        findings.damaged.extend(differs(device, medium::CHECKSUMS, &place, &[], record.checksums));
+        findings.damaged.extend(check_sum(device, medium::CHECKSUMS, &place, &[], record.checksums));
     }
     let list = list::read(device, &place).map_err(|reason| format!("{}: {reason}", medium::CHECKSUMS))?;
     let mut places = vec![place];
@@ -106,17 +107,17 @@ fn check_files(
                 continue;
             }
         };
-        let damage = match (known.verified.filter(|root| root.path == path), record) {
+        let damage = match (context.verified.filter(|root| root.path == path), record) {
             (Some(root), Some(record)) => {
                 let start = place.start + root.superblock;
                 let block = start..start + medium_record::SUPERBLOCK as u64;
-                differs(device, "verity superblock of the root image", &block, &[], record.superblock)
+                check_sum(device, "verity superblock of the root image", &block, &[], record.superblock)
             }
             (Some(_), None) => None,
             (None, _) => {
                 findings.files += 1;
                 findings.file_bytes += place.end - place.start;
-                differs(device, path, &place, &[], *expected)
+                check_sum(device, path, &place, &[], *expected)
             }
         };
         findings.damaged.extend(damage);
@@ -132,7 +133,7 @@ fn check_parts(
     is_disc: bool,
     findings: &mut Findings,
 ) {
-    // A device of unknown size is one of which nothing can be read.
+    // A device of unknown size cannot be read either.
     let size = device.size().unwrap_or(0);
     let mut lost = String::new();
     let mut tables = Vec::new();
@@ -146,7 +147,7 @@ fn check_parts(
         if range.end > size {
             lost += if lost.is_empty() { "" } else { ", " };
             lost += part.name();
-        } else if let Some(damage) = differs(device, part.name(), &range, inside, record.sha256(part)) {
+        } else if let Some(damage) = check_sum(device, part.name(), &range, inside, record.sha256(part)) {
             if part.is_table() {
                 tables.push((part, damage));
             } else {
@@ -164,7 +165,7 @@ fn check_parts(
 }
 
 /// What is wrong with the bytes in `range` that are in none of `files`, if anything.
-fn differs(
+fn check_sum(
     device: &dyn ReadAt,
     what: &str,
     range: &Range<u64>,

@@ -12,7 +12,8 @@ const ENTRIES: usize = 446;
 const PROTECTIVE: u8 = 0xee;
 const ACTIVE: u64 = 0x80;
 
-/// Judges the tables in `changed`, whose bytes are not those of the image, each with what that means where it is damage.
+/// Checks the tables in `changed`, whose bytes differ from the image's. Each has the message to report if that is
+/// damage.
 pub fn check(
     device: &dyn ReadAt,
     record: &MediumRecord,
@@ -20,7 +21,7 @@ pub fn check(
     is_disc: bool,
     findings: &mut Findings,
 ) {
-    // Whoever adds a partition writes the GPT; where that is as it was made, nobody did, and the others are as it says.
+    // Adding a partition changes the GPT. If the GPT is unchanged, the other changes are damage.
     if is_disc || !changed.iter().any(|(part, _)| *part == Part::Gpt) {
         findings.damaged.extend(changed.into_iter().map(|(_, damage)| damage));
         return;
@@ -47,7 +48,7 @@ fn check_gpt(device: &dyn ReadAt, record: &MediumRecord) -> Result<(), String> {
     expect("the checksum of the backup's entries", backup.entries_sum.into(), table.entries_sum.into())
 }
 
-/// A hybrid or protective MBR, as this medium boots by it and the kernel looks for a GPT behind it.
+/// Checks for a hybrid or protective MBR: the medium boots with it, and the kernel looks for a GPT only after it.
 fn check_mbr(device: &dyn ReadAt) -> Result<(), String> {
     let sectors = device.size().map_err(|error| error.to_string())? / SECTOR;
     let read = array_at::<512>(device, 0).map_err(|error| error.to_string())?;
@@ -71,7 +72,7 @@ fn check_mbr(device: &dyn ReadAt) -> Result<(), String> {
         expect("the number of active entries", active, 1)?;
     }
     if !protective {
-        return Err("no entry has type 0xee and begins at sector 1, expected one, which tells of the GPT".to_owned());
+        return Err("no entry has type 0xee and begins at sector 1, expected one that protects the GPT".to_owned());
     }
     Ok(())
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::formats::iso_writer::{self, Folder, Node};
+use crate::formats::iso_writer::{self, Directory, Node};
 use crate::formats::verity::hex;
 use appliance_contract::medium_record::{OFFSET, PartSum, SIZE, SUPERBLOCK};
 use appliance_shared::gpt;
@@ -11,17 +11,17 @@ const HASH_OFFSET: u64 = 8192;
 const ROOT_SIZE: usize = HASH_OFFSET as usize + 3 * SUPERBLOCK;
 const ESP_SIZE: usize = 20 * 2048;
 const PADDING: usize = 8 * 2048;
-/// C12A7328-F81F-11D2-BA4B-00A0C93EC93B as it lies on disk.
+/// C12A7328-F81F-11D2-BA4B-00A0C93EC93B as it is stored on disk.
 const ESP_TYPE: [u8; 16] =
     [0x28, 0x73, 0x2a, 0xc1, 0x1f, 0xf8, 0xd2, 0x11, 0xba, 0x4b, 0x00, 0xa0, 0xc9, 0x3e, 0xc9, 0x3b];
 const MBR_ENTRIES: Range<usize> = 446..510;
 
 fn folder(entries: Vec<(&str, Node)>) -> Node {
     let entries = entries.into_iter().map(|(name, node)| (name.as_bytes().to_vec(), node)).collect();
-    Node::Folder(Folder { mode: 0o755, entries })
+    Node::Directory(Directory { mode: 0o755, entries })
 }
 
-/// Bytes that are not all the same, so that nothing is like its neighbour.
+/// Bytes that are not all the same, so that no block equals its neighbour.
 fn noise(length: usize, seed: u8) -> Vec<u8> {
     (0..length).map(|at| (at as u32).wrapping_mul(2_654_435_761).to_le_bytes()[3] ^ seed).collect()
 }
@@ -34,7 +34,7 @@ fn volume() -> Vec<u8> {
     let [(_, kernel), (_, root)] = files;
     let ours = vec![("SHA256SUMS", file(list.into_bytes())), ("root.squashfs", file(root))];
     let tree = folder(vec![("appliance", folder(ours)), ("boot", folder(vec![("vmlinuz", file(kernel))]))]);
-    let Node::Folder(tree) = tree else { unreachable!() };
+    let Node::Directory(tree) = tree else { unreachable!() };
     iso_writer::write(&tree, "MEDIUM").unwrap()
 }
 
@@ -88,7 +88,7 @@ fn record(medium: &[u8]) -> MediumRecord {
     MediumRecord::parse(medium[OFFSET as usize..][..SIZE].try_into().unwrap()).unwrap().unwrap()
 }
 
-/// The medium on a larger stick, with a partition behind it and all tables of the right form.
+/// The medium on a larger stick, with a partition after it and valid tables.
 fn with_partition() -> Vec<u8> {
     let mut stick = medium();
     let esp = record(&stick).range(Part::Esp);
@@ -100,14 +100,14 @@ fn with_partition() -> Vec<u8> {
 }
 
 fn look(medium: &dyn ReadAt) -> Findings {
-    check(medium, &Known::default())
+    check(medium, &MediumContext::default())
 }
 
 fn is_good(findings: &Findings) -> bool {
     findings.damaged.is_empty() && !findings.is_unrecorded && !findings.tables_changed
 }
 
-/// The one line that tells of damage.
+/// The one line that reports damage.
 fn damage(medium: &dyn ReadAt) -> String {
     let found = look(medium).damaged;
     assert_eq!(found.len(), 1, "{found:#?}");
@@ -120,7 +120,7 @@ fn a_good_medium_is_good_on_a_disc_and_on_a_larger_stick() {
     for (more, is_disc) in [(0, false), (0, true), (1 << 20, false), (4096, true)] {
         let mut device = medium.clone();
         device.resize(medium.len() + more, 0);
-        let found = check(&device, &Known { verified: None, is_disc });
+        let found = check(&device, &MediumContext { verified: None, is_disc });
         assert!(is_good(&found), "{found:#?}");
         assert_eq!((found.files, found.length), (2, Some(medium.len() as u64)));
     }
@@ -169,7 +169,7 @@ fn a_line_that_is_missing_from_the_list_is_found() {
 fn of_a_root_that_dm_verity_has_read_the_superblock_is_still_to_be_checked() {
     let medium = medium();
     let root = place(&medium, ROOT).start as usize;
-    let known = Known { verified: Some(VerifiedRoot { path: ROOT, superblock: HASH_OFFSET }), is_disc: false };
+    let known = MediumContext { verified: Some(VerifiedRoot { path: ROOT, superblock: HASH_OFFSET }), is_disc: false };
     let flipped = |at: usize| {
         let mut bad = medium.clone();
         bad[root + at] ^= 1;
@@ -214,7 +214,7 @@ fn an_added_partition_is_told_and_is_no_damage() {
     let found = look(&with_partition());
     assert!(found.damaged.is_empty() && found.tables_changed, "{found:#?}");
     // Nobody adds one to a disc.
-    let found = check(&with_partition(), &Known { verified: None, is_disc: true }).damaged;
+    let found = check(&with_partition(), &MediumContext { verified: None, is_disc: true }).damaged;
     assert!(found[0].starts_with("partition table (GPT), bytes 512 to 17407: SHA-256 is "), "{found:#?}");
 }
 
@@ -225,7 +225,7 @@ fn tables_that_were_changed_must_be_valid() {
     type Edit = fn(&mut Vec<u8>, usize);
     let cases: [(Edit, &str); 9] = [
         (|b, _| b[512 + 24] ^= 2, "partition table (GPT): partition table: the header's checksum is "),
-        (|b, _| b[512] = 0, "the number of headers at the byte where one is expected is 0, expected 1"),
+        (|b, _| b[512] = 0, "the number of headers at its offset is 0, expected 1"),
         (|b, backup| b[backup + 16] ^= 1, "partition table (GPT): its backup: partition table: the header's checksum"),
         (|b, _| b[510] = 0, "partition entries of the MBR: the boot signature is 0xaa00, expected 0xaa55"),
         (|b, _| b[446] = 1, "the status of an entry is 0x1, expected 0x80"),
@@ -251,7 +251,7 @@ fn tables_that_were_changed_must_be_valid() {
         let found = damage(&bad);
         assert!(found.contains(said), "{said}: {found}");
     }
-    // A backup of a table of before.
+    // A backup of an older table.
     let mut bad = stick.clone();
     gpt::fixture::write(&mut bad, &[(ESP_TYPE, esp.start / 512, esp.end / 512 - 1)]);
     bad[..17_408].copy_from_slice(&stick[..17_408]);
@@ -261,7 +261,7 @@ fn tables_that_were_changed_must_be_valid() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
 
-    /// But for the disk signature, which no boot reads.
+    /// Except for the disk signature, which no boot reads.
     #[test]
     fn whatever_byte_is_damaged_the_medium_is_not_good(at in any::<proptest::sample::Index>(), bit in 0..8u8) {
         let mut medium = medium();
@@ -271,15 +271,15 @@ proptest! {
         if (440..446).contains(&at) {
             prop_assert!(is_good(&found), "{found:#?}");
         } else if (512 + 92..1024).contains(&at) {
-            // Behind the GPT's header, which its checksum ends: told, and read by nobody.
+            // After the GPT's header, where its checksum ends: reported, and read by nobody.
             prop_assert!(!is_good(&found));
         } else {
             prop_assert!(!found.damaged.is_empty(), "byte {at}, bit {bit}");
         }
     }
 
-    /// What no boot reads may change: the disk signature, what is behind the GPT's header, CHS addresses and types in the
-    /// MBR, and what is behind the image.
+    /// What no boot reads may change: the disk signature, what is after the GPT's header, CHS addresses and types in
+    /// the MBR, and what is after the image.
     #[test]
     fn damage_to_a_stick_with_another_partition_is_found_as_well(at in any::<proptest::sample::Index>(), bit in 0..8u8) {
         let mut stick = with_partition();

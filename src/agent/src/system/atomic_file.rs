@@ -6,7 +6,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
 
-/// Replaces the file at `path`, and makes the directories above it.
+/// Replaces the file at `path`, and creates its parent directories.
 pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     fs::create_dir_all(directory(path))?;
     let temporary = path.with_extension("new");
@@ -15,7 +15,7 @@ pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     publish(&file, &temporary, path)
 }
 
-/// Renames a complete file from `temporary` to `path`, which lie in one directory.
+/// Renames a complete file from `temporary` to `path`, which are in the same directory.
 pub fn publish(file: &File, temporary: &Path, path: &Path) -> io::Result<()> {
     file.sync_all()?;
     fs::rename(temporary, path)?;

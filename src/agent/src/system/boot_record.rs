@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 /// Why there is no record.
 #[derive(Debug, thiserror::Error)]
 pub enum BootRecordError {
-    /// No file, where `appliance`'s agent did not boot the machine.
+    /// No file: the agent did not boot this machine.
     #[error("reading {path}, the record of this boot: {error}", path = path.display())]
     Read {
         /// Where the record was looked for.
@@ -44,7 +44,7 @@ pub fn read(root: &Path) -> Result<BootRecord, BootRecordError> {
     }
 }
 
-/// The record, for readers that do without one.
+/// The record, or `None`, for callers that work without it.
 pub fn find(root: &Path) -> Option<BootRecord> {
     read(root).ok()
 }

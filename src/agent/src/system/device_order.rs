@@ -1,9 +1,9 @@
-//! The order of devices' names that a person expects.
+//! Natural order of device names.
 
 use std::cmp::Ordering;
 
-/// `sda2` before `sda10`, `sdz` before `sdaa`, `nvme0n1p2` before `nvme0n1p10`, `ens9` before `ens10`;
-/// drivers among each other by the alphabet.
+/// `sda2` before `sda10`, `sdz` before `sdaa`, `nvme0n1p2` before `nvme0n1p10`, `ens9` before `ens10`; drivers in
+/// alphabetical order.
 pub fn compare(a: &str, b: &str) -> Ordering {
     key(a).cmp(&key(b)).then_with(|| a.cmp(b))
 }

@@ -1,15 +1,14 @@
-//! Small text files, and the names in a directory.
+//! Reads small text files, and lists the names in a directory.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
 
-/// Most bytes of a file of an operator's that has no bound of its own.
+/// Maximum size in bytes of an operator's file that has no limit of its own.
 pub const MAX_SIZE: u64 = 1 << 20;
 
-/// A small text file that a user or another program wrote: at most `limit` bytes.
-/// What is no such file is [`io::ErrorKind::InvalidData`]: opening a FIFO would
-/// wait for ever, and a device may have no end.
+/// A small text file that a user or another program wrote: at most `limit` bytes. Any other file is
+/// [`io::ErrorKind::InvalidData`]: opening a FIFO could block forever, and a device may have no end.
 pub fn read_text(path: &Path, limit: u64) -> io::Result<String> {
     let invalid = |reason: String| Err(io::Error::new(io::ErrorKind::InvalidData, reason));
     if !fs::metadata(path)?.is_file() {
@@ -23,7 +22,7 @@ pub fn read_text(path: &Path, limit: u64) -> io::Result<String> {
     String::from_utf8(bytes).or_else(|_| invalid("it is not UTF-8 text".to_owned()))
 }
 
-/// The names in `folder` that are text, in order; a missing folder is an empty one.
+/// The names in `folder` that are UTF-8, sorted; none if it does not exist.
 pub fn names(folder: &Path) -> Vec<String> {
     let mut names: Vec<String> = fs::read_dir(folder)
         .into_iter()

@@ -1,4 +1,4 @@
-//! The line of an fstab(5) that says where a mount point's file system is.
+//! Parses the lines of fstab(5) for one mount point.
 
 /// A line of fstab.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,7 +44,7 @@ impl std::fmt::Display for Source {
 }
 
 impl Entry {
-    /// Whether the machine is to boot without it, where it cannot be mounted.
+    /// Whether the machine boots without it if it cannot be mounted.
     pub fn no_fail(&self) -> bool {
         self.options.iter().any(|option| option == "nofail")
     }
@@ -69,7 +69,7 @@ pub fn entries(text: &str, mount_point: &str) -> Vec<Entry> {
         }
         let mut fields = line.split_ascii_whitespace().map(unescape);
         let source = fields.next()?;
-        if simple(&fields.next()?) != mount_point {
+        if normalize_path(&fields.next()?) != mount_point {
             return None;
         }
         let kind = fields.next()?;
@@ -84,18 +84,18 @@ pub fn entries(text: &str, mount_point: &str) -> Vec<Entry> {
     text.lines().filter_map(parse).collect()
 }
 
-/// The path without what names no other: doubled slashes, one at the end, and `.`.
-fn simple(path: &str) -> String {
+/// The path without doubled slashes, a trailing slash, and `.` components.
+fn normalize_path(path: &str) -> String {
     let parts = path.split('/').filter(|part| !matches!(*part, "" | "."));
     parts.fold(String::new(), |path, part| path + "/" + part)
 }
 
 fn source_of(text: &str) -> Source {
-    // A value may stand in quotes (libblkid's tags).
+    // A value may be quoted (libblkid's tags).
     let value = |value: &str| value.trim_matches('"').to_owned();
-    // udev writes what a file name should not hold as \xHH.
+    // udev escapes characters that a file name should not have as \xHH.
     let name = |name: &str| unescape_udev(name);
-    let simplified = if text.starts_with("/dev/") { simple(text) } else { text.to_owned() };
+    let simplified = if text.starts_with("/dev/") { normalize_path(text) } else { text.to_owned() };
     let text = simplified.as_str();
     match text.split_once('=') {
         Some(("UUID", found)) => Source::Uuid(value(found)),
@@ -116,7 +116,7 @@ fn source_of(text: &str) -> Source {
     }
 }
 
-/// getmntent(3): blanks stand as three octal digits after a backslash.
+/// getmntent(3): blanks are written as a backslash and three octal digits.
 fn unescape(field: &str) -> String {
     let mut text = String::new();
     let mut rest = field;
@@ -137,7 +137,7 @@ fn unescape(field: &str) -> String {
     text + rest
 }
 
-/// udev(7) writes bytes that a name below /dev should not hold as `\\x` and two hexadecimal digits.
+/// udev(7) writes bytes that a name below /dev should not have as `\\x` and two hexadecimal digits.
 fn unescape_udev(name: &str) -> String {
     let mut bytes = Vec::new();
     let mut rest = name;

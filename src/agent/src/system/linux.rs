@@ -1,6 +1,6 @@
-//! The real machine: what [`Machine`] asks, done by the Linux kernel.
+//! Implements [`Machine`] with system calls of Linux.
 
-use super::machine::{BUILT_IN_SHELL, Ended, Machine, Mount, MountFlags, Places, ProcessId, Shell};
+use super::machine::{BUILT_IN_SHELL, ExitedProcess, Machine, Mount, MountFlags, Places, ProcessId, Shell};
 use super::sys::{self, Program, Target};
 use nix::fcntl::OFlag;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
@@ -21,15 +21,14 @@ use std::time::Duration;
 #[derive(Debug)]
 pub struct Linux {
     places: Places,
-    /// A loop device is released by itself once nobody holds it; between its
-    /// making and its mount the agent does.
-    held: RefCell<BTreeMap<PathBuf, File>>,
+    /// Loop devices that are created and not mounted yet: the kernel removes one as soon as nothing has it open.
+    open_loops: RefCell<BTreeMap<PathBuf, File>>,
 }
 
 impl Linux {
     /// The machine with its file systems at `places`.
     pub fn new(places: Places) -> Self {
-        Self { places, held: RefCell::default() }
+        Self { places, open_loops: RefCell::default() }
     }
 
     fn mapper(&self) -> io::Result<File> {
@@ -108,15 +107,15 @@ impl Machine for Linux {
         let number = sys::free_loop(&control)?;
         let path = self.places.dev.join(format!("loop{number}"));
         let device = File::open(&path)?;
-        // Direct I/O spares a second copy of every page; not every device below can do it at this offset.
+        // Direct I/O avoids caching every page twice; not every backing device supports it at this offset.
         sys::configure_loop(&device, &backing, offset, length, true)
             .or_else(|_| sys::configure_loop(&device, &backing, offset, length, false))?;
-        self.held.borrow_mut().insert(path.clone(), device);
+        self.open_loops.borrow_mut().insert(path.clone(), device);
         Ok(path)
     }
 
     fn release_loop(&self, device: &Path) {
-        self.held.borrow_mut().remove(device);
+        self.open_loops.borrow_mut().remove(device);
     }
 
     fn create_mapped(&self, name: &str, target: &Target) -> io::Result<PathBuf> {
@@ -138,7 +137,7 @@ impl Machine for Linux {
         let Ok(mut log) = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path) else {
             return lines;
         };
-        // A read gives one record; EPIPE says that records were overwritten meanwhile.
+        // A read returns one record; EPIPE means that records were overwritten meanwhile.
         let mut record = [0; 8192];
         loop {
             match log.read(&mut record) {
@@ -160,8 +159,9 @@ impl Machine for Linux {
         let flags = OFlag::O_NOCTTY | OFlag::O_NONBLOCK;
         let path = self.places.dev.join(terminal);
         let open = OpenOptions::new().read(true).write(true).custom_flags(flags.bits()).open(path)?;
-        // A serial port that the kernel names and the machine lacks opens, and then every read and write is EIO, even
-        // of nothing (drivers/tty/tty_io.c, tty_io_error): a shell there would end at once, as if it had been left.
+        // A serial port that the kernel names and the machine lacks can be opened, but every read and write fails with
+        // EIO, even of 0 bytes (drivers/tty/tty_io.c, tty_io_error). A shell there would end at once, as if the
+        // operator had left it.
         nix::unistd::write(&open, &[])?;
         nix::fcntl::fcntl(&open, nix::fcntl::FcntlArg::F_SETFL(OFlag::empty()))?;
         let program = match shell {
@@ -182,12 +182,14 @@ impl Machine for Linux {
         i32::try_from(child.id()).map_err(io::Error::other)
     }
 
-    fn reap(&self) -> Vec<Ended> {
+    fn reap(&self) -> Vec<ExitedProcess> {
         let mut ended = Vec::new();
         loop {
             match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-                Ok(WaitStatus::Exited(pid, status)) => ended.push(Ended { process: pid.as_raw(), clean: status == 0 }),
-                Ok(WaitStatus::Signaled(pid, ..)) => ended.push(Ended { process: pid.as_raw(), clean: false }),
+                Ok(WaitStatus::Exited(pid, status)) => {
+                    ended.push(ExitedProcess { process: pid.as_raw(), clean: status == 0 })
+                }
+                Ok(WaitStatus::Signaled(pid, ..)) => ended.push(ExitedProcess { process: pid.as_raw(), clean: false }),
                 _ => return ended,
             }
         }
@@ -209,7 +211,7 @@ impl Machine for Linux {
         };
         let output = sys::run(&program)?;
         let text = [output.stdout, output.stderr].concat();
-        // A program that a signal ended has no status of its own; shells say 128 and the signal likewise.
+        // A program that was killed by a signal has no exit status; shells, too, report 128 and more.
         Ok((output.status.code().unwrap_or(128), String::from_utf8_lossy(&text).into_owned()))
     }
 
@@ -248,15 +250,14 @@ fn end(mode: RebootMode) -> io::Error {
 /// Makes `/dev/console` standard input, output and error, whatever the kernel opened.
 pub fn use_console(places: &Places) {
     if let Ok(console) = OpenOptions::new().read(true).write(true).open(places.dev.join("console")) {
-        // Each may fail only for want of file descriptors; the agent prints by files of its own.
+        // These fail only if file descriptors run out; the agent prints to files of its own.
         let _ = nix::unistd::dup2_stdin(&console);
         let _ = nix::unistd::dup2_stdout(&console);
         let _ = nix::unistd::dup2_stderr(&console);
     }
 }
 
-/// Makes `root` the root of everything and becomes `program` in it, as
-/// switch_root(8) does. Returns only when that fails.
+/// Makes `root` the root directory and executes `program` in it, like switch_root(8). Returns only on failure.
 pub fn switch_root(root: &Path, program: &str) -> io::Error {
     let switch = || -> nix::Result<()> {
         nix::unistd::chdir(root)?;
@@ -267,6 +268,6 @@ pub fn switch_root(root: &Path, program: &str) -> io::Error {
     if let Err(error) = switch() {
         return error.into();
     }
-    // exec of the standard library gives systemd the default signal handling back.
+    // The standard library's `exec` restores the default signal handling for systemd.
     std::process::Command::new(program).args(std::env::args_os().skip(1)).exec()
 }

@@ -1,5 +1,5 @@
-//! The machine as the boot flow sees it: what it may ask of the kernel, and
-//! where its trees are. Tests give it a made-up one.
+//! The boot's interface to the machine: the kernel's operations, and the paths of its file systems. Tests implement a
+//! fake one.
 
 use super::sys::Target;
 use appliance_contract::medium;
@@ -8,7 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Where the kernel's trees and the agent's own folders are; `/` apart from tests.
+/// Paths of the kernel's file systems and of the agent's own directories; below `/` except in tests.
 #[derive(Debug, Clone)]
 pub struct Places {
     /// procfs.
@@ -23,13 +23,13 @@ pub struct Places {
     pub sysroot: PathBuf,
     /// The config partition.
     pub config: PathBuf,
-    /// Root of the initramfs, which module paths in the index begin at.
+    /// Root of the initramfs; module paths in the index are relative to it.
     pub initramfs: PathBuf,
 }
 
 impl Places {
     /// The usual places below `root`.
-    pub fn below(root: &Path) -> Self {
+    pub fn new(root: &Path) -> Self {
         Self {
             proc: root.join("proc"),
             sys: root.join("sys"),
@@ -41,13 +41,13 @@ impl Places {
         }
     }
 
-    /// The agent's own folder on the running machine.
-    pub fn ours(&self) -> PathBuf {
+    /// The agent's own directory on the running machine.
+    pub fn agent_directory(&self) -> PathBuf {
         self.run.join(medium::RUN.trim_start_matches("/run/"))
     }
 }
 
-/// The name under which the agent starts itself as this shell.
+/// The program name with which the agent starts itself as a shell.
 pub const BUILT_IN_SHELL: &str = "appliance-shell";
 
 /// How a file system is mounted.
@@ -66,7 +66,7 @@ pub struct MountFlags {
 }
 
 impl MountFlags {
-    /// For what is only read.
+    /// For file systems that are only read.
     pub const READ_ONLY: Self =
         Self { read_only: true, no_suid: false, no_dev: false, no_exec: false, no_atime: false };
     /// For file systems that hold data, not programs with privileges.
@@ -91,12 +91,12 @@ pub struct Mount<'a> {
 /// A shell that runs, by its process id.
 pub type ProcessId = i32;
 
-/// A process that is no more.
+/// A process that has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ended {
+pub struct ExitedProcess {
     /// Which process.
     pub process: ProcessId,
-    /// With status 0, as a shell does that was left by its operator.
+    /// Whether its status was 0, as of a shell that the operator left.
     pub clean: bool,
 }
 
@@ -105,11 +105,11 @@ pub struct Ended {
 pub enum Shell {
     /// `/bin/sh` of the root image.
     Image,
-    /// The agent's own few commands, where there is no root image.
+    /// The agent's built-in commands, for when there is no root image.
     BuiltIn,
 }
 
-/// What the boot flow asks of the kernel.
+/// The kernel's operations that the boot uses.
 pub trait Machine: fmt::Debug {
     /// Time since the kernel started.
     fn uptime(&self) -> Duration;
@@ -118,26 +118,26 @@ pub trait Machine: fmt::Debug {
 
     /// Mounts a file system.
     fn mount(&self, mount: &Mount<'_>) -> io::Result<()>;
-    /// Makes a tree visible in a second place.
+    /// Mounts a tree at a second place (recursive bind mount).
     fn bind(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Moves a mount.
     fn move_mount(&self, from: &Path, to: &Path) -> io::Result<()>;
-    /// Unmounts, or lets go as soon as nobody uses it.
+    /// Unmounts; lazily if the mount is busy.
     fn unmount(&self, target: &Path) -> io::Result<()>;
 
-    /// Sets the owner of a path, of a link itself.
+    /// Sets the owner of a path; of a symlink itself.
     fn set_owner(&self, path: &Path, uid: u32, gid: u32) -> io::Result<()>;
     /// Whether a block device refuses writes.
     fn is_read_only(&self, device: &Path) -> io::Result<bool>;
-    /// Makes a block device refuse writes, or take them.
+    /// Sets or clears the read-only flag of a block device.
     fn set_read_only(&self, device: &Path, on: bool) -> io::Result<()>;
     /// Loads a kernel module.
     fn load_module(&self, file: &Path) -> io::Result<()>;
     /// A read-only block device over `length` bytes of `backing` from `offset`.
     fn attach_loop(&self, backing: &Path, offset: u64, length: u64) -> io::Result<PathBuf>;
-    /// Lets go of a loop device: it ends with its last user.
+    /// Closes a loop device: it is removed with its last user.
     fn release_loop(&self, device: &Path);
-    /// Makes a device-mapper device; gives its node.
+    /// Creates a device-mapper device and returns its node.
     fn create_mapped(&self, name: &str, target: &Target) -> io::Result<PathBuf>;
     /// Removes a device-mapper device.
     fn remove_mapped(&self, name: &str) -> io::Result<()>;
@@ -146,10 +146,10 @@ pub trait Machine: fmt::Debug {
     /// The kernel's messages so far, oldest first.
     fn kernel_log(&self) -> Vec<String>;
 
-    /// Starts a shell on a terminal, by its name below `/dev`. A terminal with nothing behind it is an error.
+    /// Starts a shell on a terminal, by its name below `/dev`. A terminal without hardware is an error.
     fn start_shell(&self, shell: Shell, terminal: &str) -> io::Result<ProcessId>;
     /// The processes that ended since the last call.
-    fn reap(&self) -> Vec<Ended>;
+    fn reap(&self) -> Vec<ExitedProcess>;
     /// Ends a process.
     fn end(&self, process: ProcessId);
     /// Runs a program of the root image to its end and returns its exit status.
@@ -159,8 +159,8 @@ pub trait Machine: fmt::Debug {
     fn wait_for_enter(&self, terminals: &[String]);
     /// Writes all dirty pages to disk.
     fn sync(&self);
-    /// Returns only when it fails.
+    /// Reboots; returns only on failure.
     fn reboot(&self) -> io::Error;
-    /// Powers off; returns only where that failed.
+    /// Powers off; returns only on failure.
     fn power_off(&self) -> io::Error;
 }

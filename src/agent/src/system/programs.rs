@@ -1,4 +1,4 @@
-//! The one place from which the guests' part runs other programs.
+//! Runs other programs: the only place where the guests' code does.
 
 use std::io;
 use std::process::{Child, Command, Stdio};
@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 /// What a program printed and how it ended.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Output {
-    /// 128 for one that a signal ended.
+    /// The exit status; 128 if a signal ended the program.
     pub status: i32,
     /// Standard output.
     pub stdout: String,
@@ -16,44 +16,44 @@ pub struct Output {
 
 impl Output {
     /// Whether the program succeeded.
-    pub fn is_well(&self) -> bool {
+    pub fn is_success(&self) -> bool {
         self.status == 0
     }
 
-    /// What it said of its failure, in one line.
-    pub fn complaint(&self) -> String {
+    /// Its error messages in one line.
+    pub fn error_text(&self) -> String {
         let said = if self.stderr.trim().is_empty() { &self.stdout } else { &self.stderr };
         let said: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
         if said.is_empty() { format!("exit status {}", self.status) } else { said.join("; ") }
     }
 }
 
-/// A program that goes on running beside us.
+/// A program to run in the background.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Start<'a> {
     /// Name or path.
     pub program: &'a str,
     /// Arguments, without the program's name.
     pub arguments: &'a [String],
-    /// User and group to run as; ours when not given.
+    /// User and group to run as; by default the caller's.
     pub user: Option<(u32, u32)>,
 }
 
 /// Runs other programs.
 pub trait Programs {
-    /// Runs a program to its end, with nothing to read.
+    /// Runs a program until it ends, with empty standard input.
     fn run(&self, program: &str, arguments: &[&str]) -> io::Result<Output>;
-    /// Starts a program whose output and errors can be read.
+    /// Starts a program with pipes for standard output and standard error.
     fn start(&self, start: &Start<'_>) -> io::Result<Child>;
 }
 
 /// The programs of the machine.
 #[derive(Debug, Clone, Copy)]
-pub struct Real;
+pub struct SystemPrograms;
 
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-impl Programs for Real {
+impl Programs for SystemPrograms {
     fn run(&self, program: &str, arguments: &[&str]) -> io::Result<Output> {
         let output = command(program).args(arguments).stdin(Stdio::null()).output()?;
         Ok(Output {
@@ -76,9 +76,9 @@ impl Programs for Real {
 
 fn command(program: &str) -> Command {
     let mut command = Command::new(program);
-    // Messages are read by us and shown to people: one language for both.
+    // Messages are parsed here and shown to people, so they must be in one language.
     command.env("PATH", PATH).env("LC_ALL", "C").env_remove("NOTIFY_SOCKET");
-    // We read signals from a descriptor; xl needs its own SIGCHLD for its scripts.
+    // The supervisor blocks signals to read them from a descriptor; xl needs SIGCHLD for its scripts.
     super::sys::unblock_signals(&mut command);
     command
 }
@@ -94,7 +94,7 @@ mod tests {
         set.add(Signal::SIGCHLD);
         set.add(Signal::SIGTERM);
         set.thread_block().unwrap();
-        let output = Real.run("grep", &["SigBlk", "/proc/self/status"]).unwrap();
+        let output = SystemPrograms.run("grep", &["SigBlk", "/proc/self/status"]).unwrap();
         set.thread_unblock().unwrap();
         assert_eq!(output.stdout, "SigBlk:\t0000000000000000\n");
     }

@@ -15,7 +15,7 @@ use std::process::{Child, Command, Output, Stdio};
 
 // linux/fs.h
 nix::ioctl_write_ptr_bad! {
-    /// Makes a block device refuse writes, or take them.
+    /// Sets or clears the read-only flag of a block device.
     blkroset, 0x125d, libc::c_int
 }
 nix::ioctl_read_bad! {
@@ -42,7 +42,7 @@ nix::ioctl_none_bad! {
 }
 // linux/dm-ioctl.h
 nix::ioctl_readwrite! {
-    /// Makes a device-mapper device.
+    /// Creates a device-mapper device.
     dm_device_create, 0xfd, 3, DmIoctl
 }
 nix::ioctl_readwrite! {
@@ -58,7 +58,7 @@ nix::ioctl_readwrite! {
     dm_table_load, 0xfd, 9, DmIoctl
 }
 nix::ioctl_readwrite! {
-    /// Asks for a device-mapper device's status.
+    /// Reads the status of a device-mapper device.
     dm_table_status, 0xfd, 12, DmIoctl
 }
 
@@ -106,7 +106,7 @@ struct DmIoctl {
     tail: [u8; 7],
 }
 
-/// What is passed to the kernel: the header, and the target behind it.
+/// The argument of the ioctls: the header, followed by the target.
 #[repr(C)]
 struct DmRequest {
     header: DmIoctl,
@@ -126,11 +126,11 @@ const _: () = assert!(size_of::<DmIoctl>() == DM_HEADER && size_of::<LoopConfig>
 /// One device-mapper target that covers a whole device.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
-    /// Of the device-mapper.
+    /// The target's type, such as `verity`.
     pub kind: &'static str,
     /// Length in sectors of 512 bytes.
     pub sectors: u64,
-    /// As the target's kind wants them.
+    /// The target's parameters, in the format of its type.
     pub parameters: String,
 }
 
@@ -142,18 +142,18 @@ pub fn is_read_only(device: &File) -> io::Result<bool> {
     Ok(value != 0)
 }
 
-/// Makes a block device refuse writes, or take them.
+/// Sets or clears the read-only flag of a block device.
 pub fn set_read_only(device: &File, on: bool) -> io::Result<()> {
     // SAFETY: BLKROSET reads one int.
     unsafe { blkroset(device.as_raw_fd(), &libc::c_int::from(on)) }?;
     Ok(())
 }
 
-/// Whether a CD drive says that it has no disc that can be read (now).
+/// Whether a CD drive reports that it has no disc that can be read now.
 pub fn drive_is_empty(drive: &File) -> bool {
     // SAFETY: CDROM_DRIVE_STATUS takes a number and no memory.
     let status = unsafe { cdrom_drive_status(drive.as_raw_fd(), CDSL_CURRENT) };
-    // A drive that cannot tell is tried.
+    // A drive that cannot report it is tried.
     matches!(status, Ok(CDS_NO_DISC | CDS_TRAY_OPEN | CDS_DRIVE_NOT_READY))
 }
 
@@ -193,7 +193,7 @@ pub fn configure_loop(device: &File, backing: &File, offset: u64, length: u64, d
 
 fn request(name: &str, target: Option<&Target>) -> io::Result<Box<DmRequest>> {
     let copy = |to: &mut [u8], from: &str| {
-        // One byte stays for the terminating zero.
+        // One byte is left for the terminating zero.
         if from.len() >= to.len() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{from:?} is too long for device-mapper")));
         }
@@ -231,8 +231,8 @@ fn request(name: &str, target: Option<&Target>) -> io::Result<Box<DmRequest>> {
     Ok(made)
 }
 
-/// Makes the read-only device-mapper device `name` and returns its minor number.
-/// What exists half made when a step fails is removed.
+/// Makes the read-only device-mapper device `name` and returns its minor number. On failure, a partly created device is
+/// removed.
 pub fn create_mapped(control: &File, name: &str, target: &Target) -> io::Result<u64> {
     let descriptor = control.as_raw_fd();
     let mut create = request(name, None)?;
@@ -261,7 +261,7 @@ pub fn remove_mapped(control: &File, name: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// The status line of the one target of `name`: for verity `V` (good so far) or `C` (corruption was met).
+/// The status line of the one target of `name`: for verity `V` (good so far) or `C` (corruption was found).
 pub fn mapped_status(control: &File, name: &str) -> io::Result<String> {
     let mut status = request(name, None)?;
     // SAFETY: as in create_mapped.
@@ -270,14 +270,15 @@ pub fn mapped_status(control: &File, name: &str) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
-/// A netlink socket that hears multicast groups of a protocol, linux/netlink.h. Each read gives a message; none waits.
+/// A non-blocking netlink socket that receives multicast groups of a protocol (linux/netlink.h). Each read returns one
+/// message.
 pub fn netlink(protocol: libc::c_int, groups: u32) -> io::Result<File> {
     let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
     // SAFETY: socket takes numbers and no memory.
     let descriptor = Errno::result(unsafe { libc::socket(libc::AF_NETLINK, kind, protocol) })?;
-    // SAFETY: the descriptor is new, and nobody else's.
+    // SAFETY: the descriptor is new and has no other owner.
     let socket = unsafe { File::from_raw_fd(descriptor) };
-    // SAFETY: all of sockaddr_nl are numbers, and 0 is one.
+    // SAFETY: all fields of sockaddr_nl are integers, for which 0 is valid.
     let mut address: libc::sockaddr_nl = unsafe { std::mem::zeroed() };
     address.nl_family = libc::AF_NETLINK as libc::sa_family_t;
     address.nl_groups = groups;
@@ -292,11 +293,11 @@ pub fn netlink(protocol: libc::c_int, groups: u32) -> io::Result<File> {
 pub struct Program {
     /// As seen from within `root`.
     pub path: PathBuf,
-    /// The module's name.
+    /// Its `argv[0]`.
     pub name: String,
-    /// What follows the module's name.
+    /// The arguments after `argv[0]`.
     pub arguments: Vec<String>,
-    /// The program's root directory, where it is not the caller's.
+    /// The program's root directory, if it is not the caller's.
     pub root: Option<PathBuf>,
 }
 
@@ -310,13 +311,13 @@ pub fn start(program: &Program, terminal: &File) -> io::Result<Child> {
     command.spawn()
 }
 
-/// Runs a program to its end, with nothing to read, and gives what it printed.
+/// Runs a program until it ends, with empty standard input, and returns what it printed.
 pub fn run(program: &Program) -> io::Result<Output> {
     command(program, false).stdin(Stdio::null()).output()
 }
 
-/// Lets the program start with no signal blocked. The standard library hands our
-/// own mask on, and one that never hears of its children's end waits for ever.
+/// Starts the program with no signal blocked. The standard library passes the caller's mask on, and a program with
+/// SIGCHLD blocked would wait for its children forever.
 pub fn unblock_signals(command: &mut Command) {
     // SAFETY: between fork and exec only one system call is made, which sets the mask.
     unsafe {
@@ -340,7 +341,7 @@ fn command(program: &Program, on_terminal: bool) -> Command {
         command.pre_exec(move || {
             if on_terminal {
                 nix::unistd::setsid()?;
-                // 1 takes the terminal from a session that still holds it; root may.
+                // The argument 1 takes the terminal from a session that still has it, which root may do.
                 libc::ioctl(0, libc::TIOCSCTTY, 1);
             }
             if let Some(root) = &root {

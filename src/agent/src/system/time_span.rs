@@ -18,7 +18,7 @@ const UNITS: &[(&[&str], u64)] = &[
     (&["w", "week", "weeks"], 7 * DAY),
 ];
 
-/// `None` for what is no span of time; [`Duration::MAX`] for `infinity`.
+/// `None` if the text is not a span of time; [`Duration::MAX`] for `infinity`.
 pub fn parse(text: &str) -> Option<Duration> {
     let mut rest = text.trim_matches(blank);
     if rest == "infinity" {

@@ -1,5 +1,5 @@
-//! What the node's command sees of the machine: its file tree, its device mapper,
-//! its programs, its clock. Tests pass made-up ones.
+//! What the node's command sees of the machine: its file tree, its device mapper, its programs, its clock. Tests pass
+//! fake ones.
 
 use super::programs::Programs;
 use std::io;

@@ -1,4 +1,4 @@
-//! What wakes the choice. The messages' contents do not matter: each is a reason to look again.
+//! Waits for events of network cards. The messages' contents do not matter: each triggers a new scan.
 
 use crate::system::sys;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -12,12 +12,12 @@ use std::time::Duration;
 /// NETLINK_ROUTE and its group of links, linux/rtnetlink.h.
 const ROUTE: i32 = 0;
 const ROUTE_LINKS: u32 = 1;
-/// NETLINK_KOBJECT_UEVENT, and the group to which udev tells each device that it has processed (libudev's
+/// NETLINK_KOBJECT_UEVENT, and the group to which udev sends each device that it has processed (libudev's
 /// `udev_monitor_new_from_netlink`, name `udev`).
 const DEVICES: i32 = 15;
 const DEVICES_PROCESSED: u32 = 2;
 
-/// A link appears, goes or changes: its carrier, its name, its bridge.
+/// Link events: a link appears, disappears or changes its carrier, name or bridge.
 #[derive(Debug)]
 pub struct Links(File);
 
@@ -27,14 +27,14 @@ impl Links {
         sys::netlink(ROUTE, ROUTE_LINKS).map(Self)
     }
 
-    /// Until something happens, or for `bound`.
+    /// Waits for an event, at most for `bound`.
     pub fn wait(&mut self, bound: Duration) -> io::Result<()> {
         sleep(&[self.0.as_fd()], Some(bound))?;
         drain(&mut self.0)
     }
 }
 
-/// All that can change the choice.
+/// All events that can change the choice.
 #[derive(Debug)]
 pub struct Events {
     links: Links,
@@ -43,14 +43,14 @@ pub struct Events {
 }
 
 impl Events {
-    /// `udev` is udev's folder, in which the file `queue` is removed when nothing is left to do.
+    /// `udev` is udev's directory; udev removes the file `queue` in it when its queue is empty.
     pub fn open(udev: &Path) -> io::Result<Self> {
         let queue = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
         queue.add_watch(udev, AddWatchFlags::IN_DELETE)?;
         Ok(Self { links: Links::open()?, devices: sys::netlink(DEVICES, DEVICES_PROCESSED)?, queue })
     }
 
-    /// Until something happens, or for `bound`.
+    /// Waits for an event, at most for `bound`.
     pub fn wait(&mut self, bound: Option<Duration>) -> io::Result<()> {
         sleep(&[self.links.0.as_fd(), self.devices.as_fd(), self.queue.as_fd()], bound)?;
         drain(&mut self.links.0)?;
@@ -64,7 +64,7 @@ impl Events {
 
 fn sleep(sources: &[BorrowedFd<'_>], bound: Option<Duration>) -> io::Result<()> {
     let mut sources: Vec<PollFd<'_>> = sources.iter().map(|source| PollFd::new(*source, PollFlags::POLLIN)).collect();
-    // Rounded up: a millisecond too early would be a turn that changes nothing.
+    // Rounded up: waking a millisecond too early would change nothing.
     let bound = bound.map(|bound| bound + Duration::from_millis(1));
     let timeout = bound.map_or(PollTimeout::NONE, |bound| bound.try_into().unwrap_or(PollTimeout::MAX));
     match poll(&mut sources, timeout) {
@@ -73,16 +73,16 @@ fn sleep(sources: &[BorrowedFd<'_>], bound: Option<Duration>) -> io::Result<()> 
     }
 }
 
-/// Takes all messages away.
+/// Reads and discards all messages.
 fn drain(socket: &mut File) -> io::Result<()> {
-    // A message that is longer loses its end, which nobody reads.
+    // A longer message is truncated; nobody reads it.
     let mut buffer = [0; 4096];
     loop {
         match socket.read(&mut buffer) {
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            // Messages were lost: a reason to look again, as each of them is.
+            // Messages were lost: triggers a new scan, like any message.
             Err(error) if error.raw_os_error() == Some(nix::libc::ENOBUFS) => {}
             Err(error) => return Err(error),
         }
@@ -106,7 +106,7 @@ mod tests {
                 std::thread::sleep(Duration::from_millis(50));
                 std::fs::remove_file(&queue).unwrap();
             });
-            // Other messages of this machine may come first.
+            // Other messages of this machine may arrive first.
             while queue.exists() {
                 events.wait(Some(Duration::from_secs(20))).unwrap();
             }

@@ -3,7 +3,7 @@
 use super::Size;
 use serde::{Deserialize, Serialize};
 
-/// A disk beside the root and the served config, which every guest has without asking.
+/// A disk in addition to the root and the config disk, which every guest has.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "Table", into = "Table")]
@@ -21,7 +21,7 @@ pub struct Disk {
 pub enum Access {
     /// The guest reads only.
     ReadOnly,
-    /// `create` says how it is made where it is not there.
+    /// The guest reads and writes.
     Write {
         /// What the host writes to a new disk.
         content: Content,
@@ -30,7 +30,7 @@ pub enum Access {
     },
 }
 
-/// What a disk holds that the host makes on its first use, and never again.
+/// What the host writes to a disk that it creates. It never formats an existing disk.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Content {
     /// An ext4 file system.
@@ -38,7 +38,7 @@ pub enum Content {
     Ext4,
     /// A swap space.
     Swap,
-    /// The guest's own affair.
+    /// Nothing: the guest formats it.
     Nothing,
 }
 
@@ -50,7 +50,7 @@ pub enum DiskError {
     ReadOnly { name: DiskName, other: &'static str },
     #[error("disk {name}: create = true needs a size, as in size = \"10G\"")]
     NoSize { name: DiskName },
-    #[error("disk {name}: {key} says how a disk is made, which create = true asks for")]
+    #[error("disk {name}: {key} needs create = true")]
     NotMade { name: DiskName, key: &'static str },
     #[error("disk {name}: swap = true and format = {format:?} exclude each other")]
     Swap { name: DiskName, format: &'static str },
@@ -65,30 +65,29 @@ pub enum DiskError {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "Disk"))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct Table {
-    /// What the disk is called in messages and, under KVM, in the guest's
-    /// /dev/disk/by-id/virtio-NAME: 1 to 20 lower-case letters, digits and
-    /// hyphens. `root` and `config` are the host's.
+    /// The disk's name in messages and, under KVM, in the guest's /dev/disk/by-id/virtio-NAME: 1 to 20 lower-case
+    /// letters, digits and hyphens. `root` and `config` are reserved.
     #[cfg_attr(feature = "schema", schemars(example = &"data"))]
     name: DiskName,
     /// A block device, a logical volume (/dev/GROUP/VOLUME) or a file, by its absolute path.
     #[cfg_attr(feature = "schema", schemars(example = &"/dev/vg0/web-data"))]
     source: DiskSource,
-    /// The guest cannot write it. The same disk may then be in several guests.
+    /// The guest cannot write to it. Several guests may then share the same disk.
     #[serde(default, skip_serializing_if = "is_default")]
     read_only: bool,
-    /// It is swap space: formatted as such when it is made.
+    /// It is swap space: formatted as swap when it is created.
     #[serde(default, skip_serializing_if = "is_default")]
     swap: bool,
-    /// Make it where it is not there: a logical volume in the named group, or a
-    /// file. It is formatted then, and never again.
+    /// Create it if it does not exist: a logical volume in the named group, or a file. It is formatted then, and never
+    /// again.
     #[serde(default, skip_serializing_if = "is_default")]
     #[cfg_attr(feature = "schema", schemars(example = true))]
     create: bool,
-    /// How large it is made.
+    /// Its size when it is created.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(example = &"10G"))]
     size: Option<Size>,
-    /// The file system it is given when it is made: "ext4", or "none" to leave that to the guest.
+    /// The file system that it gets when it is created: "ext4", or "none" if the guest formats it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(example = &"ext4"))]
     format: Option<Format>,
@@ -165,13 +164,13 @@ impl From<Disk> for Table {
 #[serde(try_from = "String", into = "String")]
 pub struct DiskName(String);
 
-/// Why a text is no name of a disk.
+/// Why a text is not a disk's name.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[allow(missing_docs, reason = "each variant says in its message what it means")]
 pub enum DiskNameError {
     #[error("found {found:?}, expected 1 to 20 lower-case letters, digits and hyphens")]
     Form { found: String },
-    #[error("found {found:?}, which is the name of a disk that the host gives to every guest")]
+    #[error("found {found:?}, which is reserved for a disk that every guest has")]
     Taken { found: String },
 }
 
@@ -213,7 +212,7 @@ impl From<DiskName> for String {
 #[serde(try_from = "String", into = "String")]
 pub struct DiskSource(String);
 
-/// A text that names no source of a disk.
+/// A text that is not a disk's source.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("found {found:?}, expected the absolute path of a disk or a file, without . and .. and unprintable characters")]
 pub struct DiskSourceError {
@@ -221,7 +220,7 @@ pub struct DiskSourceError {
     pub found: String,
 }
 
-/// Folders of `/dev` that udev fills, and so are no volume groups.
+/// Directories of `/dev` that udev fills; they are not volume groups.
 const NO_GROUPS: [&str; 14] =
     ["block", "bsg", "bus", "char", "cpu", "disk", "dri", "fd", "input", "mapper", "md", "net", "shm", "vfio"];
 
@@ -231,12 +230,12 @@ impl DiskSource {
         &self.0
     }
 
-    /// Whether it lies in `/dev`.
+    /// Whether it is below `/dev`.
     pub fn is_device(&self) -> bool {
         self.0.starts_with("/dev/")
     }
 
-    /// Group and volume, where the path has the form of a logical volume's.
+    /// Group and volume, if the path has the form of a logical volume's.
     pub fn logical_volume(&self) -> Option<(&str, &str)> {
         let (group, volume) = self.0.strip_prefix("/dev/")?.split_once('/')?;
         // lvm(8), "VALID NAMES".

@@ -3,16 +3,16 @@
 use crate::nearest::nearest;
 use std::fmt;
 
-/// Why a guest.toml could not be taken: where, what, and what mends it, in one line.
+/// Why a guest.toml is invalid, in one line: the place, the fault and a suggestion.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GuestError {
-    /// Counted from 1; `None` where the fault is no single place's.
+    /// Counted from 1; `None` if the fault has no single line.
     pub line: Option<usize>,
     /// The key, with its table: `memory`, `disk.size`.
     pub key: Option<String>,
     /// What is wrong.
     pub problem: String,
-    /// The nearest word that is known.
+    /// The known word that is most similar to the unknown one.
     pub did_you_mean: Option<String>,
 }
 
@@ -28,13 +28,13 @@ impl fmt::Display for GuestError {
 }
 
 impl GuestError {
-    /// A fault of no single place.
-    pub(super) fn whole(problem: String) -> Self {
+    /// A fault without a single line.
+    pub(super) fn without_line(problem: String) -> Self {
         Self { line: None, key: None, problem, did_you_mean: None }
     }
 
     pub(super) fn from_toml(text: &str, error: &toml::de::Error) -> Self {
-        // A missing key of the outermost table has the whole file for its place.
+        // The span of a missing top-level key is the whole file.
         let start =
             error.span().map(|span| span.start).filter(|start| *start > 0 || !error.message().contains("missing"));
         let before = start.and_then(|start| text.get(..start));
@@ -49,7 +49,7 @@ impl GuestError {
     }
 }
 
-/// serde's two messages about words that are not known list those that are, each between backticks.
+/// serde's two messages about unknown words list the known ones, each in backticks.
 fn unknown_word(message: &str) -> Option<String> {
     let rest = message.strip_prefix("unknown field `").or_else(|| message.strip_prefix("unknown variant `"))?;
     let words: Vec<&str> = rest.split('`').step_by(2).collect();
@@ -57,13 +57,13 @@ fn unknown_word(message: &str) -> Option<String> {
     nearest(found, known).map(str::to_owned)
 }
 
-/// The key whose line, or whose value's first line, the place is in, with its table's name.
+/// The key before byte `place`, with its table's name. The place may be in a later line of the key's value.
 fn key_at(text: &str, place: usize) -> Option<String> {
     let end = text.get(place..)?.find('\n').map_or(text.len(), |end| place + end);
     let mut key = None;
     for line in text[..end].lines().rev().map(str::trim) {
         if let Some(header) = line.strip_prefix('[') {
-            // What an array's later lines begin with is no header.
+            // A later line of an array may begin with `[` without being a header.
             let Some(name) = header.trim_start_matches('[').split(']').next().filter(|name| is_key(name.trim())) else {
                 continue;
             };

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// A guest image: `NAME`, the newest verified one, or `NAME@VERSION`, that one.
+/// A guest image: `NAME` for the newest verified version, `NAME@VERSION` for that version.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(
     feature = "schema",
@@ -15,7 +15,7 @@ pub struct ImageRef {
     version: Option<String>,
 }
 
-/// A text that names no image.
+/// A text that is not an image reference.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error(
     "found {found:?}, expected the name of an image, as in \"guest-web\", or NAME@VERSION, as in \"guest-web@2026.11.1\""
@@ -37,7 +37,7 @@ impl ImageRef {
     }
 }
 
-/// Both become names of folders.
+/// Both become names of directories.
 fn is_plain(text: &str, also: &str) -> bool {
     text.len() <= 100
         && text.starts_with(|c: char| c.is_ascii_alphanumeric())

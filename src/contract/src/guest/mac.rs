@@ -5,7 +5,7 @@ use crate::marker::NodeName;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-/// The hardware address of one network card: neither a group's (IEEE 802, 8.2) nor all noughts.
+/// The hardware address of one network card: not a group address (IEEE 802, 8.2) and not all zeros.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(
     feature = "schema",
@@ -15,27 +15,26 @@ use sha2::{Digest, Sha256};
 #[serde(try_from = "String", into = "String")]
 pub struct MacAddress([u8; 6]);
 
-/// Why a text is no address of a card.
+/// Why a text is not a card's address.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[allow(missing_docs, reason = "each variant says in its message what it means")]
 pub enum MacAddressError {
     #[error("found {found:?}, expected six pairs of hexadecimal digits, as in \"02:00:00:12:34:56\"")]
     Form { found: String },
-    #[error("found {found:?}, which is no single card's address, expected an even first pair and not all noughts")]
+    #[error("found {found:?}, which is not a unicast address, expected an even first pair and not all zeros")]
     Group { found: String },
 }
 
 impl MacAddress {
-    /// The address of a guest's card that is given none: stable for the node's
-    /// and the guest's name and the card's place in guest.toml, and locally
-    /// administered. 46 of its bits differ, where 24 below a maker's prefix
-    /// would make clashes likely from a few thousand cards on.
+    /// Derives the address of a card that has none in guest.toml, from the node's name, the guest's name and the card's
+    /// index. The address is locally administered: 46 of its bits vary, while 24 bits below a vendor's prefix would
+    /// make collisions likely from a few thousand cards on.
     pub fn derive(node: &NodeName, guest: &GuestName, card: usize) -> Self {
         let node = node.as_str().to_ascii_lowercase();
         let hash = Sha256::digest(format!("appliance mac\0{node}\0{}\0{card}", guest.folded()));
         let mut address = [0; 6];
         address.copy_from_slice(&hash[..6]);
-        // Locally administered (IEEE 802, 8.4), one card's.
+        // Locally administered (IEEE 802, 8.4), unicast.
         address[0] = address[0] & 0b1111_1100 | 0b10;
         Self(address)
     }

@@ -28,11 +28,11 @@ use std::num::NonZeroU16;
 
 /// Name of the file in a guest's directory.
 pub const FILE_NAME: &str = "guest.toml";
-/// Holds a folder for each guest, by its name.
+/// Holds a directory for each guest, by its name.
 pub const DIRECTORY: &str = "/config/local/domUs";
-/// Beside guest.toml: the guest's `/config/local`.
+/// Directory next to guest.toml: the guest's `/config/local`.
 pub const CONFIG: &str = "config";
-/// Larger than this is no guest.toml.
+/// Larger files are refused.
 pub const MAX_SIZE: u64 = 64 * 1024;
 
 /// A guest, as local/domUs/NAME/guest.toml describes it; NAME is its name and its host name.
@@ -50,7 +50,7 @@ pub struct GuestConfig {
     /// The guest's memory: a whole number and M or G, 16M at least.
     #[cfg_attr(feature = "schema", schemars(example = &"256M"))]
     pub memory: Memory,
-    /// The number of its processors.
+    /// The number of its virtual processors.
     #[serde(default)]
     pub vcpus: Vcpus,
     /// What the host does when the guest ends, and what waits for it.
@@ -66,30 +66,28 @@ pub struct GuestConfig {
     /// How long the guest may take to power off before it is forced.
     #[serde(default = "stop_timeout")]
     pub stop_timeout: Seconds,
-    /// How long it may take to report that it is ready. A guest that was just
-    /// upgraded and is not ready by then goes back to the version before.
+    /// How long it may take to report that it is ready. A guest that was just updated and is not ready by then is
+    /// rolled back to the previous version.
     #[serde(default = "ready_timeout")]
     pub ready_timeout: Seconds,
-    /// A TCP port on which a guest that is ready answers; its console does not
-    /// count then. The host asks at the guest's addresses in /etc/hosts; where
-    /// that does not name it, at those that it finds by the guest's cards.
-    /// Without a port, ready is what the image says on its console once it has
-    /// reached multi-user.
+    /// A TCP port on which the guest accepts connections when it is ready; its console does not count then. The host
+    /// tries the guest's addresses in /etc/hosts or, if it is not listed there, those that it finds by the guest's
+    /// cards. Without a port, the guest is ready when its image reports on the console that it has reached multi-user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(example = 80))]
     pub ready_port: Option<NonZeroU16>,
-    /// Xen or KVM; "auto" takes what the host booted with.
+    /// Xen or KVM; "auto" uses what the host booted with.
     #[serde(default)]
     pub hypervisor: Hypervisor,
-    /// What KVM guests run on: "kvm", or "tcg" for emulation in software, which
-    /// is slow and only taken when it is asked for here.
+    /// What KVM guests run on: "kvm", or "tcg" for emulation in software, which is slow and only used if it is set
+    /// here.
     #[serde(default)]
     pub accel: Accel,
     /// The machine that KVM guests see.
     #[serde(default)]
     pub machine: Machine,
-    /// The folder vservers/NAME of the fleet that holds the guest's config;
-    /// `applbuild config image` puts it into the host's config partition.
+    /// The directory vservers/NAME of the fleet that holds the guest's config; `applbuild config image` puts it into
+    /// the host's config partition.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(example = &"web"))]
     pub vserver: Option<NodeName>,
@@ -97,34 +95,34 @@ pub struct GuestConfig {
     /// same unit; systemd then neither starts it at boot nor restarts it.
     #[serde(default)]
     pub managed_by: ManagedBy,
-    /// Its disks, in the order that it sees them in.
+    /// Its disks, in the order in which the guest sees them.
     #[serde(default, rename = "disk", skip_serializing_if = "Vec::is_empty")]
     pub disks: Vec<Disk>,
-    /// Its network cards, in the order that it sees them in.
+    /// Its network cards, in the order in which the guest sees them.
     #[serde(default, rename = "network", skip_serializing_if = "Vec::is_empty")]
     pub networks: Vec<Network>,
 }
 
-/// 1 to 512 processors: what Xen and QEMU both can.
+/// 1 to 512 processors: what both Xen and QEMU support.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(
     feature = "schema",
     derive(schemars::JsonSchema),
-    schemars(extend("minimum" = 1, "maximum" = Vcpus::MOST))
+    schemars(extend("minimum" = 1, "maximum" = Vcpus::MAX))
 )]
 #[serde(try_from = "u32", into = "u32")]
 pub struct Vcpus(u16);
 
 /// A number of processors out of its range.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("found {found}, expected 1 to {}", Vcpus::MOST)]
+#[error("found {found}, expected 1 to {}", Vcpus::MAX)]
 pub struct VcpusError {
     /// The number.
     pub found: u32,
 }
 
 impl Vcpus {
-    const MOST: u16 = 512;
+    const MAX: u16 = 512;
 
     /// The number of processors.
     pub fn get(self) -> u16 {
@@ -142,7 +140,7 @@ impl TryFrom<u32> for Vcpus {
     type Error = VcpusError;
 
     fn try_from(found: u32) -> Result<Self, VcpusError> {
-        let count = u16::try_from(found).ok().filter(|count| (1..=Self::MOST).contains(count));
+        let count = u16::try_from(found).ok().filter(|count| (1..=Self::MAX).contains(count));
         count.map(Self).ok_or(VcpusError { found })
     }
 }
@@ -158,12 +156,12 @@ impl From<Vcpus> for u32 {
 #[serde(rename_all = "kebab-case")]
 #[allow(missing_docs, reason = "a doc comment would change the JSON Schema")]
 pub enum Mode {
-    /// Started again, ever more slowly; after 5 failures in 10 minutes it rests.
+    /// Restarted with growing delays; after 5 failures in 10 minutes, not any more.
     #[default]
     Respawn,
-    /// Runs once in each boot of the host: not started again, however it ends.
+    /// Runs once per boot of the host; never restarted.
     Once,
-    /// As `once`, and what comes after it starts when it is ready or has finished.
+    /// As `once`, and guests that come after it start when it is ready or has finished.
     Wait,
 }
 
@@ -196,7 +194,7 @@ pub enum Machine {
     /// A PC with PCI Express.
     #[default]
     Q35,
-    /// Without PCI: starts faster, and holds less that could fail.
+    /// Without PCI: starts faster, and has fewer devices that could fail.
     Microvm,
 }
 
@@ -226,11 +224,11 @@ impl GuestConfig {
     /// Parses a guest.toml.
     pub fn parse(text: &str) -> Result<Self, GuestError> {
         let config: Self = toml::from_str(text).map_err(|error| GuestError::from_toml(text, &error))?;
-        config.check().map_err(GuestError::whole)?;
+        config.check().map_err(GuestError::without_line)?;
         Ok(config)
     }
 
-    /// What no single key can say.
+    /// Checks that involve several keys.
     fn check(&self) -> Result<(), String> {
         for (index, disk) in self.disks.iter().enumerate() {
             let before = &self.disks[..index];
@@ -249,13 +247,13 @@ impl GuestConfig {
             }
         }
         if self.accel == Accel::Tcg && self.hypervisor == Hypervisor::Xen {
-            return Err("accel = \"tcg\" is KVM's, and hypervisor = \"xen\" asks for Xen".to_owned());
+            return Err("accel = \"tcg\" needs KVM, but hypervisor = \"xen\" is set".to_owned());
         }
         if self.machine == Machine::Microvm
             && let Some(card) = self.networks.iter().position(|card| card.model == CardModel::E1000e)
         {
             return Err(format!(
-                "network card {}: model = \"e1000e\" needs PCI, which machine = \"microvm\" has not",
+                "network card {}: model = \"e1000e\" needs PCI, which machine = \"microvm\" lacks",
                 card + 1
             ));
         }

@@ -3,21 +3,21 @@
 use crate::marker::{NodeName, NodeNameError};
 use serde::{Deserialize, Serialize};
 
-/// A guest's name, which is its folder's below `domUs`, its host name and its unit's instance.
+/// A guest's name. It is also the name of its directory below `domUs`, its host name, and its unit's instance.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "String", into = "String")]
 pub struct GuestName(String);
 
-/// Why a text is no name of a guest.
+/// Why a text is not a guest's name.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[allow(missing_docs, reason = "each variant says in its message what it means")]
 pub enum GuestNameError {
     #[error(transparent)]
     NoHostName(#[from] NodeNameError),
-    #[error("{found:?} is no name for a guest: Xen takes a number for a domain's id, expected a letter in it")]
+    #[error("{found:?} is not a guest's name: Xen takes a number for a domain's id, expected a letter in it")]
     Number { found: String },
-    #[error("{found:?} is no name for a guest: it is the host's own under Xen")]
+    #[error("{found:?} is not a guest's name: it is the host's own under Xen")]
     Host { found: String },
 }
 
@@ -27,7 +27,7 @@ impl GuestName {
         &self.0
     }
 
-    /// What two names are compared by: host names know no case (RFC 4343).
+    /// The form in which names are compared: host names are case-insensitive (RFC 4343).
     pub fn folded(&self) -> String {
         self.0.to_ascii_lowercase()
     }

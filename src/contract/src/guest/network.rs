@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Network {
-    /// The host's bridge that the card is in.
+    /// The host's bridge that the card is attached to.
     #[serde(default)]
     pub bridge: Bridge,
     /// The card's address. Without it one is derived from the node's and the
@@ -16,12 +16,12 @@ pub struct Network {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(example = &"02:00:00:12:34:56"))]
     pub mac: Option<MacAddress>,
-    /// What the card looks like under KVM; under Xen it is always Xen's own.
+    /// The card's model under KVM; under Xen it is always Xen's own.
     #[serde(default)]
     pub model: CardModel,
 }
 
-/// A bridge's name, as Linux takes it.
+/// A bridge's name, as Linux accepts it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(
     feature = "schema",
@@ -31,7 +31,7 @@ pub struct Network {
 #[serde(try_from = "String", into = "String")]
 pub struct Bridge(String);
 
-/// A text that is no name of a bridge.
+/// A text that is not a bridge's name.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("found {found:?}, expected a bridge's name: 1 to 15 letters, digits, hyphens, underscores and inner dots")]
 pub struct BridgeError {
@@ -44,7 +44,7 @@ pub struct BridgeError {
 #[serde(rename_all = "kebab-case")]
 #[allow(missing_docs, reason = "a doc comment would change the JSON Schema")]
 pub enum CardModel {
-    /// Fast, and what the shipped guest images have a driver for.
+    /// Fast; the shipped guest images have its driver.
     #[default]
     Virtio,
     /// Intel's gigabit card, for systems without virtio.
@@ -59,7 +59,7 @@ impl Bridge {
 }
 
 impl Default for Bridge {
-    /// The one that the host profile makes.
+    /// The bridge that the host profile creates.
     fn default() -> Self {
         Self("br0".to_owned())
     }
@@ -69,7 +69,7 @@ impl TryFrom<String> for Bridge {
     type Error = BridgeError;
 
     fn try_from(name: String) -> Result<Self, BridgeError> {
-        // IFNAMSIZ is 16 with the final nought; the kernel refuses / : and white space, xl and QEMU more.
+        // IFNAMSIZ is 16 with the terminating NUL. The kernel refuses / : and white space; xl and QEMU refuse more.
         let good = (1..=15).contains(&name.len())
             && !name.starts_with('.')
             && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));

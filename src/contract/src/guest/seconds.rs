@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 const UNITS: [(&str, u32); 3] = [("min", 60), ("s", 1), ("h", 3600)];
-/// A week: what waits longer waits for ever, and systemd's sums stay far from their bounds.
+/// A week: a longer wait is as good as none, and systemd's sums stay far below their limits.
 const LONGEST: u32 = 7 * 24 * 3600;
 
 /// A time to wait: a whole number and s, min or h.

@@ -16,13 +16,13 @@ pub struct Size(u64);
 #[serde(try_from = "String", into = "String")]
 pub struct Memory(u64);
 
-/// Why a text is no size.
+/// Why a text is not a size.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[allow(missing_docs, reason = "each variant says in its message what it means")]
 pub enum SizeError {
     #[error("found {found:?}, expected a whole number and K, M, G or T, as in \"256M\"")]
     Form { found: String },
-    #[error("found {found:?}, which is more than can be counted, expected less than 16777216T")]
+    #[error("found {found:?}, which is too large, expected less than 16777216T")]
     TooLarge { found: String },
     #[error("found {found:?}, expected whole mebibytes, as in \"256M\", and 16M at least")]
     Memory { found: String },
@@ -54,7 +54,7 @@ impl TryFrom<String> for Size {
         let unit = UNITS.iter().find(|(letter, _)| found.ends_with(*letter));
         let Some(&(letter, shift)) = unit else { return Err(SizeError::Form { found }) };
         let digits = found.trim_end_matches(letter);
-        // One unit letter, and no sign or leading nought that `parse` would take.
+        // One unit letter, and no sign or leading zero, which `parse` would accept.
         let good = digits.len() + 1 == found.len()
             && digits.bytes().all(|byte| byte.is_ascii_digit())
             && digits.bytes().next().is_some_and(|first| first != b'0');

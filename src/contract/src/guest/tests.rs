@@ -92,7 +92,7 @@ fn errors_name_line_and_key() {
         ("stop-timeout = 60\n", "line 4: stop-timeout: invalid type: integer `60`"),
         ("[[network]]\nmac = \"ff:ff:ff:ff:ff:ff\"\n", "line 5: network.mac: found"),
         ("[[network]]\nbridge = \"br0 evil\"\n", "network.bridge: found \"br0 evil\""),
-        ("[[disk]]\nname = \"root\"\nsource = \"/a\"\n", "disk.name: found \"root\", which is the name of a disk that"),
+        ("[[disk]]\nname = \"root\"\nsource = \"/a\"\n", "disk.name: found \"root\", which is reserved for a disk"),
         ("[[disk]]\nname = \"a\"\nsource = \"a\"\n", "disk.source: found \"a\", expected the absolute path"),
         ("[[disk]]\nname = \"a\"\nsource = \"/a/../b\"\n", "without . and .."),
         ("[[disk]]\nsource = \"/a\"\n", "missing field `name`"),
@@ -112,7 +112,7 @@ fn errors_name_line_and_key() {
 fn what_contradicts_itself_is_refused() {
     for (rest, said) in [
         ("[[disk]]\nname = \"a\"\nsource = \"/a\"\ncreate = true\n", "needs a size"),
-        ("[[disk]]\nname = \"a\"\nsource = \"/a\"\nsize = \"1G\"\n", "create = true asks for"),
+        ("[[disk]]\nname = \"a\"\nsource = \"/a\"\nsize = \"1G\"\n", "size needs create = true"),
         ("[[disk]]\nname = \"a\"\nsource = \"/a\"\nread-only = true\nswap = true\n", "exclude each other"),
         ("[[disk]]\nname = \"a\"\nsource = \"/dev/sdb1\"\ncreate = true\nsize = \"1G\"\n", "cannot be made"),
         ("[[disk]]\nname = \"a\"\nsource = \"/dev/mapper/x\"\ncreate = true\nsize = \"1G\"\n", "cannot be made"),
@@ -122,7 +122,7 @@ fn what_contradicts_itself_is_refused() {
             "[[network]]\nmac = \"02:00:00:00:00:01\"\n[[network]]\nmac = \"02:00:00:00:00:01\"\n",
             "two network cards have the address 02:00:00:00:00:01",
         ),
-        ("accel = \"tcg\"\nhypervisor = \"xen\"\n", "asks for Xen"),
+        ("accel = \"tcg\"\nhypervisor = \"xen\"\n", "needs KVM"),
         ("machine = \"microvm\"\n[[network]]\nmodel = \"e1000e\"\n", "needs PCI"),
         ("ready-port = 80\n", "needs a network card"),
     ] {

@@ -4,7 +4,7 @@ use super::inrelease;
 use super::keyring::Keyring;
 use super::locations::{Archives, known_suites};
 use super::release::{FileEntry, Release};
-use crate::cache::{Cache, CacheError, Claim, Kind};
+use crate::cache::{Cache, CacheError, Claim, FileKind};
 use crate::packages::error::{FetchError, IndexError};
 use crate::packages::fetch::http::{Client, HttpError};
 use crate::packages::fetch::transfer::{Memory, Size, Stop};
@@ -205,7 +205,7 @@ impl Fetching<'_> {
                 return Err(older(seen, "one was seen there of"));
             }
         }
-        Ok(self.request.cache.saw_release(&url.to_string(), dated)?)
+        Ok(self.request.cache.record_release(&url.to_string(), dated)?)
     }
 
     fn indices(&self, base: &Url, release: &Release, inrelease: Sha256) -> Result<Vec<SuiteIndex>, FetchError> {
@@ -264,7 +264,7 @@ impl Fetching<'_> {
     ) -> Result<File, FetchError> {
         let fail = |source: IndexError| FetchError::Index { url: url.clone(), source };
         let waiting = || self.progress.item(&format!("{path}: waiting for another build that fetches it"));
-        let claim = self.request.cache.claim(Kind::Index, entry.sha256, entry.size, &waiting)?;
+        let claim = self.request.cache.claim(FileKind::Index, entry.sha256, entry.size, &waiting)?;
         let whole = match claim {
             Claim::Whole(path) => path,
             Claim::Part(mut part) => {

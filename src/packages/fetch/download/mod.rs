@@ -3,7 +3,7 @@
 use super::http::{Client, HttpError, PARALLEL};
 use super::transfer::{Sink, Size, Stop};
 use super::url::Url;
-use crate::cache::{Cache, CacheError, Claim, Kind, Part};
+use crate::cache::{Cache, CacheError, Claim, FileKind, Part};
 use crate::packages::archive::locations::Archives;
 use crate::packages::error::{FetchError, PackageError};
 use crate::packages::lock::LockedPackage;
@@ -70,7 +70,7 @@ pub fn download(
         names.sort();
         return Err(FetchError::NotCached { names });
     }
-    cache.tidy(std::time::SystemTime::now());
+    cache.remove_expired(std::time::SystemTime::now());
     let files = files.lock().unpoisoned();
     // Each digest has a file, for neither a failure nor a missing one was left.
     Ok(packages.iter().filter_map(|package| files.get(&package.sha256).cloned()).collect())
@@ -78,7 +78,7 @@ pub fn download(
 
 /// Whether all of them are in the cache, as far as their sizes tell.
 pub fn are_here(packages: &[LockedPackage], cache: &Cache) -> bool {
-    packages.iter().all(|package| cache.has(Kind::Package, package.sha256, package.size))
+    packages.iter().all(|package| cache.has(FileKind::Package, package.sha256, package.size))
 }
 
 fn failed(package: &LockedPackage, source: PackageError) -> FetchError {
@@ -90,8 +90,8 @@ fn full_name(package: &LockedPackage) -> String {
 }
 
 fn cached(package: &LockedPackage, cache: &Cache, progress: &dyn Progress) -> Result<Option<PathBuf>, PackageError> {
-    let was_there = cache.path(Kind::Package, package.sha256).exists();
-    let path = cache.get(Kind::Package, package.sha256, package.size)?;
+    let was_there = cache.path(FileKind::Package, package.sha256).exists();
+    let path = cache.get(FileKind::Package, package.sha256, package.size)?;
     match &path {
         Some(_) => progress.advance(package.size),
         None if was_there => damaged(package.sha256, cache, progress),
@@ -107,7 +107,7 @@ fn named(package: &LockedPackage) -> String {
 
 /// A disk that loses bytes is worth knowing of.
 fn damaged(digest: Sha256, cache: &Cache, progress: &dyn Progress) {
-    let path = cache.path(Kind::Package, digest);
+    let path = cache.path(FileKind::Package, digest);
     progress.warn(&format!("{} was damaged: it had another SHA-256 than when it was kept; removed", path.display()));
 }
 
@@ -119,9 +119,9 @@ fn fetch(
     progress: &dyn Progress,
     stop: &Stop,
 ) -> Result<PathBuf, PackageError> {
-    let was_there = cache.path(Kind::Package, package.sha256).exists();
+    let was_there = cache.path(FileKind::Package, package.sha256).exists();
     let waiting = || progress.item(&format!("{}: waiting for another build that fetches it", package.name));
-    let mut part = match cache.claim(Kind::Package, package.sha256, package.size, &waiting)? {
+    let mut part = match cache.claim(FileKind::Package, package.sha256, package.size, &waiting)? {
         Claim::Whole(path) => {
             progress.advance(package.size);
             return Ok(path);

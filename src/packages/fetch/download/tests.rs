@@ -1,5 +1,5 @@
 use super::download;
-use crate::cache::{Cache, Kind};
+use crate::cache::{Cache, FileKind};
 use crate::packages::archive::locations::{Archives, MirrorChoice};
 use crate::packages::error::FetchError;
 use crate::packages::fetch::hosts::LookUp;
@@ -82,7 +82,7 @@ impl Machine {
     }
 
     fn place(&self, package: &LockedPackage) -> PathBuf {
-        self.cache().path(Kind::Package, package.sha256)
+        self.cache().path(FileKind::Package, package.sha256)
     }
 
     fn part(&self, package: &LockedPackage) -> PathBuf {

@@ -3,7 +3,7 @@
 use super::{CRC_32, SIGNATURE};
 
 const ENTRIES: usize = 128;
-/// 0FC63DAF-8483-4772-8E79-3D69D8477DE4, Linux data, as it lies on disk.
+/// 0FC63DAF-8483-4772-8E79-3D69D8477DE4, Linux data, as it is stored on disk.
 pub const LINUX: [u8; 16] =
     [0xaf, 0x3d, 0xc6, 0x0f, 0x83, 0x84, 0x72, 0x47, 0x8e, 0x79, 0x3d, 0x69, 0xd8, 0x47, 0x7d, 0xe4];
 

@@ -1,4 +1,4 @@
-//! Partitions of a GUID partition table (UEFI 2.10, 5.3), with the backup when the first is damaged.
+//! Partitions of a GUID partition table (UEFI 2.10, 5.3); falls back to the backup table if the primary is damaged.
 
 #[cfg(any(test, feature = "fixtures"))]
 pub mod fixture;
@@ -7,12 +7,12 @@ use crate::read_at::{ReadAt, array_at, le16, le32, le64};
 use crc::{CRC_32_ISO_HDLC, Crc, NoTable};
 use std::io;
 
-/// Without tables, which would be 16 KiB for a few KiB of partition table.
+/// Without lookup tables, which would take 16 KiB for a few KiB of input.
 pub const CRC_32: Crc<u32, NoTable> = Crc::<u32, NoTable>::new(&CRC_32_ISO_HDLC);
 
-/// What a table's header begins with.
+/// The first bytes of a table's header.
 pub const SIGNATURE: &[u8] = b"EFI PART";
-/// UEFI wants room for at least 128; a thousand is more than any tool makes.
+/// UEFI requires room for at least 128; no tool writes more than a thousand.
 const MAX_ENTRIES: u32 = 1024;
 const MAX_ENTRY_SIZE: u32 = 4096;
 const MIN_HEADER: u32 = 92;
@@ -21,15 +21,15 @@ const SECTOR_SIZES: [u64; 2] = [512, 4096];
 /// A partition of a disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Partition {
-    /// As in the kernel's name of it; counts from 1.
+    /// As in the kernel's device name; counts from 1.
     pub number: u32,
     /// Lower case.
     pub type_guid: String,
     /// The partition's own GUID, in lower case.
     pub guid: String,
-    /// Where it begins.
+    /// Its first byte on the device.
     pub first_byte: u64,
-    /// Inclusive.
+    /// Its last byte, inclusive.
     pub last_byte: u64,
     /// Its name.
     pub name: String,
@@ -45,15 +45,15 @@ pub enum GptError {
     /// A table contradicts itself or the specification.
     #[error("partition table: {what} is {found}, expected {expected}")]
     Damaged { what: &'static str, found: u64, expected: String },
-    /// Both tables are damaged; the first one's damage.
-    #[error("{0}, and the backup is no better")]
+    /// Both tables are damaged; holds the primary's error.
+    #[error("{0}; the backup is damaged too")]
     Both(Box<Self>),
 }
 
 /// One of a disk's two tables.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Table {
-    /// Where the other one's header is, in bytes.
+    /// Offset of the other table's header in bytes.
     pub other: u64,
     /// CRC-32 of the entries.
     pub entries_sum: u32,
@@ -64,10 +64,10 @@ pub struct Table {
 /// The table whose header is at byte `place` of a disk with sectors of 512 bytes.
 pub fn table(device: &dyn ReadAt, place: u64) -> Result<Table, GptError> {
     let found = read_table(device, SECTOR_SIZES[0], place / SECTOR_SIZES[0])?;
-    found.ok_or_else(|| damaged("the number of headers at the byte where one is expected", 0u64, 1))
+    found.ok_or_else(|| damaged("the number of headers at its offset", 0u64, 1))
 }
 
-/// The partitions of `device`; `None` when it has no GPT at all.
+/// The partitions of `device`; `None` if it has no GPT at all.
 pub fn partitions(device: &dyn ReadAt) -> Result<Option<Vec<Partition>>, GptError> {
     let size = device.size()?;
     let mut damage = None;
@@ -108,7 +108,7 @@ fn read_table(device: &dyn ReadAt, sector: u64, lba: u64) -> Result<Option<Table
         return Err(damaged("the header's checksum", sum, le32(&block, 16)));
     }
     if le64(&block, 24) != lba {
-        return Err(damaged("the header's own place", le64(&block, 24), lba));
+        return Err(damaged("the header's own LBA", le64(&block, 24), lba));
     }
     let count = le32(&block, 80);
     let entry_size = le32(&block, 84);
@@ -120,7 +120,7 @@ fn read_table(device: &dyn ReadAt, sector: u64, lba: u64) -> Result<Option<Table
     }
     let entries_lba = le64(&block, 72);
     let start = entries_lba.checked_mul(sector).filter(|&start| start < device.size().unwrap_or(0));
-    let start = start.ok_or_else(|| damaged("the place of the entries", entries_lba, "inside the device"))?;
+    let start = start.ok_or_else(|| damaged("the LBA of the entries", entries_lba, "inside the device"))?;
     let mut entries = vec![0; (count * entry_size) as usize];
     if start + entries.len() as u64 > device.size()? {
         return Err(damaged("the end of the entries", start + entries.len() as u64, device.size()?));

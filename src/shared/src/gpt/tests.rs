@@ -51,7 +51,7 @@ fn both_damaged_is_an_error_with_the_sums() {
     image[1024 + 32] ^= 1;
     image[(200 - 33) * 512 + 32] ^= 1;
     let error = partitions(&image).unwrap_err().to_string();
-    assert!(error.contains("the checksum of the entries is") && error.contains("the backup is no better"), "{error}");
+    assert!(error.contains("the checksum of the entries is") && error.contains("the backup is damaged too"), "{error}");
 }
 
 #[test]

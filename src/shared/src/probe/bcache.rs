@@ -1,4 +1,4 @@
-//! bcache (kernel: include/uapi bcache_superblock; the magic stands 24 bytes into sector 8).
+//! bcache (kernel: include/uapi bcache_superblock; the magic is at byte 24 of sector 8).
 
 use super::Member;
 use super::view::View;

@@ -6,7 +6,7 @@ use std::io;
 
 const LUKS: &[u8] = b"LUKS\xba\xbe";
 const LUKS2_SECOND: &[u8] = b"SKUL\xba\xbe";
-/// Where LUKS 2 may keep its second header (LUKS2 specification, 2.1), within what is read.
+/// Offsets at which LUKS 2 may store its second header (LUKS2 specification, 2.1), within what is read.
 const SECOND_OFFSETS: [usize; 3] = [0x4000, 0x8000, 0x10000];
 
 pub fn member(view: &View) -> io::Result<Option<Member>> {

@@ -73,8 +73,7 @@ impl Layout {
         }
         let root_dir_sectors = (root_entries * ENTRY as u64).div_ceil(sector);
         let data_start = reserved + fats * fat_length + root_dir_sectors;
-        // A file system larger than its device is somebody else's boot sector or a cut-off copy;
-        // the kernel refuses it.
+        // A file system larger than its device is a foreign boot sector or a truncated copy; the kernel refuses it.
         if data_start > sectors || sectors.checked_mul(sector)? > size {
             return None;
         }

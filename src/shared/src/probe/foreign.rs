@@ -1,4 +1,4 @@
-//! What the agent never opens, recognised by its magic alone so that the refusal can name it.
+//! Formats that the agent never opens, recognised by magic alone so that a refusal can name them.
 
 use super::view::View;
 use super::{FileSystem, FileSystemKind, Member};

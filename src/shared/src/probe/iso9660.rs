@@ -6,7 +6,7 @@ use std::io;
 
 const SECTOR: u64 = 2048;
 const FIRST_DESCRIPTOR: u64 = 16 * SECTOR;
-/// Descriptors that are looked at; real volumes have three to six.
+/// Descriptors that are read; real volumes have three to six.
 const MAX_DESCRIPTORS: u64 = 16;
 const PRIMARY: u8 = 1;
 

@@ -1,9 +1,8 @@
-//! What a block device holds, by its superblocks, read only.
+//! Identifies what a block device holds by its superblocks; never writes.
 //!
-//! A device that belongs to something else (an array, a volume group, an
-//! encrypted volume) is a [`Member`] even where a file system shows too: md
-//! with metadata at the end and stale superblocks look like that, and opening
-//! one half of a mirror would be wrong.
+//! A device that belongs to something else (an array, a volume group, an encrypted volume) is a [`Member`] even if it
+//! also looks like a file system. md with metadata at the end and stale superblocks look like that, and opening one
+//! half of a mirror would be wrong.
 
 mod bcache;
 mod btrfs;
@@ -34,13 +33,13 @@ use view::View;
 pub enum Contents {
     /// A file system.
     FileSystem(FileSystem),
-    /// A part of something else.
+    /// A part of something else, such as an array or a volume group.
     Member(Member),
     /// Partitions.
     PartitionTable,
-    /// Every byte that was looked at is zero.
+    /// Every byte that was read is zero.
     Empty,
-    /// Nothing that is known here.
+    /// None of the known formats.
     Unknown,
 }
 
@@ -53,11 +52,11 @@ pub struct FileSystem {
     pub uuid: Option<String>,
     /// Its label.
     pub label: Option<String>,
-    /// A journal or log waits to be replayed, as far as the superblock tells (XFS's does not).
+    /// A journal or log waits to be replayed, as far as the superblock shows it (XFS's does not).
     pub needs_recovery: bool,
 }
 
-/// The kinds of file systems that are known here.
+/// The known kinds of file systems.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum FileSystemKind {
     /// ext2 and ext3 too: the ext4 driver mounts them.
@@ -87,7 +86,7 @@ pub enum FileSystemKind {
 }
 
 impl FileSystemKind {
-    /// The kernel's name, as mount(2) wants it.
+    /// The kernel's name, as mount(2) expects it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Ext4 => "ext4",
@@ -110,7 +109,7 @@ impl FileSystemKind {
         matches!(self, Self::Ext4 | Self::Fat | Self::Xfs | Self::Btrfs | Self::Iso9660)
     }
 
-    /// Whether files keep their modes on it.
+    /// Whether it stores the modes of files.
     pub fn has_modes(self) -> bool {
         self != Self::Fat
     }
@@ -122,7 +121,7 @@ impl fmt::Display for FileSystemKind {
     }
 }
 
-/// What a device is a part of, or used for by something that is no file system.
+/// What a device is part of, or its use if that is not a file system.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Member {
     /// A physical volume of LVM.
@@ -179,7 +178,7 @@ impl fmt::Display for Member {
     }
 }
 
-/// Tells what `device` holds. Garbage is [`Contents::Unknown`]; an error means that it could not be read.
+/// Identifies what `device` holds. Garbage is [`Contents::Unknown`]; an error means that it could not be read.
 pub fn probe(device: &dyn ReadAt) -> io::Result<Contents> {
     let view = View::new(device)?;
     if let Some(member) = member(&view)? {
@@ -188,8 +187,8 @@ pub fn probe(device: &dyn ReadAt) -> io::Result<Contents> {
     if let Some(found) = fat::file_system(&view)? {
         return Ok(Contents::FileSystem(found));
     }
-    // A hybrid ISO has a partition table in front. Without one, whatever else shows
-    // was written over an ISO of old: writing an ISO leaves nothing of what was before.
+    // A hybrid ISO has a partition table at its start. Without one, any other file system was written over an older
+    // ISO: writing an ISO would have overwritten it.
     if partition_table::present(&view) {
         let volume = iso9660::file_system(&view)?;
         return Ok(volume.map_or(Contents::PartitionTable, Contents::FileSystem));
@@ -225,7 +224,7 @@ fn file_system(view: &View) -> io::Result<Option<Contents>> {
     Ok(None)
 }
 
-/// A UUID in RFC 9562's textual form; `None` for the one of zeros, which means "not set".
+/// A UUID in RFC 9562's textual form; `None` for all zeros, which means "not set".
 fn uuid(bytes: &[u8]) -> Option<String> {
     if bytes.len() != 16 || bytes.iter().all(|&byte| byte == 0) {
         return None;

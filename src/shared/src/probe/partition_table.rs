@@ -1,4 +1,4 @@
-//! Whether a device is divided: GPT (UEFI 2.10, 5.3) or MBR (5.2.1).
+//! Whether a device has partitions: GPT (UEFI 2.10, 5.3) or MBR (5.2.1).
 
 use super::view::View;
 use crate::gpt;
@@ -11,7 +11,7 @@ pub fn present(view: &View) -> bool {
     view.has(512, gpt::SIGNATURE) || view.has(4096, gpt::SIGNATURE) || !mbr(view).is_empty()
 }
 
-/// Whether some partition reaches over `offset`.
+/// Whether a partition contains the byte at `offset`.
 pub fn covers(view: &View, offset: u64) -> io::Result<bool> {
     if mbr(view).iter().any(|&(first, last)| (first..=last).contains(&offset)) {
         return Ok(true);
@@ -24,7 +24,8 @@ pub fn covers(view: &View, offset: u64) -> io::Result<bool> {
     Ok(partitions.iter().any(|partition| (partition.first_byte..=partition.last_byte).contains(&offset)))
 }
 
-/// First and last byte of each partition, when the sector is an MBR. The protective one of a GPT names no partition.
+/// First and last byte of each partition, if the first sector is an MBR. The protective entry of a GPT is not a
+/// partition.
 fn mbr(view: &View) -> Vec<(u64, u64)> {
     let Ok(Some(sector)) = view.at::<512>(0) else { return Vec::new() };
     if sector[510..] != [0x55, 0xaa] {

@@ -7,7 +7,7 @@ use crate::read_at::{le32, le64};
 use std::io;
 
 const MAGIC: u32 = 0xa92b_4efc;
-/// Version 0.90 lies in the last whole 64 KiB.
+/// Version 0.90 is in the last whole 64 KiB.
 const RESERVED_090: u64 = 64 * 1024;
 const IMSM: &[u8] = b"Intel Raid ISM Cfg Sig. ";
 /// SNIA DDF 2.0, 4.2.1: big-endian, in the last sector.
@@ -61,7 +61,7 @@ fn at_end(view: &View) -> io::Result<Option<(u64, &'static str)>> {
     Ok(None)
 }
 
-/// A version 1 superblock knows where it is.
+/// A version 1 superblock contains its own offset.
 fn version_1(view: &View, offset: u64) -> io::Result<bool> {
     let Some(block) = view.at::<256>(offset)? else { return Ok(false) };
     Ok(le32(&block, 0) == MAGIC && le32(&block, 4) == 1 && le64(&block, 144) == offset / 512)

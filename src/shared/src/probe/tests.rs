@@ -103,7 +103,7 @@ fn members_win_over_the_file_system_they_show() {
 
 #[test]
 fn one_number_alone_makes_no_member() {
-    // An md superblock that says it lies elsewhere: a copy inside a file.
+    // An md superblock with another offset: a copy inside a file.
     assert_eq!(kind(&ext4_and(&[(4096, &MD), (4096 + 144, &[9])])), Some(FileSystemKind::Ext4));
     assert_eq!(kind(&ext4_and(&[(512, b"LABELONE")])), Some(FileSystemKind::Ext4));
     assert_eq!(kind(&ext4_and(&[(128 * 1024, &[0x0c, 0xb1, 0xba, 0])])), Some(FileSystemKind::Ext4));
@@ -112,11 +112,11 @@ fn one_number_alone_makes_no_member() {
 #[test]
 fn an_array_in_the_last_partition_is_not_the_disks() {
     let mut image = disk(400, &[(40, 366)]);
-    // Version 1.0 of a partition that ended with the disk would stand 8 KiB before the end.
+    // Version 1.0 of a partition that ended with the disk would be 8 KiB before the end.
     let offset = (400usize - 16) / 8 * 8 * 512;
     image[offset..offset + 8].copy_from_slice(&MD);
     image[offset + 144..offset + 152].copy_from_slice(&(offset as u64 / 512).to_le_bytes());
-    // The backup table lies there too and is damaged by it, so the first one decides.
+    // The backup table is there too and is damaged by it, so the primary decides.
     assert_eq!(probe(&image).unwrap(), Contents::Member(Member::Raid("1.0")));
     let mut covering = with(&MBR);
     covering[446 + 8..446 + 12].copy_from_slice(&64u32.to_le_bytes());

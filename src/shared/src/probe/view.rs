@@ -1,4 +1,4 @@
-//! A device whose first bytes are read once.
+//! Caches the first bytes of a device.
 
 use crate::read_at::{ReadAt, array_at};
 use std::io;
@@ -6,7 +6,7 @@ use std::io;
 /// Where btrfs's superblock ends (64 KiB + 4 KiB): the last of those at a fixed place near the start.
 const HEAD: u64 = 68 * 1024;
 
-/// A device with its first bytes read once.
+/// A device and its cached first bytes.
 pub struct View<'a> {
     device: &'a dyn ReadAt,
     head: Vec<u8>,
@@ -29,7 +29,7 @@ impl<'a> View<'a> {
         self.device
     }
 
-    /// The `N` bytes at `offset`, or `None` where the device ends before them.
+    /// The `N` bytes at `offset`, or `None` if the device ends before them.
     pub fn at<const N: usize>(&self, offset: u64) -> io::Result<Option<[u8; N]>> {
         let cached = usize::try_from(offset).ok().and_then(|offset| self.head.get(offset..)?.first_chunk::<N>());
         match cached {

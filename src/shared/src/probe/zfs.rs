@@ -9,7 +9,7 @@ const RING: u64 = 128 * 1024;
 const SLOT: u64 = 1024;
 const SLOTS: u64 = RING / SLOT;
 const MAGIC: u64 = 0x00ba_b10c;
-/// One number alone may be chance; a pool fills its ring within seconds.
+/// A single match may be chance; a pool fills its ring within seconds.
 const ENOUGH: usize = 4;
 
 pub fn member(view: &View) -> io::Result<Option<Member>> {

@@ -2,8 +2,8 @@
 
 pub mod choose;
 
-use super::blocks::{Block, Look, Survey};
-use super::lookout::{Lookout, Watch};
+use super::blocks::{Block, ProbeResult, Survey};
+use super::lookout::{DeviceWatch, ProbeSchedule};
 use super::{Boot, BootError, devices, failed};
 use crate::system::files;
 use appliance_contract::boot_record;
@@ -19,7 +19,7 @@ use std::path::Path;
 #[derive(Debug)]
 pub struct Config {
     pub block: Block,
-    pub look: Look,
+    pub look: ProbeResult,
     pub kind: FileSystemKind,
     pub marker: Marker,
     pub(super) others: Vec<String>,
@@ -47,7 +47,7 @@ impl Config {
     }
 }
 
-/// What a look at all devices gave.
+/// The result of examining all devices.
 #[derive(Debug)]
 pub struct Found {
     pub candidates: Vec<Candidate>,
@@ -55,14 +55,13 @@ pub struct Found {
     survey: Survey,
 }
 
-/// Looks at every device that may be opened, and decides. Leaves nothing
-/// mounted and every device as it was.
+/// Examines every device that may be opened, and decides. Leaves nothing mounted and every device unchanged.
 pub fn look(boot: &mut Boot<'_>, boot_disk: Option<&str>) -> Result<Found, BootError> {
     let survey = Survey::take(&boot.places);
-    judge(boot, boot_disk, survey)
+    examine(boot, boot_disk, survey)
 }
 
-fn judge(boot: &mut Boot<'_>, boot_disk: Option<&str>, survey: Survey) -> Result<Found, BootError> {
+fn examine(boot: &mut Boot<'_>, boot_disk: Option<&str>, survey: Survey) -> Result<Found, BootError> {
     let mut candidates: Vec<Candidate> = survey
         .iter()
         .map(|(block, look)| Candidate {
@@ -76,23 +75,23 @@ fn judge(boot: &mut Boot<'_>, boot_disk: Option<&str>, survey: Survey) -> Result
             marker: MarkerState::NotOpened,
         })
         .collect();
-    let folder = boot.places.ours().join("look");
-    fs::create_dir_all(&folder).map_err(failed("making the folder", &folder))?;
+    let folder = boot.places.agent_directory().join("look");
+    fs::create_dir_all(&folder).map_err(failed("creating", &folder))?;
     for index in 0..candidates.len() {
         if may_open(&candidates, index, &boot.args.config).is_ok()
-            && let Some(found) = survey.looks[index].file_system()
+            && let Some(found) = survey.results[index].file_system()
         {
             candidates[index].marker = read_marker(boot, &survey.blocks[index], found.kind, &folder);
         }
     }
-    // It stays where something is still mounted on it; an empty folder does no harm.
+    // This fails while something is mounted on it; an empty directory does no harm.
     let _ = fs::remove_dir(&folder);
     let decision = decide(&candidates, &boot.args.config, boot.args.role);
     boot.seen = survey.describe();
     Ok(Found { candidates, decision, survey })
 }
 
-/// Mounts one candidate, reads its marker, and leaves the device as it was.
+/// Mounts one candidate, reads its marker, and leaves the device unchanged.
 fn read_marker(boot: &mut Boot<'_>, block: &Block, kind: FileSystemKind, folder: &Path) -> MarkerState {
     let unreadable = |doing: &str, error: io::Error| MarkerState::Unreadable(format!("{doing}: {error}"));
     let was = match boot.machine.is_read_only(&block.node) {
@@ -118,7 +117,7 @@ fn read_marker(boot: &mut Boot<'_>, block: &Block, kind: FileSystemKind, folder:
     state
 }
 
-/// Reads the marker in a folder, never more than its bound.
+/// Reads the marker in a directory, up to its maximum size.
 fn marker_in(folder: &Path) -> MarkerState {
     let path = folder.join(marker::FILE_NAME);
     let stat = match fs::symlink_metadata(&path) {
@@ -126,7 +125,7 @@ fn marker_in(folder: &Path) -> MarkerState {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return MarkerState::None,
         Err(error) => return MarkerState::Unreadable(error.to_string()),
     };
-    // A link could lead out of the file system, a device or fifo could block.
+    // A symlink could lead out of the file system; a device or FIFO could block.
     if !stat.is_file() {
         return MarkerState::Invalid("it is no regular file".into());
     }
@@ -137,7 +136,7 @@ fn marker_in(folder: &Path) -> MarkerState {
     };
     match Marker::parse(&text) {
         Ok(marker) => MarkerState::Valid(marker),
-        // TOML's errors draw the place over several lines; a reason is one.
+        // TOML's errors have several lines; a reason has one.
         Err(error) => MarkerState::Invalid(one_line(&error.to_string())),
     }
 }
@@ -146,37 +145,36 @@ fn one_line(text: &str) -> String {
     text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
-/// Waits until the machine has settled (so that the order of arrival decides
-/// nothing) and takes the config; goes on waiting while there is none, for
-/// `appliance.timeout` seconds at most.
+/// Waits until no more devices are expected, so that their order of arrival does not matter, and mounts the config.
+/// While there is none, it keeps waiting for `appliance.timeout` seconds at most.
 pub fn find(boot: &mut Boot<'_>) -> Result<(Config, String), BootError> {
     let boot_disk = boot.boot_disk.clone();
     let begun = boot.machine.uptime();
-    let mut lookout = Lookout::default();
+    let mut schedule = ProbeSchedule::default();
     let mut refused: Option<Found> = None;
-    let mut said = false;
+    let mut announced = false;
     loop {
-        let due = lookout.is_due(boot);
+        let due = schedule.is_due(boot);
         let waited = boot.machine.uptime().saturating_sub(begun);
         let late = waited >= boot.args.timeout;
-        // One that was named outright need not wait for the others.
+        // A config that was named explicitly need not wait for other devices.
         let named = boot.args.config != ConfigChoice::Auto;
         if late || (due && (named || boot.devices.settled(boot))) {
             let survey = Survey::take(&boot.places);
-            // A look inside mounts: only where a device is not what it was, and for the last time at the end.
+            // Reading a marker mounts the device, so this is done only if a device changed, and once more at the end.
             if late || refused.is_none() || boot.seen != survey.describe() {
-                let found = judge(boot, boot_disk.as_deref(), survey)?;
+                let found = examine(boot, boot_disk.as_deref(), survey)?;
                 match &found.decision {
-                    Decision::Chosen { .. } => return take(boot, found),
+                    Decision::Chosen { .. } => return mount_chosen(boot, found),
                     Decision::Ambiguous { .. } => return Err(refuse(boot, &found)),
                     Decision::None { .. } if late => return Err(refuse(boot, &found)),
                     Decision::None { .. } => refused = Some(found),
                 }
             }
-            lookout.looked(boot);
+            schedule.record_probe(boot);
         }
-        if !said && refused.is_some() && boot.devices.settled(boot) {
-            said = true;
+        if !announced && refused.is_some() && boot.devices.settled(boot) {
+            announced = true;
             let left = boot.args.timeout.saturating_sub(waited).as_secs();
             boot.console
                 .say(format!("config: none yet on {} devices, waiting {left} s for more", boot.devices.count().1));
@@ -190,7 +188,7 @@ fn refuse(boot: &mut Boot<'_>, found: &Found) -> BootError {
     ConfigError::None(found.decision.lines(&found.candidates)).into()
 }
 
-fn take(boot: &mut Boot<'_>, mut found: Found) -> Result<(Config, String), BootError> {
+fn mount_chosen(boot: &mut Boot<'_>, mut found: Found) -> Result<(Config, String), BootError> {
     let lines = found.decision.lines(&found.candidates);
     let Decision::Chosen { index, others, refusals } = found.decision else {
         return Err(ConfigError::None(lines).into());
@@ -198,7 +196,7 @@ fn take(boot: &mut Boot<'_>, mut found: Found) -> Result<(Config, String), BootE
     let candidate = found.candidates.swap_remove(index);
     let described = candidate.describe();
     let others: Vec<String> = others.iter().map(|&other| format!("/dev/{}", found.survey.blocks[other].name)).collect();
-    let (block, look) = (found.survey.blocks.swap_remove(index), found.survey.looks.swap_remove(index));
+    let (block, look) = (found.survey.blocks.swap_remove(index), found.survey.results.swap_remove(index));
     let (Some(kind), MarkerState::Valid(marker)) = (look.file_system().map(|found| found.kind), candidate.marker)
     else {
         return Err(ConfigError::None(lines).into());
@@ -224,17 +222,17 @@ fn take(boot: &mut Boot<'_>, mut found: Found) -> Result<(Config, String), BootE
 
 /// Undoes what a failed attempt left mounted.
 pub fn close(boot: &mut Boot<'_>) {
-    // Not mounted is as good.
+    // It may not be mounted.
     let _ = boot.machine.unmount(&boot.places.config);
 }
 
-/// For the time a shell is open: when devices arrive, look again and say what is there now.
+/// Called while a shell is open: when devices appear, looks for the config again and reports it.
 pub fn watcher() -> impl FnMut(&mut Boot<'_>) {
-    let mut watch = Watch::default();
+    let mut watch = DeviceWatch::default();
     move |boot| {
         let Some(now) = watch.change(boot) else { return };
         let boot_disk = boot.boot_disk.clone();
-        if let Ok(found) = judge(boot, boot_disk.as_deref(), now)
+        if let Ok(found) = examine(boot, boot_disk.as_deref(), now)
             && let Decision::Chosen { index, .. } = found.decision
         {
             let candidate = found.candidates[index].describe();

@@ -1,4 +1,4 @@
-//! The whole flow on a made-up machine: the order of the steps, and what failures lead to.
+//! The whole boot on a fake machine: the order of the steps, and what failures lead to.
 
 use super::{World, put};
 use crate::boot::boot;
@@ -88,7 +88,7 @@ fn without_a_config_there_is_a_shell_and_leaving_it_looks_again() {
     assert_eq!(record(&world).config.unwrap().device, "/dev/vdb");
 }
 
-/// The rule of every wait: what is there from the start is found however the clock goes and though nothing changes.
+/// The rule of every wait: what exists from the start is found, whatever the clock does and although nothing changes.
 #[test]
 fn a_clock_that_ticks_at_every_call_makes_no_step_miss_what_is_there() {
     for tick in [0, 1, 10, 333] {
@@ -107,7 +107,7 @@ fn a_clock_that_ticks_at_every_call_makes_no_step_miss_what_is_there() {
     }
 }
 
-/// A machine whose config wants a `/var` that is not there, but comes after a minute and a half.
+/// A machine whose config names a disk for `/var` that appears only after a minute and a half.
 fn world_with_late_var(options: &str) -> World {
     let world = world();
     world.disk("vdb", &[], b"");

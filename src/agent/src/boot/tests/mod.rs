@@ -1,12 +1,12 @@
-//! A made-up machine: trees in a temporary folder, a clock that only sleeping
-//! moves (and asking it, where a test wants that), and a kernel that writes down what it is asked.
+//! A fake machine: trees in a temporary directory, a clock that only sleeping advances (and reading it, if a test wants
+//! that), and a kernel that records its calls.
 
 mod flow;
 mod steps;
 
 use super::Boot;
 use super::console::Console;
-use crate::system::machine::{Ended, Machine, Mount, Places, ProcessId, Shell};
+use crate::system::machine::{ExitedProcess, Machine, Mount, Places, ProcessId, Shell};
 use crate::system::sys::Target;
 use appliance_contract::initramfs::{Module, ModuleIndex};
 use appliance_contract::kernel_args::KernelArgs;
@@ -39,7 +39,7 @@ pub struct World {
     shells: Cell<i32>,
     shells_fail: Cell<bool>,
     events: RefCell<Vec<(Duration, Event)>>,
-    /// What every program that is run ends with.
+    /// The result of every program that is run.
     pub ends_with: RefCell<(i32, String)>,
     pub status: RefCell<String>,
     pub kernel_log: RefCell<Vec<String>>,
@@ -54,13 +54,14 @@ impl fmt::Debug for World {
 impl World {
     pub fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let places = Places::below(folder.path());
-        for path in [&places.proc, &places.sys, &places.dev, &places.ours(), &places.sysroot, &places.config] {
+        let places = Places::new(folder.path());
+        for path in [&places.proc, &places.sys, &places.dev, &places.agent_directory(), &places.sysroot, &places.config]
+        {
             fs::create_dir_all(path).unwrap();
         }
         Self {
             folder,
-            console: Console::kept(),
+            console: Console::recording(),
             now: Cell::default(),
             tick: Cell::default(),
             log: RefCell::default(),
@@ -77,7 +78,7 @@ impl World {
     }
 
     pub fn places(&self) -> Places {
-        Places::below(self.folder.path())
+        Places::new(self.folder.path())
     }
 
     pub fn said(&self) -> Vec<String> {
@@ -97,13 +98,13 @@ impl World {
         self.shells_end.set(time);
     }
 
-    /// Shells cannot run: they end at once, and not with status 0.
+    /// Shells cannot run: they end at once, with a status other than 0.
     pub fn shells_fail(&self) {
         self.shells_end.set(Duration::ZERO);
         self.shells_fail.set(true);
     }
 
-    /// Time passes whenever the clock is asked, as on a machine where looking takes its time.
+    /// Time passes whenever the clock is read, as on a machine where probing takes time.
     pub fn clock_ticks(&self, tick: Duration) {
         self.tick.set(tick);
     }
@@ -154,7 +155,7 @@ impl World {
         fs::write(node, content).unwrap();
     }
 
-    /// Puts an ext4 with these files on a device.
+    /// Puts an ext4 file system with these files on a device.
     pub fn ext4(&self, name: &str, files: &[(&str, &str)]) {
         self.labelled_ext4(name, "", files);
     }
@@ -209,7 +210,7 @@ impl Machine for World {
         let name = Path::new(source).strip_prefix(&self.places().dev).ok().and_then(Path::to_str);
         match name.and_then(|name| self.volumes.borrow().get(name).cloned()) {
             Some(Ok(tree)) => {
-                let for_var = *target == self.places().ours().join("var-disk");
+                let for_var = *target == self.places().agent_directory().join("var-disk");
                 assert!(for_var || flags.read_only && self.is_set_read_only(name.unwrap()), "a look must not write");
                 fs::remove_dir(target).unwrap();
                 symlink(tree, target)
@@ -291,13 +292,13 @@ impl Machine for World {
         Ok(self.shells.get())
     }
 
-    /// The first shell ends first; where shells end at once, all do.
-    fn reap(&self) -> Vec<Ended> {
+    /// The first shell ends first; if shells end at once, all do.
+    fn reap(&self) -> Vec<ExitedProcess> {
         if self.now.get() < self.shells_end.get() {
             return Vec::new();
         }
         let last = if self.shells_end.get().is_zero() { self.shells.get() } else { 1 };
-        (1..=last).map(|process| Ended { process, clean: !self.shells_fail.get() }).collect()
+        (1..=last).map(|process| ExitedProcess { process, clean: !self.shells_fail.get() }).collect()
     }
 
     fn end(&self, process: ProcessId) {

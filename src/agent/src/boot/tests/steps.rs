@@ -4,7 +4,7 @@ use crate::boot::Step;
 use std::fs;
 use std::path::Path;
 
-/// `(number, name)` of each `//! Step N, NAME: ...` below `folder`.
+/// `(number, name)` of each `//! Step N, NAME: ...` below a directory.
 fn numbered(folder: &Path, found: &mut Vec<(usize, String)>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();

@@ -6,7 +6,7 @@ use appliance_shared::gpt;
 use appliance_shared::probe::FileSystemKind;
 use std::time::Duration;
 
-/// A machine whose image has a file below `/var`, with this fstab.
+/// A machine with this fstab, whose image has a file below `/var`.
 fn world(fstab: &str) -> World {
     let world = World::new();
     world.clock_ticks(Duration::from_millis(10));
@@ -18,7 +18,7 @@ fn world(fstab: &str) -> World {
     world
 }
 
-/// Mounts `/var` where the config lies on `sda1`.
+/// Mounts `/var` with the config on `sda1`.
 fn mount_in(world: &World) -> Result<Var, String> {
     let index = world.index(&[]);
     let mut boot = world.boot(&index);
@@ -27,7 +27,7 @@ fn mount_in(world: &World) -> Result<Var, String> {
     let now = crate::boot::Survey::take(&boot.places);
     let config = Config {
         block: now.blocks[1].clone(),
-        look: now.looks[1].clone(),
+        look: now.results[1].clone(),
         kind: FileSystemKind::Ext4,
         marker: Marker::parse("schema = 1\nrole = \"host\"\nnode = \"web1\"\n").unwrap(),
         others: Vec::new(),
@@ -36,7 +36,7 @@ fn mount_in(world: &World) -> Result<Var, String> {
 }
 
 fn on(device: &str) -> Result<Var, String> {
-    Ok(Var { on: device.into(), degraded: None })
+    Ok(Var { source: device.into(), degraded: None })
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn fstab_says_how_long_a_disk_is_waited_for() {
             world.labelled_ext4("vdb", "var", &[]);
         });
         match mount_in(&world) {
-            Ok(found) => assert_eq!((found.on.as_str(), waited), ("/dev/vdb", ""), "{option}"),
+            Ok(found) => assert_eq!((found.source.as_str(), waited), ("/dev/vdb", ""), "{option}"),
             Err(error) => assert!(!waited.is_empty() && error.contains(waited), "{option}: {error}"),
         }
         let warned = world.said().iter().any(|line| line.contains("device-timeout=soon, expected a span of time"));
@@ -108,9 +108,9 @@ fn fstab_says_how_long_a_disk_is_waited_for() {
 fn nofail_never_waits_for_ever() {
     let world = world("LABEL=var /var ext4 nofail,x-systemd.device-timeout=infinity 0 0\n");
     let var = mount_in(&world).unwrap();
-    assert_eq!(var.on, "image");
+    assert_eq!(var.source, "image");
     assert!(var.degraded.unwrap().contains("within 30 s"));
-    assert!(world.said()[0].contains("expected a bound beside nofail; taking 30 s"), "{:?}", world.said());
+    assert!(world.said()[0].contains("expected a limit with nofail; taking 30 s"), "{:?}", world.said());
 }
 
 /// Each is an error without nofail, and the same reason in the record with it.
@@ -119,7 +119,7 @@ fn fails(world: impl Fn(&str) -> World, said: &str) {
     assert!(error.contains(said) && error.contains("nofail among the options"), "{error}");
     let degraded = world("nofail");
     let var = mount_in(&degraded).unwrap();
-    assert_eq!(var.on, "image");
+    assert_eq!(var.source, "image");
     assert!(var.degraded.as_ref().unwrap().contains(said), "{var:?}");
     assert!(degraded.places().run.join("systemd/system/var.mount").exists());
     assert!(degraded.log().last().unwrap().contains("mount overlay appliance /sysroot/var"), "{:?}", degraded.log());
@@ -140,9 +140,9 @@ fn a_disk_that_cannot_be_var_fails_with_its_reason() {
     fails(with_disk("LABEL=gone /var ext4 OPTIONS 0 2\n", &|_| {}), "no device for LABEL=gone");
     fails(with_disk("LABEL=var /var xfs OPTIONS 0 2\n", &|_| {}), "/dev/vdb is ext4, but /etc/fstab says xfs");
     fails(with_disk("/dev/sda2 /var ext4 OPTIONS 0 2\n", &|_| {}), "/dev/sda2 holds no file system, found: empty");
-    fails(with_disk("/dev/disk/by-id/x /var ext4 OPTIONS 0 2\n", &|_| {}), "udev makes that name");
+    fails(with_disk("/dev/disk/by-id/x /var ext4 OPTIONS 0 2\n", &|_| {}), "udev creates that name");
     fails(with_disk("/dev/mapper/vg-var /var ext4 OPTIONS 0 2\n", &|_| {}), "assembled by the running system");
-    fails(with_disk("server:/var /var nfs OPTIONS 0 2\n", &|_| {}), "by the running system alone");
+    fails(with_disk("server:/var /var nfs OPTIONS 0 2\n", &|_| {}), "only the running system");
     fails(
         with_disk(line, &|world| *world.ends_with.borrow_mut() = (4, "x\nUNEXPECTED INCONSISTENCY\n\n".into())),
         "/sbin/fsck.ext4 /dev/vdb ended with status 4: UNEXPECTED INCONSISTENCY; repair it by hand",
@@ -191,7 +191,7 @@ fn a_line_for_memory_is_obeyed_without_a_warning() {
     assert!(world.places().run.join("systemd/system/var.mount").exists());
 }
 
-/// A GPT whose second partition has the standard type: [`gpt_types::VAR`] as it lies on disk.
+/// A GPT whose second partition has the standard type: [`gpt_types::VAR`] as it is stored on disk.
 fn standard(world: &World) {
     const VAR: [u8; 16] =
         [0x16, 0xb0, 0x21, 0x4d, 0x34, 0xb5, 0xc2, 0x45, 0xa9, 0xfb, 0x5c, 0x16, 0xe0, 0x91, 0xfd, 0x2d];
@@ -231,7 +231,7 @@ fn the_partition_of_the_standard_type_is_taken_and_must_not_be_replaced_by_memor
     assert!(error.contains("a line for /var in /etc/fstab decides instead"), "{error}");
     let overruled = world("LABEL=other /var ext4 nofail 0 0\n");
     standard(&overruled);
-    assert_eq!(mount_in(&overruled).unwrap().on, "image");
+    assert_eq!(mount_in(&overruled).unwrap().source, "image");
     assert_eq!(mount_in(&world("")), on("image"), "without either there is nothing to fail");
 }
 

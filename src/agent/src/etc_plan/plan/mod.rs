@@ -1,5 +1,4 @@
-//! Decides what the layer of `/etc` holds. Pure: it sees the image and the config
-//! through [`View`] alone.
+//! Decides what the layer of `/etc` holds. Without I/O: it sees the image and the config only through [`View`].
 
 mod units;
 
@@ -11,7 +10,7 @@ use appliance_contract::modes::Modes;
 use appliance_shared::local_etc::{Entry, Kind, Source};
 use std::collections::BTreeMap;
 
-/// Where there is nothing to go by.
+/// Defaults for entries without attributes of their own.
 const FOLDER: Attributes = Attributes { mode: 0o755, uid: 0, gid: 0 };
 const FILE_MODE: u32 = 0o644;
 const PRIVATE: u32 = 0o600;
@@ -21,7 +20,7 @@ const PRIVATE: u32 = 0o600;
 pub struct Inputs<'a> {
     /// The files of `local/etc`.
     pub source: &'a Source,
-    /// Whether the config's file system keeps modes (FAT does not).
+    /// Whether the config's file system stores modes (FAT does not).
     pub has_modes: bool,
     /// The marker, with units to enable and mask, and links.
     pub marker: &'a Marker,
@@ -44,20 +43,20 @@ impl std::fmt::Debug for Inputs<'_> {
     }
 }
 
-/// The layer to lay over the image's `/etc`.
+/// The config's layer over the image's `/etc`.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Plan {
-    /// By path relative to `/etc`; the first is `/etc` itself, and a folder comes before what is in it.
+    /// By path relative to `/etc`; the first is `/etc` itself, and a directory comes before its entries.
     pub steps: BTreeMap<String, Step>,
     /// What was left out, and why.
     pub dropped: Vec<Refused>,
     /// Paths that became links into `/config/global`.
     pub global_links: Vec<String>,
-    /// What the operator should know.
+    /// Warnings for the operator.
     pub warnings: Vec<String>,
     /// Number of files.
     pub files: u64,
-    /// Their sizes, added up.
+    /// Their total size in bytes.
     pub bytes: u64,
 }
 
@@ -78,7 +77,7 @@ pub struct Step {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum What {
     /// A directory.
-    Folder,
+    Directory,
     /// Copied from the same path in the source.
     File {
         /// In bytes.
@@ -91,13 +90,13 @@ pub enum What {
     },
 }
 
-/// Decides all of it; never fails, but drops with a reason what cannot be.
+/// Makes the plan. It never fails: what cannot be applied is dropped with a reason.
 pub fn plan(inputs: &Inputs<'_>) -> Plan {
     let both = |path: &str| [inputs.local, inputs.image].iter().filter_map(|view| view.read(path)).collect();
     let owners = Owners { passwd: both("etc/passwd"), group: both("etc/group") };
     let mut planner = Planner { inputs: *inputs, owners, plan: Plan::default() };
     planner.plan.dropped = inputs.source.dropped.clone();
-    let root = planner.folder_step("", None);
+    let root = planner.directory_step("", None);
     planner.plan.steps.insert(String::new(), root);
     for entry in &inputs.source.entries {
         planner.entry(entry);
@@ -150,62 +149,63 @@ impl Planner<'_> {
         }
         let step = match kind {
             Kind::Other(what) => return self.refuse(&name, &format!("it is {what}")),
-            Kind::Folder => {
+            Kind::Directory => {
                 let exists = self.inputs.image.exists(&format!("etc/{path}"));
-                if exists && self.inputs.image.folder(&format!("etc/{path}")).is_none() {
+                if exists && self.inputs.image.directory(&format!("etc/{path}")).is_none() {
                     self.plan
                         .warnings
-                        .push(format!("/etc/{path} is a folder in the config and hides the image's file or link"));
+                        .push(format!("/etc/{path}: the config's directory hides the image's file or link"));
                 }
-                self.folder_step(path, Some(entry.mode))
+                self.directory_step(path, Some(entry.mode))
             }
             Kind::File { size } => {
                 self.plan.files += 1;
                 self.plan.bytes += size;
-                self.hides_folder(path);
+                self.warn_if_directory_hidden(path);
                 let mode = if self.inputs.has_modes { entry.mode } else { FILE_MODE };
                 let own = Attributes { mode: if is_host_key(path) { PRIVATE } else { mode }, uid: 0, gid: 0 };
-                self.owned(path, own, What::File { size: *size })
+                self.with_modes(path, own, What::File { size: *size })
             }
             Kind::Link { target } => {
-                self.hides_folder(path);
-                self.owned(path, Attributes { mode: 0o777, uid: 0, gid: 0 }, What::Link { target: target.clone() })
+                self.warn_if_directory_hidden(path);
+                self.with_modes(path, Attributes { mode: 0o777, uid: 0, gid: 0 }, What::Link { target: target.clone() })
             }
         };
         self.plan.steps.insert(path.clone(), step);
     }
 
-    fn hides_folder(&mut self, path: &str) {
-        if self.inputs.image.folder(&format!("etc/{path}")).is_some() {
-            self.plan.warnings.push(format!("/etc/{path} is no folder in the config and hides the image's folder"));
+    fn warn_if_directory_hidden(&mut self, path: &str) {
+        if self.inputs.image.directory(&format!("etc/{path}")).is_some() {
+            self.plan.warnings.push(format!("/etc/{path}: the config's file or link hides the image's directory"));
         }
     }
 
-    /// A folder that the image has keeps the image's attributes.
-    fn folder_step(&mut self, path: &str, own_mode: Option<u32>) -> Step {
+    /// A directory that is also in the image keeps the image's attributes.
+    fn directory_step(&mut self, path: &str, own_mode: Option<u32>) -> Step {
         let etc_path = if path.is_empty() { "etc".to_owned() } else { format!("etc/{path}") };
         let own_mode = own_mode.filter(|_| self.inputs.has_modes).unwrap_or(FOLDER.mode);
-        let attributes = self.inputs.image.folder(&etc_path).unwrap_or(Attributes { mode: own_mode, ..FOLDER });
-        self.owned(path, attributes, What::Folder)
+        let attributes = self.inputs.image.directory(&etc_path).unwrap_or(Attributes { mode: own_mode, ..FOLDER });
+        self.with_modes(path, attributes, What::Directory)
     }
 
-    /// Lets `modes` have the last word.
-    fn owned(&mut self, path: &str, own: Attributes, what: What) -> Step {
+    /// Applies `local/modes`, which overrides everything else.
+    fn with_modes(&mut self, path: &str, own: Attributes, what: What) -> Step {
         let mut step = Step { what, mode: own.mode, uid: own.uid, gid: own.gid };
         let local_path = if path.is_empty() { "etc".to_owned() } else { format!("etc/{path}") };
-        let Some(said) = self.inputs.modes.get(&local_path) else { return step };
+        let Some(entry) = self.inputs.modes.get(&local_path) else { return step };
         // A link's own mode means nothing (symlink(7)).
-        if let Some(mode) = said.mode.filter(|_| !matches!(step.what, What::Link { .. })) {
+        if let Some(mode) = entry.mode.filter(|_| !matches!(step.what, What::Link { .. })) {
             step.mode = mode;
         }
-        match self.owners.resolve(said) {
+        match self.owners.resolve(entry) {
             Ok((uid, gid)) => (step.uid, step.gid) = (uid, gid),
             Err(reason) => self.plan.warnings.push(format!("/{local_path} stays root's: local/modes: {reason}")),
         }
         step
     }
 
-    /// A line for one path that is not there is likely a slip, and may leave a secret readable under another name.
+    /// A line for a path that does not exist is probably a typing error, and may leave a secret readable under another
+    /// name.
     fn unused_modes(&mut self) {
         for entry in self.inputs.modes.entries() {
             let Some(path) = entry.path().strip_prefix("etc/") else { continue };
@@ -215,26 +215,26 @@ impl Planner<'_> {
         }
     }
 
-    /// Adds a link that the marker asks for, with the folders above it.
+    /// Adds a link that the marker asks for, and its parent directories.
     pub fn link(&mut self, path: &str, target: &str, asked_by: &str) {
         let place = format!("{asked_by} /etc/{path}");
         let mut missing = Vec::new();
         for (end, _) in path.match_indices('/') {
             let parent = &path[..end];
             match self.plan.steps.get(parent) {
-                Some(Step { what: What::Folder, .. }) => {}
-                Some(_) => return self.refuse(&place, &format!("/etc/{parent} is no folder in the config")),
+                Some(Step { what: What::Directory, .. }) => {}
+                Some(_) => return self.refuse(&place, &format!("/etc/{parent} is no directory in the config")),
                 None => {
                     let in_image = format!("etc/{parent}");
-                    if self.inputs.image.exists(&in_image) && self.inputs.image.folder(&in_image).is_none() {
-                        return self.refuse(&place, &format!("/etc/{parent} is no folder in the image"));
+                    if self.inputs.image.exists(&in_image) && self.inputs.image.directory(&in_image).is_none() {
+                        return self.refuse(&place, &format!("/etc/{parent} is no directory in the image"));
                     }
                     missing.push(parent);
                 }
             }
         }
         match self.plan.steps.get(path).map(|step| &step.what) {
-            Some(What::Folder) => return self.refuse(&place, "the config has a folder there"),
+            Some(What::Directory) => return self.refuse(&place, "the config has a directory there"),
             Some(What::File { size }) => {
                 self.plan.files -= 1;
                 self.plan.bytes -= size;
@@ -243,7 +243,7 @@ impl Planner<'_> {
             Some(What::Link { .. }) | None => {}
         }
         for parent in missing {
-            let step = self.folder_step(parent, None);
+            let step = self.directory_step(parent, None);
             self.plan.steps.insert(parent.to_owned(), step);
         }
         let step = Step { what: What::Link { target: target.to_owned() }, mode: 0o777, uid: 0, gid: 0 };
@@ -266,13 +266,13 @@ impl Planner<'_> {
     }
 }
 
-/// sshd refuses a private host key that others may read, and FAT and git cannot say so.
+/// sshd refuses a private host key that others may read, and FAT and git cannot store that.
 fn is_host_key(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or_default();
     name.starts_with("ssh_host_") && name.ends_with("_key")
 }
 
-/// Attributes that steer an overlay or belong to the kernel. No attribute is copied; these deserve a line.
+/// Attributes that control an overlay or belong to the kernel. No attribute is copied; these are reported.
 fn is_foreign(name: &str) -> bool {
     name.starts_with("trusted.") || name.starts_with("user.overlay.") || name == "security.capability"
 }

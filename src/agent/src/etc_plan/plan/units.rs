@@ -5,8 +5,8 @@ use crate::etc_plan::install::{Install, UnitName};
 use std::collections::BTreeSet;
 
 const SYSTEM: &str = "systemd/system";
-/// Where units lie in an image, after `/etc` (systemd.unit(5), "Unit File Load Path").
-const IMAGE_FOLDERS: [&str; 3] = ["etc/systemd/system", "usr/local/lib/systemd/system", "usr/lib/systemd/system"];
+/// The unit directories of an image (systemd.unit(5), "Unit File Load Path").
+const UNIT_DIRECTORIES: [&str; 3] = ["etc/systemd/system", "usr/local/lib/systemd/system", "usr/lib/systemd/system"];
 /// Units that `Also=` may pull in, together.
 const MAX_UNITS: usize = 256;
 
@@ -33,7 +33,7 @@ pub fn enable(planner: &mut Planner<'_>, name: &str) {
     }
 }
 
-/// Makes the links of one unit; gives the names in its `Also=`.
+/// Creates the links of one unit; returns the names in its `Also=`.
 fn enable_one(planner: &mut Planner<'_>, name: &str) -> Result<Vec<String>, String> {
     let unit = UnitName::parse(name).ok_or("it is not a unit's name")?;
     let (path, text) = find(planner, &unit)?;
@@ -51,7 +51,7 @@ fn enable_one(planner: &mut Planner<'_>, name: &str) -> Result<Vec<String>, Stri
             format!("{path} names {text:?} in [Install], which is not a unit's name or has a specifier not known here")
         })
     };
-    for (kind, target) in &install.by {
+    for (kind, target) in &install.targets {
         let target = expand(target)?.full;
         planner.link(&format!("{SYSTEM}/{target}.{kind}/{}", unit.full), &path, "enable");
     }
@@ -68,7 +68,7 @@ fn find(planner: &Planner<'_>, unit: &UnitName) -> Result<(String, String), Stri
         if let Some(text) = planner.inputs.local.read(&local) {
             return Ok((format!("/{local}"), text));
         }
-        for folder in IMAGE_FOLDERS {
+        for folder in UNIT_DIRECTORIES {
             let path = format!("{folder}/{name}");
             if planner.inputs.image.link(&path).as_deref() == Some("/dev/null") {
                 return Err(format!("it is masked in the image (/{path}); `links` in the marker can say otherwise"));

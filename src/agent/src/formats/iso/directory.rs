@@ -20,7 +20,7 @@ pub struct Record<'a> {
 }
 
 impl Record<'_> {
-    /// Without the version (`;1`) and the dot that an empty extension leaves (7.5.1).
+    /// The name without the version (`;1`) and without the dot of an empty extension (7.5.1).
     pub fn plain_name(&self) -> &[u8] {
         let name = self.name.split(|&byte| byte == b';').next().unwrap_or_default();
         name.strip_suffix(b".").unwrap_or(name)

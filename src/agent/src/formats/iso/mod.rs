@@ -1,5 +1,5 @@
-//! Finds a file in an ISO 9660 volume (ECMA-119, with Rock Ridge names) without
-//! mounting it, so that the stick's other partitions stay free.
+//! Finds a file in an ISO 9660 volume (ECMA-119, with Rock Ridge names) without mounting it, so that the stick's other
+//! partitions stay usable.
 
 mod directory;
 mod rock_ridge;
@@ -57,10 +57,10 @@ fn damaged(what: &'static str, found: u64, expected: impl ToString) -> IsoError 
     IsoError::Damaged { what, found, expected: expected.to_string() }
 }
 
-/// An ISO 9660 volume, with Rock Ridge names where it has them.
+/// An ISO 9660 volume, with Rock Ridge names if it has them.
 pub struct Volume<'a> {
     device: &'a dyn ReadAt,
-    /// From the volume's creation time, as udev forms it.
+    /// From the volume's modification or creation date, as blkid forms it.
     pub uuid: Option<String>,
     /// The volume identifier.
     pub label: Option<String>,
@@ -115,8 +115,8 @@ impl<'a> Volume<'a> {
         Ok(volume)
     }
 
-    /// Where the file at the absolute `path` lies. Plain names match without
-    /// regard to case and `;1`; Rock Ridge names match exactly.
+    /// The byte range of the file at the absolute `path`. Plain names match without regard to case and `;1`; Rock Ridge
+    /// names match exactly.
     pub fn find(&self, path: &str) -> Result<FileRange, IsoError> {
         let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
         let wrong = |found, expected| IsoError::WrongKind { path: path.to_owned(), found, expected };
@@ -152,7 +152,7 @@ impl<'a> Volume<'a> {
                     return Err(IsoError::WrongKind {
                         path: path.into(),
                         found: "interleaved",
-                        expected: "in one run",
+                        expected: "contiguous",
                     });
                 }
                 more = record.more && !record.directory;
@@ -185,7 +185,7 @@ impl<'a> Volume<'a> {
         Ok(record.plain_name().eq_ignore_ascii_case(name.as_bytes()))
     }
 
-    /// Rock Ridge keeps deep directories elsewhere and leaves a file-like record with the true place.
+    /// Rock Ridge moves deep directories elsewhere and leaves a file-like record with the true place.
     fn relocated(&self, record: &Record) -> Result<Option<u64>, IsoError> {
         match self.susp_skip {
             Some(skip) if !record.directory => {

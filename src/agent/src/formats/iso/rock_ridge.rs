@@ -1,4 +1,4 @@
-//! What the system use fields say (SUSP 1.12, RRIP 1.12): long names and relocated directories.
+//! Parses system use fields (SUSP 1.12, RRIP 1.12): long names and relocated directories.
 
 use super::{IsoError, damaged};
 use crate::formats::iso::SECTOR;
@@ -12,7 +12,7 @@ const NM_SPECIAL: u8 = 0x06;
 
 /// From the root's own record: `SP` says that SUSP is used, and how many bytes to skip in every other record (SUSP 5.3).
 pub fn skip(system_use: &[u8]) -> Option<usize> {
-    // Where a CD-XA field comes first, SP follows its 14 bytes.
+    // If a CD-XA field comes first, SP follows its 14 bytes.
     [0, 14].iter().find_map(|&at| {
         let entry = system_use.get(at..at + 7)?;
         (entry.starts_with(b"SP") && entry[2] == 7 && entry[4..6] == [0xbe, 0xef]).then(|| usize::from(entry[6]))
@@ -51,7 +51,7 @@ pub fn child(device: &dyn ReadAt, system_use: &[u8], skip: usize) -> Result<Opti
     Ok(block)
 }
 
-/// Gives each entry's signature and data to `see` until it says false.
+/// Passes each entry's signature and data to `see` until it returns false.
 fn walk(
     device: &dyn ReadAt,
     system_use: &[u8],
@@ -91,7 +91,7 @@ fn walk(
 }
 
 fn continuation(device: &dyn ReadAt, block: u32, offset: u32, length: u32) -> Result<Vec<u8>, IsoError> {
-    // SUSP 5.1: a continuation area lies within one logical sector.
+    // SUSP 5.1: a continuation area is within one logical sector.
     if u64::from(offset) + u64::from(length) > SECTOR {
         return Err(damaged("end of a continuation area", u64::from(offset) + u64::from(length), "2048 at most"));
     }

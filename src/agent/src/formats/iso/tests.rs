@@ -110,7 +110,7 @@ fn finds_files_by_rock_ridge_and_by_plain_names() {
 fn joins_pieces_that_follow_each_other_and_names_in_continuation_areas() {
     let image = volume();
     let mut folder = image.clone();
-    // The endless continuation stands behind the others, so that only a search that passes it meets it.
+    // The endless continuation comes after the others, so that only a search that passes them finds it.
     assert_eq!(find("/gap").unwrap_err(), "/gap is not on the ISO 9660 volume: gap is missing");
     assert_eq!(
         Volume::open(&image).unwrap().find("/appliance/root.squashfs").unwrap(),
@@ -140,7 +140,7 @@ fn refuses_what_it_cannot_give() {
 }
 
 proptest! {
-    /// Whatever bytes are changed: an answer within the device or an error, and an end.
+    /// Whatever bytes are changed, the search ends with a range within the device or an error.
     #[test]
     fn damage_is_an_error_or_an_answer_inside(
         changes in proptest::collection::vec((16usize * 2048..23 * 2048, any::<u8>()), 0..40),

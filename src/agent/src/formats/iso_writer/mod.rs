@@ -1,9 +1,8 @@
-//! Makes a small ISO 9660 volume with Rock Ridge in memory (ECMA-119, SUSP 1.12,
-//! RRIP 1.12): the disk on which the host serves a guest its config.
+//! Writes a small ISO 9660 volume with Rock Ridge in memory (ECMA-119, SUSP 1.12, RRIP 1.12): the disk on which the
+//! host serves a guest its config.
 //!
-//! Only what such a disk needs: folders, files, links, modes, long names, deep
-//! paths. Everything belongs to root and has no times, so that the same tree
-//! gives the same bytes.
+//! It supports what such a disk needs: directories, files, symlinks, modes, long names, deep paths. Everything belongs
+//! to root and has no times, so that the same tree gives the same bytes.
 
 mod both_endian;
 mod records;
@@ -14,14 +13,14 @@ use records::Record;
 use std::collections::BTreeMap;
 
 pub(crate) const SECTOR: usize = 2048;
-/// Sixteen sectors are the system's (6.2.1), then come the two descriptors.
+/// The first sector after the system area of sixteen sectors (6.2.1) and two descriptors.
 const FIRST_FREE: usize = 18;
 
 /// What a directory holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Node {
     /// A directory.
-    Folder(Folder),
+    Directory(Directory),
     /// A regular file.
     File {
         /// Permission bits.
@@ -29,13 +28,13 @@ pub enum Node {
         /// Contents.
         bytes: Vec<u8>,
     },
-    /// A symbolic link and where it leads.
+    /// A symlink, by its target.
     Link(Vec<u8>),
 }
 
-/// A directory and all below it.
+/// A directory with everything below it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Folder {
+pub struct Directory {
     /// Permission bits.
     pub mode: u32,
     /// Contents, by name.
@@ -49,22 +48,22 @@ pub enum WriteError {
     #[error("the name {name:?} has {found} bytes, expected 1 to 255")]
     Name { name: String, found: usize },
     #[error(
-        "the tree has {found} folders, expected {MAX_FOLDERS} at most, which is what an ISO 9660 path table counts"
+        "the tree has {found} directories, expected {MAX_DIRECTORIES} at most, the limit of an ISO 9660 path table"
     )]
-    Folders { found: usize },
+    Directories { found: usize },
     #[error("the volume would have {found} bytes, expected less than 4 GiB")]
     Size { found: usize },
 }
 
 /// Numbers of parents in a path table have 16 bits (9.4.4).
-const MAX_FOLDERS: usize = u16::MAX as usize;
+const MAX_DIRECTORIES: usize = u16::MAX as usize;
 const S_IFDIR: u32 = 0o040_000;
 const S_IFREG: u32 = 0o100_000;
 const S_IFLNK: u32 = 0o120_000;
 
-/// A folder on its way to the volume.
-struct Placed<'a> {
-    folder: &'a Folder,
+/// A directory and its position on the volume.
+struct DirectoryLayout<'a> {
+    folder: &'a Directory,
     parent: usize,
     identifier: Vec<u8>,
     records: Vec<Record<'a>>,
@@ -73,7 +72,7 @@ struct Placed<'a> {
 }
 
 /// The volume's bytes. `label` is its volume identifier: capitals, digits and `_`, 32 at most.
-pub fn write(root: &Folder, label: &str) -> Result<Vec<u8>, WriteError> {
+pub fn write(root: &Directory, label: &str) -> Result<Vec<u8>, WriteError> {
     let mut folders = collect(root)?;
     let table_length: usize = folders.iter().map(|folder| path_entry_length(&folder.identifier)).sum();
     let table_blocks = table_length.div_ceil(SECTOR);
@@ -124,27 +123,33 @@ pub fn write(root: &Folder, label: &str) -> Result<Vec<u8>, WriteError> {
     Ok(image)
 }
 
-/// All folders in the order of a path table (9.4.4): by level, then by the parent's number, then by name.
-fn collect(root: &Folder) -> Result<Vec<Placed<'_>>, WriteError> {
-    let mut folders =
-        vec![Placed { folder: root, parent: 0, identifier: vec![0], records: Vec::new(), block: 0, blocks: 0 }];
+/// All directories in the order of a path table (9.4.4): by level, then by the parent's number, then by name.
+fn collect(root: &Directory) -> Result<Vec<DirectoryLayout<'_>>, WriteError> {
+    let mut folders = vec![DirectoryLayout {
+        folder: root,
+        parent: 0,
+        identifier: vec![0],
+        records: Vec::new(),
+        block: 0,
+        blocks: 0,
+    }];
     let mut at = 0;
     while at < folders.len() {
         let (folder, parent) = (folders[at].folder, folders[at].parent);
         let mut records = vec![
-            Record::folder(vec![0], at, system_use::own(folder.mode | S_IFDIR, links(folder), at == 0)),
-            Record::folder(vec![1], parent, system_use::plain(folders[parent].folder.mode | S_IFDIR, 2)),
+            Record::directory(vec![0], at, system_use::dot(folder.mode | S_IFDIR, links(folder), at == 0)),
+            Record::directory(vec![1], parent, system_use::dot_dot(folders[parent].folder.mode | S_IFDIR, 2)),
         ];
         for (index, (name, node)) in folder.entries.iter().enumerate() {
             if name.is_empty() || name.len() > 255 {
                 return Err(WriteError::Name { name: String::from_utf8_lossy(name).into_owned(), found: name.len() });
             }
-            // The true names are Rock Ridge's; these are in the same order, as 9.3 wants.
+            // The real names are Rock Ridge's; these sort in the same order, as 9.3 requires.
             let identifier = format!("F{index:07}").into_bytes();
             records.push(match node {
-                Node::Folder(inner) => {
-                    let entries = system_use::named(name, inner.mode | S_IFDIR, links(inner), None);
-                    folders.push(Placed {
+                Node::Directory(inner) => {
+                    let entries = system_use::named_entry(name, inner.mode | S_IFDIR, links(inner), None);
+                    folders.push(DirectoryLayout {
                         folder: inner,
                         parent: at,
                         identifier: identifier.clone(),
@@ -152,28 +157,28 @@ fn collect(root: &Folder) -> Result<Vec<Placed<'_>>, WriteError> {
                         block: 0,
                         blocks: 0,
                     });
-                    Record::folder(identifier, folders.len() - 1, entries)
+                    Record::directory(identifier, folders.len() - 1, entries)
                 }
                 Node::File { mode, bytes } => {
-                    Record::file(identifier, bytes, system_use::named(name, mode | S_IFREG, 1, None))
+                    Record::file(identifier, bytes, system_use::named_entry(name, mode | S_IFREG, 1, None))
                 }
                 Node::Link(target) => {
-                    Record::file(identifier, &[], system_use::named(name, S_IFLNK | 0o777, 1, Some(target)))
+                    Record::file(identifier, &[], system_use::named_entry(name, S_IFLNK | 0o777, 1, Some(target)))
                 }
             });
         }
         folders[at].records = records;
         at += 1;
     }
-    if folders.len() > MAX_FOLDERS {
-        return Err(WriteError::Folders { found: folders.len() });
+    if folders.len() > MAX_DIRECTORIES {
+        return Err(WriteError::Directories { found: folders.len() });
     }
     Ok(folders)
 }
 
-/// A folder's link count: its name, its `.`, and the `..` of each folder in it.
-fn links(folder: &Folder) -> u32 {
-    let inner = folder.entries.values().filter(|node| matches!(node, Node::Folder(_))).count();
+/// A directory's link count: its name, its `.`, and the `..` of each directory in it.
+fn links(folder: &Directory) -> u32 {
+    let inner = folder.entries.values().filter(|node| matches!(node, Node::Directory(_))).count();
     2 + u32::try_from(inner).unwrap_or(u32::MAX - 2)
 }
 
@@ -181,7 +186,7 @@ fn path_entry_length(identifier: &[u8]) -> usize {
     8 + identifier.len() + identifier.len() % 2
 }
 
-fn path_table(folders: &[Placed<'_>], short: fn(u16) -> [u8; 2], long: fn(u32) -> [u8; 4]) -> Vec<u8> {
+fn path_table(folders: &[DirectoryLayout<'_>], short: fn(u16) -> [u8; 2], long: fn(u32) -> [u8; 4]) -> Vec<u8> {
     let mut table = Vec::new();
     for folder in folders {
         table.extend([folder.identifier.len() as u8, 0]);
@@ -196,7 +201,13 @@ fn path_table(folders: &[Placed<'_>], short: fn(u16) -> [u8; 2], long: fn(u32) -
 }
 
 /// The primary volume descriptor (8.4).
-fn descriptor(label: &str, blocks: usize, table_length: usize, table_blocks: usize, root: &Placed<'_>) -> Vec<u8> {
+fn descriptor(
+    label: &str,
+    blocks: usize,
+    table_length: usize,
+    table_blocks: usize,
+    root: &DirectoryLayout<'_>,
+) -> Vec<u8> {
     let mut bytes = vec![0; SECTOR];
     let mut put = |at: usize, field: &[u8]| bytes[at..at + field.len()].copy_from_slice(field);
     put(0, b"\x01CD001\x01");

@@ -10,7 +10,7 @@ const LONGEST: usize = 254;
 
 pub struct Record<'a> {
     identifier: Vec<u8>,
-    /// The folder that this names, by its number.
+    /// The number of the directory that this record names.
     folder: Option<usize>,
     pub content: Option<&'a [u8]>,
     /// Block and length of a file.
@@ -20,7 +20,7 @@ pub struct Record<'a> {
 }
 
 impl<'a> Record<'a> {
-    pub fn folder(identifier: Vec<u8>, number: usize, entries: Entries) -> Self {
+    pub fn directory(identifier: Vec<u8>, number: usize, entries: Entries) -> Self {
         Self::new(identifier, Some(number), None, entries)
     }
 
@@ -34,7 +34,7 @@ impl<'a> Record<'a> {
         Self { identifier, folder, content, extent: None, inside, outside }
     }
 
-    /// Its length; a continuation entry's place is kept before its target is known.
+    /// The record's length. Room for a continuation entry is reserved before its target is known.
     fn length(&self) -> usize {
         let continued = if self.outside.is_empty() { 0 } else { CONTINUATION };
         (head(&self.identifier) + self.inside.len() + continued).next_multiple_of(2)
@@ -64,7 +64,7 @@ fn split(entries: Entries, room: usize) -> (Vec<u8>, Vec<Vec<u8>>) {
     (inside, entries.collect())
 }
 
-/// Sectors that a folder of these records takes: no record crosses a sector's end (6.8.1.1).
+/// Sectors that a directory of these records takes: no record crosses a sector's end (6.8.1.1).
 pub fn blocks(records: &[Record<'_>]) -> usize {
     let mut at = 0;
     for record in records {
@@ -78,7 +78,7 @@ fn start(at: usize, length: usize) -> usize {
     if length > room { at + room } else { at }
 }
 
-/// A folder's bytes; `place` gives the block and length of a folder by its number.
+/// A directory's bytes; `place` returns the block and length of a directory by its number.
 pub fn bytes(records: &[Record<'_>], place: impl Fn(usize) -> (usize, usize)) -> Vec<u8> {
     let mut bytes = Vec::new();
     for record in records {

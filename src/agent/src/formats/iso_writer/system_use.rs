@@ -8,7 +8,7 @@ pub type Entries = Vec<Vec<u8>>;
 
 /// Length of a `CE` entry (SUSP 5.1).
 pub const CONTINUATION: usize = 28;
-/// Bytes of a name or of a link's part in one entry; an entry's length is one byte.
+/// Bytes of a name or of a symlink's component in one entry; an entry's length is one byte.
 const PIECE: usize = 120;
 const CONTINUES: u8 = 1;
 
@@ -21,15 +21,15 @@ fn attributes(mode: u32, links: u32) -> Vec<u8> {
     entry(b"PX", &[both32(mode), both32(links), both32(0), both32(0), both32(0)].concat())
 }
 
-/// For `..`.
-pub fn plain(mode: u32, links: u32) -> Entries {
+/// The entries of `..`.
+pub fn dot_dot(mode: u32, links: u32) -> Entries {
     vec![attributes(mode, links)]
 }
 
-/// For `.`; the volume's root says there that SUSP and Rock Ridge are used (SUSP 5.3 and 5.5).
-pub fn own(mode: u32, links: u32, root: bool) -> Entries {
+/// The entries of `.`; those of the volume's root declare that SUSP and Rock Ridge are used (SUSP 5.3 and 5.5).
+pub fn dot(mode: u32, links: u32, root: bool) -> Entries {
     if !root {
-        return plain(mode, links);
+        return dot_dot(mode, links);
     }
     const IDENTIFIER: &[u8] = b"IEEE_P1282";
     const SOURCE: &[u8] = b"IEEE P1282, RRIP 1.12";
@@ -37,8 +37,8 @@ pub fn own(mode: u32, links: u32, root: bool) -> Entries {
     vec![entry(b"SP", &[0xbe, 0xef, 0]), attributes(mode, links), entry(b"ER", &extension)]
 }
 
-/// For everything with a name of its own; `target` is a link's.
-pub fn named(name: &[u8], mode: u32, links: u32, target: Option<&[u8]>) -> Entries {
+/// The entries of everything else; `target` is that of a symlink.
+pub fn named_entry(name: &[u8], mode: u32, links: u32, target: Option<&[u8]>) -> Entries {
     let mut entries = vec![attributes(mode, links)];
     let last = name.len().div_ceil(PIECE).saturating_sub(1);
     for (index, piece) in name.chunks(PIECE).enumerate() {
@@ -51,7 +51,7 @@ pub fn named(name: &[u8], mode: u32, links: u32, target: Option<&[u8]>) -> Entri
     entries
 }
 
-/// A link's target as component records, an entry each (RRIP 4.1.3).
+/// A symlink's target as component records, one entry each (RRIP 4.1.3).
 fn link(target: &[u8], entries: &mut Entries) {
     const CURRENT: u8 = 2;
     const PARENT: u8 = 4;
@@ -91,8 +91,8 @@ impl Areas {
         Self { first: block, bytes: Vec::new() }
     }
 
-    /// Puts `entries` into one area or several in a chain, none over a
-    /// sector's end (SUSP 5.1), and gives the `CE` entry that leads to the first.
+    /// Writes `entries` into a chain of one or more areas, none of which crosses a sector's end (SUSP 5.1). Returns the
+    /// `CE` entry for the first.
     pub fn chain(&mut self, entries: &[Vec<u8>]) -> Vec<u8> {
         let mut taken = 0;
         let mut length = 0;
@@ -111,7 +111,7 @@ impl Areas {
         self.bytes.extend(entries[..taken].concat());
         let (rest, length) = (&entries[taken..], if taken < entries.len() { length + CONTINUATION } else { length });
         if !rest.is_empty() {
-            // The next area begins behind this one's own CE entry, whose place is kept.
+            // The next area begins after this area's own CE entry, for which room is reserved.
             let place = self.bytes.len();
             self.bytes.resize(place + CONTINUATION, 0);
             let next = self.chain(rest);

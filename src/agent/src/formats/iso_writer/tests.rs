@@ -7,8 +7,8 @@ fn file(text: &str) -> Node {
     Node::File { mode: 0o640, bytes: text.as_bytes().to_vec() }
 }
 
-fn folder(entries: impl IntoIterator<Item = (String, Node)>) -> Folder {
-    Folder { mode: 0o755, entries: entries.into_iter().map(|(name, node)| (name.into_bytes(), node)).collect() }
+fn folder(entries: impl IntoIterator<Item = (String, Node)>) -> Directory {
+    Directory { mode: 0o755, entries: entries.into_iter().map(|(name, node)| (name.into_bytes(), node)).collect() }
 }
 
 fn read(image: &[u8], path: &str) -> Vec<u8> {
@@ -21,15 +21,15 @@ fn the_agents_own_reader_finds_everything() {
     let long = "n".repeat(255);
     let mut deep = folder([("file".to_owned(), file("deep"))]);
     for level in 0..14 {
-        deep = folder([(format!("level{level}"), Node::Folder(deep))]);
+        deep = folder([(format!("level{level}"), Node::Directory(deep))]);
     }
     let many = folder((0..300).map(|index| (format!("entry-{index:03}"), file(&index.to_string()))));
     let root = folder([
         ("appliance.toml".to_owned(), file("schema = 1\n")),
         ("empty".to_owned(), file("")),
         (long.clone(), file("long")),
-        ("deep".to_owned(), Node::Folder(deep)),
-        ("many".to_owned(), Node::Folder(many)),
+        ("deep".to_owned(), Node::Directory(deep)),
+        ("many".to_owned(), Node::Directory(many)),
         ("big".to_owned(), file(&"x".repeat(5000))),
         ("link".to_owned(), Node::Link(b"../a/./b".to_vec())),
     ]);
@@ -64,24 +64,24 @@ fn a_name_that_is_too_long_is_refused() {
     assert!(error.to_string().ends_with("has 256 bytes, expected 1 to 255"), "{error}");
 }
 
-fn tree() -> impl Strategy<Value = Folder> {
+fn tree() -> impl Strategy<Value = Directory> {
     let leaf = prop_oneof![
         proptest::collection::vec(any::<u8>(), 0..5000).prop_map(|bytes| Node::File { mode: 0o644, bytes }),
         "(/|\\.\\./)?[a-z]{1,200}(/[a-z.]{1,300}){0,20}".prop_map(|target| Node::Link(target.into_bytes())),
     ];
     let node = leaf.prop_recursive(4, 40, 8, |inner| {
         proptest::collection::btree_map("[a-zA-Z0-9 .]{0,80}x{1,170}".prop_map(String::into_bytes), inner, 0..8)
-            .prop_map(|entries| Node::Folder(Folder { mode: 0o755, entries }))
+            .prop_map(|entries| Node::Directory(Directory { mode: 0o755, entries }))
     });
     proptest::collection::btree_map("[a-z]{1,9}".prop_map(String::into_bytes), node, 0..6)
-        .prop_map(|entries| Folder { mode: 0o755, entries })
+        .prop_map(|entries| Directory { mode: 0o755, entries })
 }
 
-fn check(image: &[u8], volume: &Volume<'_>, folder: &Folder, path: &str) {
+fn check(image: &[u8], volume: &Volume<'_>, folder: &Directory, path: &str) {
     for (name, node) in &folder.entries {
         let path = format!("{path}/{}", String::from_utf8_lossy(name));
         match node {
-            Node::Folder(inner) => check(image, volume, inner, &path),
+            Node::Directory(inner) => check(image, volume, inner, &path),
             Node::File { bytes, .. } => {
                 let range = volume.find(&path).unwrap();
                 assert_eq!(&image[range.offset as usize..][..range.length as usize], bytes.as_slice(), "{path}");

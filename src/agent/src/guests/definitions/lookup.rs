@@ -10,7 +10,7 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the message of each variant says what it means")]
 pub enum ConfigError {
-    #[error("there is no guest {name}: {path} is not there{}", known(.guests))]
+    #[error("there is no guest {name}: {path} is missing{}", known(.guests))]
     Unknown { name: String, path: String, guests: Vec<String> },
     #[error("{0}")]
     Refused(String),
@@ -19,17 +19,17 @@ pub enum ConfigError {
 }
 
 fn known(guests: &[String]) -> String {
-    // A folder may be called whatever it likes, and this goes to a terminal.
+    // A directory's name may hold control characters, and this goes to a terminal.
     let guests = guests.join(", ").replace(char::is_control, "?");
     if guests.is_empty() { String::new() } else { format!("; the config lists {guests}") }
 }
 
-/// All that the config says of guests, in the order of their names.
+/// All guests of the config, checked, in the order of their names.
 pub fn all(world: &World<'_>) -> io::Result<Vec<Checked>> {
     Ok(definitions::check_all(&definitions::read(&world.at(guest::DIRECTORY))?))
 }
 
-/// The names of all folders that describe a guest, in order.
+/// The names of all directories that describe a guest, in order.
 pub fn names(world: &World<'_>) -> Vec<String> {
     let all = all(world).unwrap_or_default();
     all.iter().map(|one| one.folder.to_string_lossy().into_owned()).collect()
@@ -39,12 +39,12 @@ fn path_of(name: &str, file: &str) -> String {
     format!("{}/{name}/{file}", guest::DIRECTORY)
 }
 
-/// The folder that the guest is served as its config.
+/// The directory that is served to the guest as its config.
 pub fn folder(world: &World<'_>, name: &str) -> PathBuf {
     world.at(path_of(name, guest::CONFIG))
 }
 
-/// The guest of that name, where its guest.toml can be taken.
+/// The guest of that name, if its guest.toml is valid.
 pub fn load(world: &World<'_>, name: &str) -> Result<Guest, ConfigError> {
     let all = all(world).map_err(|error| ConfigError::Unreadable { path: guest::DIRECTORY, error })?;
     match all.into_iter().find(|one| one.folder == *name) {
@@ -73,7 +73,7 @@ mod tests {
         let error = load(&world, "bad").unwrap_err().to_string();
         assert!(error.starts_with("/config/local/domUs/bad/guest.toml: line 2: "), "{error}");
         let error = load(&world, "none").unwrap_err().to_string();
-        assert!(error.ends_with("is not there; the config lists bad, web"), "{error}");
+        assert!(error.ends_with("is missing; the config lists bad, web"), "{error}");
         assert!(load(&world, "../web").is_err());
     }
 }

@@ -1,5 +1,5 @@
-//! What the config says of guests: every `domUs/NAME/guest.toml`, read and checked.
-//! A file that is wrong costs its own guest, and no other.
+//! Reads and checks the guest definitions of the config, `domUs/NAME/guest.toml`.
+//! An invalid file disables its own guest only.
 
 use crate::system::files;
 use appliance_contract::guest::{self, GuestConfig, GuestName};
@@ -15,7 +15,7 @@ pub mod lookup;
 #[cfg(test)]
 mod tests;
 
-/// A folder of `domUs` with a guest.toml in it.
+/// A directory of `domUs` with a guest.toml in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Folder {
     /// The directory's name.
@@ -24,7 +24,7 @@ pub struct Folder {
     pub text: Result<String, String>,
 }
 
-/// What came of a folder: a guest, or why there is none, in one line.
+/// The result for a directory: a guest, or in one line why it is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Checked {
     /// The directory's name.
@@ -38,11 +38,11 @@ pub struct Checked {
 pub struct Guest {
     /// Its directory's name.
     pub name: GuestName,
-    /// `after` names guests as their folders are written.
+    /// `after` names guests by their directories' names, in the same case.
     pub config: GuestConfig,
 }
 
-/// Reads the folders below `domus`, in the order of their names; those without guest.toml are none of ours.
+/// Reads the directories below `domus`, in the order of their names; those without guest.toml are skipped.
 pub fn read(domus: &Path) -> io::Result<Vec<Folder>> {
     let entries = match fs::read_dir(domus) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -65,9 +65,9 @@ fn read_file(path: &Path) -> Result<String, String> {
     files::read_text(path, guest::MAX_SIZE).map_err(|error| format!("reading {}: {error}", path.display()))
 }
 
-/// Checks them all, each by itself and against the others.
+/// Checks all guests, each by itself and against the others.
 pub fn check_all(folders: &[Folder]) -> Vec<Checked> {
-    // Host names know no case; by the form that is compared, the folders that have it.
+    // Host names are case-insensitive: the directories by the lower-case form of their names.
     let mut by_name: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for name in folders.iter().filter_map(|folder| folder.name.to_str()) {
         by_name.entry(name.to_ascii_lowercase()).or_default().push(name);
@@ -76,13 +76,13 @@ pub fn check_all(folders: &[Folder]) -> Vec<Checked> {
         .iter()
         .map(|folder| Checked { folder: folder.name.clone(), outcome: check_one(folder, &by_name) })
         .collect();
-    let circles: Vec<Option<String>> = {
-        let guests = in_knots(checked.iter().filter_map(|one| one.outcome.as_ref().ok()));
-        let knotted = |one: &Checked| circle(guests.get(&one.outcome.as_ref().ok()?.name)?, &guests);
-        checked.iter().map(knotted).collect()
+    let cycles: Vec<Option<String>> = {
+        let guests = cycle_candidates(checked.iter().filter_map(|one| one.outcome.as_ref().ok()));
+        let cycle_of = |one: &Checked| find_cycle(guests.get(&one.outcome.as_ref().ok()?.name)?, &guests);
+        checked.iter().map(cycle_of).collect()
     };
-    for (one, circle) in checked.iter_mut().zip(circles) {
-        if let Some(reason) = circle {
+    for (one, cycle) in checked.iter_mut().zip(cycles) {
+        if let Some(reason) = cycle {
             one.outcome = Err(reason);
         }
     }
@@ -91,10 +91,10 @@ pub fn check_all(folders: &[Folder]) -> Vec<Checked> {
 
 fn check_one(folder: &Folder, by_name: &BTreeMap<String, Vec<&str>>) -> Result<Guest, String> {
     let shown = folder.name.to_string_lossy();
-    let bad_name = |error: String| format!("the folder's name {error}; give it a host name");
+    let bad_name = |error: String| format!("the directory name {error}; use a host name");
     let name: GuestName = shown.parse().map_err(|error: guest::GuestNameError| bad_name(error.to_string()))?;
     if let Some(twin) = by_name.get(&name.folded()).and_then(|all| all.iter().find(|other| **other != name.as_str())) {
-        return Err(format!("the folders {name} and {twin} are one host name, as case does not count; rename one"));
+        return Err(format!("the directories {name} and {twin} differ only in case; rename one"));
     }
     let text = folder.text.as_ref().map_err(Clone::clone)?;
     let file = format!("{}/{name}/{}", guest::DIRECTORY, guest::FILE_NAME);
@@ -102,7 +102,7 @@ fn check_one(folder: &Folder, by_name: &BTreeMap<String, Vec<&str>>) -> Result<G
     let mut after = std::collections::BTreeSet::new();
     for other in &config.after {
         if other.folded() == name.folded() {
-            return Err(format!("{file}: after: names the guest itself; take it out"));
+            return Err(format!("{file}: after: names the guest itself; remove it"));
         }
         let known = by_name.get(&other.folded()).and_then(|all| all.first()?.parse().ok());
         match known {
@@ -112,7 +112,7 @@ fn check_one(folder: &Folder, by_name: &BTreeMap<String, Vec<&str>>) -> Result<G
                     by_name.values().flatten().copied().filter(|near| *near != name.as_str()).collect();
                 let near = nearest(other.as_str(), &names).map(|near| format!(" (did you mean {near}?)"));
                 let near = near.unwrap_or_default();
-                return Err(format!("{file}: after: no guest is named {other}{near}; name another, or take it out"));
+                return Err(format!("{file}: after: no guest is named {other}{near}; name another, or remove it"));
             }
         };
     }
@@ -120,11 +120,11 @@ fn check_one(folder: &Folder, by_name: &BTreeMap<String, Vec<&str>>) -> Result<G
     Ok(Guest { name, config })
 }
 
-/// Those that are after one another in a circle, or between two circles: searching
-/// each guest's way back takes long where there are thousands, and most have none.
-fn in_knots<'a>(guests: impl Iterator<Item = &'a Guest>) -> BTreeMap<&'a GuestName, &'a Guest> {
+/// The guests in a cycle of `after`, or on a path between two cycles. Only these are
+/// searched for a cycle: with thousands of guests, searching from each one takes long.
+fn cycle_candidates<'a>(guests: impl Iterator<Item = &'a Guest>) -> BTreeMap<&'a GuestName, &'a Guest> {
     let mut left: BTreeMap<&GuestName, &Guest> = guests.map(|guest| (&guest.name, guest)).collect();
-    // What is after none of those left is in no circle, nor is what none of those left is after.
+    // A guest that is after none of the remaining ones is in no cycle, nor is one that none of them is after.
     for backwards in [false, true] {
         let mut waits: BTreeMap<&GuestName, usize> = left.keys().map(|&name| (name, 0)).collect();
         let mut freed: BTreeMap<&GuestName, Vec<&GuestName>> = BTreeMap::new();
@@ -151,8 +151,8 @@ fn in_knots<'a>(guests: impl Iterator<Item = &'a Guest>) -> BTreeMap<&'a GuestNa
     left
 }
 
-/// The shortest way along `after` from a guest back to itself.
-fn circle(start: &Guest, by_name: &BTreeMap<&GuestName, &Guest>) -> Option<String> {
+/// The shortest path along `after` from a guest back to itself.
+fn find_cycle(start: &Guest, by_name: &BTreeMap<&GuestName, &Guest>) -> Option<String> {
     let mut came_from: BTreeMap<&GuestName, &GuestName> = BTreeMap::new();
     let mut next = VecDeque::from([start]);
     while let Some(at) = next.pop_front() {
@@ -165,7 +165,7 @@ fn circle(start: &Guest, by_name: &BTreeMap<&GuestName, &Guest>) -> Option<Strin
                     name = before;
                 }
                 way.reverse();
-                return Some(format!("after makes a circle: {}; take one of them out", way.join(" is after ")));
+                return Some(format!("after makes a cycle: {}; remove one of them", way.join(" is after ")));
             }
             if let Some(guest) = by_name.get(other)
                 && !came_from.contains_key(other)

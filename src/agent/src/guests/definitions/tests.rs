@@ -32,7 +32,7 @@ fn one_that_is_wrong_costs_no_other() {
     assert_eq!(said("gone"), "reading x: input/output error");
     assert_eq!(
         said("typo"),
-        "/config/local/domUs/typo/guest.toml: after: no guest is named dbs (did you mean db?); name another, or take it out"
+        "/config/local/domUs/typo/guest.toml: after: no guest is named dbs (did you mean db?); name another, or remove it"
     );
 }
 
@@ -46,9 +46,9 @@ fn after_names_folders_as_they_are_written() {
 #[test]
 fn two_folders_of_one_name_are_both_refused() {
     let found = reasons(&[folder("Web", ""), folder("db", "after = [\"web\"]\n"), folder("web", "")]);
-    assert!(found[0].1.as_ref().unwrap().contains("the folders Web and web are one host name"));
+    assert!(found[0].1.as_ref().unwrap().contains("the directories Web and web differ only in case"));
     assert_eq!(found[1].1, None);
-    assert!(found[2].1.as_ref().unwrap().contains("the folders web and Web are one host name"));
+    assert!(found[2].1.as_ref().unwrap().contains("the directories web and Web differ only in case"));
 }
 
 #[test]
@@ -62,8 +62,8 @@ fn circles_are_named_and_cost_only_those_in_them() {
         folder("f", "after = [\"f\"]\n"),
     ]);
     let reason = |index: usize| found[index].1.as_deref();
-    assert_eq!(reason(0), Some("after makes a circle: a is after b is after c is after a; take one of them out"));
-    assert_eq!(reason(1), Some("after makes a circle: b is after c is after a is after b; take one of them out"));
+    assert_eq!(reason(0), Some("after makes a cycle: a is after b is after c is after a; remove one of them"));
+    assert_eq!(reason(1), Some("after makes a cycle: b is after c is after a is after b; remove one of them"));
     assert!(reason(2).unwrap().contains("c is after a is after b is after c"));
     assert_eq!((reason(3), reason(4)), (None, None));
     assert!(reason(5).unwrap().contains("names the guest itself"));
@@ -79,9 +79,9 @@ fn only_what_may_be_in_a_circle_is_searched_for_one() {
     ]);
     assert!(guests.iter().all(|one| one.outcome.is_ok()));
     let mut guests: Vec<Guest> = guests.into_iter().filter_map(|one| one.outcome.ok()).collect();
-    assert!(in_knots(guests.iter()).is_empty());
+    assert!(cycle_candidates(guests.iter()).is_empty());
     guests[2].config.after.insert("a".parse().unwrap());
-    let names: Vec<&str> = in_knots(guests.iter()).keys().map(|name| name.as_str()).collect();
+    let names: Vec<&str> = cycle_candidates(guests.iter()).keys().map(|name| name.as_str()).collect();
     assert_eq!(names, ["a", "b"]);
 }
 

@@ -1,4 +1,4 @@
-//! What QEMU needs of the host beside its arguments, and its monitor (QMP).
+//! The user, group and network interfaces that QEMU needs, and its monitor (QMP).
 
 use super::End;
 use crate::guests::plan::PlanCard;
@@ -8,32 +8,32 @@ use serde_json::Value;
 use std::io::{self, Write};
 use std::os::unix::net::UnixStream;
 
-/// Users of guests begin here; systemd's list of ranges leaves it free
-/// (UIDS-GIDS: 1879048192 to 2147352575 is unused).
+/// The first user ID of guests; the range is unused by systemd
+/// (UIDS-GIDS: 1879048192 to 2147352575).
 pub const FIRST_USER: u32 = 0x7000_0000;
 
-/// The group that may use /dev/kvm, which udev's rules give it to.
+/// The group that may use /dev/kvm, by udev's rules.
 pub fn group(world: &World<'_>) -> Option<u32> {
     let text = std::fs::read_to_string(world.at("/etc/group")).ok()?;
     let line = text.lines().find(|line| line.starts_with("kvm:"))?;
     line.split(':').nth(2)?.parse().ok()
 }
 
-/// The interfaces of a guest's cards; the kernel keeps them until they are removed.
+/// The tap interfaces of a guest's cards; they exist until they are removed.
 #[derive(Debug)]
 pub struct Network {
     interfaces: Vec<String>,
 }
 
 impl Network {
-    /// Makes a tap interface for each card; what exists already under that name is replaced.
+    /// Makes a tap interface for each card; an existing interface of that name is replaced.
     pub fn make(world: &World<'_>, cards: &[PlanCard], user: u32) -> io::Result<Self> {
         let mut network = Self { interfaces: Vec::new() };
         for card in cards {
             let name = card.interface.as_str();
             network.interfaces.push(name.to_owned());
             if world.at(format!("/sys/class/net/{name}")).exists() {
-                // Left by a supervisor that was killed.
+                // Left over from a supervisor that was killed.
                 ip(world, &["link", "delete", "dev", name])?;
             }
             let made = ip(world, &["tuntap", "add", "dev", name, "mode", "tap", "user", &user.to_string()])
@@ -50,7 +50,7 @@ impl Network {
     /// Removes the interfaces.
     pub fn remove(&self, world: &World<'_>) {
         for name in &self.interfaces {
-            // One that is gone is as good.
+            // It may be gone already.
             let _ = ip(world, &["link", "delete", "dev", name]);
         }
     }
@@ -58,10 +58,10 @@ impl Network {
 
 fn ip(world: &World<'_>, arguments: &[&str]) -> io::Result<()> {
     let output = world.programs.run("ip", arguments)?;
-    if output.is_well() {
+    if output.is_success() {
         return Ok(());
     }
-    Err(io::Error::other(format!("ip {}: {}", arguments.join(" "), output.complaint())))
+    Err(io::Error::other(format!("ip {}: {}", arguments.join(" "), output.error_text())))
 }
 
 /// QEMU's monitor: a line of JSON for each command, answer and event (docs/interop/qmp-spec).
@@ -77,7 +77,7 @@ impl Monitor {
     pub fn new(stream: UnixStream) -> io::Result<Self> {
         let mut monitor = Self { stream, begun: Vec::new() };
         set_nonblocking(&monitor.stream)?;
-        // Before it, no other command is taken.
+        // QMP accepts no other command before this one.
         monitor.command("qmp_capabilities")?;
         Ok(monitor)
     }
@@ -91,7 +91,7 @@ impl Monitor {
         self.command("system_powerdown")
     }
 
-    /// Takes what the monitor sent; gives how the guest ended, if it says so.
+    /// Reads what the monitor sent; returns how the guest ended, if it reports that.
     pub fn take(&mut self, bytes: &[u8]) -> Option<End> {
         self.begun.extend_from_slice(bytes);
         let mut end = None;
@@ -113,7 +113,7 @@ fn event(line: &[u8]) -> Option<End> {
     Some(match reason {
         "guest-shutdown" | "host-qmp-quit" | "host-signal" => End::PoweredOff,
         "guest-reset" | "subsystem-reset" => End::Reset,
-        "guest-panic" => End::Failed("it panicked; its last words are on its console in the journal".to_owned()),
+        "guest-panic" => End::Failed("it panicked; see its console in the journal".to_owned()),
         other => End::Failed(format!("QEMU ended it: {other}")),
     })
 }

@@ -1,9 +1,9 @@
-//! Starts what a [`Plan`] says, under Xen or KVM.
+//! Starts the guest of a [`Plan`] under Xen or KVM.
 
 use super::kvm::{self, Monitor, Network};
 use super::qemu_arguments::{self, ControlCharacter, Qemu};
 use super::templates::{self, TemplateError};
-use super::vm::{Kind, Vm, last_words, start};
+use super::vm::{Kind, Vm, start, startup_output};
 use super::xen;
 use super::xl_config::{self, Type};
 use crate::guests::plan::Plan;
@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 
 /// How long xl may take to make a domain, or QEMU to open its sockets.
 const PATIENCE: Duration = Duration::from_secs(300);
-/// Each look runs xl, which takes of the processor that xl builds the domain with.
+/// Each poll runs xl, which competes for the processor with the xl that builds the domain.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Why a guest could not be started.
@@ -39,24 +39,24 @@ pub enum LaunchError {
     Argument(#[from] ControlCharacter),
     #[error("{program} ended before the guest ran ({status}): {said}")]
     Ended { program: &'static str, status: String, said: String },
-    #[error("{program} has not started the guest within {} s; so far it said: {said}", PATIENCE.as_secs())]
+    #[error("{program} did not start the guest within {} s; its output: {said}", PATIENCE.as_secs())]
     Late { program: &'static str, said: String },
 }
 
 impl LaunchError {
-    /// Whether xl or QEMU was started and the guest was not.
-    pub fn is_before_the_guest_ran(&self) -> bool {
+    /// Whether xl or QEMU was started but not the guest.
+    pub fn guest_never_ran(&self) -> bool {
         matches!(self, Self::Ended { .. } | Self::Late { .. })
     }
 }
 
-/// For `map_err`: what was being done.
+/// For `map_err`: adds what was being done.
 pub fn io_error(doing: impl Into<String>) -> impl FnOnce(io::Error) -> LaunchError {
     let doing = doing.into();
     |error| LaunchError::Io { doing, error }
 }
 
-/// Waits for what `found` gives, for as long as the program lives.
+/// Polls `found` until it returns a value, the program ends or the timeout expires.
 fn await_start<T>(
     child: &mut Child,
     program: &'static str,
@@ -68,21 +68,21 @@ fn await_start<T>(
             return Ok(found);
         }
         if let Some(status) = child.try_wait().map_err(io_error(format!("waiting for {program}")))? {
-            return Err(LaunchError::Ended { program, status: status.to_string(), said: last_words(child) });
+            return Err(LaunchError::Ended { program, status: status.to_string(), said: startup_output(child) });
         }
         if begun.elapsed() > PATIENCE {
-            return Err(LaunchError::Late { program, said: last_words(child) });
+            return Err(LaunchError::Late { program, said: startup_output(child) });
         }
         std::thread::sleep(PAUSE);
     }
 }
 
-/// A program that does not get as far as it should is not left behind.
-fn or_end<T>(mut child: Child, result: Result<T, LaunchError>) -> Result<(Child, T), LaunchError> {
+/// Kills the program if the start failed.
+fn kill_on_error<T>(mut child: Child, result: Result<T, LaunchError>) -> Result<(Child, T), LaunchError> {
     match result {
         Ok(made) => Ok((child, made)),
         Err(error) => {
-            // It may have ended by itself.
+            // It may have exited by itself.
             let _ = child.kill();
             let _ = child.wait();
             Err(error)
@@ -90,14 +90,14 @@ fn or_end<T>(mut child: Child, result: Result<T, LaunchError>) -> Result<(Child,
     }
 }
 
-/// Starts a guest under Xen; `tell` gets a line for the journal.
+/// Starts a guest under Xen; `tell` gets lines for the journal.
 pub fn xen(world: &World<'_>, plan: &Plan, tell: &mut dyn FnMut(&str)) -> Result<Vm, LaunchError> {
     let name = plan.name.as_str();
     if let Some(domain) = xen::domain(world, name).map_err(io_error("asking xl for the domain"))? {
-        tell(&format!("domain {domain} of this name was left behind; it is destroyed"));
-        xen::destroy(world, name).map_err(io_error("destroying the domain left behind"))?;
+        tell(&format!("destroying the stale domain {domain} of this name"));
+        xen::destroy(world, name).map_err(io_error("destroying the stale domain"))?;
     }
-    let capabilities = xen::virt_caps(world).map_err(io_error("asking what the machine can"))?;
+    let capabilities = xen::virt_caps(world).map_err(io_error("querying xl's capabilities"))?;
     let values = xl_config::values(plan, Type::by_capabilities(&capabilities));
     let text = templates::render(world, xl_config::TEMPLATE, &values)?;
     let path = place(world, name, "xl.cfg");
@@ -119,8 +119,8 @@ pub fn xen(world: &World<'_>, plan: &Plan, tell: &mut dyn FnMut(&str)) -> Result
             open_terminal(&world.at(&terminal)).map_err(io_error(format!("opening the console {terminal}")))?;
         Ok((domain, console))
     });
-    let (child, (domain, console)) = or_end(child, made).inspect_err(|_| {
-        // The domain may be there already; the error tells more than this one would.
+    let (child, (domain, console)) = kill_on_error(child, made).inspect_err(|_| {
+        // The domain may exist already. The first error says more than one from here.
         let _ = xen::destroy(world, name);
     })?;
     Ok(Vm { child, console, kind: Kind::Xen { domain }, end: None, complaint: None })
@@ -136,18 +136,18 @@ fn open_terminal(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// How a guest is to run under KVM.
+/// How a guest runs under KVM.
 #[derive(Debug, Clone, Copy)]
 pub struct KvmOptions {
     /// The board.
     pub machine: Machine,
     /// KVM or emulation.
     pub accel: Accel,
-    /// No other guest's, and nobody's who logs in.
+    /// The user ID of QEMU; no other guest and no login user has it.
     pub user: u32,
 }
 
-/// Starts a guest under KVM, and makes its network interfaces.
+/// Makes a guest's network interfaces and starts it under KVM.
 pub fn kvm(world: &World<'_>, plan: &Plan, options: KvmOptions) -> Result<(Vm, Network), LaunchError> {
     let name = plan.name.as_str();
     let folder = place(world, name, "vm");
@@ -171,9 +171,9 @@ pub fn kvm(world: &World<'_>, plan: &Plan, options: KvmOptions) -> Result<(Vm, N
     }
 }
 
-/// Starts QEMU, whose sockets are made in `folder`.
+/// Starts QEMU, which makes its sockets in `folder`.
 fn qemu(world: &World<'_>, plan: &Plan, options: KvmOptions, folder: &Path, group: u32) -> Result<Vm, LaunchError> {
-    // QEMU has no right to open the host's devices: it inherits them open.
+    // QEMU may not open the host's devices: it inherits open descriptors.
     let mut plan = plan.clone();
     let mut files = Vec::new();
     for disk in &mut plan.disks {
@@ -198,11 +198,11 @@ fn qemu(world: &World<'_>, plan: &Plan, options: KvmOptions, folder: &Path, grou
     drop(files);
     let made = await_start(&mut child, "QEMU", || connect(&console)).and_then(|console| {
         let monitor = await_start(&mut child, "QEMU", || connect(&monitor))?;
-        let monitor = Monitor::new(monitor).map_err(io_error("speaking with QEMU's monitor"))?;
+        let monitor = Monitor::new(monitor).map_err(io_error("opening QEMU's monitor"))?;
         set_nonblocking(&console).map_err(io_error("opening the console"))?;
         Ok((File::from(OwnedFd::from(console)), monitor))
     });
-    let (child, (console, monitor)) = or_end(child, made)?;
+    let (child, (console, monitor)) = kill_on_error(child, made)?;
     Ok(Vm { child, console, kind: Kind::Kvm { monitor }, end: None, complaint: None })
 }
 
@@ -214,7 +214,7 @@ fn connect(path: &Path) -> io::Result<Option<UnixStream>> {
     }
 }
 
-/// Lets the next program that is started have the file open too.
+/// Clears close-on-exec, so that the next program inherits the file.
 fn inherit(file: &File) -> io::Result<()> {
     use nix::fcntl::{FcntlArg, FdFlag, fcntl};
     fcntl(file, FcntlArg::F_SETFD(FdFlag::empty()))?;

@@ -12,18 +12,18 @@ use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::Path;
 
-/// What the host booted with, and thus runs its guests under.
+/// The hypervisor that the host booted with, and runs its guests under.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Hypervisor {
     /// The host is Xen's dom0.
     Xen,
-    /// Plain Linux: KVM where the processor can, emulation where guest.toml asks for it.
+    /// Plain Linux: KVM if the processor supports it, emulation if guest.toml asks for it.
     Kvm,
 }
 
 impl Hypervisor {
-    /// As in `guest.toml`.
+    /// The name in `guest.toml`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Xen => "xen",
@@ -31,7 +31,7 @@ impl Hypervisor {
         }
     }
 
-    /// Of the machine whose `/` is `root`. A node's guests other than dom0 see "xen" there, too, but are no hosts.
+    /// The hypervisor of the machine whose `/` is `root`. A domU sees "xen" there, too, but is no host.
     pub fn booted(root: &Path) -> Self {
         match fs::read_to_string(root.join("sys/hypervisor/type")) {
             Ok(text) if text.trim() == "xen" => Self::Xen,
@@ -45,8 +45,8 @@ impl Hypervisor {
 pub enum End {
     /// It powered off.
     PoweredOff,
-    /// It wants to be started again.
+    /// It rebooted.
     Reset,
-    /// It crashed, or was ended by something else; why.
+    /// It crashed, or was ended by something else; the reason.
     Failed(String),
 }

@@ -1,4 +1,4 @@
-//! What QEMU is given: pure rendering.
+//! Renders QEMU's arguments, without I/O.
 
 use crate::guests::plan::Plan;
 use appliance_contract::guest::{Accel, CardModel, Machine};
@@ -8,24 +8,24 @@ use std::path::Path;
 /// The template's file name.
 pub const TEMPLATE: &str = "qemu-args.hbs";
 
-/// What the plan does not say of a guest under KVM.
+/// What QEMU's arguments need besides the plan.
 #[derive(Debug, Clone, Copy)]
 pub struct Qemu<'a> {
     /// The board.
     pub machine: Machine,
     /// KVM or emulation.
     pub accel: Accel,
-    /// The sockets of its serial line and of its monitor.
+    /// The socket of its serial line.
     pub console: &'a Path,
     /// The monitor's socket.
     pub monitor: &'a Path,
-    /// Descriptors that QEMU inherits; a disk's path `/dev/fdset/N` names one.
+    /// Descriptors that QEMU inherits; a disk's path is `/dev/fdset/N`.
     pub files: &'a [i32],
 }
 
-/// A value that no line of a rendered template can hold.
+/// A value with a control character: it would split a line of the rendered template.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("the {what} {found:?} has a control character, which no argument of QEMU's can hold in its template")]
+#[error("the {what} {found:?} has a control character, which QEMU's template cannot hold")]
 pub struct ControlCharacter {
     /// Which value.
     pub what: &'static str,
@@ -67,7 +67,7 @@ pub fn values(plan: &Plan, qemu: &Qemu<'_>) -> Result<Value, ControlCharacter> {
         "name": plan.name,
         "machine": match qemu.machine { Machine::Q35 => "q35", Machine::Microvm => "microvm" },
         "accel": match qemu.accel { Accel::Kvm => "kvm", Accel::Tcg => "tcg" },
-        // Emulation's AVX is not sound in QEMU 7.2.
+        // QEMU 7.2 emulates AVX incorrectly.
         "cpu": match qemu.accel { Accel::Kvm => "host", Accel::Tcg => "max,-avx,-avx2" },
         "bus": bus,
         "memory": plan.memory_mib,
@@ -83,7 +83,7 @@ pub fn values(plan: &Plan, qemu: &Qemu<'_>) -> Result<Value, ControlCharacter> {
     }))
 }
 
-/// The arguments in a rendered template: a line each.
+/// The arguments in a rendered template, one a line.
 pub fn arguments(rendered: &str) -> Vec<String> {
     rendered.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect()
 }

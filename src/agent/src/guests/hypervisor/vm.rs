@@ -1,5 +1,4 @@
-//! A guest that runs: the program that runs it, its console, and how it is
-//! asked to end.
+//! A running guest: the program that runs it, its console, and how it is stopped.
 
 use super::End;
 use super::kvm::Monitor;
@@ -11,30 +10,30 @@ use std::fs::File;
 use std::io;
 use std::process::Child;
 
-/// A guest that runs.
+/// A running guest.
 #[derive(Debug)]
 pub struct Vm {
     /// xl or QEMU.
     pub child: Child,
-    /// What the guest prints, and where its input goes.
+    /// The guest's console, for output and input.
     pub console: File,
-    /// Under what it runs.
+    /// What is specific to its hypervisor.
     pub kind: Kind,
-    /// What the guest's end was, where something said so before the program ended.
+    /// How the guest ended, if that was reported before the program ended.
     pub end: Option<End>,
-    /// The first error that the program told.
+    /// The first error that the program printed.
     pub complaint: Option<String>,
 }
 
 /// What is specific to a hypervisor.
 #[derive(Debug)]
 pub enum Kind {
-    /// A domain.
+    /// A Xen domain.
     Xen {
         /// Its number.
         domain: u32,
     },
-    /// A process of QEMU.
+    /// A QEMU process.
     Kvm {
         /// Its monitor.
         monitor: Monitor,
@@ -50,7 +49,7 @@ impl Vm {
         }
     }
 
-    /// Ends it at once.
+    /// Kills the guest.
     pub fn force(&mut self, world: &World<'_>, guest: &str) -> io::Result<()> {
         match &self.kind {
             Kind::Xen { .. } => xen::destroy(world, guest),
@@ -58,9 +57,9 @@ impl Vm {
         }
     }
 
-    /// A line that xl or QEMU printed.
+    /// Evaluates a line that xl or QEMU printed.
     pub fn said(&mut self, line: &str) {
-        // xl explains itself in several lines, of which the first says why.
+        // xl prints several lines, of which the first has the cause.
         if self.complaint.is_none() && line.contains("error:") {
             self.complaint = Some(line.to_owned());
         }
@@ -68,15 +67,15 @@ impl Vm {
             self.end = Some(match reason {
                 Reason::PowerOff => End::PoweredOff,
                 Reason::Reboot => End::Reset,
-                Reason::Crash => End::Failed("it crashed; its last words are on its console in the journal".to_owned()),
-                Reason::Watchdog => End::Failed("its watchdog found it hanging".to_owned()),
-                Reason::Other(code) => End::Failed(format!("it shut down for Xen's reason {code}")),
+                Reason::Crash => End::Failed("it crashed; see its console in the journal".to_owned()),
+                Reason::Watchdog => End::Failed("its watchdog expired".to_owned()),
+                Reason::Other(code) => End::Failed(format!("it shut down with Xen's code {code}")),
             });
         }
     }
 }
 
-/// Starts a program of the guest's with its outputs ready for reading without waiting.
+/// Starts a program with non-blocking output pipes.
 pub fn start(world: &World<'_>, start: &Start<'_>) -> io::Result<Child> {
     let child = world.programs.start(start)?;
     if let Some(output) = &child.stdout {
@@ -88,8 +87,8 @@ pub fn start(world: &World<'_>, start: &Start<'_>) -> io::Result<Child> {
     Ok(child)
 }
 
-/// What a program that ended at its start complained of.
-pub fn last_words(child: &mut Child) -> String {
+/// The output of a program that ended at its start.
+pub fn startup_output(child: &mut Child) -> String {
     let mut text = String::new();
     for bytes in [child.stdout.as_mut().and_then(read_available), child.stderr.as_mut().and_then(read_available)] {
         text += &String::from_utf8_lossy(&bytes.unwrap_or_default());

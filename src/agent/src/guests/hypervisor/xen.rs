@@ -1,10 +1,10 @@
-//! Domains, through xl.
+//! Manages domains by running xl.
 
 use crate::system::programs::Output;
 use crate::system::world::World;
 use std::io;
 
-/// xl waits for ever where xenstored does not answer.
+/// Bounds each call of xl, which waits forever if xenstored does not answer.
 const PATIENCE: &str = "30";
 
 fn xl(world: &World<'_>, arguments: &[&str]) -> io::Result<Output> {
@@ -14,43 +14,47 @@ fn xl(world: &World<'_>, arguments: &[&str]) -> io::Result<Output> {
 /// The number of the domain of that name.
 pub fn domain(world: &World<'_>, name: &str) -> io::Result<Option<u32>> {
     let output = xl(world, &["domid", name])?;
-    Ok(output.stdout.trim().parse().ok().filter(|_| output.is_well()))
+    Ok(output.stdout.trim().parse().ok().filter(|_| output.is_success()))
 }
 
-/// Ends a domain at once; one that is gone is as good.
+/// Destroys a domain; succeeds if it does not exist.
 pub fn destroy(world: &World<'_>, name: &str) -> io::Result<()> {
     let output = xl(world, &["destroy", name])?;
-    if output.is_well() || domain(world, name)?.is_none() {
+    if output.is_success() || domain(world, name)?.is_none() {
         return Ok(());
     }
-    Err(io::Error::other(format!("xl destroy: {}", output.complaint())))
+    Err(io::Error::other(format!("xl destroy: {}", output.error_text())))
 }
 
 /// Asks a domain to power off.
 pub fn shutdown(world: &World<'_>, name: &str) -> io::Result<()> {
     let output = xl(world, &["shutdown", name])?;
-    if output.is_well() { Ok(()) } else { Err(io::Error::other(format!("xl shutdown: {}", output.complaint()))) }
+    if output.is_success() { Ok(()) } else { Err(io::Error::other(format!("xl shutdown: {}", output.error_text()))) }
 }
 
-/// What the machine can do for guests.
+/// The machine's virtualisation capabilities.
 pub fn virt_caps(world: &World<'_>) -> io::Result<String> {
     let output = xl(world, &["info", "virt_caps"])?;
-    if output.is_well() { Ok(output.stdout) } else { Err(io::Error::other(format!("xl info: {}", output.complaint()))) }
+    if output.is_success() {
+        Ok(output.stdout)
+    } else {
+        Err(io::Error::other(format!("xl info: {}", output.error_text())))
+    }
 }
 
-/// The terminal of a domain's console, once xenconsoled has made it.
+/// The terminal of a domain's console; `None` until xenconsoled has made it.
 pub fn console(world: &World<'_>, domain: u32) -> io::Result<Option<String>> {
     let key = format!("/local/domain/{domain}/console/tty");
     let output = world.programs.run("timeout", &[PATIENCE, "xenstore-read", &key])?;
-    Ok(Some(output.stdout.trim().to_owned()).filter(|path| output.is_well() && path.starts_with("/dev/")))
+    Ok(Some(output.stdout.trim().to_owned()).filter(|path| output.is_success() && path.starts_with("/dev/")))
 }
 
-/// How a domain ended (xen/include/public/sched.h), as `xl create -F` tells it.
+/// How a domain ended (xen/include/public/sched.h), as `xl create -F` reports it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
     /// It powered off.
     PowerOff,
-    /// It wants to be started again.
+    /// It rebooted.
     Reboot,
     /// It crashed.
     Crash,
@@ -60,7 +64,7 @@ pub enum Reason {
     Other(u32),
 }
 
-/// From a line such as `Domain 3 has shut down, reason code 0 0x0`.
+/// Parses a line such as `Domain 3 has shut down, reason code 0 0x0`.
 pub fn reason(line: &str) -> Option<Reason> {
     let (_, rest) = line.split_once("has shut down, reason code ")?;
     Some(match rest.split_ascii_whitespace().next()?.parse().ok()? {

@@ -1,31 +1,31 @@
-//! What `xl create` is given: pure rendering.
+//! Renders the config for `xl create`, without I/O.
 
 use crate::guests::plan::{Plan, letters};
 use serde_json::{Value, json};
 
 /// The template's file name.
 pub const TEMPLATE: &str = "xl.cfg.hbs";
-/// In the host's image.
+/// xl's hotplug scripts, in the host's image.
 const BLOCK_SCRIPT: &str = "/usr/libexec/appliance/block";
 const VIF_SCRIPT: &str = "/usr/libexec/appliance/vif";
 
 /// How Xen runs a guest's kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Type {
-    /// With the processor's help.
+    /// Hardware virtualisation.
     Pvh,
-    /// Paravirtualised, where the processor has no virtualisation.
+    /// Paravirtualised, for processors without virtualisation.
     Pv,
 }
 
 impl Type {
-    /// By `xl info`'s `virt_caps`: PVH needs the processor's virtualisation with paging in hardware.
+    /// Chooses by `xl info`'s `virt_caps`: PVH needs hardware virtualisation with hardware-assisted paging.
     pub fn by_capabilities(virt_caps: &str) -> Self {
         let has = |word| virt_caps.split_ascii_whitespace().any(|found| found == word);
         if has("hvm") && has("hap") { Self::Pvh } else { Self::Pv }
     }
 
-    /// As xl's configuration calls it.
+    /// Its name in xl's configuration.
     pub fn name(self) -> &'static str {
         match self {
             Self::Pvh => "pvh",
@@ -43,8 +43,8 @@ pub fn values(plan: &Plan, kind: Type) -> Value {
         .map(|(index, disk)| {
             let (device, path) = (format!("xvd{}", letters(index)), disk.path.to_string_lossy());
             let access = if disk.read_only { "ro" } else { "rw" };
-            // The target comes last: it is taken to its end, commas and all (xl-disk-configuration(5)).
-            // The stock script takes files too, and its time.
+            // The target comes last: it extends to the end, commas included (xl-disk-configuration(5)).
+            // The stock script accepts files, too, but is slow.
             let script = if disk.is_device { format!("script={BLOCK_SCRIPT},") } else { String::new() };
             let specification = format!("format=raw,vdev={device},access={access},{script}target={path}");
             json!({"name": disk.name, "device": device, "access": access, "path": path, "specification": specification})

@@ -1,4 +1,4 @@
-//! Where an image's files are: in a folder of the store, or on the medium that
+//! Locates an image's files: in a directory of the store, or on the medium that
 //! booted, which is read without mounting it.
 
 use crate::formats::iso::{FileRange, IsoError, Volume};
@@ -11,8 +11,8 @@ use std::path::PathBuf;
 
 /// Where an image is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
-    /// A folder on the ISO 9660 volume on a raw device.
+pub enum ImageLocation {
+    /// A directory of the ISO 9660 volume on a raw device.
     Medium {
         /// The raw device.
         device: PathBuf,
@@ -26,7 +26,7 @@ pub enum Place {
     },
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for ImageLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Medium { device, folder } => write!(f, "{folder} on the medium {}", device.display()),
@@ -35,18 +35,18 @@ impl fmt::Display for Place {
     }
 }
 
-/// The bytes of one file: a run within a device, or a file of its own.
+/// The bytes of one file: an extent of a device, or a file of its own.
 #[derive(Debug)]
 pub struct Bytes {
-    /// As the node calls it.
+    /// The device or file, by its path on the node.
     pub backing: PathBuf,
     /// Which bytes of `backing`.
     pub range: FileRange,
     file: File,
 }
 
-impl Place {
-    /// Whether the folder is called as one of this image must be; on a medium each name has one.
+impl ImageLocation {
+    /// Whether the directory's name matches the image; on a medium each name has one directory.
     pub fn is_called(&self, name: &str, version: &str) -> bool {
         match self {
             Self::Medium { .. } => true,
@@ -78,7 +78,7 @@ impl Place {
             }
             Self::Store { folder } => {
                 let backing = folder.join(name);
-                // Opening a named pipe would wait for ever.
+                // Opening a named pipe would block forever.
                 if !fs::metadata(world.at(&backing))?.is_file() {
                     return Err(io::Error::other("it is no regular file"));
                 }
@@ -91,18 +91,18 @@ impl Place {
 }
 
 impl Bytes {
-    /// Reads all of a file that has at most `limit` bytes.
+    /// Reads a whole file of at most `limit` bytes.
     pub fn read_whole(&self, limit: u64) -> io::Result<Vec<u8>> {
         let length = self.range.length;
         if length > limit {
-            return Err(io::Error::other(format!("it has {length} bytes, expected {limit} at most")));
+            return Err(io::Error::other(format!("it has {length} bytes, expected at most {limit}")));
         }
         let mut bytes = vec![0; usize::try_from(length).map_err(io::Error::other)?];
         self.read_exact_at(&mut bytes, 0)?;
         Ok(bytes)
     }
 
-    /// Gives all bytes to `take`, a piece at a time.
+    /// Passes all bytes to `take`, in chunks.
     pub fn read_through(&self, mut take: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
         let mut buffer = vec![0; 1 << 16];
         let mut at = 0;

@@ -11,16 +11,16 @@ use crate::system::world::World;
 use appliance_contract::guest_image;
 use appliance_contract::manifest::Manifest;
 use appliance_contract::medium;
-pub use locate::{Bytes, Place};
+pub use locate::{Bytes, ImageLocation};
 use std::path::Path;
 pub use verify::{ImageError, Stage, VerifiedImage, verify};
 
-/// A guest image that was found; nothing of it but its manifest has been read.
+/// A guest image that was found; only its manifest has been read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Image {
     /// Where it is.
-    pub place: Place,
-    /// Its manifest, not verified.
+    pub place: ImageLocation,
+    /// Its manifest, unverified.
     pub manifest: Manifest,
 }
 
@@ -31,7 +31,7 @@ impl Image {
     }
 }
 
-/// Why something that looked like the image is none.
+/// Something that looked like the image but is not valid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rejected {
     /// Where it is, for messages.
@@ -45,7 +45,7 @@ pub struct Rejected {
 pub struct Found {
     /// The newest first; of equal versions the medium's.
     pub images: Vec<Image>,
-    /// What looked like an image and is none.
+    /// What looked like an image but is not valid.
     pub rejected: Vec<Rejected>,
 }
 
@@ -54,19 +54,19 @@ pub fn find(world: &World<'_>, name: &str) -> Found {
     let mut found = Found::default();
     on_medium(world, name, &mut found);
     in_store(world, name, &mut found);
-    // A stable sort: the medium's was found first.
+    // A stable sort: the medium's image was found first.
     found.images.sort_by(|a, b| version::compare(b.version(), a.version()));
     found
 }
 
 fn on_medium(world: &World<'_>, name: &str, found: &mut Found) {
-    // A node that booted otherwise has no medium.
+    // A node that did not boot from a medium has none.
     let Some(record) = boot_record::find(world.root) else { return };
     if !record.root.source.starts_with("medium:") {
         return;
     }
     let folder = format!("{}/{name}", medium::GUESTS);
-    let place = Place::Medium { device: record.root.device.clone().into(), folder };
+    let place = ImageLocation::Medium { device: record.root.device.clone().into(), folder };
     match place.holds(world, guest_image::MANIFEST) {
         Ok(true) => add(world, name, place, found),
         Ok(false) => {}
@@ -76,25 +76,25 @@ fn on_medium(world: &World<'_>, name: &str, found: &mut Found) {
 
 fn in_store(world: &World<'_>, name: &str, found: &mut Found) {
     for folder in files::names(&world.at(guest_image::STORE)) {
-        // `guest-web-1` may be version `web-1` of `guest`: the manifest tells.
+        // `guest-web-1` may be version `web-1` of `guest`: only the manifest tells.
         if !folder.strip_prefix(name).is_some_and(|rest| rest.starts_with('-')) {
             continue;
         }
-        let place = Place::Store { folder: Path::new(guest_image::STORE).join(folder) };
+        let place = ImageLocation::Store { folder: Path::new(guest_image::STORE).join(folder) };
         add(world, name, place, found);
     }
 }
 
-fn add(world: &World<'_>, name: &str, place: Place, found: &mut Found) {
+fn add(world: &World<'_>, name: &str, place: ImageLocation, found: &mut Found) {
     let rejected = |reason: String| Rejected { place: place.to_string(), reason };
     match manifest(world, &place) {
         Ok(manifest) if manifest.name != name => {
-            if place.is_called(name, &manifest.version) || matches!(place, Place::Medium { .. }) {
+            if place.is_called(name, &manifest.version) || matches!(place, ImageLocation::Medium { .. }) {
                 found.rejected.push(rejected(format!("its manifest is of {}, expected {name}", manifest.name)));
             }
         }
         Ok(manifest) if !place.is_called(name, &manifest.version) => {
-            let expected = format!("a folder called {name}-{}", manifest.version);
+            let expected = format!("directory {name}-{}", manifest.version);
             found
                 .rejected
                 .push(rejected(format!("its manifest is of version {}, expected {expected}", manifest.version)));
@@ -104,10 +104,10 @@ fn add(world: &World<'_>, name: &str, place: Place, found: &mut Found) {
     }
 }
 
-/// Manifests are some ten kilobytes; this bounds what is read from a damaged medium.
+/// Manifests have about ten kilobytes; this bounds what is read from a damaged medium.
 const MAX_MANIFEST: u64 = 16 << 20;
 
-fn manifest(world: &World<'_>, place: &Place) -> Result<Manifest, String> {
+fn manifest(world: &World<'_>, place: &ImageLocation) -> Result<Manifest, String> {
     let bytes = place
         .open(world, guest_image::MANIFEST)
         .and_then(|file| file.read_whole(MAX_MANIFEST))
@@ -115,20 +115,20 @@ fn manifest(world: &World<'_>, place: &Place) -> Result<Manifest, String> {
     serde_json::from_slice(&bytes).map_err(|error| format!("its {} is not valid: {error}", guest_image::MANIFEST))
 }
 
-/// What a guest is to be started from.
+/// Selects the image for a guest's start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ImageRequest<'a> {
     /// The image's name.
     pub name: &'a str,
-    /// This version and no other.
+    /// Only this version.
     pub version: Option<&'a str>,
-    /// Versions that were tried and did not get ready.
+    /// Versions that did not become ready.
     pub passed_over: &'a [String],
     /// Where kernel and initramfs are copied to, if at all.
     pub stage: Option<Stage<'a>>,
 }
 
-/// Why no image fits.
+/// Why no image was chosen.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the message of each variant says what it means")]
 pub enum ChoiceError {
@@ -149,10 +149,10 @@ fn rejected_text(rejected: &[Rejected]) -> String {
     }
     let each: Vec<String> =
         rejected.iter().map(|rejected| format!("{}: {}", rejected.place, rejected.reason)).collect();
-    format!(" is sound: {}", each.join("; "))
+    format!(" is valid: {}", each.join("; "))
 }
 
-/// The newest sound image that fits the request, and all that was passed over on the way.
+/// The newest valid image that fits the request, and the newer ones that were rejected.
 pub fn choose(world: &World<'_>, request: ImageRequest<'_>) -> Result<(VerifiedImage, Vec<Rejected>), ChoiceError> {
     let Found { images, mut rejected } = find(world, request.name);
     let fits = |image: &Image| match request.version {

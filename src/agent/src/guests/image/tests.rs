@@ -1,11 +1,11 @@
 use super::*;
-use crate::formats::iso_writer::{self, Folder, Node as Entry};
+use crate::formats::iso_writer::{self, Directory, Node as Entry};
 use crate::formats::verity::hex;
 use crate::guests::tests::Node;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 
-/// The files of an image, as `applbuild guest` makes them: a root of one block and its hash block.
+/// The files of an image as `applbuild guest` makes it, with a root of one block and its hash block.
 pub fn files(name: &str, version: &str) -> BTreeMap<String, Vec<u8>> {
     let mut root = vec![0; 4 * 4096];
     root[..4].copy_from_slice(b"hsqs");
@@ -58,17 +58,17 @@ pub fn store(node: &Node, name: &str, version: &str) {
     }
 }
 
-/// A medium with one image, from which the node has booted.
+/// A medium with one image; the node has booted from it.
 pub fn medium(node: &Node, name: &str, version: &str) {
-    let folder = |entries: Vec<(&str, Entry)>| Folder {
+    let folder = |entries: Vec<(&str, Entry)>| Directory {
         mode: 0o755,
         entries: entries.into_iter().map(|(name, node)| (name.as_bytes().to_vec(), node)).collect(),
     };
     let files = files(name, version);
     let files = files.iter().map(|(name, bytes)| (name.as_str(), Entry::File { mode: 0o644, bytes: bytes.clone() }));
-    let image = Entry::Folder(folder(files.collect()));
-    let guests = Entry::Folder(folder(vec![(name, image)]));
-    let ours = Entry::Folder(folder(vec![("guests", guests)]));
+    let image = Entry::Directory(folder(files.collect()));
+    let guests = Entry::Directory(folder(vec![(name, image)]));
+    let ours = Entry::Directory(folder(vec![("guests", guests)]));
     node.file("/dev/sr0", &iso_writer::write(&folder(vec![("appliance", ours)]), "MEDIUM").unwrap());
     node.file("/run/appliance/boot.json", RECORD.as_bytes());
 }
@@ -137,7 +137,7 @@ fn a_broken_newer_image_is_named_and_passed_over() {
         assert_eq!(rejected[0].place, "/var/lib/appliance/images/web-2");
         assert!(rejected[0].reason.contains(said), "{}", rejected[0].reason);
         let error = chosen(&node, Some("2"), &[]).unwrap_err();
-        assert!(error.starts_with("no image web of version 2 is sound: /var/lib/appliance/images/web-2: "), "{error}");
+        assert!(error.starts_with("no image web of version 2 is valid: /var/lib/appliance/images/web-2: "), "{error}");
         assert!(error.contains(said) && !error.contains('\n'), "{error}");
     }
     std::fs::rename(
@@ -146,7 +146,7 @@ fn a_broken_newer_image_is_named_and_passed_over() {
     )
     .unwrap();
     let error = newest(&node).unwrap_err();
-    assert!(error.contains("its manifest is of version 1, expected a folder called web-1"), "{error}");
+    assert!(error.contains("its manifest is of version 1, expected directory web-1"), "{error}");
 }
 
 #[test]
@@ -201,7 +201,7 @@ fn a_manifest_cannot_name_files_outside_its_folder() {
         std::fs::write(&path, text).unwrap();
         let request = ImageRequest { name: "web", version: None, passed_over: &[], stage: Some(stage) };
         let error = choose(&node.world(), request).unwrap_err().to_string();
-        let said = format!("its manifest names the file {outside:?}, expected the name of a file beside it");
+        let said = format!("its manifest names the file {outside:?}, expected a plain file name");
         assert!(error.contains(&said), "{error}");
     }
     assert_eq!(std::fs::read(node.at("/etc/precious")).unwrap(), b"precious");

@@ -1,9 +1,9 @@
-//! Whether an image is what its manifest says: kernel and initramfs by their
-//! SHA-256, the root by the top of its hash tree. The rest of the root is
-//! verified block by block as the guest reads it.
+//! Verifies an image against its manifest: kernel and initramfs by their SHA-256,
+//! the root by the top block of its hash tree. The guest verifies the rest of the
+//! root block by block as it reads it.
 
 use super::locate::Bytes;
-use super::{Image, Place};
+use super::{Image, ImageLocation};
 use crate::formats::verity::{BLOCK, Superblock, VerityError};
 use crate::system::world::World;
 use appliance_contract::Sha256;
@@ -17,14 +17,14 @@ use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-/// An image whose files are those of its manifest.
+/// An image whose files match its manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifiedImage {
     /// Where it is.
-    pub place: Place,
+    pub place: ImageLocation,
     /// Its manifest.
     pub manifest: Manifest,
-    /// Files of their own, as the node calls them; a medium's only where they were staged.
+    /// The kernel's path on the node. For an image on a medium it exists only if it was staged.
     pub kernel: PathBuf,
     /// The initramfs, like `kernel`.
     pub initramfs: PathBuf,
@@ -36,13 +36,13 @@ pub struct VerifiedImage {
     pub verity: Verity,
 }
 
-/// Where kernel and initramfs are copied to for a start, so that they are files
-/// and what was checked is what is started.
+/// Copies kernel and initramfs for a start, so that they are regular files and the
+/// bytes that were verified are those that are started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stage<'a> {
-    /// Where to.
+    /// The target directory.
     pub folder: &'a Path,
-    /// Those of the store too, and not only the medium's.
+    /// Copies those of the store, too, not only the medium's.
     pub all: bool,
 }
 
@@ -52,9 +52,9 @@ pub struct Stage<'a> {
 pub enum ImageError {
     #[error("its manifest is of a {0}, expected a guest")]
     Role(Role),
-    #[error("its manifest does not say {0}; it was made by another version of applbuild")]
+    #[error("its manifest lacks {0}; it was made by another version of applbuild")]
     Lacks(&'static str),
-    #[error("its manifest names the file {file:?}, expected the name of a file beside it")]
+    #[error("its manifest names the file {file:?}, expected a plain file name")]
     Outside { file: String },
     #[error("reading its {file}: {error}")]
     Read { file: String, error: io::Error },
@@ -68,22 +68,22 @@ pub enum ImageError {
     Arguments { found: Vec<String>, expected: Sha256 },
 }
 
-/// Checks an image; costs a reading of kernel and initramfs.
+/// Verifies an image; reads kernel and initramfs completely.
 pub fn verify(world: &World<'_>, image: Image, stage: Option<Stage<'_>>) -> Result<VerifiedImage, ImageError> {
     let Image { place, manifest } = image;
     if manifest.kind != Role::Guest {
         return Err(ImageError::Role(manifest.kind));
     }
-    let boot = manifest.guest.clone().ok_or(ImageError::Lacks("how to start it"))?;
-    let root = manifest.root.clone().ok_or(ImageError::Lacks("its root image"))?;
-    let verity = root.verity.clone().ok_or(ImageError::Lacks("its root's verity hash"))?;
+    let boot = manifest.guest.clone().ok_or(ImageError::Lacks("the key guest"))?;
+    let root = manifest.root.clone().ok_or(ImageError::Lacks("the key root"))?;
+    let verity = root.verity.clone().ok_or(ImageError::Lacks("the root's verity"))?;
     for file in [&boot.kernel, &boot.initramfs, &root.path] {
-        // They are read, and copied to the host's own files, by these names.
+        // These names are used to read the files and to copy them to the host.
         if file.contains(['/', '\0']) || matches!(file.as_str(), "" | "." | "..") {
             return Err(ImageError::Outside { file: file.clone() });
         }
     }
-    // What the guest holds its root against.
+    // The guest verifies its root by this hash.
     let given = boot.kernel_arguments.split_ascii_whitespace();
     let given: Vec<_> = given.filter_map(|word| word.strip_prefix(kernel_args::ROOT_HASH)).collect();
     if given != [verity.root_hash.to_string()] {
@@ -97,7 +97,7 @@ pub fn verify(world: &World<'_>, image: Image, stage: Option<Stage<'_>>) -> Resu
         let read = |error| ImageError::Read { file: file.clone(), error };
         let bytes = place.open(world, file).map_err(read)?;
         let copy = stage
-            .filter(|stage| stage.all || matches!(place, Place::Medium { .. }))
+            .filter(|stage| stage.all || matches!(place, ImageLocation::Medium { .. }))
             .map(|stage| stage.folder.join(file));
         *kept = copy.clone().unwrap_or_else(|| bytes.backing.clone());
         let found = hash(world, &bytes, copy.as_deref()).map_err(read)?;
@@ -120,7 +120,7 @@ fn hash(world: &World<'_>, bytes: &Bytes, copy: Option<&Path>) -> io::Result<Sha
     let mut hasher = sha2::Sha256::new();
     let mut copy = copy.map(|path| File::create(world.at(path))).transpose()?;
     if let Some(copy) = &copy {
-        // For QEMU; neither is a secret.
+        // Readable for QEMU's user; neither is secret.
         copy.set_permissions(Permissions::from_mode(0o644))?;
     }
     bytes.read_through(|piece| {
@@ -130,8 +130,8 @@ fn hash(world: &World<'_>, bytes: &Bytes, copy: Option<&Path>) -> io::Result<Sha
     Ok(<[u8; 32]>::from(hasher.finalize()).into())
 }
 
-/// The hash of the tree's top block, which follows the superblock; with a single
-/// data block there is no tree, and the hash is that block's.
+/// The root hash: that of the tree's top block, which follows the superblock. With a
+/// single data block there is no tree, and it is that block's hash.
 pub fn root_hash(image: &dyn ReadAt) -> Result<Sha256, VerityError> {
     let superblock = Superblock::read(image)?;
     let at = if superblock.data_blocks == 1 { 0 } else { superblock.offset + BLOCK };

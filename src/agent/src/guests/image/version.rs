@@ -1,10 +1,10 @@
-//! Which of two versions is newer: numbers by value, `2026.11.1` before
-//! `2026.11.1-2` before `2026.11.2`.
+//! Compares versions; numbers count by value: `2026.11.1` before `2026.11.1-2`
+//! before `2026.11.2`.
 
 use std::cmp::Ordering;
 
-/// As dpkg compares upstream versions (deb-version(7)): text and numbers in
-/// turn; `~` before the end, the end before letters, letters before the rest.
+/// Compares like dpkg does upstream versions (deb-version(7)): text and numbers
+/// alternate; `~` sorts before the end, the end before letters, letters before the rest.
 pub fn compare(a: &str, b: &str) -> Ordering {
     let (mut a, mut b) = (a.as_bytes(), b.as_bytes());
     while !a.is_empty() || !b.is_empty() {

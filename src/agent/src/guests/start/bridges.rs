@@ -14,7 +14,7 @@ pub fn missing(world: &World<'_>, config: &GuestConfig) -> bool {
     config.networks.iter().any(|card| !world.at(format!("/sys/class/net/{}", card.bridge.as_str())).exists())
 }
 
-/// Until no interface is missing, or for `bound`. `wait` returns at a change of links, or after the time given.
+/// Waits until no interface is missing, at most for `bound`. `wait` returns at a change of links, or after its timeout.
 pub fn appear(
     world: &World<'_>,
     config: &GuestConfig,

@@ -1,5 +1,5 @@
-//! What must hold of the machine when a guest starts. Each failure is one line:
-//! what is wrong, and what mends it.
+//! Checks the host before a guest starts. Each failure is one line: what is wrong,
+//! and how to fix it.
 
 use super::host_use;
 use crate::guests::disks;
@@ -9,16 +9,16 @@ use crate::system::world::World;
 use appliance_contract::guest::{Accel, Access, GuestConfig};
 use std::path::PathBuf;
 
-/// What keeps a guest from being started.
+/// Why a guest cannot be started.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the message of each variant says what it means")]
 pub enum CheckError {
     #[error(
-        "the guest wants {wanted} MiB of memory and {free} MiB are free; lower memory in its guest.toml, or stop \
+        "the guest needs {wanted} MiB of memory and {free} MiB are free; lower memory in its guest.toml, or stop \
          another guest"
     )]
     Memory { wanted: u64, free: u64 },
-    #[error("the host's free memory could not be asked: {reason}")]
+    #[error("the host's free memory is unknown: {reason}")]
     MemoryUnknown { reason: String },
     #[error(
         "there is no interface {bridge} on the host{}; set bridge in its guest.toml, or make it in the host's \
@@ -29,17 +29,17 @@ pub enum CheckError {
     NotABridge { interface: String, bridges: Vec<String> },
     #[error("the address {mac} of network card {card} is {owner}'s already; give it another mac in its guest.toml")]
     MacClash { mac: String, card: usize, owner: String },
-    #[error("disk {disk}: {path} could not be looked at: {reason}; attach it, or correct source in its guest.toml")]
+    #[error("disk {disk}: {path} could not be examined: {reason}; attach it, or correct source in its guest.toml")]
     DiskMissing { disk: String, path: String, reason: String },
     #[error(
-        "disk {disk}: {path} {used}; a guest is given nothing that the host uses: name another source in its guest.toml"
+        "disk {disk}: {path} {used}; a guest gets no disk that the host uses: name another source in its guest.toml"
     )]
     HostDisk { disk: String, path: String, used: String },
     #[error("disk {disk}: {path} is the same as {other}; stop that guest, or name another source")]
     GuestDisk {
         disk: String,
         path: String,
-        /// Whose it is, and what that one does with it.
+        /// The disk, its guest, and whether that guest reads or writes it.
         other: String,
     },
     #[error(
@@ -64,7 +64,7 @@ fn known_bridges(bridges: &[String]) -> String {
     if bridges.is_empty() { String::new() } else { format!(" (its bridges are {})", bridges.join(", ")) }
 }
 
-/// What the host booted with, where the guest's wish fits it.
+/// The hypervisor that the host booted with, if the guest may run under it.
 pub fn hypervisor(world: &World<'_>, config: &GuestConfig) -> Result<Hypervisor, CheckError> {
     use appliance_contract::guest::Hypervisor as Wish;
     let found = Hypervisor::booted(world.root);
@@ -82,23 +82,23 @@ pub fn hypervisor(world: &World<'_>, config: &GuestConfig) -> Result<Hypervisor,
     Ok(found)
 }
 
-/// Whether it ran and runs no more. It cannot be started again: the domains'
-/// rings and watches are lost with it.
+/// Whether xenstored has died. It cannot be restarted: the domains' rings and
+/// watches are lost with it.
 pub fn xenstored_is_dead(world: &World<'_>) -> bool {
-    // Where its start script keeps the number (/etc/init.d/xen).
+    // The PID file of its start script (/etc/init.d/xen).
     let Some(pid) = world.line("/run/xenstore.pid") else { return false };
     !world.at(format!("/proc/{pid}")).exists()
 }
 
-/// Memory that is free for a guest, in mebibytes.
+/// Free memory for a guest, in MiB.
 pub fn free_memory(world: &World<'_>, hypervisor: Hypervisor) -> Result<u64, CheckError> {
     let unknown = |reason: String| CheckError::MemoryUnknown { reason };
     match hypervisor {
         Hypervisor::Xen => {
             let output = world.programs.run("timeout", &["30", "xl", "info", "free_memory"]);
             let output = output.map_err(|error| unknown(format!("running xl info: {error}")))?;
-            if !output.is_well() {
-                return Err(unknown(format!("xl info: {}", output.complaint())));
+            if !output.is_success() {
+                return Err(unknown(format!("xl info: {}", output.error_text())));
             }
             let found = output.stdout.trim();
             found.parse().map_err(|_| unknown(format!("xl info says {found:?}, expected a number of MiB")))
@@ -113,8 +113,8 @@ pub fn free_memory(world: &World<'_>, hypervisor: Hypervisor) -> Result<u64, Che
     }
 }
 
-/// What a hypervisor takes beside the guest's memory, in mebibytes: page tables
-/// and rings under Xen, QEMU itself under KVM.
+/// The hypervisor's overhead in MiB: page tables and rings under Xen, QEMU itself
+/// under KVM.
 fn overhead(hypervisor: Hypervisor, memory: u64) -> u64 {
     match hypervisor {
         Hypervisor::Xen => 4 + memory / 128,
@@ -122,7 +122,7 @@ fn overhead(hypervisor: Hypervisor, memory: u64) -> u64 {
     }
 }
 
-/// Whether `wanted` mebibytes are free beside those `promised` to guests that start just now.
+/// Checks that `wanted` MiB are free, besides those `promised` to guests that are starting.
 pub fn memory(world: &World<'_>, hypervisor: Hypervisor, wanted: u64, promised: u64) -> Result<(), CheckError> {
     let free = free_memory(world, hypervisor)?.saturating_sub(promised);
     if wanted + overhead(hypervisor, wanted) > free {
@@ -141,7 +141,7 @@ fn bridges(world: &World<'_>) -> Vec<String> {
     names
 }
 
-/// Whether all bridges of the guest exist.
+/// Checks that all bridges of the guest exist.
 pub fn networks(world: &World<'_>, config: &GuestConfig) -> Result<(), CheckError> {
     for card in &config.networks {
         let name = card.bridge.as_str();
@@ -156,7 +156,7 @@ pub fn networks(world: &World<'_>, config: &GuestConfig) -> Result<(), CheckErro
     Ok(())
 }
 
-/// Whether another guest, or one of the host's own cards, has one of these addresses.
+/// Checks that no other guest and none of the host's own cards has one of these addresses.
 pub fn addresses(world: &World<'_>, macs: &[String], others: &[Record]) -> Result<(), CheckError> {
     for (index, mac) in macs.iter().enumerate() {
         let clash = |owner: String| Err(CheckError::MacClash { mac: mac.clone(), card: index + 1, owner });
@@ -177,7 +177,7 @@ pub fn addresses(world: &World<'_>, macs: &[String], others: &[Record]) -> Resul
     Ok(())
 }
 
-/// Looks at the guest's disks, which are there by now; gives what others are to know of them.
+/// Checks the guest's disks, which exist by now; returns their entries for its status file.
 pub fn disks(world: &World<'_>, config: &GuestConfig, others: &[Record]) -> Result<Vec<DiskRecord>, CheckError> {
     let uses = host_use::all(world);
     let mut found: Vec<DiskRecord> = Vec::new();
@@ -190,7 +190,7 @@ pub fn disks(world: &World<'_>, config: &GuestConfig, others: &[Record]) -> Resu
         })?;
         let read_only = wanted.access == Access::ReadOnly;
         for other in others {
-            let same = other.disks.iter().find(|one| !(read_only && one.read_only) && one.disk().meets(&disk));
+            let same = other.disks.iter().find(|one| !(read_only && one.read_only) && one.disk().overlaps(&disk));
             if let Some(same) = same {
                 let (their, place) = (&same.name, same.path.display());
                 let does = if same.read_only { "reads it" } else { "writes it" };
@@ -201,7 +201,7 @@ pub fn disks(world: &World<'_>, config: &GuestConfig, others: &[Record]) -> Resu
         if let Some(used) = host_use::reason(&disk, &uses) {
             return Err(CheckError::HostDisk { disk: name, path, used: used.to_owned() });
         }
-        if let Some(first) = found.iter().find(|one| !(read_only && one.read_only) && one.disk().meets(&disk)) {
+        if let Some(first) = found.iter().find(|one| !(read_only && one.read_only) && one.disk().overlaps(&disk)) {
             return Err(CheckError::SameDisk {
                 first: first.name.clone(),
                 first_path: first.path.display().to_string(),
@@ -214,20 +214,20 @@ pub fn disks(world: &World<'_>, config: &GuestConfig, others: &[Record]) -> Resu
     Ok(found)
 }
 
-/// The other guests whose disks and addresses are in use: those that somebody
-/// supervises, and domains that have outlived their supervisor.
+/// The other guests whose disks and addresses are in use: supervised ones, and
+/// domains that have outlived their supervisor.
 pub fn running_others(world: &World<'_>, guest: &str, hypervisor: Hypervisor) -> Vec<Record> {
     let mut others = crate::guests::status::all(world);
     others.retain(|other| {
         other.guest != guest
-            && other.has_its_own()
+            && other.holds_reservations()
             && (is_supervised(world, &other.guest) || outlived(world, &other.guest, hypervisor))
     });
     others
 }
 
 fn outlived(world: &World<'_>, guest: &str, hypervisor: Hypervisor) -> bool {
-    // QEMU cannot: it is in the unit's control group.
+    // QEMU cannot: systemd kills the unit's control group.
     hypervisor == Hypervisor::Xen
         && crate::guests::hypervisor::xen::domain(world, guest).is_ok_and(|domain| domain.is_some())
 }
@@ -269,7 +269,7 @@ mod tests {
         assert_eq!(memory(&world, Hypervisor::Xen, 299, 0), Err(CheckError::Memory { wanted: 299, free: 300 }));
         node.programs.answer("timeout 30 xl info free_memory", 1, "no hypervisor");
         let error = memory(&world, Hypervisor::Xen, 1, 0).unwrap_err().to_string();
-        assert_eq!(error, "the host's free memory could not be asked: xl info: no hypervisor");
+        assert_eq!(error, "the host's free memory is unknown: xl info: no hypervisor");
         node.file("/proc/meminfo", b"MemTotal: 2048000 kB\nMemAvailable:  1048576 kB\n");
         assert_eq!(memory(&world, Hypervisor::Kvm, 860, 100), Ok(()));
         assert!(memory(&world, Hypervisor::Kvm, 861, 100).is_err());
@@ -325,7 +325,7 @@ mod tests {
         assert!(disks(&world, &read("/data/b"), &others).is_ok());
         assert!(disks(&world, &write("/data/b"), &others).unwrap_err().to_string().contains("reads it"));
         let error = disks(&world, &write("/data/none"), &others).unwrap_err().to_string();
-        assert!(error.starts_with("disk data: /data/none could not be looked at: "), "{error}");
+        assert!(error.starts_with("disk data: /data/none could not be examined: "), "{error}");
     }
 
     #[test]

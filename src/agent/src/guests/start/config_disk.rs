@@ -1,8 +1,8 @@
-//! The disk that serves a guest its config: its folder on the host's config
-//! partition as `/config/local`, what all nodes share as `/config/global`, and
-//! the marker. It is made in memory at each start.
+//! Makes the disk that serves a guest its config: its directory on the host's config
+//! partition as `/config/local`, what all nodes share as `/config/global`, and the
+//! marker. It is made in memory at each start.
 
-use crate::formats::iso_writer::{self, Folder, Node, WriteError};
+use crate::formats::iso_writer::{self, Directory, Node, WriteError};
 use crate::system::files;
 use appliance_contract::Schema;
 use appliance_contract::guest_image::CONFIG_LABEL;
@@ -14,7 +14,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-/// The disk lies in the host's memory, and its tree is in memory once more while it is made.
+/// Bounds the disk: it is in the host's memory, and twice while it is made.
 const MAX_BYTES: u64 = 32 << 20;
 
 /// Why there is no config disk.
@@ -24,7 +24,7 @@ pub enum ConfigDiskError {
     #[error("reading {path} for the guest's config: {error}", path = path.display())]
     Read { path: PathBuf, error: io::Error },
     #[error(
-        "the guest's config with {path} is larger than {} MiB, which is the most that the host serves from memory; \
+        "the guest's config with {path} is larger than {} MiB, the most that the host serves from memory; \
          give the guest a disk with a marker of its own", MAX_BYTES >> 20, path = path.display()
     )]
     TooLarge { path: PathBuf },
@@ -46,17 +46,17 @@ impl From<toml::ser::Error> for ConfigDiskError {
     }
 }
 
-/// A config disk, and what was left out of it.
+/// A config disk, and what was omitted from it.
 #[derive(Debug)]
 pub struct ConfigDisk {
     /// The ISO 9660 volume.
     pub image: Vec<u8>,
-    /// A line each.
+    /// One line for each omitted entry.
     pub left_out: Vec<String>,
 }
 
-/// Makes the disk of guest `node` out of the folders `local` and `global`,
-/// either of which may be missing.
+/// Makes the disk of guest `node` from the directories `local` and `global`, either
+/// of which may be missing.
 pub fn make(
     node: NodeName,
     generation: Option<String>,
@@ -76,19 +76,19 @@ pub fn make(
     };
     let mut reader = Reader { bytes: 0, left_out: Vec::new() };
     let mut marker = marker;
-    // FAT holds neither links nor units: a tree that was cut for it says them in a marker of its own.
+    // FAT has no symlinks: a tree made for it lists its links and units in a marker of its own.
     if let Some(own) = own_marker(local)? {
         (marker.machine_id, marker.global_links) = (own.machine_id, own.global_links);
         (marker.enable, marker.mask, marker.links) = (own.enable, own.mask, own.links);
     }
-    let mut root = Folder { mode: 0o755, entries: BTreeMap::new() };
+    let mut root = Directory { mode: 0o755, entries: BTreeMap::new() };
     for (name, path) in [("local", local), ("global", global)] {
         if path.is_dir() {
             let mut folder = reader.folder(path)?;
             if name == "local" {
                 folder.entries.remove(marker::FILE_NAME.as_bytes());
             }
-            root.entries.insert(name.into(), Node::Folder(folder));
+            root.entries.insert(name.into(), Node::Directory(folder));
         }
     }
     let text = toml::to_string(&marker)?;
@@ -96,7 +96,7 @@ pub fn make(
     Ok(ConfigDisk { image: iso_writer::write(&root, CONFIG_LABEL)?, left_out: reader.left_out })
 }
 
-/// The marker that the guest's own tree brings, which may say more than the host knows.
+/// The marker in the guest's own tree, which may have more than the host knows.
 fn own_marker(local: &Path) -> Result<Option<Marker>, ConfigDiskError> {
     let path = local.join(marker::FILE_NAME);
     let text = match files::read_text(&path, marker::MAX_SIZE) {
@@ -114,7 +114,7 @@ struct Reader {
 }
 
 impl Reader {
-    fn folder(&mut self, path: &Path) -> Result<Folder, ConfigDiskError> {
+    fn folder(&mut self, path: &Path) -> Result<Directory, ConfigDiskError> {
         let read = |error| ConfigDiskError::Read { path: path.to_owned(), error };
         let mode = fs::metadata(path).map_err(read)?.permissions().mode() & 0o7777;
         let mut entries = BTreeMap::new();
@@ -124,20 +124,20 @@ impl Reader {
                 entries.insert(entry.file_name().into_vec(), node);
             }
         }
-        Ok(Folder { mode, entries })
+        Ok(Directory { mode, entries })
     }
 
     fn node(&mut self, path: &Path) -> Result<Option<Node>, ConfigDiskError> {
         let read = |error| ConfigDiskError::Read { path: path.to_owned(), error };
         let stat = fs::symlink_metadata(path).map_err(read)?;
         let kind = stat.file_type();
-        // Each entry takes a directory record and perhaps a sector.
+        // Each entry needs a directory record and perhaps a sector.
         self.bytes += 256 + if kind.is_file() { stat.len() } else { 0 };
         if self.bytes > MAX_BYTES {
             return Err(ConfigDiskError::TooLarge { path: path.to_owned() });
         }
         if kind.is_dir() {
-            return Ok(Some(Node::Folder(self.folder(path)?)));
+            return Ok(Some(Node::Directory(self.folder(path)?)));
         }
         if kind.is_symlink() {
             let target = fs::read_link(path).map_err(read)?;
@@ -147,7 +147,7 @@ impl Reader {
             let bytes = fs::read(path).map_err(read)?;
             return Ok(Some(Node::File { mode: stat.permissions().mode() & 0o7777, bytes }));
         }
-        self.left_out.push(format!("{} is neither file, folder nor link", path.display()));
+        self.left_out.push(format!("{} is a device, pipe or socket", path.display()));
         Ok(None)
     }
 }

@@ -1,4 +1,4 @@
-//! What the host itself does with its disks: none of it is given to a guest.
+//! Finds the disks that the host itself uses: a guest gets none of them.
 
 use crate::guests::disks::{Disk, at_path, of_device, parse_number};
 use crate::system::boot_record;
@@ -7,14 +7,14 @@ use crate::system::world::World;
 use std::fs;
 use std::path::Path;
 
-/// A disk that the host uses, and for what.
+/// A disk that the host uses, and its purpose.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Use {
     /// The bytes in use.
     pub disk: Disk,
-    /// What for, as in "is mounted at /srv".
+    /// The purpose, as in "is mounted at /srv".
     pub what: String,
-    /// It is a device upon others, which a guest may have when nothing uses it.
+    /// Whether it is a device backed by others, which a guest may have if nothing uses it.
     stacked: bool,
 }
 
@@ -24,7 +24,7 @@ impl Use {
     }
 }
 
-/// Everything that the host uses now.
+/// All disks that the host uses now.
 pub fn all(world: &World<'_>) -> Vec<Use> {
     let mut uses = Vec::new();
     if let Some(record) = boot_record::find(world.root) {
@@ -34,7 +34,7 @@ pub fn all(world: &World<'_>) -> Vec<Use> {
             uses.push(Use::new(disk, format!("holds the host's config ({})", config.device)));
         }
         let source = record.root.source.as_str();
-        // A medium is used where its image lies: other partitions of a stick are free.
+        // Only the bytes of the medium's image are used: other partitions of a USB stick are free.
         if !source.starts_with("medium:")
             && let Ok(disk) = at_path(world, Path::new(&record.root.device))
         {
@@ -47,8 +47,8 @@ pub fn all(world: &World<'_>) -> Vec<Use> {
     uses
 }
 
-/// By /proc/self/mountinfo: the device's number, and its name where the file
-/// system has a number of its own, as btrfs has.
+/// Mounted disks, by /proc/self/mountinfo: by device number, or by name if the file
+/// system has a number of its own, like btrfs.
 fn mounted(world: &World<'_>, uses: &mut Vec<Use>) {
     let text = fs::read_to_string(world.at("/proc/self/mountinfo")).unwrap_or_default();
     for line in text.lines() {
@@ -57,7 +57,7 @@ fn mounted(world: &World<'_>, uses: &mut Vec<Use>) {
         let source = line.split_once(" - ").and_then(|(_, rest)| rest.split(' ').nth(1)).unwrap_or_default();
         let what = format!("is mounted at {place}");
         match parse_number(number) {
-            // Major 0 is for what lies on no device.
+            // Major 0 is for file systems without a device.
             Some((major, minor)) if major != 0 => uses.push(Use::new(of_device(world, major, minor), what)),
             _ if source.starts_with("/dev/") => {
                 uses.extend(at_path(world, Path::new(source)).ok().map(|disk| Use::new(disk, what)));
@@ -76,14 +76,14 @@ fn swap(world: &World<'_>, uses: &mut Vec<Use>) {
     }
 }
 
-/// Mapped devices, arrays and loop devices: whatever they lie on is taken.
+/// Mapped devices, arrays and loop devices: whatever backs them is in use.
 fn stacked(world: &World<'_>, uses: &mut Vec<Use>) {
     let of_kinds = |name: &String| ["dm-", "md", "loop", "bcache", "drbd"].iter().any(|kind| name.starts_with(kind));
     for name in files::names(&world.at("/sys/class/block")).into_iter().filter(of_kinds) {
         let number = world.line(format!("/sys/class/block/{name}/dev"));
         let Some((major, minor)) = number.as_deref().and_then(parse_number) else { continue };
         let disk = of_device(world, major, minor);
-        // A loop device that is bound to nothing.
+        // An unbound loop device.
         if disk.extents.len() < 2 {
             continue;
         }
@@ -93,10 +93,10 @@ fn stacked(world: &World<'_>, uses: &mut Vec<Use>) {
     }
 }
 
-/// Why a guest cannot have `disk`. What the disk itself is or lies on is no reason.
+/// Why a guest cannot have `disk`. The device that it is, or that backs it, is no reason.
 pub fn reason<'a>(disk: &Disk, uses: &'a [Use]) -> Option<&'a str> {
-    let below = |used: &Use| used.disk.base().is_some_and(|base| disk.lies_on(base));
-    uses.iter().find(|used| !(used.stacked && below(used)) && used.disk.meets(disk)).map(|used| used.what.as_str())
+    let below = |used: &Use| used.disk.base().is_some_and(|base| disk.is_backed_by(base));
+    uses.iter().find(|used| !(used.stacked && below(used)) && used.disk.overlaps(disk)).map(|used| used.what.as_str())
 }
 
 #[cfg(test)]

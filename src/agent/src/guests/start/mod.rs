@@ -1,5 +1,5 @@
-//! What happens before a guest starts: checks of the host, disks, the config
-//! disk, and the plan that a hypervisor is given.
+//! Prepares a guest's start: checks of the host, disks, the config disk, and the
+//! plan for the hypervisor.
 
 pub mod bridges;
 pub mod checks;

@@ -1,4 +1,4 @@
-//! All that comes before a guest's start: checks, disks, image, config.
+//! Prepares a guest's start: checks, disks, image, config.
 
 use super::checks::{self, CheckError};
 use super::config_disk::{self, ConfigDiskError};
@@ -46,20 +46,20 @@ fn failed(doing: impl Into<String>) -> impl FnOnce(io::Error) -> PrepareError {
     |error| PrepareError::Io { doing, error }
 }
 
-/// A guest that can be started. Its loop devices are the host's to release.
+/// A guest that can be started. The caller releases its loop devices.
 #[derive(Debug)]
 pub struct Prepared {
-    /// What to start.
+    /// The settings of the start.
     pub plan: Plan,
-    /// Under what.
+    /// The hypervisor to start it under.
     pub hypervisor: Hypervisor,
-    /// The image it starts from.
+    /// The image to start from.
     pub image: VerifiedImage,
     /// Loop devices to release when the guest has ended.
     pub loops: Vec<PathBuf>,
 }
 
-/// Checks, makes and gathers. What is worth knowing goes into the record's notes.
+/// Makes all checks, makes the disks, chooses the image and makes the plan. Notes for the operator go into the record.
 pub fn prepare(
     world: &World<'_>,
     machine: &dyn Machine,
@@ -88,7 +88,7 @@ pub fn prepare(
     }
 }
 
-/// The addresses of its cards, as given or derived.
+/// The MAC addresses of its cards, configured or derived.
 fn addresses(world: &World<'_>, guest: &Guest) -> Result<Vec<String>, PrepareError> {
     let node =
         boot_record::find(world.root).and_then(|record| record.config).map_or("node".to_owned(), |config| config.node);
@@ -99,7 +99,7 @@ fn addresses(world: &World<'_>, guest: &Guest) -> Result<Vec<String>, PrepareErr
         .collect())
 }
 
-/// Checks memory, addresses and disks, and makes them known as taken, one guest at a time.
+/// Checks and reserves memory, addresses and disks, one guest at a time.
 fn reserve(
     world: &World<'_>,
     guest: &Guest,
@@ -107,9 +107,9 @@ fn reserve(
     macs: &[String],
     record: &mut Record,
 ) -> Result<(), PrepareError> {
-    let _alone = status::check_alone(world).map_err(failed("waiting for other guests' checks"))?;
+    let _alone = status::lock_checks(world).map_err(failed("waiting for other guests' checks"))?;
     let others = checks::running_others(world, guest.name.as_str(), hypervisor);
-    // What others have been promised and not taken yet.
+    // Memory that is reserved for others but not in use yet.
     let promised = others.iter().filter(|other| other.phase == Phase::Starting).filter_map(|other| other.memory_mib);
     let memory = guest.config.memory.mebibytes();
     checks::memory(world, hypervisor, memory, promised.sum())?;
@@ -121,7 +121,7 @@ fn reserve(
     record.save(world).map_err(failed("writing the guest's status"))
 }
 
-/// The image by guest.toml, by what an operator chose, and by what is there.
+/// Chooses the image by guest.toml, the operator's choice and the available images.
 fn choose(
     world: &World<'_>,
     guest: &Guest,
@@ -131,7 +131,7 @@ fn choose(
 ) -> Result<VerifiedImage, PrepareError> {
     let image = &guest.config.image;
     let folder = run_directory::path(guest.name.as_str(), "");
-    // QEMU, which is nobody, could not read the store's.
+    // QEMU's user cannot read the store's files.
     let stage = Stage { folder: &folder, all: hypervisor == Hypervisor::Kvm };
     let request =
         ImageRequest { name: image.name(), version: image.version(), passed_over: &state.failed, stage: Some(stage) };
@@ -146,12 +146,12 @@ fn choose(
             }
         },
     };
-    let passed = rejected.iter().map(|rejected| format!("passed over {}: {}", rejected.place, rejected.reason));
+    let passed = rejected.iter().map(|rejected| format!("skipped {}: {}", rejected.place, rejected.reason));
     record.notes.extend(passed);
     Ok(verified)
 }
 
-/// What a plan is made of.
+/// The inputs of a plan.
 struct Parts<'a> {
     world: &'a World<'a>,
     machine: &'a dyn Machine,
@@ -161,7 +161,7 @@ struct Parts<'a> {
     image: &'a VerifiedImage,
 }
 
-/// Makes the plan. Loop devices are added to `loops` as they are made, also where a later step fails.
+/// Makes the plan. Loop devices are added to `loops` as they are made, also if a later step fails.
 fn gather(parts: &Parts<'_>, loops: &mut Vec<PathBuf>, record: &mut Record) -> Result<Plan, PrepareError> {
     let Parts { world, machine, guest, hypervisor, macs, image } = *parts;
     let name = guest.name.as_str();
@@ -175,7 +175,7 @@ fn gather(parts: &Parts<'_>, loops: &mut Vec<PathBuf>, record: &mut Record) -> R
     let bytes = image.place.open(world, &image.root.path).map_err(failed("opening the root image"))?;
     let root = attach(&bytes.backing, bytes.range.offset, bytes.range.length)?;
     let served = write_config_disk(world, guest, record)?;
-    let length = fs::metadata(world.at(&served)).map_err(failed("looking at the served config"))?.len();
+    let length = fs::metadata(world.at(&served)).map_err(failed("examining the served config"))?.len();
     let served = attach(&served, 0, length)?;
     let mut disks = vec![disk("root", root, true, true)];
     for record in &record.disks {
@@ -192,7 +192,7 @@ fn gather(parts: &Parts<'_>, loops: &mut Vec<PathBuf>, record: &mut Record) -> R
     });
     let (device, console) = match hypervisor {
         Hypervisor::Xen => ("xvda", "console=hvc0"),
-        // KVM shows no panic to the host but a machine that starts again.
+        // Under KVM the host sees a panic only as a reboot.
         Hypervisor::Kvm => ("vda", "console=ttyS0 panic=-1"),
     };
     let arguments = guest_image::kernel_arguments(&image.boot.kernel_arguments, device);

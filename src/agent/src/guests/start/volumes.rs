@@ -1,8 +1,8 @@
-//! Disks that the host makes: on their first use, and never again.
+//! Makes a guest's disks on their first use, once.
 //!
-//! A logical volume carries a tag from its making to its formatting, so that a
-//! start that was interrupted between the two is taken up again and nothing
-//! else is ever formatted. A file is made beside and renamed.
+//! A logical volume carries a tag from its creation until it is formatted, so that
+//! an interrupted start is resumed and nothing else is ever formatted. A file is
+//! created atomically: a temporary file in the same directory is renamed.
 
 use crate::system::world::World;
 use crate::system::{atomic_file, boot_record};
@@ -14,7 +14,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 const TAG: &str = "appliance-unformatted";
-/// LVM looks at no other disk.
+/// LVM's devices file: LVM uses no other disk.
 const DEVICES: &str = "/etc/lvm/devices/system.devices";
 
 /// Why a guest's disk could not be made.
@@ -29,8 +29,8 @@ pub enum VolumeError {
     #[error("disk {disk}: {doing}: {reason}")]
     Program { disk: String, doing: String, reason: String },
     #[error(
-        "disk {disk}: {path} was made for this guest and never formatted, and it holds {found}; nothing that holds \
-         something is formatted: wipe it with wipefs, or take the tag {TAG} from it with lvchange --deltag"
+        "disk {disk}: {path} was made for this guest and never formatted, and it holds {found}; only empty disks \
+         are formatted: wipe it with wipefs, or remove the tag {TAG} with lvchange --deltag"
     )]
     NotEmpty { disk: String, path: String, found: String },
     #[error("disk {disk}: {doing} {path}: {error}")]
@@ -41,7 +41,7 @@ fn known(groups: &[String]) -> String {
     if groups.is_empty() { String::new() } else { format!(" (there are {})", groups.join(", ")) }
 }
 
-/// Makes what is to be made and is not there; says what was made, and what an operator may not expect of it.
+/// Makes the missing disks that the config says to create. Returns lines for the operator: what was made, and warnings.
 pub fn make(world: &World<'_>, config: &GuestConfig) -> Result<Vec<String>, VolumeError> {
     let mut made = Vec::new();
     for disk in &config.disks {
@@ -52,7 +52,7 @@ pub fn make(world: &World<'_>, config: &GuestConfig) -> Result<Vec<String>, Volu
                 None => maker.file()?,
             };
             made.extend(line);
-            made.extend(maker.forgotten());
+            made.extend(maker.memory_warning());
         }
     }
     Ok(made)
@@ -68,12 +68,12 @@ struct Maker<'a> {
 impl Maker<'_> {
     fn volume(&self, group: &str, volume: &str) -> Result<Option<String>, VolumeError> {
         let full = format!("{group}/{volume}");
-        let there = self.try_run("lvs", &["--noheadings", "--options", "lv_tags", &full])?;
-        let made = !there.is_well();
+        let tags = self.try_run("lvs", &["--noheadings", "--options", "lv_tags", &full])?;
+        let made = !tags.is_success();
         if made {
             self.group(group)?;
             let size = format!("{}b", self.size);
-            // Whatever an earlier volume left in these places is no file system of this one's.
+            // Leftovers of an earlier volume must not look like a file system of this one.
             self.run(
                 "lvcreate",
                 &[
@@ -94,7 +94,7 @@ impl Maker<'_> {
         } else if !self.world.at(self.disk.source.as_str()).exists() {
             self.run("lvchange", &["--activate", "y", &full])?;
         }
-        let unformatted = made || there.stdout.split(',').any(|tag| tag.trim() == TAG);
+        let unformatted = made || tags.stdout.split(',').any(|tag| tag.trim() == TAG);
         if !unformatted {
             return Ok(None);
         }
@@ -115,8 +115,8 @@ impl Maker<'_> {
         Err(VolumeError::NoGroup { disk: self.disk.name.to_string(), group: group.to_owned(), groups })
     }
 
-    /// What the guest writes goes with the host's memory.
-    fn forgotten(&self) -> Option<String> {
+    /// Warns if the disk is in memory and thus lost at the next boot.
+    fn memory_warning(&self) -> Option<String> {
         let path = self.disk.source.as_str();
         let device = |path: &Path| fs::metadata(self.world.at(path)).ok().map(|stat| stat.dev());
         let in_memory = Path::new(path).starts_with("/var")
@@ -124,7 +124,7 @@ impl Maker<'_> {
             && device(Path::new(path)) == device(Path::new("/var"));
         in_memory.then(|| {
             format!(
-                "disk {}: {path} lies in memory, as /var does on this node, and is gone at its next boot; give the \
+                "disk {}: {path} is in memory, as /var is on this node, and is lost at its next boot; give the \
                  node a partition for /var",
                 self.disk.name
             )
@@ -148,16 +148,16 @@ impl Maker<'_> {
         if fs::symlink_metadata(self.world.at(path)).is_ok() {
             return Ok(None);
         }
-        let beside = format!("{path}.appliance-new");
-        let place = self.world.at(&beside);
+        let temporary = format!("{path}.appliance-new");
+        let place = self.world.at(&temporary);
         let make = || -> io::Result<File> {
             let file = File::create(&place)?;
             file.set_len(self.size)?;
             Ok(file)
         };
-        let file = make().map_err(|error| self.io("making", &beside, error))?;
+        let file = make().map_err(|error| self.io("making", &temporary, error))?;
         if self.content != Content::Nothing {
-            self.format(&beside)?;
+            self.format(&temporary)?;
         }
         atomic_file::publish(&file, &place, &self.world.at(path)).map_err(|error| self.io("making", path, error))?;
         Ok(Some(format!("disk {}: made the file {path}, {} MiB", self.disk.name, self.size >> 20)))
@@ -165,7 +165,7 @@ impl Maker<'_> {
 
     fn format(&self, path: &str) -> Result<(), VolumeError> {
         let place = self.world.at(path).to_string_lossy().into_owned();
-        // Labels have 16 bytes.
+        // Labels have at most 16 bytes.
         let label: String = self.disk.name.as_str().chars().take(16).collect();
         match self.content {
             Content::Ext4 => self.run("mkfs.ext4", &["-q", "-F", "-L", &label, &place]),
@@ -184,13 +184,13 @@ impl Maker<'_> {
 
     fn run(&self, program: &str, arguments: &[&str]) -> Result<(), VolumeError> {
         let output = self.try_run(program, arguments)?;
-        if output.is_well() {
+        if output.is_success() {
             return Ok(());
         }
         Err(VolumeError::Program {
             disk: self.disk.name.to_string(),
             doing: format!("{program} {}", arguments.join(" ")),
-            reason: output.complaint(),
+            reason: output.error_text(),
         })
     }
 
@@ -256,10 +256,7 @@ mod tests {
         node.file("/dev/vg0/web", &ext4);
         node.programs.calls.borrow_mut().clear();
         let error = make(&node.world(), &config("/dev/vg0/web", "")).unwrap_err().to_string();
-        assert!(
-            error.contains("and it holds a file system (ext4); nothing that holds something is formatted"),
-            "{error}"
-        );
+        assert!(error.contains("and it holds a file system (ext4); only empty disks are formatted"), "{error}");
         assert_eq!(calls(&node).len(), 1);
     }
 
@@ -313,8 +310,8 @@ mod tests {
         record("image");
         let notes = make(&node.world(), &config("/var/disks/web.img", "format = \"none\"\n")).unwrap();
         assert_eq!(notes.len(), 2);
-        assert!(notes[1].starts_with("disk data: /var/disks/web.img lies in memory"), "{notes:?}");
-        // Elsewhere, or with /var on a disk, it is kept.
+        assert!(notes[1].starts_with("disk data: /var/disks/web.img is in memory"), "{notes:?}");
+        // Elsewhere, or with /var on a disk, it persists.
         node.file("/data/web.img", b"");
         assert!(make(&node.world(), &config("/data/web.img", "")).unwrap().is_empty());
         record("/dev/sda2");

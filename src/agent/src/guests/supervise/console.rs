@@ -1,25 +1,25 @@
-//! A guest's console as lines for the journal, and whether one says that the guest is ready.
+//! Splits a guest's console into lines for the journal, and detects the ready line.
 
 use appliance_contract::readiness;
 
-/// A line that does not end is told in pieces of this length.
+/// Longer lines are split at this length.
 const LONGEST: usize = 2048;
-/// What somebody who opens the console sees of before.
-const KEPT: usize = 16 * 1024;
+/// Bytes of earlier output that a client sees when it opens the console.
+const TAIL: usize = 16 * 1024;
 
-/// Splits what comes from a console into lines, and keeps the last of it.
+/// Splits a console's output into lines, and stores its last part.
 #[derive(Debug, Default)]
 pub struct Lines {
     line: Vec<u8>,
-    kept: Vec<u8>,
+    tail: Vec<u8>,
 }
 
 impl Lines {
-    /// Takes what the console gave; gives the lines that it ended.
-    pub fn take(&mut self, bytes: &[u8]) -> Vec<String> {
-        self.kept.extend_from_slice(bytes);
-        let surplus = self.kept.len().saturating_sub(KEPT);
-        self.kept.drain(..surplus);
+    /// Adds output; returns the lines that it completes.
+    pub fn push(&mut self, bytes: &[u8]) -> Vec<String> {
+        self.tail.extend_from_slice(bytes);
+        let surplus = self.tail.len().saturating_sub(TAIL);
+        self.tail.drain(..surplus);
         let mut lines = Vec::new();
         for &byte in bytes {
             if byte != b'\n' {
@@ -33,19 +33,19 @@ impl Lines {
         lines
     }
 
-    /// The line that was begun when the console ended.
-    pub fn rest(&mut self) -> Option<String> {
+    /// The incomplete last line, when the console has ended.
+    pub fn finish(&mut self) -> Option<String> {
         let line = std::mem::take(&mut self.line);
         (!line.is_empty()).then(|| plain(&line))
     }
 
-    /// The console's last output, as it came.
-    pub fn kept(&self) -> &[u8] {
-        &self.kept
+    /// The console's last output, unchanged.
+    pub fn tail(&self) -> &[u8] {
+        &self.tail
     }
 }
 
-/// Without control characters: a guest is not to write to the terminal of whoever reads the journal.
+/// Removes control characters: a guest must not control the terminal of somebody who reads the journal.
 fn plain(line: &[u8]) -> String {
     let text = String::from_utf8_lossy(line);
     let mut plain = String::new();
@@ -63,7 +63,7 @@ fn plain(line: &[u8]) -> String {
     plain
 }
 
-/// The state that a line reports, where it is the line that says so.
+/// The state in a ready line; `None` for other lines.
 pub fn ready_state(line: &str) -> Option<&str> {
     readiness::state(line)
 }
@@ -75,19 +75,19 @@ mod tests {
     #[test]
     fn lines_come_whole_and_without_control_sequences() {
         let mut lines = Lines::default();
-        assert!(lines.take(b"\x1b[0;32m  OK").is_empty());
-        assert_eq!(lines.take(b"\x1b[0m up\r\nnext\n\x07x"), ["  OK up", "next"]);
-        assert_eq!(lines.rest().as_deref(), Some("x"));
-        assert_eq!(lines.rest(), None);
-        assert_eq!(lines.take(&[b'a'; 3000]).len(), 1);
-        lines.take(&[b'b'; 40_000]);
-        assert_eq!(lines.kept().len(), KEPT);
+        assert!(lines.push(b"\x1b[0;32m  OK").is_empty());
+        assert_eq!(lines.push(b"\x1b[0m up\r\nnext\n\x07x"), ["  OK up", "next"]);
+        assert_eq!(lines.finish().as_deref(), Some("x"));
+        assert_eq!(lines.finish(), None);
+        assert_eq!(lines.push(&[b'a'; 3000]).len(), 1);
+        lines.push(&[b'b'; 40_000]);
+        assert_eq!(lines.tail().len(), TAIL);
     }
 
     #[test]
     fn the_ready_line_is_known_within_others() {
         let mut lines = Lines::default();
-        let found = lines.take(b"login: appliance: ready running\r\n");
+        let found = lines.push(b"login: appliance: ready running\r\n");
         assert_eq!(ready_state(&found[0]), Some("running"));
         assert_eq!(ready_state("login: "), None);
     }

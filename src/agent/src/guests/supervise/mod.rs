@@ -1,4 +1,4 @@
-//! The main process of a guest's unit: from its start to its end.
+//! The main process of a guest's unit: supervises the guest from start to end.
 
 pub mod console;
 pub mod notify;

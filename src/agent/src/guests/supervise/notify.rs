@@ -1,17 +1,17 @@
-//! What systemd is told (sd_notify(3)).
+//! Notifies systemd (sd_notify(3)).
 
 use std::io;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 
-/// systemd's ear, where it listens.
+/// The notification socket, if systemd listens.
 #[derive(Debug)]
 pub struct Notify {
     to: Option<SocketAddr>,
 }
 
 impl Notify {
-    /// By the value of `NOTIFY_SOCKET`: a path, or a name in the abstract space after `@`.
+    /// Connects to `NOTIFY_SOCKET`: a path, or `@` and a name in the abstract namespace.
     pub fn new(socket: Option<&str>) -> io::Result<Self> {
         let to = match socket {
             None | Some("") => None,
@@ -25,7 +25,7 @@ impl Notify {
 
     fn send(&self, text: &str) {
         if let Some(to) = &self.to {
-            // systemd that cannot be told is no reason to end a guest.
+            // Best effort: an error here is no reason to end a guest.
             let _ = UnixDatagram::unbound().and_then(|socket| socket.send_to_addr(text.as_bytes(), to));
         }
     }

@@ -1,4 +1,4 @@
-//! A guest that is ready when it answers on a TCP port.
+//! Readiness by TCP: a guest is ready when its port accepts a connection.
 
 use crate::guests::plan::PlanCard;
 use crate::system::world::World;
@@ -6,7 +6,7 @@ use std::cell::{Cell, RefCell};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6, TcpStream};
 use std::time::{Duration, Instant};
 
-/// Between two attempts, and how long one waits for the answer of a neighbour.
+/// The pause between two attempts, and the timeout of each.
 const PAUSE: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_millis(500);
 
@@ -17,18 +17,18 @@ pub struct ReadyPort<'a> {
     cards: &'a [PlanCard],
     port: u16,
     last: Cell<Option<Instant>>,
-    /// Why the last attempt was none.
+    /// Why the last attempt failed.
     failure: RefCell<String>,
 }
 
 impl<'a> ReadyPort<'a> {
-    /// Nothing has been asked yet.
+    /// Without an attempt so far.
     pub fn new(guest: &'a str, cards: &'a [PlanCard], port: u16) -> Self {
         let failure = RefCell::new(format!("port {port} was not tried yet"));
         Self { guest, cards, port, last: Cell::new(None), failure }
     }
 
-    /// Asks now and then.
+    /// Whether the port accepts a connection; tries at most once per pause.
     pub fn answers(&self, world: &World<'_>) -> bool {
         if self.last.get().is_some_and(|last| last.elapsed() < PAUSE) {
             return false;
@@ -53,12 +53,12 @@ impl<'a> ReadyPort<'a> {
         false
     }
 
-    /// What came of the last attempt that failed.
+    /// Why the last attempt failed.
     pub fn failure(&self) -> String {
         self.failure.borrow().clone()
     }
 
-    /// What the neighbours' table says of its cards, and the link-local addresses that Linux derives from theirs.
+    /// The cards' addresses in the neighbour table, and the link-local addresses that Linux derives from their MACs.
     fn by_cards(&self, world: &World<'_>) -> Vec<SocketAddr> {
         let neighbours = std::fs::read_to_string(world.at("/proc/net/arp")).unwrap_or_default();
         let mut found = Vec::new();
@@ -73,7 +73,7 @@ impl<'a> ReadyPort<'a> {
     }
 }
 
-/// All that /etc/hosts has for the name, without a port.
+/// All addresses of the name in /etc/hosts.
 fn by_name(hosts: &str, name: &str) -> Vec<SocketAddr> {
     let address = |line: &str| {
         let mut words = line.split('#').next().unwrap_or_default().split_ascii_whitespace();
@@ -83,7 +83,7 @@ fn by_name(hosts: &str, name: &str) -> Vec<SocketAddr> {
     hosts.lines().filter_map(address).collect()
 }
 
-/// proc_pid_net(5), arp: the address is the first field, the hardware's the fourth.
+/// proc_pid_net(5), arp: the IP address is the first field, the MAC address the fourth.
 fn by_mac(neighbours: &str, mac: &str) -> Option<IpAddr> {
     neighbours.lines().skip(1).find_map(|line| {
         let fields: Vec<&str> = line.split_ascii_whitespace().collect();
@@ -91,7 +91,7 @@ fn by_mac(neighbours: &str, mac: &str) -> Option<IpAddr> {
     })
 }
 
-/// Of a card's address, by its modified EUI-64 (RFC 4291, 2.5.6 and appendix A).
+/// The link-local address of a MAC address, by its modified EUI-64 (RFC 4291, 2.5.6 and appendix A).
 fn link_local(mac: &str) -> Option<Ipv6Addr> {
     let mut bytes = [0; 6];
     let mut parts = mac.split(':');

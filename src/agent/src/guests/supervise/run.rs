@@ -23,7 +23,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 
-/// What a guest's unit fails with.
+/// Why a guest's unit failed.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the message of each variant says what it means")]
 pub enum RunError {
@@ -35,7 +35,7 @@ pub enum RunError {
     Launch(#[from] LaunchError),
     #[error(transparent)]
     State(#[from] StateError),
-    #[error("guest {0} is supervised already; appliance guest show {0} tells by whom")]
+    #[error("guest {0} is supervised already; see appliance guest show {0}")]
     Supervised(String),
     #[error("{0}")]
     Ended(String),
@@ -49,15 +49,15 @@ impl From<io::Error> for RunError {
     }
 }
 
-/// What a supervisor works with.
+/// What a supervisor needs.
 pub struct Supervision<'a> {
     /// The node.
     pub world: &'a World<'a>,
-    /// The kernel.
+    /// The system calls.
     pub machine: &'a dyn Machine,
     /// Signals that end the supervision.
     pub signals: &'a Signals,
-    /// The socket of systemd.
+    /// systemd's notification socket.
     pub notify: &'a Notify,
 }
 
@@ -67,7 +67,7 @@ impl std::fmt::Debug for Supervision<'_> {
     }
 }
 
-/// Supervises `name` to its end. The error is the one line that the unit fails with.
+/// Supervises guest `name` to its end. The error is the one line that the unit fails with.
 pub fn run(supervision: &Supervision<'_>, name: &str, out: &mut dyn Write) -> Result<(), RunError> {
     let guest = lookup::load(supervision.world, name)?;
     let Some(_lock) = status::supervise(supervision.world, name)? else {
@@ -90,7 +90,7 @@ pub fn run(supervision: &Supervision<'_>, name: &str, out: &mut dyn Write) -> Re
 
 enum Next {
     Done,
-    /// At once, and why.
+    /// Start again at once; the reason.
     Again(String),
 }
 
@@ -99,7 +99,7 @@ struct Attempt<'a> {
     guest: &'a Guest,
     last_failure: Option<Failure>,
     out: &'a mut dyn Write,
-    /// systemd was told that the unit has started.
+    /// Whether systemd was notified that the unit has started.
     told: bool,
 }
 
@@ -112,7 +112,7 @@ impl Attempt<'_> {
         say(self.out, text);
     }
 
-    /// One start of the guest and its end.
+    /// Runs the guest once, from start to end.
     fn once(&mut self) -> Result<Next, RunError> {
         let mut record = Record::new(self.name());
         record.last_failure = self.last_failure.take();
@@ -127,7 +127,7 @@ impl Attempt<'_> {
         }
         (record.domain, record.pid) = (None, None);
         self.last_failure = record.last_failure.clone();
-        // The journal tells what the status cannot.
+        // If the status cannot be written, the journal still gets the reason.
         if let Err(error) = record.save(self.supervision.world) {
             self.say(&format!("writing its status: {error}"));
         }
@@ -147,10 +147,8 @@ impl Attempt<'_> {
         }
         let version = prepared.image.manifest.version.clone();
         let outcome = match outcome {
-            // What the hypervisor cannot even start may be the version's fault, as a crash may.
-            Err(RunError::Launch(error)) if error.is_before_the_guest_ran() => {
-                Outcome::Ended(End::Failed(error.to_string()))
-            }
+            // A failed launch may be the version's fault, like a crash.
+            Err(RunError::Launch(error)) if error.guest_never_ran() => Outcome::Ended(End::Failed(error.to_string())),
             outcome => outcome?,
         };
         self.conclude(outcome, &version, &mut state, record)
@@ -174,7 +172,7 @@ impl Attempt<'_> {
                 (vm, Some(network))
             }
         };
-        // What was staged is in the guest's memory by now.
+        // The guest has loaded the staged kernel and initramfs by now.
         for file in [&prepared.plan.kernel, &prepared.plan.initramfs] {
             if file.starts_with(world.at(RUN_GUESTS)) {
                 let _ = fs::remove_file(file);
@@ -193,7 +191,7 @@ impl Attempt<'_> {
             notify: self.supervision.notify,
             config: &self.guest.config,
             version,
-            stand_in: state.stand_in_for(version).filter(|_| self.guest.config.image.version().is_none()),
+            fallback: state.fallback_for(version).filter(|_| self.guest.config.image.version().is_none()),
             record,
             out: self.out,
             told: &mut self.told,
@@ -212,28 +210,28 @@ impl Attempt<'_> {
         if let Some(network) = network {
             network.remove(world);
         }
-        // The next start makes it anew.
+        // The next start makes it again.
         let _ = fs::remove_file(&socket);
         Ok(outcome?)
     }
 
-    /// Nothing of the guest stays behind, whatever happened to its supervision.
+    /// Removes everything of the guest, also after an error of the supervision.
     fn clean(&mut self, mut vm: Vm, failed: bool) {
         if failed && let Err(error) = vm.force(self.supervision.world, self.guest.name.as_str()) {
             say(self.out, &format!("ending it: {error}"));
         }
-        // It has ended or was killed; its status is collected so that it is no zombie.
+        // Reaps the process, which has ended or was killed.
         let _ = vm.child.kill();
         let _ = vm.child.wait();
         if matches!(vm.kind, Kind::Xen { .. })
             && let Err(error) =
                 crate::guests::hypervisor::xen::destroy(self.supervision.world, self.guest.name.as_str())
         {
-            say(self.out, &format!("making sure that its domain is gone: {error}"));
+            say(self.out, &format!("destroying its domain: {error}"));
         }
     }
 
-    /// What the end means: for the unit, and for the version that ran.
+    /// Evaluates the end, for the unit and for the version that ran.
     fn conclude(
         &mut self,
         outcome: Outcome,
@@ -246,12 +244,12 @@ impl Attempt<'_> {
         let reason = match outcome {
             Outcome::Stopped => return Ok(Next::Done),
             Outcome::Ended(End::PoweredOff) => {
-                // A unit that has not said that it started would have failed.
+                // A unit of Type=notify fails if it ends without READY=1.
                 self.supervision.notify.ready("it has powered off by itself");
                 return Ok(Next::Done);
             }
-            Outcome::Ended(End::Reset) if was_ready => return Ok(Next::Again("it starts anew".to_owned())),
-            Outcome::Ended(End::Reset) => "started anew before it was ready".to_owned(),
+            Outcome::Ended(End::Reset) if was_ready => return Ok(Next::Again("it restarts".to_owned())),
+            Outcome::Ended(End::Reset) => "restarted before it was ready".to_owned(),
             Outcome::Ended(End::Failed(reason)) if was_ready => return Err(RunError::Ended(reason)),
             Outcome::Ended(End::Failed(reason)) => format!("failed before it was ready ({reason})"),
             Outcome::NotReady(why) => {
@@ -259,11 +257,11 @@ impl Attempt<'_> {
             }
         };
         let goes_back = self.guest.config.image.version().is_none();
-        // Read anew: an operator may have chosen meanwhile.
+        // Read again: an operator may have changed it in the meantime.
         *state = State::load(world, self.name())?;
-        match state.stand_in_for(version).filter(|_| goes_back).map(str::to_owned) {
+        match state.fallback_for(version).filter(|_| goes_back).map(str::to_owned) {
             Some(good) => {
-                state.go_back(version, &reason, world.now());
+                state.mark_failed(version, &reason, world.now());
                 state.save(world, self.name())?;
                 let text = format!("version {version} {reason}: going back to version {good}");
                 record.phase = Phase::Failed;
@@ -284,20 +282,20 @@ fn kvm_options(world: &World<'_>, config: &GuestConfig, name: &str) -> KvmOption
     }
 }
 
-/// Our own words stand apart from the guest's: the journal has both.
+/// Prints a line of the supervisor. The journal also has the guest's lines, which have another prefix.
 fn say(out: &mut dyn Write, text: &str) {
-    // Nothing is left to tell it to when this fails.
+    // If this fails, there is nowhere to report it.
     let _ = writeln!(out, "appliance: {text}").and_then(|()| out.flush());
 }
 
-/// Hears what happens to the guest, and tells systemd, the status and the journal.
+/// Forwards the guest's events to systemd, the status file and the journal.
 struct EventSink<'a> {
     world: &'a World<'a>,
     notify: &'a Notify,
     config: &'a GuestConfig,
     version: &'a str,
-    /// The version that would be gone back to.
-    stand_in: Option<&'a str>,
+    /// The version to fall back to.
+    fallback: Option<&'a str>,
     record: &'a mut Record,
     out: &'a mut dyn Write,
     told: &'a mut bool,
@@ -322,13 +320,13 @@ impl EventSink<'_> {
     fn started(&mut self) {
         self.save();
         let status = format!("version {} runs and is not ready yet", self.version);
-        // What comes after a guest of mode `wait` waits until it is ready.
+        // Units after a guest of mode `wait` wait until it is ready.
         if self.config.mode == Mode::Wait {
             self.notify.status(&status);
         } else {
             self.tell_ready(&status);
         }
-        if let Some(good) = self.stand_in {
+        if let Some(good) = self.fallback {
             say(self.out, &format!("version {} is on trial: version {good} is the last good one", self.version));
         }
     }
@@ -336,7 +334,7 @@ impl EventSink<'_> {
 
 impl Listener for EventSink<'_> {
     fn console(&mut self, line: &str) {
-        // A guest's line is never taken for ours, nor its beginning for a priority (sd-daemon(3)).
+        // The prefix keeps a guest's line from passing for the supervisor's, or for a priority (sd-daemon(3)).
         let _ = writeln!(self.out, "console: {line}").and_then(|()| self.out.flush());
     }
 
@@ -356,7 +354,7 @@ impl Listener for EventSink<'_> {
         self.tell_ready(&format!("version {} is ready ({state})", self.version));
         say(self.out, &format!("version {} is ready ({state})", self.version));
         let kept = State::load(self.world, &self.record.guest).and_then(|mut known| {
-            let changed = known.got_ready(self.version, self.world.now());
+            let changed = known.mark_ready(self.version, self.world.now());
             if changed { known.save(self.world, &self.record.guest) } else { Ok(()) }
         });
         if let Err(error) = kept {
@@ -373,11 +371,11 @@ impl Listener for EventSink<'_> {
 
     fn late(&mut self, why: &str) -> bool {
         let seconds = self.config.ready_timeout.get();
-        if self.stand_in.is_some() || self.config.mode == Mode::Wait {
-            say(self.out, &format!("it was not ready within {seconds} s ({why}): it is ended"));
+        if self.fallback.is_some() || self.config.mode == Mode::Wait {
+            say(self.out, &format!("it was not ready within {seconds} s ({why}); ending it"));
             return true;
         }
-        let text = format!("it was not ready within {seconds} s ({why}); it goes on running");
+        let text = format!("it was not ready within {seconds} s ({why}); it keeps running");
         self.record.notes.push(text.clone());
         self.save();
         self.tell_ready(&text);
@@ -393,7 +391,7 @@ mod tests {
     use crate::guests::image::tests::store;
     use crate::guests::tests::Node;
 
-    /// Runs the guest `web` under Xen where every domain fails at its start.
+    /// Runs the guest `web` under Xen; every domain fails at its start.
     fn run_web(node: &Node) -> (String, State) {
         node.file("/sys/hypervisor/type", b"xen\n");
         node.file("/usr/share/appliance/templates/xl.cfg.hbs", b"name = \"{{name}}\"\n");
@@ -401,7 +399,7 @@ mod tests {
         node.programs.answer("timeout 30 xl info virt_caps", 0, "pv\n");
         node.programs.answer("timeout 30 xl domid", 1, "");
         node.programs.answer("timeout 30 xl destroy", 0, "");
-        node.programs.start_in_place_of("xl", "false");
+        node.programs.substitute("xl", "false");
         let supervision = Supervision {
             world: &node.world(),
             machine: &MadeUpMachine::new(),
@@ -420,14 +418,14 @@ mod tests {
         store(&node, "guest", "1");
         store(&node, "guest", "2");
         let mut state = State::default();
-        state.got_ready("1", 10);
+        state.mark_ready("1", 10);
         state.save(&node.world(), "web").unwrap();
         let (error, state) = run_web(&node);
         assert!(error.starts_with("version 1 failed before it was ready (xl ended before the guest ran"), "{error}");
         assert_eq!((state.chosen.as_deref(), state.failed.as_slice()), (Some("1"), ["2".to_owned()].as_slice()));
         let story = &state.story.last().unwrap().text;
         assert!(story.starts_with("version 2 failed before it was ready (xl ended"), "{story}");
-        // One that guest.toml pins is all it takes.
+        // A guest with a pinned version has no fallback.
         let pinned = config.replace("guest", "guest@2");
         node.file("/config/local/domUs/web/guest.toml", pinned.as_bytes());
         let (error, state) = run_web(&node);

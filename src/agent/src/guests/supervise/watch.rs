@@ -1,6 +1,6 @@
-//! From a guest's start to its end: its console goes to the journal and to
-//! whoever opens it, systemd hears that it is ready, and it is asked, then
-//! forced, to end.
+//! Watches a guest from its start to its end: forwards its console to the journal
+//! and to clients, reports when it is ready, asks it to power off, and kills it
+//! after a timeout.
 
 use super::console::{self, Lines};
 use super::ready::ReadyPort;
@@ -19,20 +19,20 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// How often a guest that does not answer is asked again to power off: one that
-/// boots hears it only later.
+/// The interval at which a guest is asked again to power off: a booting guest
+/// misses earlier requests.
 const ASK_AGAIN: Duration = Duration::from_secs(10);
-/// The longest sleep, for what is looked at by and by.
-const TURN: Duration = Duration::from_secs(1);
-/// How long xl or QEMU may take to end once its guest has.
-const LAST_WORDS: Duration = Duration::from_secs(15);
+/// The longest sleep, for what is polled.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
+/// How long xl or QEMU may take to exit after its guest has ended.
+const EXIT_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Signals that ask us to end, and those of our children.
+/// SIGTERM, SIGINT, SIGHUP and SIGCHLD.
 #[derive(Debug)]
 pub struct Signals(SignalFd);
 
 impl Signals {
-    /// Catches SIGTERM and SIGINT from now on.
+    /// Blocks the signals and opens a descriptor for them.
     pub fn catch() -> io::Result<Self> {
         let mut set = SigSet::empty();
         for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGCHLD] {
@@ -42,7 +42,7 @@ impl Signals {
         Ok(Self(SignalFd::with_flags(&set, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?))
     }
 
-    /// Whether one asked us to end since the last look.
+    /// Whether one of them other than SIGCHLD arrived since the last call.
     pub fn asked_to_end(&self) -> bool {
         let mut asked = false;
         while let Ok(Some(signal)) = self.0.read_signal() {
@@ -52,34 +52,34 @@ impl Signals {
     }
 }
 
-/// What became of a guest.
+/// How a guest's run ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// By itself.
+    /// It ended by itself.
     Ended(End),
-    /// As we were asked to.
+    /// It was stopped on request.
     Stopped,
-    /// It was ended, for it was not ready in time; what it was waited for.
+    /// It was stopped because it was not ready in time; what was missing.
     NotReady(String),
 }
 
-/// What a supervisor is told on the way.
+/// Receives the events of a guest's run.
 pub trait Listener {
     /// The guest printed a line.
     fn console(&mut self, line: &str);
-    /// xl's or QEMU's words.
+    /// xl or QEMU printed a line.
     fn program(&mut self, line: &str);
-    /// Something that the journal should have.
+    /// A line for the journal.
     fn note(&mut self, text: &str);
-    /// With the state that the guest reported.
+    /// The guest is ready; with the state that it reported.
     fn ready(&mut self, state: &str);
     /// The guest is asked to power off.
     fn stopping(&mut self);
-    /// It was not ready in time, and why. Whether it is ended for that.
+    /// The guest was not ready in time; the reason. Returns whether to stop it.
     fn late(&mut self, why: &str) -> bool;
 }
 
-/// How long a guest may take.
+/// A guest's timeouts.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
     /// Until it is ready.
@@ -95,7 +95,7 @@ enum Stopping {
     Late,
 }
 
-/// Watches over one guest.
+/// Watches one guest.
 pub struct Supervisor<'a> {
     /// The node.
     pub world: &'a World<'a>,
@@ -103,11 +103,11 @@ pub struct Supervisor<'a> {
     pub guest: &'a str,
     /// Signals that end the supervision.
     pub signals: &'a Signals,
-    /// How long the guest may take.
+    /// The guest's timeouts.
     pub bounds: Bounds,
-    /// Where the guest answers when it is ready; without it, its console says so.
+    /// The port on which a ready guest answers; without it, the ready line on its console counts.
     pub ready_port: Option<ReadyPort<'a>>,
-    /// Where the console is served.
+    /// The socket on which the console is served.
     pub socket: &'a Path,
 }
 
@@ -124,7 +124,7 @@ struct Watch<'a> {
     outputs: [Lines; 2],
     open: Open,
     clients: Vec<UnixStream>,
-    /// What the guest says on its console counts: it has no port to answer on.
+    /// Whether the ready line on the console counts: the guest has no ready port.
     heeds_console: bool,
     ready: bool,
     stopping: Option<(Stopping, Instant)>,
@@ -132,7 +132,7 @@ struct Watch<'a> {
     forced: bool,
 }
 
-/// What may still be read from.
+/// Which descriptors are still open for reading.
 #[derive(Clone, Copy)]
 struct Open {
     console: bool,
@@ -141,7 +141,7 @@ struct Open {
 }
 
 impl Supervisor<'_> {
-    /// Watches over `vm` to its end; whatever happens, it has ended then.
+    /// Watches `vm` to its end. Also after an error, it has ended when this returns.
     pub fn watch(&self, vm: &mut Vm, listener: &mut dyn Listener) -> io::Result<Outcome> {
         let consoles = self.listen()?;
         let begun = Instant::now();
@@ -181,7 +181,7 @@ impl Supervisor<'_> {
                     true => End::PoweredOff,
                     false => {
                         let said = watch.vm.complaint.take().map(|said| format!("; it said: {said}"));
-                        End::Failed(format!("the program that ran it ended: {status}{}", said.unwrap_or_default()))
+                        End::Failed(format!("its xl or QEMU process ended: {status}{}", said.unwrap_or_default()))
                     }
                 });
                 return Ok(match watch.stopping {
@@ -200,24 +200,24 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Why the guest does not count as ready.
+    /// Why the guest is not ready.
     fn unready(&self) -> String {
-        let unsaid = || "its console has not said so".to_owned();
+        let unsaid = || "no ready line on console".to_owned();
         self.ready_port.as_ref().map_or_else(unsaid, ReadyPort::failure)
     }
 
-    /// Asks, asks again, forces.
+    /// Asks the guest to power off, repeatedly, and kills it after the timeout.
     fn end(&self, watch: &mut Watch<'_>, listener: &mut dyn Listener) {
         let Some((_, since)) = watch.stopping else { return };
         if since.elapsed() >= self.bounds.stop {
             if !watch.forced {
-                listener.note(&format!("it has not powered off within {} s: it is forced", self.bounds.stop.as_secs()));
+                listener.note(&format!("it did not power off within {} s; forcing it", self.bounds.stop.as_secs()));
                 watch.forced = true;
                 if let Err(error) = watch.vm.force(self.world, self.guest) {
                     listener.note(&format!("ending it: {error}"));
                 }
-            } else if since.elapsed() >= self.bounds.stop + LAST_WORDS {
-                // xl that does not see its domain's end.
+            } else if since.elapsed() >= self.bounds.stop + EXIT_TIMEOUT {
+                // xl may miss its domain's end.
                 let _ = watch.vm.child.kill();
             }
             return;
@@ -243,7 +243,7 @@ impl Supervisor<'_> {
 }
 
 impl Watch<'_> {
-    /// Until something happens, for a turn at most.
+    /// Waits for an event, at most for `POLL_INTERVAL`.
     fn wait(&self, signals: &SignalFd, consoles: &UnixListener) -> io::Result<()> {
         let mut sources = vec![signals.as_fd(), consoles.as_fd()];
         if self.open.console {
@@ -261,14 +261,14 @@ impl Watch<'_> {
         sources.extend(self.clients.iter().map(AsFd::as_fd));
         let mut sources: Vec<PollFd<'_>> =
             sources.into_iter().map(|source| PollFd::new(source, PollFlags::POLLIN)).collect();
-        let turn = PollTimeout::try_from(TURN).map_err(io::Error::other)?;
-        match poll(&mut sources, turn) {
+        let timeout = PollTimeout::try_from(POLL_INTERVAL).map_err(io::Error::other)?;
+        match poll(&mut sources, timeout) {
             Ok(_) | Err(nix::errno::Errno::EINTR) => Ok(()),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// Takes whatever is there to be read.
+    /// Reads all available input.
     fn read(&mut self, listener: &mut dyn Listener) {
         if self.open.console {
             match read_available(&self.vm.console) {
@@ -286,7 +286,7 @@ impl Watch<'_> {
             };
             match read {
                 Some(bytes) => {
-                    for line in self.outputs[index].take(&bytes) {
+                    for line in self.outputs[index].push(&bytes) {
                         self.vm.said(&line);
                         listener.program(&line);
                     }
@@ -303,7 +303,7 @@ impl Watch<'_> {
         let console = &mut self.vm.console;
         self.clients.retain(|client| match read_available(client) {
             Some(typed) => {
-                // A guest that does not read its console loses what is typed, as on a serial line.
+                // Input is dropped if the guest does not read its console, as on a serial line.
                 let _ = console.write_all(&typed);
                 true
             }
@@ -312,9 +312,9 @@ impl Watch<'_> {
     }
 
     fn console(&mut self, bytes: &[u8], listener: &mut dyn Listener) {
-        // Who does not read in time is let go: the guest does not wait for anybody.
+        // A client that does not read in time is disconnected: the guest must not wait for it.
         self.clients.retain(|mut client| bytes.is_empty() || client.write_all(bytes).is_ok());
-        for line in self.lines.take(bytes) {
+        for line in self.lines.push(bytes) {
             listener.console(&line);
             if let (true, false, Some(state)) = (self.heeds_console, self.ready, console::ready_state(&line)) {
                 self.ready = true;
@@ -324,17 +324,17 @@ impl Watch<'_> {
     }
 
     fn greet(&mut self, mut client: UnixStream) {
-        if set_nonblocking(&client).is_ok() && client.write_all(self.lines.kept()).is_ok() {
+        if set_nonblocking(&client).is_ok() && client.write_all(self.lines.tail()).is_ok() {
             self.clients.push(client);
         }
     }
 
     fn say_rests(&mut self, listener: &mut dyn Listener) {
-        if let Some(line) = self.lines.rest() {
+        if let Some(line) = self.lines.finish() {
             listener.console(&line);
         }
         for output in &mut self.outputs {
-            if let Some(line) = output.rest() {
+            if let Some(line) = output.finish() {
                 self.vm.said(&line);
                 listener.program(&line);
             }
@@ -352,7 +352,7 @@ mod tests {
     use std::os::fd::OwnedFd;
     use std::process::{Command, Stdio};
 
-    /// Notes what it hears; a guest that is late is ended.
+    /// Records the events; stops a guest that is late.
     #[derive(Default)]
     struct Heard {
         ready: Vec<String>,
@@ -373,7 +373,7 @@ mod tests {
         }
     }
 
-    /// Supervises a program in a guest's place, which says on its console that it is ready and then ends, or stays.
+    /// Supervises a stand-in program, which prints the ready line on its console and then ends, or stays.
     fn supervise(node: &Node, port: Option<u16>, stays: bool) -> (Outcome, Heard) {
         let (console, mut guests) = UnixStream::pair().unwrap();
         let (monitor, _qemus) = UnixStream::pair().unwrap();

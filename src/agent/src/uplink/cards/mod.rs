@@ -1,4 +1,4 @@
-//! What `/sys` and udev's records tell of the host's network cards.
+//! Finds the host's wired network cards by `/sys` and udev's database.
 
 use super::choice::{Card, View};
 use crate::system::device_order;
@@ -11,19 +11,19 @@ const CONFIG: &str = "/etc/systemd/network";
 /// ARPHRD_ETHER, linux/if_arp.h.
 const ETHERNET: &str = "1";
 
-/// What a look at the network cards gives.
+/// The result of a scan.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Look {
+pub enum CardScan {
     /// The wired cards.
     Cards(View),
-    /// Others care for the bridge: who, in words.
-    Left(String),
+    /// The bridge is managed otherwise; by what, for a message.
+    ManagedElsewhere(String),
 }
 
-/// `ours` is the card that we put into the bridge.
-pub fn look(world: &World<'_>, ours: Option<&str>) -> Look {
+/// Scans the network cards. `ours` is the card that this service put into the bridge.
+pub fn scan(world: &World<'_>, ours: Option<&str>) -> CardScan {
     if let Some(file) = files::names(&world.at(CONFIG)).iter().find(|name| name.ends_with(".network")) {
-        return Look::Left(format!("{CONFIG}/{file} is there"));
+        return CardScan::ManagedElsewhere(format!("{CONFIG}/{file} is there"));
     }
     let mut cards = Vec::new();
     for name in files::names(&world.at("/sys/class/net")) {
@@ -32,21 +32,24 @@ pub fn look(world: &World<'_>, ours: Option<&str>) -> Look {
         }
         let master = target_name(world, &format!("/sys/class/net/{name}/master"));
         match master.as_deref() {
-            Some(BRIDGE) if ours != Some(&name) => return Look::Left(format!("{name} is in it already")),
+            Some(BRIDGE) if ours != Some(&name) => {
+                return CardScan::ManagedElsewhere(format!("{name} is in it already"));
+            }
             None | Some(BRIDGE) if is_ready(world, &name) => {
                 let cable = world.line(format!("/sys/class/net/{name}/carrier")).as_deref() == Some("1");
                 let at = cards.partition_point(|card: &Card| device_order::compare(&card.name, &name).is_lt());
                 cards.insert(at, Card { name, cable });
             }
-            // Somebody else's, or about to get another name.
+            // In another bridge or bond, or not ready yet.
             _ => {}
         }
     }
-    Look::Cards(View { cards, settled: !world.at("/run/udev/queue").exists() })
+    CardScan::Cards(View { cards, settled: !world.at("/run/udev/queue").exists() })
 }
 
-/// Ethernet, of a device: no radio, no guest's card seen from the host, no
-/// virtual function, which shares the cable of its card and is for guests.
+/// Whether it is an Ethernet card with a device: not wireless, not the host's end of
+/// a guest's card, and not a virtual function, which shares its card's cable and is
+/// meant for guests.
 fn is_wired(world: &World<'_>, name: &str) -> bool {
     let at = |path: &str| format!("/sys/class/net/{name}/{path}");
     let there = |path: &str| world.at(at(path)).exists();
@@ -58,7 +61,7 @@ fn is_wired(world: &World<'_>, name: &str) -> bool {
         && target_name(world, &at("device/subsystem")).as_deref() != Some("xen-backend")
 }
 
-/// udev has processed the card and gives it no other name.
+/// Whether udev has processed the card and is not renaming it.
 fn is_ready(world: &World<'_>, name: &str) -> bool {
     let Some(index) = world.line(format!("/sys/class/net/{name}/ifindex")) else { return false };
     let Ok(record) = std::fs::read_to_string(world.at(format!("/run/udev/data/n{index}"))) else { return false };

@@ -2,7 +2,7 @@ use super::*;
 use crate::guests::tests::Node;
 use std::os::unix::fs::symlink;
 
-/// Adds cards to a made-up node as the kernel and udev show them.
+/// Adds cards to a fake node, as the kernel and udev show them.
 pub struct Cards<'a>(pub &'a Node);
 
 impl Cards<'_> {
@@ -30,9 +30,9 @@ impl Cards<'_> {
 }
 
 fn names(node: &Node, ours: Option<&str>) -> Vec<String> {
-    match look(&node.world(), ours) {
-        Look::Cards(view) => view.cards.into_iter().map(|card| card.name).collect(),
-        Look::Left(who) => panic!("{who}"),
+    match scan(&node.world(), ours) {
+        CardScan::Cards(view) => view.cards.into_iter().map(|card| card.name).collect(),
+        CardScan::ManagedElsewhere(who) => panic!("{who}"),
     }
 }
 
@@ -44,7 +44,7 @@ fn only_wired_cards_of_real_devices_count_in_natural_order() {
     for (index, name) in ["ens10", "ens9", "eno1", "eth0"].into_iter().enumerate() {
         cards.card(name, index as u32 + 2, if name == "eth0" { "xen" } else { "pci" });
     }
-    // No device: the loopback, a bridge, a tap.
+    // Without a device: the loopback, a bridge, a tap.
     cards.link("lo", 1, "772");
     cards.link("br0", 20, "1");
     cards.link("tap0", 21, "1");
@@ -83,7 +83,7 @@ fn a_card_in_use_elsewhere_is_no_candidate() {
     assert_eq!(names(&node, None), ["eno2"]);
     cards.master("eno2", "br0");
     assert_eq!(names(&node, Some("eno2")), ["eno2"]);
-    assert_eq!(look(&node.world(), None), Look::Left("eno2 is in it already".to_owned()));
+    assert_eq!(scan(&node.world(), None), CardScan::ManagedElsewhere("eno2 is in it already".to_owned()));
 }
 
 #[test]
@@ -105,7 +105,7 @@ fn a_network_file_of_the_config_leaves_the_bridge_to_it() {
     assert_eq!(names(&node, None), ["eno1"]);
     node.file("/etc/systemd/network/20-x.network", b"");
     let who = "/etc/systemd/network/20-x.network is there".to_owned();
-    assert_eq!(look(&node.world(), Some("eno1")), Look::Left(who));
+    assert_eq!(scan(&node.world(), Some("eno1")), CardScan::ManagedElsewhere(who));
 }
 
 #[test]
@@ -119,9 +119,9 @@ fn cables_and_udevs_queue_are_seen() {
     cards.cable("eno2", true);
     let seen = |settled| {
         let card = |name: &str, cable| Card { name: name.to_owned(), cable };
-        Look::Cards(View { cards: vec![card("eno1", false), card("eno2", true), card("eno3", false)], settled })
+        CardScan::Cards(View { cards: vec![card("eno1", false), card("eno2", true), card("eno3", false)], settled })
     };
-    assert_eq!(look(&node.world(), None), seen(true));
+    assert_eq!(scan(&node.world(), None), seen(true));
     node.file("/run/udev/queue", b"");
-    assert_eq!(look(&node.world(), None), seen(false));
+    assert_eq!(scan(&node.world(), None), seen(false));
 }

@@ -1,16 +1,17 @@
-//! Which wired card is put into the bridge, and when. Pure: time and machine are arguments.
+//! Decides which wired card is put into the bridge, and when. No I/O: time and
+//! machine are arguments.
 //!
-//! The first card in natural order that has a cable is taken, else the first. A
-//! card with a cable that is in the bridge stays there. One without a cable
-//! makes way for the first that gets one.
+//! The first card in natural order that has a cable is chosen, else the first card.
+//! A card with a cable stays in the bridge. A card without a cable is replaced by
+//! the first that gets one.
 
 use std::time::Duration;
 
-/// How long an earlier card may take to show its cable once a later one has. A
+/// How long an earlier card may take to show its cable after a later one has. A
 /// gigabit card takes 1 to 3 s from link up.
 pub const GRACE: Duration = Duration::from_secs(5);
-/// How long a card that is there waits for udev to be done with all devices. A
-/// device that hangs must not keep the node off the network.
+/// How long an existing card waits for udev to process all devices. A device that
+/// hangs must not keep the node off the network.
 pub const SETTLE: Duration = Duration::from_secs(30);
 
 /// A wired card, under its final name.
@@ -18,7 +19,7 @@ pub const SETTLE: Duration = Duration::from_secs(30);
 pub struct Card {
     /// The interface's name.
     pub name: String,
-    /// The kernel sees a carrier, which it does only while the card is up.
+    /// The kernel detects a carrier; it does only while the card is up.
     pub cable: bool,
 }
 
@@ -27,16 +28,16 @@ pub struct Card {
 pub struct View {
     /// In natural order.
     pub cards: Vec<Card>,
-    /// udev has no device to process, so that no card is about to appear.
+    /// udev's queue is empty, so no card is about to appear.
     pub settled: bool,
 }
 
-/// What is to be done.
+/// An action on a card.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
-    /// Sets a card up, so that it shows its cable.
+    /// Sets a card up, so that its carrier is detected.
     Raise(String),
-    /// Sets a card down that is not needed.
+    /// Sets down a card that is not needed.
     Lower(String),
     /// Puts a card into the bridge.
     Bridge {
@@ -44,23 +45,23 @@ pub enum Action {
         card: String,
         /// Whether a cable is plugged in.
         cable: bool,
-        /// The card that is taken out first.
+        /// The card that is removed first.
         before: Option<String>,
     },
 }
 
-/// What is to be done now.
+/// What to do now.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Turn {
-    /// In this order.
+pub struct Decision {
+    /// The actions, in this order.
     pub actions: Vec<Action>,
-    /// When to look again, should no event come.
+    /// When to decide again if no event comes.
     pub wait: Option<Duration>,
-    /// A card with a cable is in the bridge: nothing changes that.
+    /// A card with a cable is in the bridge: the choice is final.
     pub done: bool,
 }
 
-/// A moment for each card. They are few, and a list makes a smaller program than a map.
+/// A time for each card. There are few, and a list makes a smaller program than a map.
 type Times = Vec<(String, Duration)>;
 
 /// Chooses the card for the bridge.
@@ -70,13 +71,13 @@ pub struct Choice {
     chosen: Option<String>,
     /// When each other card was set up.
     raised: Times,
-    /// Since when each card shows its cable.
+    /// When each card's cable was first seen.
     cables: Times,
-    /// Since when there is a card and none is chosen.
+    /// When the first card was seen, while none is chosen.
     undecided: Option<Duration>,
 }
 
-/// The card to be in the bridge, or when to look again.
+/// The card for the bridge, or when to decide again.
 enum Pick<'a> {
     Card(&'a Card),
     Wait(Option<Duration>),
@@ -88,9 +89,9 @@ impl Choice {
         Self { chosen, ..Self::default() }
     }
 
-    /// `now` is the time since any fixed moment.
-    pub fn turn(&mut self, view: &View, now: Duration) -> Turn {
-        let mut turn = Turn::default();
+    /// Decides; `now` is the time since any fixed moment.
+    pub fn decide(&mut self, view: &View, now: Duration) -> Decision {
+        let mut decision = Decision::default();
         let find = |name: &str| view.cards.iter().find(|card| card.name == name);
         self.raised.retain(|(name, _)| find(name).is_some());
         self.cables.retain(|(name, _)| find(name).is_some_and(|card| card.cable));
@@ -101,16 +102,16 @@ impl Choice {
                 note(&mut self.cables, &card.name, now);
             }
             if !works && chosen != Some(card) && note(&mut self.raised, &card.name, now) {
-                turn.actions.push(Action::Raise(card.name.clone()));
+                decision.actions.push(Action::Raise(card.name.clone()));
             }
         }
         match self.pick(view, chosen, now) {
-            Pick::Wait(wait) => turn.wait = wait,
+            Pick::Wait(wait) => decision.wait = wait,
             Pick::Card(card) => {
                 let before = chosen.filter(|chosen| *chosen != card).map(|chosen| chosen.name.clone());
                 if chosen != Some(card) {
                     let (name, cable) = (card.name.clone(), card.cable);
-                    turn.actions.push(Action::Bridge { card: name, cable, before: before.clone() });
+                    decision.actions.push(Action::Bridge { card: name, cable, before: before.clone() });
                     self.raised.retain(|(name, _)| *name != card.name);
                     if let Some(before) = before {
                         note(&mut self.raised, &before, now);
@@ -118,12 +119,12 @@ impl Choice {
                     self.chosen = Some(card.name.clone());
                 }
                 if card.cable {
-                    turn.actions.extend(self.raised.drain(..).map(|(name, _)| Action::Lower(name)));
-                    turn.done = true;
+                    decision.actions.extend(self.raised.drain(..).map(|(name, _)| Action::Lower(name)));
+                    decision.done = true;
                 }
             }
         }
-        turn
+        decision
     }
 
     fn pick<'a>(&mut self, view: &'a View, chosen: Option<&'a Card>, now: Duration) -> Pick<'a> {
@@ -155,7 +156,7 @@ impl Choice {
     }
 }
 
-/// Whether the card had no moment so far.
+/// Records the time unless the card has one. Returns whether it was recorded.
 fn note(times: &mut Times, card: &str, now: Duration) -> bool {
     let new = !times.iter().any(|(name, _)| name == card);
     if new {

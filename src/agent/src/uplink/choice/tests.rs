@@ -6,7 +6,7 @@ fn seconds(count: u64) -> Duration {
     Duration::from_secs(count)
 }
 
-/// Cards by name, `+` behind those with a cable.
+/// Cards by name, with `+` after those with a cable.
 fn view(cards: &str, settled: bool) -> View {
     let card = |word: &str| Card { name: word.trim_end_matches('+').to_owned(), cable: word.ends_with('+') };
     View { cards: cards.split_whitespace().map(card).collect(), settled }
@@ -16,9 +16,9 @@ fn settled(cards: &str) -> View {
     view(cards, true)
 }
 
-/// What a turn does, in short: `^a` sets up, `_a` sets down, `=a` bridges, `b>a` bridges in the place of, `.` is done.
-fn told(turn: &Turn) -> String {
-    let mut words: Vec<String> = turn
+/// A decision in short: `^a` sets up, `_a` sets down, `=a` bridges, `b>a` replaces b with a, `.` is done.
+fn summary(decision: &Decision) -> String {
+    let mut words: Vec<String> = decision
         .actions
         .iter()
         .map(|action| match action {
@@ -28,15 +28,15 @@ fn told(turn: &Turn) -> String {
             Action::Bridge { card, before: Some(before), .. } => format!("{before}>{card}"),
         })
         .collect();
-    words.extend(turn.wait.map(|wait| format!("{}s", wait.as_secs())));
-    words.extend(turn.done.then(|| ".".to_owned()));
+    words.extend(decision.wait.map(|wait| format!("{}s", wait.as_secs())));
+    words.extend(decision.done.then(|| ".".to_owned()));
     words.join(" ")
 }
 
-/// Each line: the second, the cards, and what is to come of them.
+/// Each line: the second, the cards, and the expected decision.
 fn story(choice: &mut Choice, lines: &[(u64, View, &str)]) {
     for (at, view, expected) in lines {
-        assert_eq!(told(&choice.turn(view, seconds(*at))), *expected, "at {at} s: {view:?}");
+        assert_eq!(summary(&choice.decide(view, seconds(*at))), *expected, "at {at} s: {view:?}");
     }
 }
 
@@ -58,7 +58,7 @@ fn of_two_the_first_with_a_cable_is_taken() {
     story(&mut Choice::default(), &lines);
     let lines = [(0, settled("a b"), "^a ^b 5s"), (2, settled("a b+"), "5s"), (7, settled("a b+"), "=b _a .")];
     story(&mut Choice::default(), &lines);
-    // The first is slower to show its cable.
+    // The first card shows its cable later.
     let lines = [(0, settled("a b+"), "^a ^b 5s"), (4, settled("a+ b+"), "=a _b .")];
     story(&mut Choice::default(), &lines);
 }
@@ -68,7 +68,7 @@ fn without_a_cable_the_first_is_taken_until_another_gets_one() {
     let begin = [(0, settled("a b c"), "^a ^b ^c 5s"), (5, settled("a b c"), "=a"), (99, settled("a b c"), "")];
     let mut choice = Choice::default();
     story(&mut choice, &begin);
-    // A switch that starts gives both their carrier, in any order.
+    // A starting switch gives both cards a carrier, in any order.
     story(&mut choice, &[(100, settled("a b+ c"), "5s"), (103, settled("a+ b+ c"), "_b _c .")]);
     let mut choice = Choice::default();
     story(&mut choice, &begin);
@@ -77,7 +77,7 @@ fn without_a_cable_the_first_is_taken_until_another_gets_one() {
 
 #[test]
 fn cards_that_are_still_to_come_are_waited_for_within_a_bound() {
-    // b is there first, and udev is at work on what becomes a.
+    // b appears first, while udev still processes a.
     let lines = [(0, view("b+", false), "^b 30s"), (3, view("b+", false), "27s"), (4, settled("a+ b+"), "^a =a _b .")];
     story(&mut Choice::default(), &lines);
     let lines =
@@ -89,7 +89,7 @@ fn cards_that_are_still_to_come_are_waited_for_within_a_bound() {
 fn a_late_card_does_not_change_what_works() {
     let mut choice = Choice::new(Some("b".to_owned()));
     story(&mut choice, &[(0, settled("a+ b+"), ".")]);
-    // What does not work gives way, also after a restart of the service.
+    // A card without a cable is replaced, also after a restart of the service.
     let mut choice = Choice::new(Some("b".to_owned()));
     story(&mut choice, &[(0, settled("a+ b"), "^a b>a _b .")]);
     let mut choice = Choice::new(Some("b".to_owned()));
@@ -100,26 +100,26 @@ fn a_late_card_does_not_change_what_works() {
 fn a_card_that_goes_is_replaced() {
     let mut choice = Choice::default();
     story(&mut choice, &[(0, settled("a b"), "^a ^b 5s"), (5, settled("a b"), "=a"), (6, settled("b"), "=b")]);
-    // It comes back without a cable: the other has none either, and stays.
+    // It comes back without a cable: the other has none either and stays.
     story(&mut choice, &[(7, settled("a b"), "^a"), (8, settled("a+ b"), "b>a _b .")]);
 }
 
-/// A machine on which the actions have their effect.
+/// A simulated machine that executes the actions.
 #[derive(Default)]
 struct Bridge {
     members: BTreeSet<String>,
-    /// The card that networkd's file names: it enters the bridge whenever it appears.
+    /// The card in networkd's file: it joins the bridge whenever it appears.
     named: Option<String>,
     up: BTreeSet<String>,
 }
 
 impl Bridge {
-    fn act(&mut self, view: &View, turn: &Turn) {
+    fn act(&mut self, view: &View, decision: &Decision) {
         let there = |name: &String| view.cards.iter().any(|card| card.name == *name);
         self.members.retain(there);
         self.up.retain(there);
         self.members.extend(self.named.clone().filter(there));
-        for action in &turn.actions {
+        for action in &decision.actions {
             match action {
                 Action::Raise(card) => {
                     assert!(there(card) && !self.members.contains(card));
@@ -157,21 +157,21 @@ proptest! {
         views in proptest::collection::vec((any_view(), 0u64..40), 1..20), last in any_view(),
     ) {
         let (mut choice, mut bridge, mut now) = (Choice::default(), Bridge::default(), Duration::ZERO);
-        // The last view stays: then the choice ends in a few turns, each after the time that it asked for.
+        // While the last view stays, the choice ends after a few decisions, each after its wait.
         let rest = std::iter::repeat_n((last.clone(), 0), 5);
-        let mut turn = Turn::default();
+        let mut decision = Decision::default();
         for (view, pause) in views.into_iter().chain(rest) {
-            now += turn.wait.map_or(seconds(pause), |wait| if pause == 0 { wait } else { wait.min(seconds(pause)) });
-            turn = choice.turn(&view, now);
-            bridge.act(&view, &turn);
-            if turn.done {
+            now += decision.wait.map_or(seconds(pause), |wait| if pause == 0 { wait } else { wait.min(seconds(pause)) });
+            decision = choice.decide(&view, now);
+            bridge.act(&view, &decision);
+            if decision.done {
                 let member = bridge.members.first().unwrap();
                 prop_assert!(view.cards.iter().any(|card| card.name == *member && card.cable));
                 prop_assert!(bridge.up.is_subset(&bridge.members));
                 return Ok(());
             }
         }
-        prop_assert!(turn.wait.is_none() && !last.cards.iter().any(|card| card.cable), "{turn:?}");
+        prop_assert!(decision.wait.is_none() && !last.cards.iter().any(|card| card.cable), "{decision:?}");
         prop_assert_eq!(bridge.members.is_empty(), last.cards.is_empty());
     }
 
@@ -179,10 +179,10 @@ proptest! {
     fn what_is_there_from_the_start_is_chosen_by_order_and_cable(last in any_view()) {
         let (mut choice, mut bridge, mut now) = (Choice::default(), Bridge::default(), Duration::ZERO);
         for _ in 0..4 {
-            let turn = choice.turn(&last, now);
-            bridge.act(&last, &turn);
-            now += turn.wait.unwrap_or_default();
-            if turn.done { break; }
+            let decision = choice.decide(&last, now);
+            bridge.act(&last, &decision);
+            now += decision.wait.unwrap_or_default();
+            if decision.done { break; }
         }
         let expected = last.cards.iter().find(|card| card.cable).or(last.cards.first());
         prop_assert_eq!(bridge.members.first(), expected.map(|card| &card.name));

@@ -5,8 +5,8 @@ use std::cell::Cell;
 
 type Event<'a> = &'a dyn Fn(&Cards<'_>);
 
-/// Runs the service on `node`. Each wait ends with the next event, or after its time where there is `None`; one
-/// more than there are ends the run.
+/// Runs the service on `node`. Each wait ends with the next event, or after its timeout for `None`; the run ends when
+/// no event is left.
 fn run_with(node: &Node, events: &[Option<Event<'_>>]) -> (Result<(), UplinkError>, String) {
     let clock = Cell::new(Duration::ZERO);
     let mut events = events.iter();
@@ -24,8 +24,8 @@ fn run_with(node: &Node, events: &[Option<Event<'_>>]) -> (Result<(), UplinkErro
         None => Err(io::ErrorKind::TimedOut.into()),
     };
     let now = || clock.get();
-    let mut setting = Setting { world: &node.world(), wait: &mut wait, now: &now, out: &mut out };
-    let result = run(&mut setting);
+    let mut context = UplinkContext { world: &node.world(), wait: &mut wait, now: &now, out: &mut out };
+    let result = run(&mut context);
     (result, String::from_utf8(out).unwrap())
 }
 
@@ -119,7 +119,7 @@ fn what_networkd_has_not_heard_of_is_not_chosen() {
     let (result, said) = run_with(&node, &[]);
     assert_eq!(result.unwrap_err().to_string(), "running networkctl reload: exit status 1");
     assert_eq!((said.as_str(), file(&node)), ("", None));
-    // Nor is what cannot be written.
+    // Nor is a card whose file cannot be written.
     node.file("/run/systemd/network/70-appliance-uplink.new/x", b"");
     let error = run_with(&node, &[]).0.unwrap_err().to_string();
     assert!(

@@ -1,5 +1,4 @@
-//! Which of the devices found is the config partition: looks at what is known
-//! of them and decides; opens nothing itself.
+//! Decides which device is the config partition, from what is known of all devices. Opens nothing itself.
 
 use crate::system::device_order;
 use appliance_contract::boot_record::Refused as Refusal;
@@ -22,14 +21,14 @@ pub struct Candidate {
     pub boot_medium: bool,
     /// The GPT partition type, in lower case.
     pub partition_type: Option<String>,
-    /// What a probe found, or why it could not read.
+    /// What a probe found, or why it failed.
     pub contents: Result<Contents, String>,
     /// Where it is mounted, or what else holds it.
     pub in_use: Option<String>,
     pub marker: MarkerState,
 }
 
-/// What looking for the marker in an opened candidate gave.
+/// The result of looking for the marker in a candidate.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum MarkerState {
     #[default]
@@ -38,7 +37,7 @@ pub enum MarkerState {
     None,
     /// Mounting it or reading the marker failed.
     Unreadable(String),
-    /// The marker is there and does not parse: the schema, a key, the name.
+    /// The marker exists but does not parse: the schema, a key, the name.
     Invalid(String),
     Valid(Marker),
 }
@@ -46,7 +45,7 @@ pub enum MarkerState {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Decision {
     Chosen {
-        /// Into the candidates given.
+        /// Index of the candidate.
         index: usize,
         /// Other candidates with a marker of the same node, in order.
         others: Vec<usize>,
@@ -89,7 +88,7 @@ impl Candidate {
         self.partition_type.as_deref() == Some(gpt_types::CONFIG)
     }
 
-    /// Whether it is the disk that a host makes of a guest's config.
+    /// Whether it is the disk with a guest's config that a host serves.
     fn is_served(&self) -> bool {
         let found =
             |found: &FileSystem| found.kind == FileSystemKind::Iso9660 && found.label.as_deref() == Some(CONFIG_LABEL);
@@ -119,8 +118,8 @@ fn choice_text(choice: &ConfigChoice) -> String {
     format!("appliance.config={value}")
 }
 
-/// Fixed disks, the boot medium, other removables; in each partitions before
-/// whole devices; then the natural order of names.
+/// Fixed disks, then the boot medium, then other removable devices. In each group partitions come before whole devices,
+/// both in natural order of their names.
 pub fn order(a: &Candidate, b: &Candidate) -> Ordering {
     let rank = |candidate: &Candidate| {
         let medium = match candidate {
@@ -133,7 +132,7 @@ pub fn order(a: &Candidate, b: &Candidate) -> Ordering {
     rank(a).cmp(&rank(b)).then_with(|| device_order::compare(&a.name, &b.name))
 }
 
-/// Whether `candidates[index]` may be opened to look for a marker; the reason when not.
+/// Whether `candidates[index]` may be opened to look for a marker; the reason if not.
 pub fn may_open(candidates: &[Candidate], index: usize, choice: &ConfigChoice) -> Result<(), Refusal> {
     let candidate = &candidates[index];
     let refuse = |reason: String| Err(Refusal { device: format!("/dev/{}", candidate.name), reason });
@@ -144,7 +143,7 @@ pub fn may_open(candidates: &[Candidate], index: usize, choice: &ConfigChoice) -
         Err(error) => return refuse(format!("it could not be read: {error}")),
         Ok(Contents::Member(member)) => return refuse(format!("it is {member}, which is not opened")),
         Ok(Contents::PartitionTable) => {
-            return refuse("it is divided into partitions, each looked at by itself".into());
+            return refuse("it has partitions, which are examined separately".into());
         }
         Ok(Contents::Empty) => return refuse("it is empty".into()),
         Ok(Contents::Unknown) => return refuse("no file system known to the agent is on it".into()),
@@ -163,7 +162,11 @@ pub fn may_open(candidates: &[Candidate], index: usize, choice: &ConfigChoice) -
     if let Some(disk) = disk
         && let Ok(Contents::Member(member)) = &disk.contents
     {
-        return refuse(format!("its disk /dev/{} is {member}; {} opens it anyway", disk.name, outright(candidate)));
+        return refuse(format!(
+            "its disk /dev/{} is {member}; {} opens it anyway",
+            disk.name,
+            override_argument(candidate)
+        ));
     }
     if !candidate.is_config_type()
         && let Some(typed) = candidates.iter().find(|other| other.is_config_type())
@@ -171,17 +174,17 @@ pub fn may_open(candidates: &[Candidate], index: usize, choice: &ConfigChoice) -
         return refuse(format!(
             "its partition type is not the config type, which /dev/{} has; {} opens it anyway",
             typed.name,
-            outright(candidate)
+            override_argument(candidate)
         ));
     }
     Ok(())
 }
 
-fn outright(candidate: &Candidate) -> String {
+fn override_argument(candidate: &Candidate) -> String {
     choice_text(&ConfigChoice::Path(format!("/dev/{}", candidate.name)))
 }
 
-/// Decides among candidates of which those that [`may_open`] allows were opened.
+/// Decides among the candidates. Those that [`may_open`] allows have been opened.
 pub fn decide(candidates: &[Candidate], choice: &ConfigChoice, role: Role) -> Decision {
     let mut indexes: Vec<usize> = (0..candidates.len()).collect();
     indexes.sort_by(|&a, &b| order(&candidates[a], &candidates[b]));
@@ -192,7 +195,7 @@ pub fn decide(candidates: &[Candidate], choice: &ConfigChoice, role: Role) -> De
             refusals.push(refusal);
             continue;
         }
-        match judge(&candidates[index], role) {
+        match check_marker(&candidates[index], role) {
             Ok(marker) => valid.push((index, marker)),
             Err(reason) => refusals.push(Refusal { device: format!("/dev/{}", candidates[index].name), reason }),
         }
@@ -219,7 +222,7 @@ pub fn decide(candidates: &[Candidate], choice: &ConfigChoice, role: Role) -> De
     Decision::Chosen { index, others, refusals }
 }
 
-fn judge(candidate: &Candidate, role: Role) -> Result<&Marker, String> {
+fn check_marker(candidate: &Candidate, role: Role) -> Result<&Marker, String> {
     match &candidate.marker {
         MarkerState::NotOpened => Err("it was not opened yet".into()),
         MarkerState::None => Err(format!("no {FILE_NAME} is in the root of its file system")),
@@ -233,7 +236,7 @@ fn judge(candidate: &Candidate, role: Role) -> Result<&Marker, String> {
 }
 
 impl Decision {
-    /// Full lines for the console: what was decided, and all that was refused with its reason.
+    /// Lines for the console: the decision, and each refusal with its reason.
     pub fn lines(&self, candidates: &[Candidate]) -> Vec<String> {
         let mut lines = Vec::new();
         let refused = |refusals: &[Refusal]| -> Vec<String> {
@@ -264,7 +267,7 @@ impl Decision {
             }
             Self::None { refusals } => {
                 lines.extend(refused(refusals));
-                lines.push(format!("no config partition: none of {} devices has a marker to take", refusals.len()));
+                lines.push(format!("no config partition: none of {} devices has a usable marker", refusals.len()));
             }
             Self::Ambiguous { nodes, refusals } => {
                 lines.extend(refused(refusals));

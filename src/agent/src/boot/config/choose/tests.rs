@@ -9,7 +9,7 @@ fn marker(node: &str) -> MarkerState {
     MarkerState::Valid(Marker::parse(&format!("schema = 1\nrole = \"host\"\nnode = \"{node}\"\n")).unwrap())
 }
 
-/// A partition (or, without a digit at the end, a whole disk) with an ext4 and this marker.
+/// A partition (or, without a digit at the end, a whole disk) with an ext4 file system and this marker.
 fn ext4(name: &str, marker: MarkerState) -> Candidate {
     let disk = name.trim_end_matches(|c: char| c.is_ascii_digit());
     Candidate {
@@ -165,7 +165,7 @@ fn a_partition_of_a_disk_that_is_a_member_is_left_alone_unless_named() {
 #[test]
 fn where_one_has_our_type_the_others_are_ignored() {
     let typed = Candidate { partition_type: Some(gpt_types::CONFIG.into()), ..ext4("sdb3", marker("web1")) };
-    // A guest wrote a marker of its own wish into its raw partition.
+    // A guest wrote a marker of its own into its raw partition.
     let all = [ext4("sda1", marker("evil")), ext4("vdc", marker("evil")), typed];
     let decision = auto(&all);
     assert_eq!(chosen(&all, &decision), ("sdb3", vec![]));
@@ -268,12 +268,12 @@ fn a_guests_own_disk_wins_over_what_the_host_serves() {
         let lines = decision.lines(&all).join("\n");
         assert!(lines.contains("/dev/xvdb refused: the host serves it, and the guest's own /dev/xvdc"), "{lines}");
     }
-    // Its own without a marker, or with one of a host, is none.
+    // A disk of its own without a marker, or with a host's marker, does not count.
     for own in [ext4("xvdc", MarkerState::None), ext4("xvdc", marker("web"))] {
         let all = [served.clone(), own];
         assert_eq!(chosen(&all, &decide(&all, &ConfigChoice::Auto, Role::Guest)).0, "xvdb");
     }
-    // On a host that label is no more than a name.
+    // On a host that label has no meaning.
     let on_host = [Candidate { marker: marker("a"), ..served }, ext4("vdc", marker("b"))];
     assert!(matches!(auto(&on_host), Decision::Ambiguous { .. }));
 }

@@ -1,16 +1,16 @@
-//! The part of handlebars that node templates are written in: values, helpers,
-//! `each`, `if` with `else`, comments. The whole crate would make the node's
-//! command twice as large as its bound leaves room for; a test compares the two.
+//! The subset of handlebars for node templates: values, helpers, `each`, `if` with
+//! `else`, comments. The whole crate would make the node's command twice as large
+//! as its bound allows; a test compares the two.
 
 use serde_json::Value;
 
-/// A helper's name and what it makes of a text.
+/// A helper's name and its function.
 pub type Helper = (&'static str, fn(&str) -> String);
 
 #[derive(Debug, PartialEq, Eq)]
 enum Part<'a> {
     Text(&'a str),
-    /// A value, through a helper or not.
+    /// A value, with or without a helper.
     Value {
         helper: Option<&'a str>,
         path: &'a str,
@@ -31,14 +31,14 @@ pub fn render(source: &str, values: &Value, helpers: &[Helper]) -> Result<String
     let mut reader = Reader { source, at: 0, depth: 0 };
     let (parts, end) = reader.parts()?;
     if let Some(end) = end {
-        return Err(reader.wrong(&format!("{{{{{end}}}}} ends nothing")));
+        return Err(reader.wrong(&format!("{{{{{end}}}}} closes nothing")));
     }
     let mut text = String::new();
     write(&parts, &Scope { value: values, index: None, outer: None }, helpers, &mut text)?;
     Ok(text)
 }
 
-/// How deep blocks may lie in each other; each costs a piece of the stack.
+/// How deep blocks may be nested; each level uses stack.
 const DEEPEST: usize = 32;
 
 struct Reader<'a> {
@@ -53,10 +53,10 @@ impl<'a> Reader<'a> {
         format!("line {}: {problem}", before.matches('\n').count() + 1)
     }
 
-    /// What is in a block.
+    /// Parses the content of a block.
     fn inside(&mut self) -> Result<(Vec<Part<'a>>, Option<&'a str>), String> {
         if self.depth == DEEPEST {
-            return Err(self.wrong(&format!("blocks lie more than {DEEPEST} deep in each other")));
+            return Err(self.wrong(&format!("blocks are nested more than {DEEPEST} deep")));
         }
         self.depth += 1;
         let found = self.parts()?;
@@ -64,7 +64,7 @@ impl<'a> Reader<'a> {
         Ok(found)
     }
 
-    /// Up to the template's end, or to a tag that ends or parts a block, which is given.
+    /// Parses up to the template's end, or to a tag that closes or divides a block; returns that tag.
     fn parts(&mut self) -> Result<(Vec<Part<'a>>, Option<&'a str>), String> {
         let mut parts = Vec::new();
         loop {
@@ -77,7 +77,7 @@ impl<'a> Reader<'a> {
             let comment = rest[begin..].starts_with("{{!--");
             let (open, close) = if comment { (5, "--}}") } else { (2, "}}") };
             let inner = &rest[begin + open..];
-            let length = inner.find(close).ok_or_else(|| self.wrong("a tag that {{ begins has no end"))?;
+            let length = inner.find(close).ok_or_else(|| self.wrong("the tag {{ is not closed"))?;
             let tag = inner[..length].trim();
             let block = comment || tag.starts_with(['#', '/', '!']) || tag == "else";
             let mut text = &rest[..begin];
@@ -128,7 +128,7 @@ impl<'a> Reader<'a> {
                 Ok(Part::Value { helper: Some(helper), path })
             }
             _ => Err(self.wrong(&format!(
-                "{{{{{tag}}}}} is not known, expected a value, a helper with a value, #each, #if or a comment"
+                "{{{{{tag}}}}} is unknown, expected a value, a helper with a value, #each, #if or a comment"
             ))),
         }
     }
@@ -142,7 +142,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// A block's tag with nothing else on its line takes the line with it: how much of what follows goes.
+/// A block's tag that is alone on its line removes the line: how many bytes of `after` belong to it.
 fn alone(before: &str, after: &str) -> Option<usize> {
     let line = before.rsplit('\n').next().unwrap_or_default();
     let blank = after.len() - after.trim_start_matches([' ', '\t']).len();
@@ -217,7 +217,7 @@ fn plain(path: &str, value: &Value) -> Result<String, String> {
     match value {
         Value::String(text) => Ok(text.clone()),
         Value::Number(_) | Value::Bool(_) => Ok(value.to_string()),
-        Value::Null | Value::Array(_) | Value::Object(_) => Err(format!("{path} is no text and no number")),
+        Value::Null | Value::Array(_) | Value::Object(_) => Err(format!("{path} is not text or a number")),
     }
 }
 
@@ -267,15 +267,15 @@ mod tests {
         let values = json!({"a": [1], "b": 1});
         for (source, said) in [
             ("x\n{{c}}", "c has no value; there are a, b"),
-            ("{{a}}", "a is no text and no number"),
+            ("{{a}}", "a is not text or a number"),
             ("x\n{{#each a}}", "line 2: found the template's end, expected {{/each}}"),
             ("{{#each a}}{{/if}}", "found {{/if}}, expected {{/each}}"),
             ("{{#each b}}{{/each}}", "b is no list"),
-            ("\n\n{{/if}}", "line 3: {{/if}} ends nothing"),
-            ("{{#with a}}", "is not known, expected a value"),
-            ("{{a b c}}", "is not known"),
+            ("\n\n{{/if}}", "line 3: {{/if}} closes nothing"),
+            ("{{#with a}}", "is unknown, expected a value"),
+            ("{{a b c}}", "is unknown"),
             ("{{nope b}}", "there is no helper nope"),
-            ("{{a", "a tag that {{ begins has no end"),
+            ("{{a", "the tag {{ is not closed"),
             (&"{{#if b}}".repeat(200_000), "more than 32 deep"),
         ] {
             let error = render(source, &values, &[]).unwrap_err();

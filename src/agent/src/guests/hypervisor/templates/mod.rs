@@ -1,5 +1,5 @@
-//! The templates of domain configs and QEMU's arguments: the node's own before
-//! the image's.
+//! Finds and renders the templates of domain configs and QEMU's arguments: the
+//! node's own before the image's.
 
 mod language;
 
@@ -9,7 +9,7 @@ use appliance_contract::medium;
 use serde_json::Value;
 use std::io;
 
-/// Where a node's config puts templates of its own, and where the image has them.
+/// The directories of the node's own templates and of the image's.
 const FOLDERS: [&str; 2] = ["/etc/appliance/templates", medium::IN_IMAGE_TEMPLATES];
 
 /// Why a template cannot be used.
@@ -24,7 +24,7 @@ pub enum TemplateError {
     Render { path: String, problem: String },
 }
 
-/// Renders the template `name` of the node.
+/// Renders the template `name`.
 pub fn render(world: &World<'_>, name: &str, values: &Value) -> Result<String, TemplateError> {
     for folder in FOLDERS {
         let path = format!("{folder}/{name}");
@@ -39,13 +39,13 @@ pub fn render(world: &World<'_>, name: &str, values: &Value) -> Result<String, T
     Err(TemplateError::Missing { name: name.to_owned() })
 }
 
-/// Nothing is HTML here, so nothing is escaped but by `quote` and `comma`; what has no value is an error.
+/// Renders `source`. Only `quote` and `comma` escape, as nothing is HTML here; a missing value is an error.
 pub fn render_text(source: &str, values: &Value) -> Result<String, String> {
     language::render(source, values, &[("quote", quote), ("comma", comma)])
 }
 
-/// A string of xl's (libxlu_cfg_l.l and libxlu_cfg.c, xlu__cfgl_dequote): C's
-/// escapes in double quotes. Bytes beyond ASCII are taken as they are.
+/// Quotes a string for xl (libxlu_cfg_l.l and libxlu_cfg.c, xlu__cfgl_dequote): C's
+/// escapes in double quotes. Bytes beyond ASCII are literal.
 pub fn quote(value: &str) -> String {
     let mut text = String::from("\"");
     for character in value.chars() {
@@ -59,7 +59,7 @@ pub fn quote(value: &str) -> String {
     text
 }
 
-/// A value among QEMU's options of several parts: a comma ends it, two are one (qemu(1), "Generic object creation").
+/// Escapes a value in a QEMU option of several parts: a comma is doubled (qemu(1), "Generic object creation").
 pub fn comma(value: &str) -> String {
     value.replace(',', ",,")
 }
