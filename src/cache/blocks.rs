@@ -168,6 +168,7 @@ fn paths(folder: &Path) -> io::Result<Vec<PathBuf>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use appliance_contract::causes::WithCauses as _;
     use std::os::unix::fs::FileExt;
 
     fn at(path: &Path) -> Cache {
@@ -279,6 +280,6 @@ mod tests {
         fs::remove_dir_all(at(cache.path()).bucket(Bucket::Blocks)).unwrap();
         store.put(&key(9), Some(b"nine"));
         assert_eq!(get(&store, 1), Some((Hit::Compressed, b"one".to_vec())));
-        assert!(store.finish().unwrap().to_string().contains("caching compressed blocks"));
+        assert!(store.finish().unwrap().with_causes().contains("caching compressed blocks"));
     }
 }

@@ -88,6 +88,11 @@ enum Command {
 
 /// Runs what the command line asks for.
 pub fn run() -> ExitCode {
+    // Before the command line is parsed: clap names neither the argument nor what is wrong with it.
+    if let Err(failure) = all_utf8() {
+        failure.print(asks_for_json());
+        return failure.exit_code();
+    }
     let command = Cli::command().color(color(std::env::args_os()));
     let cli = match command.try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
@@ -95,7 +100,7 @@ pub fn run() -> ExitCode {
     };
     failure::set_format(cli.common.color);
     output::set_verbosity(cli.common.verbosity());
-    let outcome = all_utf8().and_then(|()| dispatch(&cli.common, cli.command));
+    let outcome = dispatch(&cli.common, cli.command);
     match outcome {
         Ok(()) if output::write_failed() => ExitCode::FAILURE,
         Ok(()) => ExitCode::SUCCESS,
@@ -136,6 +141,11 @@ fn dispatch(common: &Common, command: Command) -> Result<(), Failure> {
     }
 }
 
+/// Whether `--json` is given, where the command line is not parsed.
+fn asks_for_json() -> bool {
+    std::env::args_os().any(|argument| argument == "--json")
+}
+
 /// The value of `--color`. Help texts and usage errors need it before the command line is parsed.
 fn color(arguments: impl Iterator<Item = OsString>) -> ColorChoice {
     let mut color = ColorChoice::Auto;
@@ -154,7 +164,7 @@ fn color(arguments: impl Iterator<Item = OsString>) -> ColorChoice {
 
 /// Prints clap's output: help and versions as text, errors as JSON with `--json`.
 fn refused(error: &clap::Error) -> ExitCode {
-    if !error.use_stderr() || !std::env::args_os().any(|argument| argument == "--json") {
+    if !error.use_stderr() || !asks_for_json() {
         error.exit();
     }
     let text = error.render().to_string();

@@ -30,6 +30,6 @@ pub trait At<T> {
 
 impl<T, E: Into<io::Error>> At<T> for Result<T, E> {
     fn at(self, action: &'static str, path: impl AsRef<Path>) -> Result<T, FileError> {
-        self.map_err(|error| FileError { action, path: path.as_ref().to_owned(), source: error.into() })
+        self.map_err(|error| FileError::new(action, path.as_ref(), error.into()))
     }
 }

@@ -116,7 +116,7 @@ fn a_version_that_the_archive_has_no_more_stays_as_long_as_the_cache_has_it() {
         .stderr(contains("package hello 1.0").and(contains("found nothing there")));
     mirror.change(|archive| archive.publish(TOMORROW, &[with_user("hello", "1.1"), package("world", "1.2")]));
     elsewhere("lock", &["--update", "world"])
-        .stderr(contains("no archive lists hello as the lock has it").and(contains("--update hello")));
+        .stderr(contains("no archive offers hello in the version of the lock").and(contains("--update hello")));
 }
 
 #[test]

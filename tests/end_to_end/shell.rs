@@ -18,11 +18,15 @@ fn a_shell_sees_the_configured_root_and_leaves_nothing() {
         .stdout(contains("Version: 1.0"))
         .stderr(contains("Setting up hello (1.0)").and(is_match("(?m)^fetched http://.*hello_1.0.*deb$").unwrap()));
     // A cache of its own, so that the packages are fetched and configured again.
-    shell(&["--cache", "other", "--", "true"])
+    shell(&["--cache", "other", "--", "sh", "-c", ":"])
         .assert()
         .success()
         .stderr(contains("Setting up").not().and(contains("fetched").not()));
-    shell(&["--cache", "third", "--quiet", "--", "echo", "said"]).assert().success().stdout("said\n").stderr("");
+    shell(&["--cache", "third", "--quiet", "--", "sh", "-c", "echo said"])
+        .assert()
+        .success()
+        .stdout("said\n")
+        .stderr("");
     let script = "test ! -e /usr/made && test -z \"$(ls /sys)\" && echo nothing of it";
     shell(&["--", "sh", "-c", script]).assert().success().stdout(contains("nothing of it"));
     shell(&["--", "/no/such"]).assert().code(1).stderr(contains("starting /no/such").and(contains("No such file")));

@@ -98,7 +98,7 @@ fn compares_with_the_lock() {
         let control = deb.control().expect("control files");
         assert!(deb.check(&control["control"], &locked()).is_ok());
         let other = LockedPackage { version: "2-3".to_owned(), ..locked() };
-        let error = deb.check(&control["control"], &other).expect_err("another version").to_string();
+        let error = deb.check(&control["control"], &other).expect_err("another version").with_causes();
         assert!(error.ends_with("its control file has Version \"1:2-3\", expected \"2-3\""), "{error}");
         assert!(error.contains(&path.display().to_string()));
     });

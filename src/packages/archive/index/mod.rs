@@ -237,6 +237,7 @@ impl<'a> Index<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use appliance_contract::causes::WithCauses as _;
     use proptest::prelude::*;
 
     fn paragraph(fields: &str) -> String {
@@ -300,7 +301,7 @@ mod tests {
             (good.replace("Size: 7", "Provides: x (>= \nSize: 7"), "Provides of package"),
             (good.replace("Size: 7", "nonsense"), "line 4: found \"nonsense\""),
         ] {
-            let error = read(&[("trixie", &bad)]).expect_err(message).to_string();
+            let error = read(&[("trixie", &bad)]).expect_err(message).with_causes();
             assert!(error.contains("trixie") && error.contains(message), "{error}: expected {message}");
         }
         let source = Source { archive: "debian", suite: "trixie", automatic: true, packages: b"Package: \xff\n" };

@@ -41,13 +41,19 @@ pub struct Partition {
 pub enum GptError {
     /// The device cannot be read.
     #[error("reading the partition table: {0}")]
-    Read(#[from] io::Error),
+    Read(io::Error),
     /// A table contradicts itself or the specification.
     #[error("partition table: {what} is {found}, expected {expected}")]
     Damaged { what: &'static str, found: u64, expected: String },
     /// Both tables are damaged; holds the primary's error.
     #[error("{0}; the backup is damaged too")]
     Both(Box<Self>),
+}
+
+impl From<io::Error> for GptError {
+    fn from(error: io::Error) -> Self {
+        Self::Read(error)
+    }
 }
 
 /// One of a disk's two tables.

@@ -36,12 +36,13 @@ pub fn files(name: &str, version: &str) -> BTreeMap<String, Vec<u8>> {
         .collect();
     let manifest = format!(
         r#"{{"schema": 1, "name": "{name}", "version": "{version}", "kind": "guest", "architecture": "amd64",
-        "applbuild": {{"version": "0", "sha256": "00"}}, "agent_sha256": null, "lock_sha256": "{}",
+        "applbuild": {{"version": "0", "sha256": "{}"}}, "agent_sha256": null, "lock_sha256": "{}",
         "source_date_epoch": 0, "medium_uuid": null, "packages": [], "files": [{}],
         "root": {{"path": "root.squashfs", "format": "squashfs", "verity": {{"uuid": "u", "salt": "73616c74",
             "root_hash": "{}", "hash_offset": 8192, "data_blocks": 2}}}},
         "guest": {{"kernel": "vmlinuz", "initramfs": "initramfs.zst",
             "kernel_arguments": "appliance.root=dev:DEVICE appliance.roothash={} appliance.role=guest"}}}}"#,
+        hex(&[0; 32]),
         hex(&[0; 32]),
         listed.join(", "),
         hex(&top),
