@@ -271,7 +271,7 @@ fn sets_are_laid_over_each_other() {
     assert_eq!(text(&tree, "etc/b").as_deref(), Some("old"));
     assert_eq!(text(&tree, "large").map(|text| text.len()), Some(10_000));
     let error = loaded(&[&["d/", "d/f = x"], &["d = file"]]).expect_err("a directory is in the way");
-    assert!(error.contains("/d: a directory that is not empty"), "{error}");
+    assert!(error.contains("/d: it would replace a directory that is not empty"), "{error}");
 }
 
 proptest! {
