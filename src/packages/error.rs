@@ -2,6 +2,7 @@
 
 use super::archives::ArchiveError;
 use super::cache::CacheError;
+use super::digest::{Digest512, FileHash};
 use super::http::HttpError;
 use super::inrelease::SignatureError;
 use super::keyring::KeyringError;
@@ -20,6 +21,8 @@ pub enum FetchError {
     Suite { suite: String, source: HttpError },
     #[error("the archive {archive} has no suite {suite} ({url} is not there){}", hint(.nearest))]
     UnknownSuite { archive: String, suite: String, url: Url, nearest: Option<String> },
+    #[error("{url} is not signed: there is neither an InRelease nor {signature}; the archive's owner must sign it")]
+    Unsigned { url: Url, signature: Url },
     #[error("verifying the signature of {url}: {source}")]
     Signature { url: Url, source: SignatureError },
     #[error("reading {url}: {source}")]
@@ -29,12 +32,15 @@ pub enum FetchError {
         date(*dated), date(*seen)
     )]
     Older { url: Url, dated: i64, seen: i64, whence: &'static str },
-    #[error("the suite {suite} has no component {component}, only {}{}", known.join(", "), hint(.nearest))]
+    #[error("the suite {suite} has no component {component}, only {}{}", listed(known), hint(.nearest))]
     UnknownComponent { suite: String, component: String, known: Vec<String>, nearest: Option<String> },
-    #[error("the suite {suite} has no architecture {architecture}, only {}", known.join(", "))]
+    #[error("the suite {suite} has no architecture {architecture}, only {}", listed(known))]
     UnknownArchitecture { suite: String, architecture: String, known: Vec<String> },
-    #[error("{url} lists no {path}, with its size and SHA-256, in a form that can be read (.xz, .gz or plain)")]
-    NoIndex { url: Url, path: String },
+    #[error(
+        "{url} lists no {path} in a form that can be read (.xz, .zst, .lzma, .gz or plain){}",
+        if others.is_empty() { String::new() } else { format!(", only {}; the archive's owner must add one", others.join(", ")) }
+    )]
+    NoIndex { url: Url, path: String, others: Vec<String> },
     #[error("{url}: {source}{}", mend(source))]
     Index { url: Url, source: IndexError },
     /// With the package's name and version.
@@ -59,6 +65,10 @@ pub enum IndexError {
     Corrupt(std::io::Error),
     #[error("it decompresses to more than the {expected} bytes that Release lists")]
     TooLarge { expected: u64 },
+    #[error("it decompresses to more than {most} bytes, and Release does not list how many there are")]
+    Endless { most: u64 },
+    #[error("found the {found}, expected the {expected}")]
+    Hash { expected: FileHash, found: FileHash },
     #[error("decompressed, found {found} and expected {expected}")]
     Plain { expected: String, found: String },
 }
@@ -72,6 +82,8 @@ pub enum PackageError {
     Path(#[from] UrlError),
     #[error("its SHA-256: found {0:?}, expected 64 hexadecimal digits")]
     Digest(String),
+    #[error("{url}: found the SHA-512 {found}, expected {expected}")]
+    Sha512 { url: Url, expected: Digest512, found: Digest512 },
     #[error(transparent)]
     Transfer(#[from] HttpError),
     #[error("{url}: {source}")]
@@ -89,6 +101,11 @@ fn mend(error: &IndexError) -> &'static str {
         }
         _ => "; the mirror is inconsistent: try again later, or pass another with --mirror",
     }
+}
+
+/// Names in a message that says there are no others.
+fn listed(names: &[String]) -> String {
+    if names.is_empty() { "an empty list of them".to_owned() } else { names.join(", ") }
 }
 
 /// The first few of many names.

@@ -30,7 +30,7 @@ pub mod version;
 
 pub use archives::{ArchiveError, Archives, MirrorChoice};
 pub use cache::Cache;
-pub use digest::Digest;
+pub use digest::{Digest, Digest512, FileHash};
 pub use download::{are_here, download};
 pub use error::FetchError;
 pub use http::Client;

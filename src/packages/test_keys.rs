@@ -2,8 +2,8 @@
 
 use super::keyring::Keyring;
 use pgp::composed::{
-    ArmorOptions, CleartextSignedMessage, KeyType, SecretKeyParamsBuilder, SignedKeyDetails, SignedPublicKey,
-    SignedPublicSubKey, SignedSecretKey, SubkeyParamsBuilder,
+    ArmorOptions, CleartextSignedMessage, DetachedSignature, KeyType, SecretKeyParamsBuilder, SignedKeyDetails,
+    SignedPublicKey, SignedPublicSubKey, SignedSecretKey, SubkeyParamsBuilder,
 };
 use pgp::crypto::hash::HashAlgorithm;
 use pgp::packet::{KeyFlags, Signature, SignatureConfig, SignatureType, Subpacket, SubpacketData, UserId};
@@ -171,6 +171,13 @@ impl Signer {
 
     pub fn sign(&self, text: &str) -> String {
         clear_sign(text, &[(self, How::default())])
+    }
+
+    /// The signature alone, as Release.gpg has it.
+    pub fn sign_apart(&self, text: &str) -> String {
+        let how = How { kind: SignatureType::Binary, ..How::default() };
+        let signature = DetachedSignature::new(self.signature(text, how));
+        signature.to_armored_string(ArmorOptions::default()).unwrap()
     }
 }
 

@@ -4,7 +4,6 @@ use crate::output::OutputError;
 use crate::output::catalog::CatalogError;
 use crate::packages::FetchError;
 use crate::packages::deb::DebError;
-use crate::packages::index::IndexError;
 use crate::packages::lock::LockError;
 use crate::packages::resolver::ResolveError;
 use crate::rootfs::AssembleError;
@@ -18,8 +17,6 @@ use std::path::PathBuf;
 pub enum BuildError {
     #[error(transparent)]
     Fetch(#[from] FetchError),
-    #[error(transparent)]
-    Index(#[from] IndexError),
     #[error(transparent)]
     Resolve(#[from] ResolveError),
     #[error(transparent)]

@@ -143,7 +143,7 @@ impl KeptVersions {
             .chain(tools)
             .filter(|package| {
                 let records = index.versions(&package.name).iter().map(|id| index.record(*id));
-                !records.into_iter().any(|record| record.sha256 == package.sha256)
+                !records.into_iter().any(|record| record.hash.digits() == package.sha256)
             })
             .cloned()
             .collect();

@@ -3,7 +3,8 @@
 use super::lockfile::{self, KeptVersions, LockChoice, Update};
 use super::{BuildError, BuildRequest};
 use crate::packages::deb::Deb;
-use crate::packages::index::{Index, Source};
+use crate::packages::download::sha256_of;
+use crate::packages::index::{Index, Record, Source};
 use crate::packages::lock::request_digest;
 use crate::packages::resolver::{BaseSet, Conflicts, Request, Resolution, ResolveError, Supplied, resolve};
 use crate::packages::{Lock, LockedPackage, LockedSet, RefreshRequest, SuiteWanted, download, refresh};
@@ -163,7 +164,7 @@ impl BuildRequest {
         progress.image(&self.profile.name);
         let indices = refresh(&request, progress)?;
         let mut sources: Vec<Source<'_>> = indices.iter().map(Source::from).collect();
-        let mut index = Index::read(&sources, architecture)?;
+        let mut index = Index::read(&sources, architecture);
         let gone = match old {
             Some(old) => kept.missing(old, &index),
             None => Vec::new(),
@@ -177,15 +178,18 @@ impl BuildRequest {
                 packages: text.as_bytes(),
             });
             sources = first.chain(sources).collect();
-            index = Index::read(&sources, architecture)?;
+            index = Index::read(&sources, architecture);
         }
+        warn_of_ignored(&index, progress);
         progress.item("dependencies");
         let KeptVersions { packages, tools } = &mut kept;
         let found = self.requests(|image, needed| {
             let digest = request_digest(&self.profile.suites, image, needed);
             let packages = resolve_keeping(&index, image, packages)?;
             let tools = resolve_keeping(&index, needed, tools)?;
-            Ok::<_, BuildError>(Lock::new(&self.profile.name, architecture, digest, &indices, &packages, &tools))
+            let packages = self.packages(&packages, progress)?;
+            let tools = self.packages(&tools, progress)?;
+            Ok::<_, BuildError>(Lock::new(&self.profile.name, architecture, digest, &indices, packages, tools))
         })?;
         let mut guests = Vec::new();
         for guest in &self.profile.guests {
@@ -197,6 +201,15 @@ impl BuildRequest {
             });
         }
         Ok(Lock { sets: self.sets(), ids: old.map(|old| old.ids.clone()).unwrap_or_default(), guests, ..found })
+    }
+
+    /// What was resolved, as the lock has it.
+    fn packages(&self, resolution: &Resolution<'_>, progress: &dyn Progress) -> Result<Vec<LockedPackage>, BuildError> {
+        let locked = |record: &&Record<'_>| {
+            let sha256 = sha256_of(record, &self.archives, &self.cache, &self.client, progress)?;
+            Ok(LockedPackage::new(record, sha256))
+        };
+        resolution.packages.iter().map(locked).collect()
     }
 
     /// `Packages` paragraphs of kept packages that no index has any more, for each archive,
@@ -267,6 +280,16 @@ impl Resolved {
         self.lock_text = self.lock.render().map_err(BuildError::RenderLock)?;
         self.lock_sha256 = Sha256::digest(&self.lock_text).into();
         Ok(())
+    }
+}
+
+/// Tells of records that are wrong: nobody who wants another package needs to know more than that.
+fn warn_of_ignored(index: &Index<'_>, progress: &dyn Progress) {
+    const SHOWN: usize = 3;
+    let ignored: Vec<String> = index.all_ignored().map(ToString::to_string).collect();
+    ignored.iter().take(SHOWN).for_each(|text| progress.warn(text));
+    if let Some(more @ 1..) = ignored.len().checked_sub(SHOWN) {
+        progress.warn(&format!("{more} more records cannot be used"));
     }
 }
 

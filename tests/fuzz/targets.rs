@@ -77,17 +77,17 @@ pub fn signed_release(data: &[u8]) {
     static KEYRING: LazyLock<Keyring> = LazyLock::new(|| Keyring::debian().expect("the keys carried can be read"));
     assert!(inrelease::verify(data, &KEYRING, 1_790_000_000).is_err());
     if let Ok(text) = std::str::from_utf8(data) {
-        let _ = Release::parse(text);
+        let _ = Release::parse(text, 0);
     }
 }
 
 pub fn packages(data: &[u8]) {
     let source = Source { archive: "debian", suite: "trixie", automatic: true, packages: data };
-    if let Ok(index) = Index::read(&[source], "amd64") {
-        for id in index.ids() {
-            assert!(index.versions(index.record(id).name).contains(&id));
-        }
+    let index = Index::read(&[source], "amd64");
+    for id in index.ids() {
+        assert!(index.versions(index.record(id).name).contains(&id));
     }
+    index.all_ignored().for_each(|ignored| assert!(!ignored.to_string().is_empty()));
 }
 
 /// A lock that is taken is written as it would be read again.

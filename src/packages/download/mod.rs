@@ -1,5 +1,9 @@
 //! The package files of a lock: from the cache, or from their archive into it.
 
+mod learn;
+
+pub use learn::sha256_of;
+
 use super::archives::Archives;
 use super::cache::{Cache, CacheError, Claim, Kind, Part};
 use super::digest::Digest;
@@ -89,11 +93,19 @@ fn digest(package: &LockedPackage) -> Result<Digest, FetchError> {
 }
 
 fn failed(package: &LockedPackage, source: PackageError) -> FetchError {
-    FetchError::Package { package: full_name(package), source: Box::new(source) }
+    failed_as(full_name(package), source)
+}
+
+fn failed_as(package: String, source: PackageError) -> FetchError {
+    FetchError::Package { package, source: Box::new(source) }
 }
 
 fn full_name(package: &LockedPackage) -> String {
-    format!("{} {}", package.name, package.version)
+    full_name_of(&package.name, &package.version)
+}
+
+fn full_name_of(name: &str, version: &str) -> String {
+    format!("{name} {version}")
 }
 
 /// A thread that panicked leaves the data as good as it was.

@@ -1,4 +1,4 @@
-use super::{SignatureError, Verified, verify};
+use super::{SignatureError, Verified, verify, verify_detached};
 use crate::packages::keyring::Keyring;
 use crate::packages::test_keys::{BORN, DAY, How, NOW, Signer, Terms, clear_sign};
 use pgp::crypto::hash::HashAlgorithm;
@@ -23,7 +23,8 @@ fn gives_exactly_what_was_signed() {
         for kind in [SignatureType::Text, SignatureType::Binary] {
             let file = clear_sign(SIGNED, &[(&signer, How { by_subkey, kind, ..How::default() })]);
             let verified = check(&file, &signer.keyring()).unwrap();
-            assert_eq!(verified, Verified { text: SIGNED.into(), signers: vec![signer.fingerprint(by_subkey)] });
+            let signers = vec![signer.fingerprint(by_subkey)];
+            assert_eq!(verified, Verified { text: SIGNED.into(), signers, signed: i64::from(BORN + DAY) });
             // On the way lines may get other ends, and spaces before them: neither is signed (RFC 9580, 7.2).
             let carried = file.replace("trailing\n", "trailing \t \n").replace('\n', "\r\n");
             assert_eq!(check(&carried, &signer.keyring()).unwrap().text, SIGNED);
@@ -211,5 +212,21 @@ proptest::proptest! {
         let text = lines.join("\n");
         let (signer, keyring) = usual();
         proptest::prop_assert_eq!(check(&signer.sign(&text), keyring).unwrap().text, text);
+    }
+}
+
+#[test]
+fn a_signature_in_a_file_of_its_own_is_checked_as_well() {
+    let (signer, keyring) = usual();
+    let signature = signer.sign_apart(SIGNED);
+    let verified = verify_detached(SIGNED.as_bytes(), signature.as_bytes(), keyring, NOW).unwrap();
+    assert_eq!((verified.text.as_str(), verified.signers), (SIGNED, vec![signer.fingerprint(false)]));
+    let other = verify_detached(b"Suite: other\n", signature.as_bytes(), keyring, NOW).unwrap_err();
+    assert!(matches!(other, SignatureError::Bad { .. }));
+    let stranger = Signer::new(2).sign_apart(SIGNED);
+    let unknown = verify_detached(SIGNED.as_bytes(), stranger.as_bytes(), keyring, NOW).unwrap_err();
+    assert!(matches!(unknown, SignatureError::UnknownKeys { .. }));
+    for nothing in [&b""[..], b"hello", b"\x88", &signature.as_bytes()[..40]] {
+        assert!(verify_detached(SIGNED.as_bytes(), nothing, keyring, NOW).is_err());
     }
 }

@@ -7,14 +7,15 @@ pub use diff::{Change, Changes};
 pub use ids::{Ids, IdsError, is_dynamic};
 
 use super::dependency::is_package_name;
+use super::digest::Digest;
 use super::index::{Record, is_pool_path};
 use super::refresh::SuiteIndex;
-use super::resolver::{BaseSet, Conflicts, Request, Resolution};
+use super::resolver::{BaseSet, Conflicts, Request};
 use super::version::Version;
 use crate::profile::Suite;
 use appliance_contract::Schema;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
+use sha2::{Digest as _, Sha256};
 
 /// What a build takes from an archive; enough to rebuild without trusting the mirror.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,8 +97,8 @@ impl Lock {
         architecture: &str,
         request: String,
         indices: &[SuiteIndex],
-        packages: &Resolution<'_>,
-        tools: &Resolution<'_>,
+        packages: Vec<LockedPackage>,
+        tools: Vec<LockedPackage>,
     ) -> Self {
         let mut suites: Vec<LockedSuite> = vec![];
         for index in indices {
@@ -106,14 +107,12 @@ impl Lock {
                 suites.push(suite);
             }
         }
-        let locked =
-            |resolution: &Resolution<'_>| resolution.packages.iter().map(|r| LockedPackage::from(*r)).collect();
         Self {
             request,
             date: suites.iter().map(|suite| suite.date).max().unwrap_or(0),
             suites,
-            packages: locked(packages),
-            tools: locked(tools),
+            packages,
+            tools,
             ..Self::empty(profile, architecture)
         }
     }
@@ -186,13 +185,14 @@ impl LockedPackage {
     }
 }
 
-impl From<&Record<'_>> for LockedPackage {
-    fn from(record: &Record<'_>) -> Self {
+impl LockedPackage {
+    /// A record that was chosen, whose file has this SHA-256.
+    pub fn new(record: &Record<'_>, sha256: Digest) -> Self {
         Self {
             name: record.name.to_owned(),
             version: record.version.to_string(),
             architecture: record.architecture.to_owned(),
-            sha256: record.sha256.to_owned(),
+            sha256: sha256.to_string(),
             size: record.size,
             archive: record.archive.to_owned(),
             path: record.path.to_owned(),

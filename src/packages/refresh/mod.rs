@@ -2,26 +2,44 @@
 
 use super::archives::{Archives, known_suites};
 use super::cache::{Cache, CacheError, Claim, Kind};
-use super::digest::Digest;
+use super::digest::{Digest, FileHash};
 use super::error::{FetchError, IndexError};
 use super::http::{Client, HttpError};
 use super::inrelease;
 use super::keyring::Keyring;
 use super::lock::LockedSuite;
 use super::release::{FileEntry, Release};
-use super::transfer::{Memory, Size, Stop};
-use super::url::Url;
+use super::transfer::{Memory, Sink, Size, Stop};
+use super::url::{Url, UrlError};
 use crate::progress::{Progress, Stage, Unit};
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, BufRead, Cursor, Read};
 
 /// A suite of an archive, and the components wanted of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SuiteWanted {
     /// `debian` or `debian-security`.
     pub archive: String,
+    /// With a slash at its end, a directory of a flat archive, below the archive's own: `/`, `some/dir/`.
     pub name: String,
+    /// None of a flat archive.
     pub components: Vec<String>,
+}
+
+impl SuiteWanted {
+    /// Whether Release file and index lie in the directory of that name itself, as apt has it.
+    fn is_flat(&self) -> bool {
+        self.name.ends_with('/')
+    }
+
+    /// The directory of the Release file below the archive's own.
+    fn directory(&self, archive: &Url) -> Result<Url, UrlError> {
+        match self.name.strip_suffix('/') {
+            Some("") => Ok(archive.clone()),
+            Some(directory) => archive.join(directory),
+            None => archive.join("dists")?.join(&self.name),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -63,6 +81,12 @@ const LARGEST_RELEASE: u64 = 16 << 20;
 
 /// What the largest preset of xz needs is 65 MiB.
 const XZ_MEMORY: u64 = 256 << 20;
+
+/// The longest distance that a zstd stream may look back, as a power of two: what `zstd` itself takes without a flag.
+const ZSTD_WINDOW: u32 = 27;
+
+/// An index whose size Release does not list in plain form. Debian's largest has 60 MB.
+const LARGEST_INDEX: u64 = 1 << 30;
 
 /// Fetches and verifies the indices of all suites at once; gives them in the order asked for.
 pub fn refresh(request: &RefreshRequest<'_>, progress: &dyn Progress) -> Result<Vec<SuiteIndex>, FetchError> {
@@ -126,7 +150,7 @@ impl Fetching<'_> {
             url: base.clone(),
             nearest: self.nearest_suite(),
         };
-        let base = base.join("dists").and_then(|dists| dists.join(&self.suite.name)).map_err(fail)?;
+        let base = self.suite.directory(base).map_err(fail)?;
         let (release, sha256) = self.release(&base)?;
         match self.indices(&base, &release, sha256) {
             // The mirror may have moved between the two requests.
@@ -146,25 +170,36 @@ impl Fetching<'_> {
     }
 
     fn release(&self, base: &Url) -> Result<(Release, Digest), FetchError> {
-        let suite = || self.suite.name.clone();
-        let url = below(base, "InRelease", &suite())?;
-        self.progress.item(&format!("{} InRelease", self.suite.name));
-        let mut bytes = Memory::default();
-        match self.request.client.fetch(&url, &mut bytes, Size::AtMost(LARGEST_RELEASE), self.stop) {
-            Ok(()) => {}
-            Err(HttpError::NotThere { .. }) => {
-                let (archive, nearest) = (self.suite.archive.clone(), self.nearest_suite());
-                return Err(FetchError::UnknownSuite { archive, suite: suite(), url, nearest });
+        let suite = &self.suite.name;
+        let url = below(base, "InRelease", suite)?;
+        let (read, bytes, verified) = match self.small_file(&url)? {
+            Some(bytes) => {
+                let verified = inrelease::verify(&bytes, self.request.keyring, self.request.now);
+                (url.clone(), bytes, verified)
             }
-            Err(source) => return Err(FetchError::Suite { suite: suite(), source }),
-        }
-        self.progress.advance(bytes.0.len() as u64);
-        let verified = match inrelease::verify(&bytes.0, self.request.keyring, self.request.now) {
-            Ok(verified) => verified,
-            Err(source) => return Err(FetchError::Signature { url, source }),
+            // Only where there is none: one that is wrong is an error, and no reason to look elsewhere.
+            None => {
+                let plain = below(base, "Release", suite)?;
+                let Some(bytes) = self.small_file(&plain)? else {
+                    let (archive, nearest) = (self.suite.archive.clone(), self.nearest_suite());
+                    return Err(FetchError::UnknownSuite { archive, suite: suite.clone(), url, nearest });
+                };
+                let signature = below(base, "Release.gpg", suite)?;
+                let Some(signed) = self.small_file(&signature)? else {
+                    return Err(FetchError::Unsigned { url: plain, signature });
+                };
+                let verified = inrelease::verify_detached(&bytes, &signed, self.request.keyring, self.request.now);
+                (plain, bytes, verified)
+            }
         };
-        let checked = Release::parse(&verified.text).and_then(|release| {
-            release.check_suite(&self.suite.name)?;
+        let verified = match verified {
+            Ok(verified) => verified,
+            Err(source) => return Err(FetchError::Signature { url: read, source }),
+        };
+        let checked = Release::parse(&verified.text, verified.signed).and_then(|release| {
+            if !self.suite.is_flat() {
+                release.check_suite(suite)?;
+            }
             if self.request.check_age {
                 release.check_age(self.request.now)?;
             }
@@ -172,10 +207,27 @@ impl Fetching<'_> {
         });
         let release = match checked {
             Ok(release) => release,
-            Err(source) => return Err(FetchError::Release { url, source }),
+            Err(source) => return Err(FetchError::Release { url: read, source }),
         };
+        // By the one name, so that taking InRelease away does not make an older Release new.
         self.check_not_older(&url, &release)?;
-        Ok((release, Digest::of(&bytes.0)))
+        Ok((release, Digest::of(&bytes)))
+    }
+
+    /// A file of a few kilobytes, if it is there.
+    fn small_file(&self, url: &Url) -> Result<Option<Vec<u8>>, FetchError> {
+        let name = url.to_string();
+        let name = name.rsplit('/').next().unwrap_or_default();
+        self.progress.item(&format!("{} {name}", self.suite.name));
+        let mut bytes = Memory::default();
+        match self.request.client.fetch(url, &mut bytes, Size::AtMost(LARGEST_RELEASE), self.stop) {
+            Ok(()) => {
+                self.progress.advance(bytes.0.len() as u64);
+                Ok(Some(bytes.0))
+            }
+            Err(HttpError::NotThere { .. }) => Ok(None),
+            Err(source) => Err(FetchError::Suite { suite: self.suite.name.clone(), source }),
+        }
     }
 
     /// Refuses a file of yesterday, signed as it is: it would bring yesterday's holes back.
@@ -195,51 +247,100 @@ impl Fetching<'_> {
     }
 
     fn indices(&self, base: &Url, release: &Release, inrelease: Digest) -> Result<Vec<SuiteIndex>, FetchError> {
-        let suite = &self.suite.name;
-        if !release.architectures.iter().any(|known| known == self.request.architecture) {
-            let (architecture, known) = (self.request.architecture.to_owned(), release.architectures.clone());
-            return Err(FetchError::UnknownArchitecture { suite: suite.clone(), architecture, known });
+        let (suite, architecture) = (&self.suite.name, self.request.architecture);
+        // apt takes what is listed, whatever else the file says; what it says counts where nothing is listed.
+        let mut architectures = vec![architecture];
+        if release.may_have_architecture("all") && !release.all_is_everywhere {
+            architectures.push("all");
         }
+        let places: Vec<(&str, Vec<String>)> = if self.suite.is_flat() {
+            vec![("", vec!["Packages".to_owned()])]
+        } else {
+            let folders = |component: &str| {
+                architectures.iter().map(|name| format!("{component}/binary-{name}/Packages")).collect()
+            };
+            self.suite.components.iter().map(|component| (component.as_str(), folders(component))).collect()
+        };
         let mut indices = Vec::new();
-        for component in &self.suite.components {
-            if !release.component_names().any(|known| known == component) {
-                let known: Vec<String> = release.component_names().map(str::to_owned).collect();
-                let nearest = nearest(component, known.clone());
-                let (suite, component) = (suite.clone(), component.clone());
-                return Err(FetchError::UnknownComponent { suite, component, known, nearest });
+        let mut missing = None;
+        let mut found = false;
+        for (component, paths) in places {
+            let mut packages: Option<Vec<u8>> = None;
+            for path in &paths {
+                let Some(text) = self.index(base, release, component, path)? else { continue };
+                match &mut packages {
+                    None => packages = Some(text),
+                    Some(first) => {
+                        // A paragraph ends with an empty line.
+                        first.extend(b"\n\n");
+                        first.extend(text);
+                    }
+                }
+            }
+            match &packages {
+                Some(_) => found = true,
+                None if !release.may_have_component(component) => {
+                    let known: Vec<String> = release.component_names().map(str::to_owned).collect();
+                    let nearest = nearest(component, known.clone());
+                    let (suite, component) = (suite.clone(), component.to_owned());
+                    return Err(FetchError::UnknownComponent { suite, component, known, nearest });
+                }
+                None => missing = missing.or(paths.into_iter().next()),
             }
             indices.push(SuiteIndex {
                 archive: self.suite.archive.clone(),
                 suite: suite.clone(),
-                component: component.clone(),
+                component: component.to_owned(),
                 inrelease_sha256: inrelease.to_string(),
                 date: release.date,
                 automatic: release.automatic,
-                packages: self.index(base, release, component)?,
+                packages: packages.unwrap_or_default(),
             });
         }
-        Ok(indices)
+        // A component without packages for this machine is empty; a suite of such components alone is a mistake.
+        match missing {
+            Some(path) if !found => Err(self.nothing(base, release, path)),
+            _ => Ok(indices),
+        }
     }
 
-    /// The text of one `Packages` file, in the smallest form that the suite offers.
-    fn index(&self, base: &Url, release: &Release, component: &str) -> Result<Vec<u8>, FetchError> {
+    /// The error for a suite in which no index was found.
+    fn nothing(&self, base: &Url, release: &Release, path: String) -> FetchError {
+        let architecture = self.request.architecture;
+        if !release.may_have_architecture(architecture) && !release.may_have_architecture("all") {
+            let (suite, architecture) = (self.suite.name.clone(), architecture.to_owned());
+            return FetchError::UnknownArchitecture { suite, architecture, known: release.architectures.clone() };
+        }
+        let other = |name: &&String| name.strip_prefix(&path).is_some_and(|ending| ending.starts_with('.'));
+        let others = release.files.keys().filter(other).cloned().collect();
+        FetchError::NoIndex { url: base.clone(), path, others }
+    }
+
+    /// The text of one `Packages` file, in the smallest form that the suite offers; `None` where it lists none.
+    fn index(&self, base: &Url, release: &Release, component: &str, path: &str) -> Result<Option<Vec<u8>>, FetchError> {
         let suite = &self.suite.name;
-        let path = format!("{component}/binary-{}/Packages", self.request.architecture);
-        let forms = [(Form::Xz, ".xz"), (Form::Gzip, ".gz"), (Form::Plain, "")];
-        let offered = forms.iter().find_map(|(form, ending)| {
-            let path = format!("{path}{ending}");
-            release.files.get(&path).map(|entry| (*form, path, *entry))
-        });
-        let (Some((form, packed_path, packed)), Some(plain)) = (offered, release.files.get(&path)) else {
-            return Err(FetchError::NoIndex { url: base.clone(), path });
-        };
-        let url = below(base, &packed_path, suite)?;
-        self.progress.item(&format!("{suite} {component}"));
-        let file = self.packed(base, release, &url, &packed_path, packed)?;
-        unpack(file, form, *plain).map_err(|source| FetchError::Index { url, source })
+        let plain = release.files.get(path).copied();
+        let mut not_there = None;
+        for (form, ending) in FORMS {
+            let packed_path = format!("{path}{ending}");
+            let Some(packed) = release.files.get(&packed_path) else { continue };
+            let url = below(base, &packed_path, suite)?;
+            self.progress.item(&format!("{suite} {component}"));
+            match self.packed(base, release, &url, &packed_path, *packed) {
+                Ok(file) => {
+                    return unpack(file, form, plain).map(Some).map_err(|source| FetchError::Index { url, source });
+                }
+                // Some archives list a form that they do not serve.
+                Err(error @ FetchError::Index { source: IndexError::Transfer(HttpError::NotThere { .. }), .. }) => {
+                    not_there.get_or_insert(error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        not_there.map_or(Ok(None), Err)
     }
 
-    /// The packed index, in the cache.
+    /// The packed index: in the cache, which knows files by their SHA-256, or in memory where Release lists none.
     fn packed(
         &self,
         base: &Url,
@@ -247,31 +348,35 @@ impl Fetching<'_> {
         url: &Url,
         path: &str,
         entry: FileEntry,
-    ) -> Result<File, FetchError> {
+    ) -> Result<Box<dyn BufRead>, FetchError> {
         let fail = |source: IndexError| FetchError::Index { url: url.clone(), source };
+        let sha256 = match entry.hash {
+            FileHash::Sha256(digest) => digest,
+            FileHash::Sha512(_) => {
+                let mut bytes = Memory::default();
+                self.transfer(base, release, url, path, entry, &mut bytes)?;
+                self.progress.advance(entry.size);
+                if !entry.hash.matches(&bytes.0) {
+                    let (expected, found) = (entry.hash, entry.hash.same_of(&bytes.0));
+                    return Err(fail(IndexError::Hash { expected, found }));
+                }
+                return Ok(Box::new(Cursor::new(bytes.0)));
+            }
+        };
         let waiting = || self.progress.item(&format!("{path}: waiting for another build that fetches it"));
-        let claim = self.request.cache.claim(Kind::Index, entry.sha256, entry.size, &waiting)?;
+        let claim = self.request.cache.claim(Kind::Index, sha256, entry.size, &waiting)?;
         let whole = match claim {
             Claim::Whole(path) => path,
             Claim::Part(mut part) => {
-                let client = self.request.client;
-                let size = Size::Exactly(entry.size);
-                let mut fetched = Err(HttpError::NotThere { url: url.clone(), why: String::new() });
-                if let (true, Some((folder, _))) = (release.acquire_by_hash, path.rsplit_once('/')) {
-                    let by_hash = below(base, &format!("{folder}/by-hash/SHA256/{}", entry.sha256), &self.suite.name)?;
-                    fetched = client.fetch(&by_hash, &mut part, size, self.stop);
-                }
-                // Copies of an archive often lack the files by hash.
-                if let Err(HttpError::NotThere { .. }) = fetched {
-                    fetched = client.fetch(url, &mut part, size, self.stop);
-                }
-                fetched.map_err(|error| fail(error.into()))?;
+                self.transfer(base, release, url, path, entry, &mut part)?;
                 let resumed = part.resumed;
-                let finished = match part.finish(entry.sha256) {
+                let finished = match part.finish(sha256) {
                     // Half a file of an earlier run may be at fault.
                     Err(CacheError::Mismatch { .. }) if resumed => {
-                        client.fetch(url, &mut part, size, self.stop).map_err(|error| fail(error.into()))?;
-                        part.finish(entry.sha256)
+                        let size = Size::Exactly(entry.size);
+                        let again = self.request.client.fetch(url, &mut part, size, self.stop);
+                        again.map_err(|error| fail(error.into()))?;
+                        part.finish(sha256)
                     }
                     finished => finished,
                 };
@@ -279,8 +384,34 @@ impl Fetching<'_> {
                 finished.map_err(|error| fail(error.into()))?
             }
         };
-        File::open(&whole)
-            .map_err(|source| FetchError::Cache(CacheError::Io { path: whole.clone(), action: "opening", source }))
+        let file = File::open(&whole)
+            .map_err(|source| FetchError::Cache(CacheError::Io { path: whole.clone(), action: "opening", source }))?;
+        Ok(Box::new(io::BufReader::with_capacity(256 << 10, file)))
+    }
+
+    /// Fetches a listed file by its hash where the archive has it so, else by its name.
+    fn transfer(
+        &self,
+        base: &Url,
+        release: &Release,
+        url: &Url,
+        path: &str,
+        entry: FileEntry,
+        sink: &mut dyn Sink,
+    ) -> Result<(), FetchError> {
+        let client = self.request.client;
+        let size = Size::Exactly(entry.size);
+        let mut fetched = Err(HttpError::NotThere { url: url.clone(), why: String::new() });
+        if release.acquire_by_hash {
+            let folder = path.rsplit_once('/').map_or(String::new(), |(folder, _)| format!("{folder}/"));
+            let by_hash = format!("{folder}by-hash/{}/{}", entry.hash.directory(), entry.hash.digits());
+            fetched = client.fetch(&below(base, &by_hash, &self.suite.name)?, sink, size, self.stop);
+        }
+        // Copies of an archive often lack the files by hash.
+        if let Err(HttpError::NotThere { .. }) = fetched {
+            fetched = client.fetch(url, sink, size, self.stop);
+        }
+        fetched.map_err(|error| FetchError::Index { url: url.clone(), source: error.into() })
     }
 }
 
@@ -290,12 +421,17 @@ fn is_mismatch(error: &FetchError) -> bool {
     matches!(
         source,
         IndexError::Cache(CacheError::Mismatch { .. })
+            | IndexError::Hash { .. }
             | IndexError::Transfer(HttpError::Size { .. } | HttpError::NotThere { .. })
     )
 }
 
 fn below(base: &Url, path: &str, suite: &str) -> Result<Url, FetchError> {
-    base.join(path).map_err(|_| FetchError::NoIndex { url: base.clone(), path: format!("{suite}: {path}") })
+    base.join(path).map_err(|_| FetchError::NoIndex {
+        url: base.clone(),
+        path: format!("{suite}: {path}"),
+        others: Vec::new(),
+    })
 }
 
 /// The nearest of the known names, if one is near enough to be meant.
@@ -307,32 +443,51 @@ pub(super) fn nearest(name: &str, known: Vec<String>) -> Option<String> {
 #[derive(Debug, Clone, Copy)]
 enum Form {
     Xz,
+    Zstd,
+    Lzma,
     Gzip,
     Plain,
 }
 
-/// Never gives more than Release lists, whatever the file would decompress to.
-fn unpack(file: File, form: Form, plain: FileEntry) -> Result<Vec<u8>, IndexError> {
-    let file = io::BufReader::with_capacity(256 << 10, file);
+/// The smallest first, with their endings. apt reads .bz2 and .lz4 as well, which no archive offers alone.
+const FORMS: [(Form, &str); 5] =
+    [(Form::Xz, ".xz"), (Form::Zstd, ".zst"), (Form::Lzma, ".lzma"), (Form::Gzip, ".gz"), (Form::Plain, "")];
+
+/// Never gives more than Release lists, whatever the file would decompress to. `plain` is what Release lists of the text
+/// itself: the packed file was verified, so that it may be missing.
+fn unpack(file: Box<dyn BufRead>, form: Form, plain: Option<FileEntry>) -> Result<Vec<u8>, IndexError> {
+    use liblzma::stream::{CONCATENATED, Stream};
+    let corrupt = |error: liblzma::stream::Error| IndexError::Corrupt(error.into());
     let reader: Box<dyn Read> = match form {
         Form::Xz => {
-            let stream = liblzma::stream::Stream::new_stream_decoder(XZ_MEMORY, liblzma::stream::CONCATENATED);
-            let stream = stream.map_err(|error| IndexError::Corrupt(error.into()))?;
+            let stream = Stream::new_stream_decoder(XZ_MEMORY, CONCATENATED).map_err(corrupt)?;
             Box::new(liblzma::bufread::XzDecoder::new_stream(file, stream))
+        }
+        Form::Lzma => {
+            let stream = Stream::new_lzma_decoder(XZ_MEMORY).map_err(corrupt)?;
+            Box::new(liblzma::bufread::XzDecoder::new_stream(file, stream))
+        }
+        Form::Zstd => {
+            let mut decoder = zstd::stream::read::Decoder::with_buffer(file).map_err(IndexError::Corrupt)?;
+            decoder.window_log_max(ZSTD_WINDOW).map_err(IndexError::Corrupt)?;
+            Box::new(decoder)
         }
         Form::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(file)),
         Form::Plain => Box::new(file),
     };
+    let most = plain.map_or(LARGEST_INDEX, |plain| plain.size);
     let mut text = Vec::new();
-    reader.take(plain.size.saturating_add(1)).read_to_end(&mut text).map_err(IndexError::Corrupt)?;
+    reader.take(most.saturating_add(1)).read_to_end(&mut text).map_err(IndexError::Corrupt)?;
     let found = text.len() as u64;
-    if found > plain.size {
-        return Err(IndexError::TooLarge { expected: plain.size });
+    let Some(plain) = plain else {
+        return if found > most { Err(IndexError::Endless { most }) } else { Ok(text) };
+    };
+    if found > most {
+        return Err(IndexError::TooLarge { expected: most });
     }
-    let (length, digest) = (found, Digest::of(&text));
-    if length != plain.size || digest != plain.sha256 {
-        let expected = format!("{} bytes, SHA-256 {}", plain.size, plain.sha256);
-        return Err(IndexError::Plain { expected, found: format!("{length} bytes, SHA-256 {digest}") });
+    if found != plain.size || !plain.hash.matches(&text) {
+        let expected = format!("{} bytes, {}", plain.size, plain.hash);
+        return Err(IndexError::Plain { expected, found: format!("{found} bytes, {}", plain.hash.same_of(&text)) });
     }
     Ok(text)
 }

@@ -75,6 +75,8 @@ pub struct Resolution<'a> {
 pub enum ResolveError {
     #[error("{origin} asks for {name}, which {suites} {have} not{}", nearest.as_ref().map(|name| format!("; did you mean {name}?")).unwrap_or_default())]
     Unknown { origin: Origin, name: String, suites: String, have: &'static str, nearest: Option<String> },
+    #[error("{origin} asks for {name}, but {}", ignored.join("; "))]
+    Ignored { origin: Origin, name: String, ignored: Vec<String> },
     #[error("{origin} asks for {name} in version {version}, found {}", found.join(", "))]
     UnknownVersion { origin: Origin, name: String, version: String, found: Vec<String> },
     #[error("{origin} asks for {name}, a virtual package that {} provide; name one of them", providers.join(", "))]
@@ -154,7 +156,10 @@ fn pins<'a>(
                 origin: request.origin.clone(),
                 name: request.name.clone(),
                 version: wanted.clone(),
-                found: found.map(|record| format!("{} in {}", record.version, record.suite)).collect(),
+                found: found
+                    .map(|record| format!("{} in {}", record.version, record.suite))
+                    .chain(universe.index.ignored(&request.name).iter().map(ToString::to_string))
+                    .collect(),
             });
         };
         if let Some((_, first)) = pins.get(request.name.as_str()).filter(|(other, _)| *other != id) {
@@ -254,6 +259,11 @@ impl<'a> Search<'a> {
         }
         let providers = self.universe.providers(&request.name);
         match providers.as_slice() {
+            [] if !self.universe.index.ignored(&request.name).is_empty() => Err(ResolveError::Ignored {
+                origin: request.origin.clone(),
+                name: request.name.clone(),
+                ignored: self.universe.index.ignored(&request.name).iter().map(ToString::to_string).collect(),
+            }),
             [] => {
                 let suites = self.universe.index.suites();
                 Err(ResolveError::Unknown {
