@@ -4,7 +4,7 @@
 mod judges;
 
 use applbuild::packages::http::Policy;
-use applbuild::packages::index::{Index, Priority, Source};
+use applbuild::packages::index::{Admission, Index, Priority, Source};
 use applbuild::packages::resolver::{BaseSet, Conflicts, Request, resolve};
 use applbuild::packages::{
     Archives, Cache, Client, Keyring, MirrorChoice, RefreshRequest, SuiteIndex, SuiteWanted, refresh,

@@ -5,7 +5,7 @@ use super::{Common, output};
 use applbuild::packages::archive_folder::{self, FolderError, Stock, Supply};
 use applbuild::packages::http::Policy;
 use applbuild::packages::{Client, Lock};
-use applbuild::profile::Library;
+use applbuild::profile::{Archive, Library};
 use applbuild::store;
 use indicatif::HumanBytes;
 use serde_json::json;
@@ -38,7 +38,7 @@ pub fn run(common: &Common, command: Command) -> Result<(), Failure> {
     let (dir, what, stock) = match command {
         Command::Export { dir, locks, sources } => {
             let locks = if locks.is_empty() { own(common)? } else { locks };
-            let Place { archives, cache, client, .. } = sources.find(&mirrors(common, &locks))?;
+            let Place { archives, cache, client, .. } = sources.find(archives(common, &locks))?;
             let _held = store::hold(cache.folder());
             let supply = Supply { archives: &archives, cache: &cache, client: &client };
             (dir.clone(), "exported", archive_folder::export(&dir, &locks, supply, &reporter))
@@ -75,12 +75,12 @@ fn own(common: &Common) -> Result<Vec<PathBuf>, Failure> {
     Ok(paths)
 }
 
-/// The mirrors that the locks' profiles name. A lock whose profile is gone names none.
-fn mirrors(common: &Common, locks: &[PathBuf]) -> BTreeMap<String, String> {
+/// The archives that the locks' profiles describe. A lock whose profile is gone describes none.
+fn archives(common: &Common, locks: &[PathBuf]) -> BTreeMap<String, Archive> {
     let library = Library::new(&common.root);
     let texts = locks.iter().filter_map(|path| std::fs::read_to_string(path).ok());
     let profiles = texts.filter_map(|text| library.load(&Lock::parse(&text).ok()?.profile).ok());
-    profiles.flat_map(|profile| profile.mirrors).collect()
+    profiles.filter_map(|profile| profile.all_archives().ok()).flatten().collect()
 }
 
 fn report(common: &Common, dir: &Path, what: &str, stock: &Stock) {

@@ -58,7 +58,7 @@ impl Arguments {
             kind,
             profile: self.target.profile.clone(),
             has_sets: !profile.sets.is_empty(),
-            place: self.target.sources.clone().find(&profile.mirrors)?,
+            place: self.target.sources.clone().find(profile.all_archives().map_err(Failure::input)?)?,
             level: self.level,
         })
     }
@@ -99,7 +99,8 @@ pub fn run(common: &Common, arguments: Arguments, kind: &'static dyn Output) -> 
 pub fn request(common: &Common, target: Target, kind: &'static dyn Output) -> Result<BuildRequest, Failure> {
     let profile = Library::new(&common.root).load(&target.profile)?;
     let lock = target.lock.choose(common, &profile);
-    let Place { archives, keyring, cache, client, allow_older } = target.sources.find(&profile.mirrors)?;
+    let Place { archives, keyring, cache, client, allow_older } =
+        target.sources.find(profile.all_archives().map_err(Failure::input)?)?;
     Ok(BuildRequest {
         profile,
         kind,

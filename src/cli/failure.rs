@@ -163,7 +163,7 @@ fn asked_for_wrong(error: &FetchError) -> bool {
 impl From<ArchiveError> for Failure {
     fn from(error: ArchiveError) -> Self {
         match error {
-            ArchiveError::Url { in_profile: true, .. } => Self::input(error),
+            ArchiveError::Url { in_profile: true, .. } | ArchiveError::Key { .. } => Self::input(error),
             ArchiveError::Url { .. } => Self::usage(error.to_string()),
             _ => Self::plain(error),
         }

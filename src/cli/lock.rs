@@ -80,7 +80,8 @@ pub fn run(common: &Common, arguments: Arguments) -> Result<(), Failure> {
         Some(names) => Update::Packages(names),
     };
     let path = own(common, &profile);
-    let Place { archives, keyring, cache, client, allow_older } = arguments.sources.find(&profile.mirrors)?;
+    let Place { archives, keyring, cache, client, allow_older } =
+        arguments.sources.find(profile.all_archives().map_err(Failure::input)?)?;
     let request = BuildRequest {
         kind: default_kind(profile.kind),
         profile,

@@ -3,6 +3,7 @@
 use super::failure::Failure;
 use applbuild::packages::http::Policy;
 use applbuild::packages::{Archives, Cache, Client, Keyring, MirrorChoice, cache};
+use applbuild::profile::Archive;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -15,7 +16,7 @@ pub struct Sources {
     /// Where Debian's security archive is [default: as the machine's apt sources say]
     #[arg(long, value_name = "URL")]
     security_mirror: Option<String>,
-    /// OpenPGP keys that may sign the archives, in the place of Debian's
+    /// OpenPGP keys that may sign the archives, in the place of Debian's; an archive with a key in the profile has that one
     #[arg(long, value_name = "FILE")]
     keyring: Option<PathBuf>,
     #[command(flatten)]
@@ -67,15 +68,15 @@ impl Sources {
         Policy { connect_timeout, read_timeout: timeout, retries: self.retries, longest_wait: timeout, ..usual }
     }
 
-    /// `mirrors` are the profile's.
-    pub fn find(self, mirrors: &BTreeMap<String, String>) -> Result<Place, Failure> {
+    /// `archives` are the profile's.
+    pub fn find(self, archives: BTreeMap<String, Archive>) -> Result<Place, Failure> {
         let client = if self.offline { Client::offline() } else { Client::new(self.policy()) };
         let choice = MirrorChoice {
             mirror: self.mirror,
             security_mirror: self.security_mirror,
             environment: super::variable("APPLBUILD_MIRROR")?,
             environment_security: super::variable("APPLBUILD_SECURITY_MIRROR")?,
-            profile: mirrors.clone(),
+            profile: archives,
             apt: Some(PathBuf::from("/etc/apt")),
         };
         let archives = Archives::find(&choice)?;

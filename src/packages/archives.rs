@@ -1,11 +1,14 @@
 //! Where each archive is: flag, environment, profile, the machine's own apt sources, in this order.
 
 use super::error::hint;
+use super::index::Admission;
+use super::keyring::{Keyring, KeyringError};
 use super::refresh::nearest;
 use super::sources::{Source, Sources};
 use super::url::{Url, UrlError};
+use crate::profile::Archive;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 pub const DEBIAN: &str = "debian";
 pub const SECURITY: &str = "debian-security";
@@ -21,29 +24,42 @@ pub struct MirrorChoice {
     pub environment: Option<String>,
     /// `APPLBUILD_SECURITY_MIRROR`
     pub environment_security: Option<String>,
-    /// The profile's `mirrors`: archive name → URL.
-    pub profile: BTreeMap<String, String>,
+    /// The profile's `archives`.
+    pub profile: BTreeMap<String, Archive>,
     /// `/etc/apt`; `None` leaves the machine out.
     pub apt: Option<PathBuf>,
 }
 
-/// Archive names, with the URL that each is at.
+/// Archive names, with the URL that each is at, and what the profile says of it.
 #[derive(Debug, Clone, Default)]
 pub struct Archives {
     known: BTreeMap<String, Url>,
+    keys: BTreeMap<String, ArchiveKey>,
+    /// Patterns of the packages that may come from an archive.
+    packages: BTreeMap<String, Vec<String>>,
     /// Why the machine's sources did not tell, for the error.
     looked_at: String,
 }
 
+/// The keys of one archive alone.
+#[derive(Debug, Clone)]
+pub struct ArchiveKey {
+    /// The file, as the profile names it.
+    pub file: String,
+    pub keyring: Keyring,
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
+    #[error("the key of the archive {archive}: {source}")]
+    Key { archive: String, source: KeyringError },
     #[error("{from}: {source}")]
     Url { from: String, in_profile: bool, source: UrlError },
     #[error(
-        "it is not known where the archive {archive} is: {looked_at}; pass {flag} URL, or set {variable} or mirrors.{archive} in the profile"
+        "it is not known where the archive {archive} is: {looked_at}; pass {flag} URL, or set {variable} or archives.{archive}.url in the profile"
     )]
     Unknown { archive: String, looked_at: String, flag: &'static str, variable: &'static str },
-    #[error("it is not known where the archive {archive} is: set mirrors.{archive} in the profile{}", hint(.nearest))]
+    #[error("it is not known where the archive {archive} is: set archives.{archive}.url in the profile{}", hint(.nearest))]
     Foreign { archive: String, nearest: Option<String> },
 }
 
@@ -56,8 +72,18 @@ impl Archives {
             Some(apt) => archives.ask_machine(&Sources::read(apt), &apt.display().to_string()),
             None => archives.looked_at = "the machine's apt sources were not asked".into(),
         }
-        for (archive, url) in &choice.profile {
-            archives.set(archive, url, &format!("mirrors.{archive} in the profile"), true)?;
+        for (name, archive) in &choice.profile {
+            if let Some(url) = &archive.url {
+                archives.set(name, url, &format!("archives.{name}.url in the profile"), true)?;
+            }
+            if let Some(key) = &archive.key {
+                let keyring = Keyring::parse(&key.name, &key.bytes)
+                    .map_err(|source| ArchiveError::Key { archive: name.clone(), source })?;
+                archives.keys.insert(name.clone(), ArchiveKey { file: key.name.clone(), keyring });
+            }
+            if let Some(packages) = &archive.packages {
+                archives.packages.insert(name.clone(), packages.clone());
+            }
         }
         let given = [
             (DEBIAN, &choice.environment, "APPLBUILD_MIRROR"),
@@ -74,10 +100,24 @@ impl Archives {
         Ok(archives)
     }
 
-    /// All of `names` in one folder, whose path is absolute.
-    pub fn in_folder<'n>(folder: &Path, names: impl IntoIterator<Item = &'n str>) -> Self {
-        let known = names.into_iter().map(|name| (name.to_owned(), Url::of_folder(folder))).collect();
-        Self { known, looked_at: String::new() }
+    /// Each of `names` in a folder of its own, whose path is absolute.
+    pub fn in_folders<'n>(folders: impl IntoIterator<Item = (&'n str, PathBuf)>) -> Self {
+        let known = folders.into_iter().map(|(name, folder)| (name.to_owned(), Url::of_folder(&folder))).collect();
+        Self { known, ..Self::default() }
+    }
+
+    /// The keys that an archive has of its own, and that alone may sign it.
+    pub fn key(&self, archive: &str) -> Option<&ArchiveKey> {
+        self.keys.get(archive)
+    }
+
+    /// Which packages may come from the archive.
+    pub fn admission(&self, archive: &str) -> Admission<'_> {
+        match (self.packages.get(archive), self.keys.contains_key(archive)) {
+            (Some(patterns), _) => Admission::Named(patterns),
+            (None, true) => Admission::Additional,
+            (None, false) => Admission::All,
+        }
     }
 
     pub fn base(&self, archive: &str) -> Result<&Url, ArchiveError> {
@@ -208,6 +248,10 @@ mod tests {
         (apt, choice)
     }
 
+    fn at(url: &str) -> Archive {
+        Archive { url: Some(url.to_owned()), ..Archive::default() }
+    }
+
     fn places(text: &str) -> [Option<String>; 2] {
         let (_apt, choice) = machine(text);
         let archives = Archives::find(&choice).unwrap();
@@ -259,7 +303,7 @@ mod tests {
     fn flag_then_environment_then_profile_then_machine() {
         let (_apt, mut choice) = machine(BOOKWORM);
         let base = |choice: &MirrorChoice| Archives::find(choice).unwrap().base(DEBIAN).unwrap().to_string();
-        choice.profile.insert(DEBIAN.into(), "http://profile.example.org/debian".into());
+        choice.profile.insert(DEBIAN.into(), at("http://profile.example.org/debian"));
         assert_eq!(base(&choice), "http://profile.example.org/debian");
         choice.environment = Some("http://environment.example.org/debian".into());
         assert_eq!(base(&choice), "http://environment.example.org/debian");
@@ -280,7 +324,7 @@ mod tests {
         {
             assert!(said.contains(part), "{said}");
         }
-        assert!(archives.base("acme").unwrap_err().to_string().contains("mirrors.acme"));
+        assert!(archives.base("acme").unwrap_err().to_string().contains("archives.acme.url"));
     }
 
     #[test]

@@ -23,8 +23,8 @@ pub enum FetchError {
     UnknownSuite { archive: String, suite: String, url: Url, nearest: Option<String> },
     #[error("{url} is not signed: there is neither an InRelease nor {signature}; the archive's owner must sign it")]
     Unsigned { url: Url, signature: Url },
-    #[error("verifying the signature of {url}: {source}")]
-    Signature { url: Url, source: SignatureError },
+    #[error("verifying the signature of {url}: {source}{}", mend_keys(source, archive, own_key))]
+    Signature { url: Url, archive: String, own_key: Option<String>, source: SignatureError },
     #[error("reading {url}: {source}")]
     Release { url: Url, source: ReleaseError },
     #[error(
@@ -100,6 +100,15 @@ fn mend(error: &IndexError) -> &'static str {
             "; try again later, or pass another mirror with --mirror"
         }
         _ => "; the mirror is inconsistent: try again later, or pass another with --mirror",
+    }
+}
+
+/// What to do about keys: an archive's own file, or that of all others.
+fn mend_keys(error: &SignatureError, archive: &str, own_key: &Option<String>) -> String {
+    match own_key {
+        _ if !error.is_of_keys() => String::new(),
+        Some(file) => format!("; put the archive's key of today into {file} (archives.{archive}.key in the profile)"),
+        None => format!("; name the archive's key by archives.{archive}.key in the profile, or pass it with --keyring"),
     }
 }
 

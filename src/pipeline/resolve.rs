@@ -7,7 +7,7 @@ use crate::packages::download::sha256_of;
 use crate::packages::index::{Index, Record, Source};
 use crate::packages::lock::request_digest;
 use crate::packages::resolver::{BaseSet, Conflicts, Request, Resolution, ResolveError, Supplied, resolve};
-use crate::packages::{Lock, LockedPackage, LockedSet, RefreshRequest, SuiteWanted, download, refresh};
+use crate::packages::{Lock, LockedPackage, LockedSet, LockedSuite, RefreshRequest, SuiteWanted, download, refresh};
 use crate::profile::{Origin, PackageRequest, TarSet};
 use crate::progress::{Progress, Stage, Unit};
 use sha2::{Digest, Sha256};
@@ -114,7 +114,10 @@ impl BuildRequest {
         if lock.sets != self.sets() {
             return Some("has other sets than the profile".to_owned());
         }
-        let asked = self.requests(|image, tools| request_digest(&profile.suites, image, tools));
+        if let Some(moved) = lock.suites.iter().find_map(|suite| self.moved_key(suite)) {
+            return Some(moved);
+        }
+        let asked = self.requests(|image, tools| request_digest(&profile.suites, &self.archives, image, tools));
         if lock.request == asked {
             if !profile.guests.iter().map(|guest| &guest.name).eq(lock.guests.iter().map(|lock| &lock.profile)) {
                 return Some("has other guests than the profile".to_owned());
@@ -132,6 +135,29 @@ impl BuildRequest {
             [] => "is not what the profile asks for now".to_owned(),
             lacks => format!("lacks {}, which the profile asks for now", lacks.join(", ")),
         })
+    }
+
+    /// How the keys of an archive have changed since a suite was locked.
+    fn moved_key(&self, suite: &LockedSuite) -> Option<String> {
+        let archive = &suite.archive;
+        if !self.profile.suites.iter().any(|wanted| wanted.archive == *archive && wanted.name == suite.name) {
+            return None;
+        }
+        let own = self.archives.key(archive);
+        let now = own.map(|key| key.keyring.sorted_fingerprints()).unwrap_or_default();
+        let locked = suite.key.join(", ");
+        match own {
+            _ if now == suite.key => None,
+            Some(key) if suite.key.is_empty() => {
+                Some(format!("was made when the archive {archive} had no key of its own; now it has {}", key.file))
+            }
+            Some(key) => Some(format!(
+                "was made with other keys of the archive {archive}: {locked}; now {} has {}",
+                key.file,
+                now.join(", ")
+            )),
+            None => Some(format!("was made with the keys {locked} of the archive {archive}, which has none now")),
+        }
     }
 
     fn sets(&self) -> Vec<LockedSet> {
@@ -163,7 +189,9 @@ impl BuildRequest {
         };
         progress.image(&self.profile.name);
         let indices = refresh(&request, progress)?;
-        let mut sources: Vec<Source<'_>> = indices.iter().map(Source::from).collect();
+        let admission = |archive: &str| self.archives.admission(archive);
+        let mut sources: Vec<Source<'_>> =
+            indices.iter().map(|index| Source::new(index, admission(&index.archive))).collect();
         let mut index = Index::read(&sources, architecture);
         let gone = match old {
             Some(old) => kept.missing(old, &index),
@@ -176,6 +204,7 @@ impl BuildRequest {
                 suite: "the lock",
                 automatic: true,
                 packages: text.as_bytes(),
+                admission: admission(archive),
             });
             sources = first.chain(sources).collect();
             index = Index::read(&sources, architecture);
@@ -184,7 +213,7 @@ impl BuildRequest {
         progress.item("dependencies");
         let KeptVersions { packages, tools } = &mut kept;
         let found = self.requests(|image, needed| {
-            let digest = request_digest(&self.profile.suites, image, needed);
+            let digest = request_digest(&self.profile.suites, &self.archives, image, needed);
             let packages = resolve_keeping(&index, image, packages)?;
             let tools = resolve_keeping(&index, needed, tools)?;
             let packages = self.packages(&packages, progress)?;
@@ -286,7 +315,8 @@ impl Resolved {
 /// Tells of records that are wrong: nobody who wants another package needs to know more than that.
 fn warn_of_ignored(index: &Index<'_>, progress: &dyn Progress) {
     const SHOWN: usize = 3;
-    let ignored: Vec<String> = index.all_ignored().map(ToString::to_string).collect();
+    let ignored = index.all_ignored().filter(|ignored| !ignored.fault.is_choice());
+    let ignored: Vec<String> = ignored.map(ToString::to_string).collect();
     ignored.iter().take(SHOWN).for_each(|text| progress.warn(text));
     if let Some(more @ 1..) = ignored.len().checked_sub(SHOWN) {
         progress.warn(&format!("{more} more records cannot be used"));

@@ -7,10 +7,11 @@ use super::overlay;
 use super::section::{Item, Located, Section, choice, item_section, string, wrong_type};
 use super::values;
 use super::{
-    Architecture, Boot, Hypervisor, Initramfs, OnMissing, Overlay, PackageRequest, Profile, Protocol, Prune, Root,
-    RootFormat, Services, Suite, TarSet,
+    Architecture, Archive, Boot, Hypervisor, Initramfs, KeyFile, OnMissing, Overlay, PackageRequest, Profile, Protocol,
+    Prune, Root, RootFormat, Services, Suite, TarSet,
 };
 use crate::format::squashfs::Compression;
+use crate::util::bounded_read;
 use appliance_contract::marker::Role;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -58,7 +59,7 @@ pub(super) struct Draft {
     pub(super) source_date_epoch: Option<Located<i64>>,
     pub(super) agent: Option<Located<bool>>,
     pub(super) recommends: Option<Located<bool>>,
-    pub(super) mirrors: BTreeMap<String, String>,
+    pub(super) archives: BTreeMap<String, Archive>,
     pub(super) components: Vec<String>,
     pub(super) suites: Vec<DraftSuite>,
     pub(super) packages: Vec<PackageRequest>,
@@ -108,6 +109,10 @@ impl Draft {
         folder: &overlay::Folder<'_>,
         base: &Path,
     ) -> Result<(), ProfileError> {
+        if let Some(old) = file.take("mirrors") {
+            let help = Some("for example [archives.debian] with the key url".to_owned());
+            return Err(old.refuse("the table mirrors is now archives", "not a key any more", help));
+        }
         let mut tables: BTreeMap<&str, Section<'_>> = BTreeMap::new();
         for key in KEYS {
             let Some(read) = key.read else { continue };
@@ -136,11 +141,13 @@ impl Draft {
                         let help = Some(format!("for example \"debian/{text}\""));
                         return Err(item.refuse(format!("suites: found {text:?}"), "expected \"ARCHIVE/SUITE\"", help));
                     };
-                    let check = |text: &str| {
-                        values::word(text)
-                            .map_err(|expected| item.refuse("a suite's name", format!("expected {expected}"), None))
-                    };
-                    DraftSuite { archive: check(archive)?, name: check(name)?, components: None }
+                    let refuse =
+                        |expected| item.refuse(format!("suites: found {text:?}"), format!("expected {expected}"), None);
+                    DraftSuite {
+                        archive: values::word(archive).map_err(refuse)?,
+                        name: values::suite(name).map_err(refuse)?,
+                        components: None,
+                    }
                 }
                 DeValue::Table(_) => detailed_suite(item)?,
                 _ => return Err(wrong_type(&item, "suites", "\"ARCHIVE/SUITE\" or a table")),
@@ -216,14 +223,20 @@ impl Draft {
         Ok(())
     }
 
-    pub(super) fn mirrors(&mut self, file: &mut Section<'_>) -> Result<(), ProfileError> {
-        for (archive, item) in file.entries("mirrors")? {
-            let name = format!("mirrors.{}", archive.value);
-            let text = string(item, &name)?;
-            let url = values::url(&text.value).map_err(|expected| {
-                text.refuse(format!("{name}: found {:?}", text.value), format!("expected {expected}"), None)
-            })?;
-            self.mirrors.insert(archive.value, url);
+    /// `base` is where the profile's file is.
+    pub(super) fn archives(&mut self, file: &mut Section<'_>, base: &Path) -> Result<(), ProfileError> {
+        for (name, item) in file.entries("archives")? {
+            values::word(&name.value)
+                .map_err(|expected| name.refuse("an archive's name", format!("expected {expected}"), None))?;
+            let mut table = item_section(item, &format!("archives.{}", name.value))?;
+            let url = table.parsed("url", values::url)?;
+            let key = table.string("key")?.map(|file| key_file(&file, base)).transpose()?;
+            let packages = table.list("packages", values::package_pattern)?;
+            table.finish()?;
+            let archive = self.archives.entry(name.value).or_default();
+            set(&mut archive.url, url.map(|url| url.value));
+            set(&mut archive.key, key);
+            set(&mut archive.packages, packages.map(|list| list.into_iter().map(|item| item.value).collect()));
         }
         Ok(())
     }
@@ -257,8 +270,13 @@ impl Draft {
         }
         let mut suites = Vec::new();
         for suite in &self.suites {
-            let components = suite.components.clone().unwrap_or_else(|| self.components.clone());
-            if components.is_empty() {
+            let flat = suite.name.ends_with('/');
+            let components = match &suite.components {
+                Some(own) => own.clone(),
+                None if flat => Vec::new(),
+                None => self.components.clone(),
+            };
+            if components.is_empty() && !flat {
                 return Err(missing("components", "such as [\"main\"]"));
             }
             suites.push(Suite { archive: suite.archive.clone(), name: suite.name.clone(), components });
@@ -279,7 +297,7 @@ impl Draft {
             kind: kind.value,
             version: version.value.clone(),
             architecture: self.architecture.map_or(Architecture::Amd64, |found| found.value),
-            mirrors: self.mirrors,
+            archives: self.archives,
             suites,
             packages: self.packages,
             recommends: self.recommends.is_some_and(|found| found.value),
@@ -372,13 +390,29 @@ impl Draft {
     }
 }
 
+fn key_file(file: &Located<String>, base: &Path) -> Result<KeyFile, ProfileError> {
+    match bounded_read::read_user_file(&base.join(&file.value)) {
+        Ok(bytes) => Ok(KeyFile { name: file.value.clone(), bytes }),
+        Err(error) => {
+            let help = Some("the path is relative to the profile's file".to_owned());
+            Err(file.refuse(format!("reading the key {:?}: {error}", file.value), "expected a file of keys", help))
+        }
+    }
+}
+
 fn detailed_suite(item: Item<'_>) -> Result<DraftSuite, ProfileError> {
     let place = item.place.clone();
     let mut table = item_section(item, "suites")?;
     let archive = table.parsed("archive", values::word)?;
-    let name = table.parsed("name", values::word)?;
-    let components = table.list("components", values::word)?;
+    let name = table.parsed("name", values::suite)?;
+    let components = table.list("components", values::component)?;
     table.finish()?;
+    if let (Some(name), Some([first, ..])) = (&name, components.as_deref())
+        && name.value.ends_with('/')
+    {
+        let help = Some("leave components out".to_owned());
+        return Err(first.refuse("components of a flat archive", "a flat archive has none", help));
+    }
     match (archive, name) {
         (Some(archive), Some(name)) => Ok(DraftSuite {
             archive: archive.value,

@@ -6,7 +6,7 @@ use applbuild::differ;
 use applbuild::format::squashfs::{self, Compression, NoCache, Options};
 use applbuild::format::tar::{self, Limits};
 use applbuild::packages::deb::Deb;
-use applbuild::packages::index::{Index, Source};
+use applbuild::packages::index::{Admission, Index, Source};
 use applbuild::packages::release::Release;
 use applbuild::packages::{Keyring, Lock, inrelease};
 use applbuild::profile::Library;
@@ -82,7 +82,8 @@ pub fn signed_release(data: &[u8]) {
 }
 
 pub fn packages(data: &[u8]) {
-    let source = Source { archive: "debian", suite: "trixie", automatic: true, packages: data };
+    let (archive, suite) = ("debian", "trixie");
+    let source = Source { archive, suite, automatic: true, packages: data, admission: Admission::All };
     let index = Index::read(&[source], "amd64");
     for id in index.ids() {
         assert!(index.versions(index.record(id).name).contains(&id));

@@ -1,6 +1,7 @@
 //! The way from an archive to an image, walked by the program itself: with an archive that is made here and signed
 //! here, and a mirror as bad as can be.
 
+mod archives;
 mod builders;
 mod cache;
 #[allow(dead_code, reason = "other tests use the rest")]

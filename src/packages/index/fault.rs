@@ -30,6 +30,17 @@ pub enum Fault {
     Version(VersionError),
     #[error("its {field}: {source}")]
     Relation { field: &'static str, source: DependencyError },
+    #[error("no pattern of the archive's packages matches its name")]
+    NotNamed,
+    #[error("an archive without a key of its own has a package of that name")]
+    Replaces,
+}
+
+impl Fault {
+    /// Whether the profile leaves the record out, and not the record itself.
+    pub fn is_choice(&self) -> bool {
+        matches!(self, Self::NotNamed | Self::Replaces)
+    }
 }
 
 impl fmt::Display for Ignored<'_> {
@@ -37,9 +48,11 @@ impl fmt::Display for Ignored<'_> {
         let Self { archive, suite, name, version, fault } = self;
         let name = if name.is_empty() { "a package without a name" } else { name };
         let version = if version.is_empty() { String::new() } else { format!(" {version}") };
-        write!(
-            f,
-            "{name}{version} in {archive} {suite} cannot be used: {fault}; the archive's owner must correct the record"
-        )
+        write!(f, "{name}{version} in {archive} {suite} cannot be used: {fault}; ")?;
+        if fault.is_choice() {
+            write!(f, "to take it from there, name it in archives.{archive}.packages in the profile")
+        } else {
+            f.write_str("the archive's owner must correct the record")
+        }
     }
 }

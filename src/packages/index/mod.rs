@@ -21,12 +21,56 @@ pub struct Source<'a> {
     /// Off where the suite's Release file says `NotAutomatic: yes`.
     pub automatic: bool,
     pub packages: &'a [u8],
+    pub admission: Admission<'a>,
 }
 
-impl<'a> From<&'a SuiteIndex> for Source<'a> {
-    fn from(index: &'a SuiteIndex) -> Self {
+/// Which packages may come from an archive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Admission<'a> {
+    All,
+    /// Those that no archive with all of its packages has: it may add packages, and replace none.
+    Additional,
+    /// Those whose names one of the patterns matches.
+    Named(&'a [String]),
+}
+
+impl Admission<'_> {
+    fn admits(self, name: &str) -> bool {
+        match self {
+            Self::All | Self::Additional => true,
+            Self::Named(patterns) => patterns.iter().any(|pattern| matches(pattern.as_bytes(), name.as_bytes())),
+        }
+    }
+}
+
+/// Whether `pattern`, in which `*` stands for any letters and `?` for one, is `name`.
+fn matches(pattern: &[u8], name: &[u8]) -> bool {
+    // The place of the last `*`, and how much of the name it stands for.
+    let (mut at, mut of, mut star) = (0, 0, None);
+    while of < name.len() {
+        match pattern.get(at) {
+            Some(b'*') => {
+                star = Some((at, of));
+                at += 1;
+            }
+            Some(letter) if *letter == b'?' || *letter == name[of] => (at, of) = (at + 1, of + 1),
+            _ => match star {
+                Some((place, taken)) => {
+                    star = Some((place, taken + 1));
+                    (at, of) = (place + 1, taken + 1);
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern[at..].iter().all(|letter| *letter == b'*')
+}
+
+impl<'a> Source<'a> {
+    /// The packages of a suite, of which these are admitted.
+    pub fn new(index: &'a SuiteIndex, admission: Admission<'a>) -> Self {
         let SuiteIndex { archive, suite, automatic, packages, .. } = index;
-        Self { archive, suite, automatic: *automatic, packages }
+        Self { archive, suite, automatic: *automatic, packages, admission }
     }
 }
 
@@ -63,6 +107,7 @@ impl<'a> Index<'a> {
             }
             index.read_source(source, architecture);
         }
+        index.leave_out_replacements();
         for ids in index.by_name.values_mut() {
             // Stable: of equal versions the one read first stays first.
             // A suite that is not automatic has a lower priority than all others, whatever the version (apt_preferences(5)).
@@ -110,6 +155,9 @@ impl<'a> Index<'a> {
             Ok(record) => record,
             Err(fault) => return self.ignore(&fields, source, fault),
         };
+        if !source.admission.admits(record.name) {
+            return self.ignore(&fields, source, Fault::NotNamed);
+        }
         let Ok(provides) = dependency::parse(record.provides) else { return };
         let id = self.records.len() as RecordId;
         for provision in provides.iter().flat_map(|group| &group.alternatives) {
@@ -118,6 +166,24 @@ impl<'a> Index<'a> {
         }
         self.by_name.entry(record.name).or_default().push(id);
         self.records.push(record);
+    }
+
+    /// Leaves out what an archive may only add where another one has the name.
+    fn leave_out_replacements(&mut self) {
+        for ids in self.by_name.values_mut() {
+            if ids.iter().all(|id| self.records[*id as usize].additional) {
+                continue;
+            }
+            ids.retain(|id| {
+                let Record { archive, suite, name, version, additional, .. } = self.records[*id as usize];
+                if additional {
+                    let fault = Fault::Replaces;
+                    let ignored = Ignored { archive, suite, name, version: version.as_str(), fault };
+                    self.ignored.entry(name).or_default().push(ignored);
+                }
+                !additional
+            });
+        }
     }
 
     fn ignore(&mut self, fields: &Paragraph<'a>, source: &Source<'a>, fault: Fault) {
@@ -188,6 +254,7 @@ mod tests {
             suite,
             automatic: !suite.ends_with("backports"),
             packages: text.as_bytes(),
+            admission: Admission::All,
         };
         Index::read(&texts.iter().map(source).collect::<Vec<_>>(), "amd64")
     }
@@ -264,7 +331,13 @@ mod tests {
         assert_eq!((a.path, a.depends), ("pool/x.deb", "b,\r\n c"));
         let mut latin = paragraph("Package: a\nVersion: 1\nArchitecture: amd64\nMaintainer: M\u{1}ller").into_bytes();
         latin.iter_mut().filter(|byte| **byte == 1).for_each(|byte| *byte = 0xfc);
-        let source = |packages| Source { archive: "debian", suite: "trixie", automatic: true, packages };
+        let source = |packages| Source {
+            archive: "debian",
+            suite: "trixie",
+            automatic: true,
+            packages,
+            admission: Admission::All,
+        };
         assert_eq!(Index::read(&[source(&latin)], "amd64").len(), 1);
         let wanted = b"Package: a\nVersion: \xfc\nArchitecture: amd64\n";
         let said = Index::read(&[source(wanted)], "amd64").ignored("a")[0].to_string();

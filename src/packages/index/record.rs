@@ -1,5 +1,5 @@
-use super::Source;
 use super::fault::Fault;
+use super::{Admission, Source};
 use crate::packages::dependency::{self, is_package_name};
 use crate::packages::digest::{Digest, Digest512, FileHash};
 use crate::packages::version::Version;
@@ -11,6 +11,8 @@ pub struct Record<'a> {
     pub suite: &'a str,
     /// Of a suite whose packages are taken without being asked for by version.
     pub automatic: bool,
+    /// Of an archive that may add packages and replace none.
+    pub additional: bool,
     pub name: &'a str,
     pub version: Version<'a>,
     pub architecture: &'a str,
@@ -201,6 +203,7 @@ impl<'a> Paragraph<'a> {
             archive: source.archive,
             suite: source.suite,
             automatic: source.automatic,
+            additional: source.admission == Admission::Additional,
             name,
             version,
             architecture: self.text(Field::Architecture, "Architecture")?,

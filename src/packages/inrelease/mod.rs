@@ -29,20 +29,27 @@ pub enum SignatureError {
     CutOff { lines: usize, expected: &'static str },
     #[error("its signature is not readable: {found}")]
     Unreadable { found: String },
-    #[error("it is signed only by keys that are not in the keyring ({}); pass another keyring with --keyring", keys.join(", "))]
+    #[error("it is signed only by keys that are not in the keyring ({})", keys.join(", "))]
     UnknownKeys { keys: Vec<String> },
     #[error("the signature by {key} does not belong to this text: one of them was altered")]
     Bad { key: String },
-    #[error("the key {key} had expired at {} when it signed at {}; pass a newer keyring with --keyring", date(*expired), date(*signed))]
+    #[error("the key {key} had expired at {} when it signed at {}", date(*expired), date(*signed))]
     ExpiredKey { key: String, expired: i64, signed: i64 },
     #[error("the signature by {key} expired at {} and it is {} now: the mirror has not been updated; pass another with --mirror", date(*expired), date(*now))]
     ExpiredSignature { key: String, expired: i64, now: i64 },
-    #[error("the key {key} is revoked; pass a newer keyring with --keyring")]
+    #[error("the key {key} is revoked")]
     RevokedKey { key: String },
     #[error("the signature by {key} is made with {hash}, expected SHA-256 or stronger")]
     Weak { key: String, hash: String },
     #[error("the signature by {key} is dated {} and it is {} now: the machine's clock is wrong, or the signature lies", date(*signed), date(*now))]
     Future { key: String, signed: i64, now: i64 },
+}
+
+impl SignatureError {
+    /// Whether the keys are at fault, and others may mend it.
+    pub fn is_of_keys(&self) -> bool {
+        matches!(self, Self::UnknownKeys { .. } | Self::ExpiredKey { .. } | Self::RevokedKey { .. })
+    }
 }
 
 const BEGIN: &str = "-----BEGIN PGP SIGNED MESSAGE-----";

@@ -6,9 +6,10 @@ mod ids;
 pub use diff::{Change, Changes};
 pub use ids::{Ids, IdsError, is_dynamic};
 
+use super::archives::Archives;
 use super::dependency::is_package_name;
 use super::digest::Digest;
-use super::index::{Record, is_pool_path};
+use super::index::{Admission, Record, is_pool_path};
 use super::refresh::SuiteIndex;
 use super::resolver::{BaseSet, Conflicts, Request};
 use super::version::Version;
@@ -51,9 +52,16 @@ pub struct Lock {
 pub struct LockedSuite {
     pub archive: String,
     pub name: String,
+    /// Of Release where there is no InRelease.
     pub inrelease_sha256: String,
     /// Seconds since 1970.
     pub date: i64,
+    /// Fingerprints of the keys that signed it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub signed_by: Vec<String>,
+    /// Fingerprints of all keys in the archive's own file, which alone may sign; none where it has no such file.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub key: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -207,15 +215,22 @@ impl From<&SuiteIndex> for LockedSuite {
             name: index.suite.clone(),
             inrelease_sha256: index.inrelease_sha256.clone(),
             date: index.date,
+            signed_by: index.signed_by.clone(),
+            key: index.key.clone(),
         }
     }
 }
 
 /// A SHA-256 over all that decides a resolution besides the archives' content.
-pub fn request_digest(suites: &[Suite], image: &Request<'_>, tools: &Request<'_>) -> String {
+pub fn request_digest(suites: &[Suite], archives: &Archives, image: &Request<'_>, tools: &Request<'_>) -> String {
     let mut text = String::new();
     for suite in suites {
         text += &format!("suite {} {} {}\n", suite.archive, suite.name, suite.components.join(" "));
+        match archives.admission(&suite.archive) {
+            Admission::All => {}
+            Admission::Additional => text += "additional\n",
+            Admission::Named(patterns) => text += &format!("only {}\n", patterns.join(" ")),
+        }
     }
     for (list, request) in [("image", image), ("tools", tools)] {
         let base = match request.base {
@@ -255,6 +270,8 @@ pub(super) mod tests {
             name: "trixie".to_owned(),
             inrelease_sha256: "b".repeat(64),
             date: 1_700_000_000,
+            signed_by: vec!["E".repeat(40)],
+            key: vec!["E".repeat(40)],
         };
         Lock {
             schema: Schema::CURRENT,
@@ -314,7 +331,7 @@ pub(super) mod tests {
             supplied: &[],
             keep: const { &BTreeMap::new() },
         };
-        let digest = |recommends| request_digest(&[], &request(recommends), &request(false));
+        let digest = |recommends| request_digest(&[], &Archives::default(), &request(recommends), &request(false));
         assert_eq!(digest(true), digest(true));
         assert_ne!(digest(true), digest(false));
     }

@@ -48,6 +48,7 @@ pub struct RefreshRequest<'a> {
     /// Debian's name: `amd64`.
     pub architecture: &'a str,
     pub archives: &'a Archives,
+    /// For archives without a key of their own.
     pub keyring: &'a Keyring,
     pub cache: &'a Cache,
     pub client: &'a Client,
@@ -68,6 +69,10 @@ pub struct SuiteIndex {
     pub suite: String,
     pub component: String,
     pub inrelease_sha256: String,
+    /// Fingerprints of the keys whose signature was good.
+    pub signed_by: Vec<String>,
+    /// Fingerprints of the archive's own keys; none where it has none.
+    pub key: Vec<String>,
     /// When the archive made the suite's Release file, seconds since 1970.
     pub date: i64,
     /// What [`Release::automatic`] says.
@@ -134,6 +139,15 @@ fn is_stop(error: &FetchError) -> bool {
     )
 }
 
+/// A Release file whose signature is good.
+struct Signed {
+    release: Release,
+    /// Of the file with the signature in it, where that is one.
+    sha256: Digest,
+    signed_by: Vec<String>,
+    key: Vec<String>,
+}
+
 struct Fetching<'a> {
     request: &'a RefreshRequest<'a>,
     suite: &'a SuiteWanted,
@@ -151,15 +165,15 @@ impl Fetching<'_> {
             nearest: self.nearest_suite(),
         };
         let base = self.suite.directory(base).map_err(fail)?;
-        let (release, sha256) = self.release(&base)?;
-        match self.indices(&base, &release, sha256) {
+        let signed = self.release(&base)?;
+        match self.indices(&base, &signed) {
             // The mirror may have moved between the two requests.
             Err(error) if is_mismatch(&error) => {
-                let (newer, newer_sha256) = self.release(&base)?;
-                if newer_sha256 == sha256 {
+                let newer = self.release(&base)?;
+                if newer.sha256 == signed.sha256 {
                     return Err(error);
                 }
-                self.indices(&base, &newer, newer_sha256)
+                self.indices(&base, &newer)
             }
             result => result,
         }
@@ -169,12 +183,15 @@ impl Fetching<'_> {
         nearest(&self.suite.name, known_suites(&self.suite.archive))
     }
 
-    fn release(&self, base: &Url) -> Result<(Release, Digest), FetchError> {
+    fn release(&self, base: &Url) -> Result<Signed, FetchError> {
         let suite = &self.suite.name;
+        // The keys of one archive count for no other.
+        let own_key = self.request.archives.key(&self.suite.archive);
+        let keyring = own_key.map_or(self.request.keyring, |key| &key.keyring);
         let url = below(base, "InRelease", suite)?;
         let (read, bytes, verified) = match self.small_file(&url)? {
             Some(bytes) => {
-                let verified = inrelease::verify(&bytes, self.request.keyring, self.request.now);
+                let verified = inrelease::verify(&bytes, keyring, self.request.now);
                 (url.clone(), bytes, verified)
             }
             // Only where there is none: one that is wrong is an error, and no reason to look elsewhere.
@@ -188,13 +205,16 @@ impl Fetching<'_> {
                 let Some(signed) = self.small_file(&signature)? else {
                     return Err(FetchError::Unsigned { url: plain, signature });
                 };
-                let verified = inrelease::verify_detached(&bytes, &signed, self.request.keyring, self.request.now);
+                let verified = inrelease::verify_detached(&bytes, &signed, keyring, self.request.now);
                 (plain, bytes, verified)
             }
         };
         let verified = match verified {
             Ok(verified) => verified,
-            Err(source) => return Err(FetchError::Signature { url: read, source }),
+            Err(source) => {
+                let (archive, own_key) = (self.suite.archive.clone(), own_key.map(|key| key.file.clone()));
+                return Err(FetchError::Signature { url: read, archive, own_key, source });
+            }
         };
         let checked = Release::parse(&verified.text, verified.signed).and_then(|release| {
             if !self.suite.is_flat() {
@@ -211,7 +231,8 @@ impl Fetching<'_> {
         };
         // By the one name, so that taking InRelease away does not make an older Release new.
         self.check_not_older(&url, &release)?;
-        Ok((release, Digest::of(&bytes)))
+        let key = own_key.map(|key| key.keyring.sorted_fingerprints()).unwrap_or_default();
+        Ok(Signed { release, sha256: Digest::of(&bytes), signed_by: verified.signers, key })
     }
 
     /// A file of a few kilobytes, if it is there.
@@ -246,7 +267,8 @@ impl Fetching<'_> {
         Ok(self.request.cache.saw_release(url, dated)?)
     }
 
-    fn indices(&self, base: &Url, release: &Release, inrelease: Digest) -> Result<Vec<SuiteIndex>, FetchError> {
+    fn indices(&self, base: &Url, signed: &Signed) -> Result<Vec<SuiteIndex>, FetchError> {
+        let release = &signed.release;
         let (suite, architecture) = (&self.suite.name, self.request.architecture);
         // apt takes what is listed, whatever else the file says; what it says counts where nothing is listed.
         let mut architectures = vec![architecture];
@@ -291,7 +313,9 @@ impl Fetching<'_> {
                 archive: self.suite.archive.clone(),
                 suite: suite.clone(),
                 component: component.to_owned(),
-                inrelease_sha256: inrelease.to_string(),
+                inrelease_sha256: signed.sha256.to_string(),
+                signed_by: signed.signed_by.clone(),
+                key: signed.key.clone(),
                 date: release.date,
                 automatic: release.automatic,
                 packages: packages.unwrap_or_default(),

@@ -334,6 +334,8 @@ fn a_suite_that_goes_back_is_refused_unless_asked_not_to() {
         name: "trixie".into(),
         inrelease_sha256: String::new(),
         date,
+        signed_by: Vec::new(),
+        key: Vec::new(),
     };
     machine.locked = vec![locked("debian-security", i64::MAX), locked("debian", 1_700_856_000)];
     let said = machine.said();

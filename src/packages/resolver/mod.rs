@@ -237,7 +237,8 @@ impl<'a> Search<'a> {
                 BaseSet::Essential => record.essential,
                 BaseSet::Required => record.essential || record.priority == Priority::Required,
             };
-            if wanted {
+            // An archive that may only add packages does not say what every image has.
+            if wanted && !record.additional {
                 base.insert(record.name);
             }
         }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::packages::index::Source;
+use crate::packages::index::{Admission, Source};
 use proptest::prelude::*;
 use std::sync::LazyLock;
 
@@ -45,7 +45,13 @@ fn solve_with(
     change: impl Fn(Request<'_>) -> Request<'_>,
 ) -> Result<String, String> {
     let text = universe(packages);
-    let sources = [Source { archive: "debian", suite: "trixie", automatic: true, packages: text.as_bytes() }];
+    let sources = [Source {
+        archive: "debian",
+        suite: "trixie",
+        automatic: true,
+        packages: text.as_bytes(),
+        admission: Admission::All,
+    }];
     let index = Index::read(&sources, "amd64");
     let asked = asked(names);
     let resolution = resolve(&index, &change(request(&asked))).map_err(|error| error.to_string())?;
@@ -215,7 +221,13 @@ fn unpacking_begins_with_base_files_and_respects_pre_depends() {
         "p 1; Provides: v; Pre-Depends: a",
         "z 1; Depends: a",
     ]);
-    let sources = [Source { archive: "debian", suite: "trixie", automatic: true, packages: text.as_bytes() }];
+    let sources = [Source {
+        archive: "debian",
+        suite: "trixie",
+        automatic: true,
+        packages: text.as_bytes(),
+        admission: Admission::All,
+    }];
     let index = Index::read(&sources, "amd64");
     let packages: Vec<_> = index.ids().map(|id| Unpack::from(index.record(id))).collect();
     let order = unpack_order(&packages).expect("an order");
@@ -297,7 +309,7 @@ proptest! {
     #[test]
     fn agrees_with_trying_all_sets((packages, keep) in small_universe(), first in 0..6usize, second in 0..6usize) {
         let text = universe(&packages.iter().map(String::as_str).collect::<Vec<_>>());
-        let sources = [Source { archive: "debian", suite: "trixie", automatic: true, packages: text.as_bytes() }];
+        let sources = [Source { archive: "debian", suite: "trixie", automatic: true, packages: text.as_bytes(), admission: Admission::All }];
         let index = Index::read(&sources, "amd64");
         let roots = [NAMES[first], NAMES[second]];
         let asked = asked(&roots);

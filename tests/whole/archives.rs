@@ -1,0 +1,214 @@
+//! Archives of vendors beside Debian's: each with its own key, in any form that apt takes.
+
+use crate::debs::Deb;
+use crate::mirror::{Archive, Files, Mirror, TODAY, made, package};
+use crate::place::Place;
+use crate::test_keys::Signer;
+use crate::test_server::{Reply, Server};
+use applbuild::packages::{Digest, Digest512};
+use pgp::composed::ArmorOptions;
+use pgp::ser::Serialize;
+use predicates::prelude::*;
+use predicates::str::contains;
+use std::fs;
+use std::sync::OnceLock;
+
+fn vendor() -> &'static Signer {
+    static VENDOR: OnceLock<Signer> = OnceLock::new();
+    VENDOR.get_or_init(|| Signer::new(31))
+}
+
+fn armored(signer: &Signer) -> Vec<u8> {
+    signer.certificate(&Default::default()).to_armored_bytes(ArmorOptions::default()).unwrap()
+}
+
+/// The paragraph of a package in a flat archive, with what it may be listed by.
+fn paragraph(deb: &Deb, hash: &str) -> (String, Vec<u8>) {
+    let bytes = made(deb.clone()).bytes;
+    let hash = match hash {
+        "SHA512" => format!("SHA512: {}", Digest512::of(&bytes)),
+        _ => format!("SHA256: {}", Digest::of(&bytes)),
+    };
+    let text = format!("{}Filename: ./{}.deb\nSize: {}\n{hash}\n\n", deb.control_text(), deb.name, bytes.len());
+    (text, bytes)
+}
+
+/// A flat archive in one directory, as small vendors have it: packed index only, Release with Release.gpg.
+fn flat(signer: &Signer, debs: &[Deb], hash: &str, change: impl FnOnce(String) -> String) -> Files {
+    let mut files = Files::new();
+    let mut packages = String::new();
+    for deb in debs {
+        let (text, bytes) = paragraph(deb, hash);
+        packages += &text;
+        files.insert(format!("{}.deb", deb.name), bytes);
+    }
+    let packed = zstd::encode_all(change(packages).as_bytes(), 1).unwrap();
+    let listed = match hash {
+        "SHA512" => Digest512::of(&packed).to_string(),
+        _ => Digest::of(&packed).to_string(),
+    };
+    let release = format!("Date: {TODAY}\n{hash}:\n {listed} {} Packages.zst\n", packed.len());
+    files.insert("Release.gpg".to_owned(), signer.sign_apart(&release).into_bytes());
+    files.insert("Release".to_owned(), release.into_bytes());
+    files.insert("Packages.zst".to_owned(), packed);
+    files
+}
+
+fn serve(files: Files) -> Server {
+    Server::start(move |request| match files.get(request.path.trim_start_matches("/vendor/")) {
+        Some(bytes) => Reply::file(request, bytes),
+        None => Reply::status(404, ""),
+    })
+}
+
+fn debian() -> Mirror {
+    Mirror::start(Archive::new(TODAY, &[package("hello", "1.0"), package("world", "1.0")]))
+}
+
+/// The tiny profile with the vendor's archive in it.
+fn place(server: &Server, packages: &str, more: &str) -> Place {
+    let place = Place::new();
+    let text = place.read("profiles/tiny.toml");
+    let text = text
+        .replace("[\"debian/trixie\"]", "[\"debian/trixie\", \"vendor//\"]")
+        .replace("\"world\"]", &format!("\"world\"{packages}]"));
+    let archive = format!("\n[archives.vendor]\nurl = {:?}\nkey = \"keys/vendor.asc\"\n{more}", server.url("vendor"));
+    fs::create_dir(place.at("profiles/keys")).unwrap();
+    fs::write(place.at("profiles/keys/vendor.asc"), armored(vendor())).unwrap();
+    fs::write(place.at("profiles/tiny.toml"), text + &archive).unwrap();
+    place
+}
+
+/// The version that the lock has of a package.
+fn locked(place: &Place, name: &str) -> toml::Table {
+    let lock: toml::Table = place.lock().parse().unwrap();
+    let mut packages = lock["packages"].as_array().unwrap().iter().filter_map(|package| package.as_table());
+    packages.find(|package| package["name"].as_str() == Some(name)).unwrap_or_else(|| panic!("no {name}")).clone()
+}
+
+#[test]
+fn a_flat_archive_with_its_own_key_adds_packages_and_replaces_none() {
+    let debian = debian();
+    for hash in ["SHA256", "SHA512"] {
+        let tool = package("tool", "1.0").field("Depends: hello");
+        let essential = package("world", "9.0").field("Essential: yes");
+        let vendors = serve(flat(vendor(), &[tool, package("hello", "9.0"), essential], hash, |text| text));
+        let place = place(&vendors, ", \"tool\"", "");
+        place.make("lock", &debian.url(), &[]).assert().success();
+        assert_eq!(locked(&place, "hello")["version"].as_str(), Some("1.0"));
+        assert_eq!(locked(&place, "world")["version"].as_str(), Some("1.0"));
+        let tool = locked(&place, "tool");
+        assert_eq!((tool["archive"].as_str(), tool["path"].as_str()), (Some("vendor"), Some("tool.deb")));
+        let bytes = made(package("tool", "1.0").field("Depends: hello")).bytes;
+        assert_eq!(tool["sha256"].as_str().unwrap(), Digest::of(&bytes).to_string());
+        // Which key vouched for which suite.
+        let lock: toml::Table = place.lock().parse().unwrap();
+        let suites = lock["suites"].as_array().unwrap();
+        assert_eq!((suites[1]["archive"].as_str(), suites[1]["name"].as_str()), (Some("vendor"), Some("/")));
+        let own = suites[1]["key"].as_array().unwrap();
+        assert!(own.iter().any(|key| key.as_str() == Some(&vendor().fingerprint(false))), "{own:?}");
+        assert_eq!(suites[1]["signed-by"][0].as_str(), Some(vendor().fingerprint(false).as_str()));
+        assert!(suites[0].get("key").is_none() && suites[0]["signed-by"][0].as_str().is_some());
+        // Nothing is asked for again.
+        place.make("lock", &debian.url(), &[]).assert().success().stdout(contains("is up to date"));
+    }
+}
+
+#[test]
+fn the_profile_says_which_packages_may_come_from_an_archive() {
+    let debian = debian();
+    let vendors = serve(flat(vendor(), &[package("tool", "1.0"), package("hello", "9.0")], "SHA256", |text| text));
+    let named = place(&vendors, ", \"tool\"", "packages = [\"hel*\", \"t??l\"]\n");
+    named.make("lock", &debian.url(), &[]).assert().success();
+    assert_eq!(locked(&named, "hello")["version"].as_str(), Some("9.0"));
+    let other = place(&vendors, ", \"tool\"", "packages = [\"hello\"]\n");
+    let said = other.make("lock", &debian.url(), &[]).assert().code(3).get_output().stderr.clone();
+    let said = String::from_utf8(said).unwrap();
+    assert!(said.contains("asks for tool, but tool 1.0 in vendor / cannot be used"), "{said}");
+    assert!(said.contains("name it in archives.vendor.packages"), "{said}");
+    // Another choice is another request.
+    let text = named.read("profiles/tiny.toml").replace("\"hel*\", ", "");
+    fs::write(named.at("profiles/tiny.toml"), text).unwrap();
+    let stale = named.make("iso", &debian.url(), &["--locked"]).assert().code(3);
+    stale.stderr(contains("is not what the profile asks for now"));
+}
+
+#[test]
+fn a_key_of_one_archive_vouches_for_no_other() {
+    let debian = debian();
+    let signer = Signer::new(20);
+    let debians_key = serve(flat(&signer, &[package("tool", "1.0")], "SHA256", |text| text));
+    let first = place(&debians_key, ", \"tool\"", "");
+    let said = first.refused(first.make("lock", &debian.url(), &[]));
+    assert!(said.contains("/vendor/Release") && said.contains("not in the keyring"), "{said}");
+    assert!(said.contains("keys/vendor.asc (archives.vendor.key in the profile)"), "{said}");
+
+    let vendors = serve(flat(vendor(), &[package("tool", "1.0")], "SHA256", |text| text));
+    let second = place(&vendors, ", \"tool\"", "");
+    fs::write(second.at("keyring.pgp"), vendor().certificate(&Default::default()).to_bytes().unwrap()).unwrap();
+    let said = second.refused(second.make("lock", &debian.url(), &[]));
+    assert!(said.contains("dists/trixie/InRelease") && said.contains("archives.debian.key"), "{said}");
+}
+
+#[test]
+fn another_key_makes_the_lock_stale() {
+    let debian = debian();
+    let files = flat(vendor(), &[package("tool", "1.0")], "SHA256", |text| text);
+    let vendors = serve(files);
+    let place = place(&vendors, ", \"tool\"", "");
+    place.make("lock", &debian.url(), &[]).assert().success();
+    // The same key in another form is the same key.
+    let key = place.at("profiles/keys/vendor.asc");
+    let binary = vendor().certificate(&Default::default()).to_bytes().unwrap();
+    fs::write(&key, &binary).unwrap();
+    place.make("lock", &debian.url(), &[]).assert().success().stdout(contains("is up to date"));
+    fs::write(&key, [binary, armored(&Signer::new(32))].concat()).unwrap();
+    let stale = place.make("iso", &debian.url(), &["--locked"]).assert().code(3);
+    stale.stderr(contains("was made with other keys of the archive vendor").and(contains("keys/vendor.asc has")));
+    fs::write(&key, "no key").unwrap();
+    let bad = place.make("lock", &debian.url(), &[]).assert().code(3);
+    bad.stderr(contains("the key of the archive vendor").and(contains("found no key")));
+    fs::remove_file(&key).unwrap();
+    place.make("lock", &debian.url(), &[]).assert().code(3).stderr(contains("reading the key \"keys/vendor.asc\""));
+}
+
+#[test]
+fn a_wrong_record_costs_nobody_who_does_not_want_it() {
+    let debian = debian();
+    let debs = [package("tool", "1.0"), package("odd", "1.0")];
+    let vendors = || {
+        serve(flat(vendor(), &debs, "SHA256", |text| {
+            text.replace("Package: odd\nVersion: 1.0", "Package: odd\nVersion: 1.0_rc1")
+        }))
+    };
+    let server = vendors();
+    let good = place(&server, ", \"tool\"", "");
+    let told = good.make("lock", &debian.url(), &[]).assert().success();
+    told.stderr(contains("odd 1.0_rc1 in vendor / cannot be used"));
+    let bad = place(&server, ", \"odd\"", "");
+    let refused = bad.make("lock", &debian.url(), &[]).assert().code(3);
+    refused.stderr(contains("asks for odd, but odd 1.0_rc1 in vendor / cannot be used: version \"1.0_rc1\" holds '_'"));
+}
+
+#[test]
+fn an_export_keeps_the_packages_of_each_archive_apart() {
+    let debian = debian();
+    let vendors = serve(flat(vendor(), &[package("tool", "1.0")], "SHA256", |text| text));
+    let place = place(&vendors, ", \"tool\"", "");
+    place.make("lock", &debian.url(), &[]).assert().success();
+    place.run(&["archive", "export", "stock", "--mirror", &debian.url()]).assert().success();
+    assert!(place.at("stock/archives/vendor/tool.deb").is_file());
+    assert!(place.read("stock/Packages").contains("Filename: archives/vendor/tool.deb\n"));
+    place.run(&["archive", "import", "stock", "--cache", "other"]).assert().success();
+    let sha256 = locked(&place, "tool")["sha256"].as_str().unwrap().to_owned();
+    assert!(place.at(&format!("other/packages/sha256/{}/{sha256}.deb", &sha256[..2])).is_file());
+}
+
+#[test]
+fn the_old_table_says_what_it_is_now() {
+    let place = Place::new();
+    let text = place.read("profiles/tiny.toml") + "\n[mirrors]\ndebian = \"http://localhost/debian\"\n";
+    fs::write(place.at("profiles/tiny.toml"), text).unwrap();
+    let refused = place.run(&["lock", "--profile", "tiny"]).assert().code(3);
+    refused.stderr(contains("the table mirrors is now archives").and(contains("[archives.debian]")));
+}
