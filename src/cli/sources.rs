@@ -2,7 +2,7 @@
 
 use super::failure::Failure;
 use applbuild::packages::http::Policy;
-use applbuild::packages::{Archives, Cache, Client, Keyring, MirrorChoice, cache};
+use applbuild::packages::{Archives, Cache, Client, Credentials, Keyring, MirrorChoice, cache};
 use applbuild::profile::Archive;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -70,14 +70,18 @@ impl Sources {
 
     /// `archives` are the profile's.
     pub fn find(self, archives: BTreeMap<String, Archive>) -> Result<Place, Failure> {
+        let apt = PathBuf::from("/etc/apt");
         let client = if self.offline { Client::offline() } else { Client::new(self.policy()) };
+        let named = super::variable("APPLBUILD_AUTH_CONF")?.filter(|path| !path.is_empty()).map(PathBuf::from);
+        let credentials = Credentials::find(named.as_deref(), Some(&apt)).map_err(Failure::input)?;
+        let client = client.with_credentials(credentials);
         let choice = MirrorChoice {
             mirror: self.mirror,
             security_mirror: self.security_mirror,
             environment: super::variable("APPLBUILD_MIRROR")?,
             environment_security: super::variable("APPLBUILD_SECURITY_MIRROR")?,
             profile: archives,
-            apt: Some(PathBuf::from("/etc/apt")),
+            apt: Some(apt),
         };
         let archives = Archives::find(&choice)?;
         let keyring = match &self.keyring {

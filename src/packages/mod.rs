@@ -4,6 +4,7 @@
 pub mod archive_folder;
 pub mod archives;
 pub mod cache;
+pub mod credentials;
 pub mod deb;
 pub mod dependency;
 mod digest;
@@ -30,6 +31,7 @@ pub mod version;
 
 pub use archives::{ArchiveError, Archives, MirrorChoice};
 pub use cache::Cache;
+pub use credentials::Credentials;
 pub use digest::{Digest, Digest512, FileHash};
 pub use download::{are_here, download};
 pub use error::FetchError;

@@ -1,7 +1,7 @@
 //! A profile in the making: each file of its line, the farthest ancestor's
 //! first, is laid over what the ones before it said.
 
-use super::error::{ProfileError, did_you_mean};
+use super::error::{Place, ProfileError, Source, did_you_mean};
 use super::keys::KEYS;
 use super::overlay;
 use super::section::{Item, Located, Section, choice, item_section, string, wrong_type};
@@ -17,6 +17,7 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::Hash;
 use std::path::Path;
+use std::sync::Arc;
 use toml::de::DeValue;
 
 pub(super) const KINDS: [(&str, Role); 2] = [("host", Role::Host), ("guest", Role::Guest)];
@@ -229,7 +230,7 @@ impl Draft {
             values::word(&name.value)
                 .map_err(|expected| name.refuse("an archive's name", format!("expected {expected}"), None))?;
             let mut table = item_section(item, &format!("archives.{}", name.value))?;
-            let url = table.parsed("url", values::url)?;
+            let url = table.string("url")?.map(|text| archive_url(text, &name.value)).transpose()?;
             let key = table.string("key")?.map(|file| key_file(&file, base)).transpose()?;
             let packages = table.list("packages", values::package_pattern)?;
             table.finish()?;
@@ -387,6 +388,27 @@ impl Draft {
             compression,
             block_size: self.block_size.as_ref().map_or(1 << 17, |found| found.value),
         })
+    }
+}
+
+/// A URL without a login. The place of one that has a login is shown with stars in its place.
+fn archive_url(text: Located<String>, archive: &str) -> Result<Located<String>, ProfileError> {
+    let key = format!("archives.{archive}.url");
+    let authority = text.value.split_once("://").map(|(_, rest)| rest.split('/').next().unwrap_or_default());
+    if let Some((login, _)) = authority.and_then(|authority| authority.rsplit_once('@')) {
+        let source = &text.place.source;
+        let hidden = source.text.replace(login, &"*".repeat(login.len()));
+        let place = Place { source: Arc::new(Source::new(source.name.clone(), hidden)), span: text.place.span };
+        let help = "put the login into /etc/apt/auth.conf, or into a file that the environment variable APPLBUILD_AUTH_CONF \
+                    names: machine HOST login NAME password PASSWORD";
+        let message = format!("{key} has a login, and a profile is no place for one");
+        return Err(place.error(message, "expected a URL without a login", Some(help.to_owned())));
+    }
+    match values::url(&text.value) {
+        Ok(value) => Ok(Located { value, place: text.place }),
+        Err(expected) => {
+            Err(text.refuse(format!("{key}: found {:?}", text.value), format!("expected {expected}"), None))
+        }
     }
 }
 

@@ -185,6 +185,12 @@ fn bad_input_is_refused_at_its_place() {
         ("source-date-epoch = 1.5", "found a float, expected an integer", "1.5", "a float"),
         ("volume-label = \"lower\"", r#"found "lower""#, "\"lower\"", "upper-case"),
         ("[archives.debian]\nurl = \"ftp:x\"", "archives.debian.url", "\"ftp:x\"", "http:"),
+        (
+            "[archives.vendor]\nurl = \"https://me:hidden@example.org\"",
+            "has a login",
+            "\"https://me:hidden@example.org\"",
+            "APPLBUILD_AUTH_CONF",
+        ),
         ("[archives.vendor]\nkey = \"none.asc\"", "reading the key", "\"none.asc\"", "a file of keys"),
         ("[archives.vendor]\nurls = 1", "archives.vendor.urls", "urls", "not a key"),
         ("[archives.vendor]\npackages = [\"A\"]", "archives.vendor.packages", "\"A\"", "a package's name"),
@@ -217,6 +223,13 @@ fn bad_input_is_refused_at_its_place() {
         assert!(said.contains(hint), "{line}: {said}");
         assert!(error.line > 5 || error.message.contains("without"), "{line}: line {}", error.line);
     }
+}
+
+#[test]
+fn a_login_is_not_shown() {
+    let error = load(&format!("{BASE}[archives.vendor]\nurl = \"https://me:hidden@example.org\"\n")).unwrap_err();
+    let shown = format!("{:?}", miette::Report::new(error));
+    assert!(shown.contains("https://*********@example.org") && !shown.contains("hidden"), "{shown}");
 }
 
 #[test]

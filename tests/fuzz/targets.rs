@@ -8,7 +8,7 @@ use applbuild::format::tar::{self, Limits};
 use applbuild::packages::deb::Deb;
 use applbuild::packages::index::{Admission, Index, Source};
 use applbuild::packages::release::Release;
-use applbuild::packages::{Keyring, Lock, inrelease};
+use applbuild::packages::{Credentials, Keyring, Lock, inrelease};
 use applbuild::profile::Library;
 use applbuild::progress::Silent;
 use applbuild::tree::{Kind, Metadata, Node, Tree, TreePath};
@@ -30,16 +30,19 @@ pub type Target = (&'static str, fn(&[u8]));
 
 /// The folder with seeds for a target has its name.
 pub const ALL: &[Target] = &[
+    ("auth", auth),
     ("deb", deb),
     ("differ", differ),
     ("guest", guest),
     ("inrelease", signed_release),
     ("iso", iso),
+    ("keyring", keyring),
     ("kernel_args", kernel_args),
     ("lock", lock),
     ("marker", marker),
     ("packages", packages),
     ("profile", profile),
+    ("release", release),
     ("squashfs", squashfs_image),
     ("tar", tar_set),
 ];
@@ -81,9 +84,34 @@ pub fn signed_release(data: &[u8]) {
     }
 }
 
+/// A Release file whose signature is in another: what is before the last empty line, which signs what is behind it.
+pub fn release(data: &[u8]) {
+    static KEYRING: LazyLock<Keyring> = LazyLock::new(|| Keyring::debian().expect("the keys carried can be read"));
+    let at = data.windows(2).rposition(|pair| pair == b"\n\n").unwrap_or(data.len());
+    let (signature, text) = data.split_at(at);
+    assert!(inrelease::verify_detached(text, signature, &KEYRING, 1_790_000_000).is_err());
+    if let Ok(release) = Release::parse(&String::from_utf8_lossy(text), 0) {
+        let _ = release.check_suite("trixie/updates");
+    }
+}
+
+/// A key file, as a vendor gives it.
+pub fn keyring(data: &[u8]) {
+    match Keyring::parse("fuzz", data) {
+        Ok(keyring) => assert!(!keyring.fingerprints().is_empty()),
+        Err(error) => assert!(!error.to_string().is_empty()),
+    }
+}
+
+/// Logins: none is for a host that the file does not name.
+pub fn auth(data: &[u8]) {
+    let credentials = Credentials::parse(data);
+    let _ = format!("{credentials:?}");
+}
+
 pub fn packages(data: &[u8]) {
-    let (archive, suite) = ("debian", "trixie");
-    let source = Source { archive, suite, automatic: true, packages: data, admission: Admission::All };
+    let source =
+        Source { archive: "debian", suite: "trixie", automatic: true, packages: data, admission: Admission::All };
     let index = Index::read(&[source], "amd64");
     for id in index.ids() {
         assert!(index.versions(index.record(id).name).contains(&id));

@@ -212,3 +212,35 @@ fn the_old_table_says_what_it_is_now() {
     let refused = place.run(&["lock", "--profile", "tiny"]).assert().code(3);
     refused.stderr(contains("the table mirrors is now archives").and(contains("[archives.debian]")));
 }
+
+#[test]
+fn a_login_goes_to_its_archive_and_nowhere_else() {
+    const SECRET: &str = "cGFzc3dvcmQ";
+    let debian = debian();
+    let elsewhere = serve(flat(vendor(), &[package("tool", "1.0")], "SHA512", |text| text));
+    let base = elsewhere.url("vendor");
+    let private = Server::start(move |request| match request.header("authorization") {
+        None => Reply::status(401, "WWW-Authenticate: Basic\r\n"),
+        // As large archives do it: the files are on another host.
+        Some(_) => Reply::status(302, &format!("Location: {base}{}\r\n", request.path.trim_start_matches("/vendor"))),
+    });
+    let place = place(&private, ", \"tool\"", "");
+    let said = place.refused(place.make("lock", &debian.url(), &[]));
+    assert!(said.contains("the server wants a login; put it into /etc/apt/auth.conf"), "{said}");
+    let machine = private.url("").trim_end_matches('/').to_owned();
+    fs::write(place.at("auth"), format!("machine {machine}/vendor login apt password {SECRET}\n")).unwrap();
+    let with_login = |what: &str, more: &[&str]| {
+        let mut command = place.make(what, &debian.url(), more);
+        command.env("APPLBUILD_AUTH_CONF", "auth");
+        command
+    };
+    let output = with_login("lock", &["--json"]).assert().success().get_output().clone();
+    let shown = [output.stdout, output.stderr].concat();
+    assert!(!String::from_utf8_lossy(&shown).contains(SECRET));
+    assert!(!place.lock().contains(SECRET));
+    assert!(private.requests().iter().any(|request| request.header("authorization").is_some()));
+    for request in elsewhere.requests().iter().chain(&debian.server.requests()) {
+        assert_eq!(request.header("authorization"), None, "{}", request.path);
+    }
+    place.make("lock", &debian.url(), &[]).env("APPLBUILD_AUTH_CONF", "none").assert().code(3).stderr(contains("none"));
+}
