@@ -8,11 +8,11 @@ use super::sources::{self, Place, Sources};
 use super::{Common, output, timings};
 use applbuild::output::Output;
 use applbuild::pipeline::{self, BuildRequest, Built};
-use applbuild::profile::Library;
+use applbuild::profile::{Library, Profile};
 use applbuild::sandbox;
 use indicatif::HumanBytes;
 use serde_json::json;
-use std::path::PathBuf;
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -57,11 +57,19 @@ impl Arguments {
         Ok(First {
             kind,
             profile: self.target.profile.clone(),
-            has_sets: !profile.sets.is_empty(),
+            has_files_elsewhere: !profile.sets.is_empty() || has_keys_elsewhere(&profile),
             place: self.target.sources.clone().find(profile.all_archives().map_err(Failure::input)?)?,
             level: self.level,
         })
     }
+}
+
+/// Whether a key of the profile or of a guest is not below the profiles' directory.
+fn has_keys_elsewhere(profile: &Profile) -> bool {
+    let outside =
+        |name: &str| !Path::new(name).components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+    let own = profile.archives.values().filter_map(|archive| archive.key.as_ref()).any(|key| outside(&key.name));
+    own || profile.guests.iter().any(has_keys_elsewhere)
 }
 
 /// Builds an output of this kind and reports the result.

@@ -27,8 +27,8 @@ const VARIED: &str = "home, working folder and its length, umask, time zone, loc
 pub struct First {
     pub kind: &'static dyn Output,
     pub profile: String,
-    /// It takes files from elsewhere, which are not copied.
-    pub has_sets: bool,
+    /// It takes files from elsewhere, which are not copied: sets, or keys outside of the profiles' directory.
+    pub has_files_elsewhere: bool,
     pub place: Place,
     pub level: Option<u32>,
 }
@@ -140,7 +140,7 @@ impl Second {
         let mut command = other_kernel::command(&format!("/proc/{}/exe", std::process::id()));
         command.current_dir(&self.root).stdin(Stdio::null()).stdout(Stdio::null());
         command.args([first.kind.command(), "--profile", &first.profile, "--offline", "--replace", "--lock", "lock"]);
-        if !first.has_sets {
+        if !first.has_files_elsewhere {
             command.args(["--root", "."]);
         }
         command.arg("--cache").arg(absolute(self.cache.folder())?).arg("--output").arg(absolute(&self.output)?);

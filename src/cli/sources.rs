@@ -71,10 +71,13 @@ impl Sources {
     /// `archives` are the profile's.
     pub fn find(self, archives: BTreeMap<String, Archive>) -> Result<Place, Failure> {
         let apt = PathBuf::from("/etc/apt");
-        let client = if self.offline { Client::offline() } else { Client::new(self.policy()) };
-        let named = super::variable("APPLBUILD_AUTH_CONF")?.filter(|path| !path.is_empty()).map(PathBuf::from);
-        let credentials = Credentials::find(named.as_deref(), Some(&apt)).map_err(Failure::input)?;
-        let client = client.with_credentials(credentials);
+        let client = if self.offline {
+            Client::offline()
+        } else {
+            let named = super::variable("APPLBUILD_AUTH_CONF")?.filter(|path| !path.is_empty()).map(PathBuf::from);
+            let credentials = Credentials::find(named.as_deref(), Some(&apt)).map_err(Failure::input)?;
+            Client::new(self.policy()).with_credentials(credentials)
+        };
         let choice = MirrorChoice {
             mirror: self.mirror,
             security_mirror: self.security_mirror,

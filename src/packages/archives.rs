@@ -6,7 +6,7 @@ use super::keyring::{Keyring, KeyringError};
 use super::refresh::nearest;
 use super::sources::{Source, Sources};
 use super::url::{Url, UrlError};
-use crate::profile::Archive;
+use crate::profile::{Archive, Suite};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -111,12 +111,16 @@ impl Archives {
         self.keys.get(archive)
     }
 
-    /// Which packages may come from the archive.
-    pub fn admission(&self, archive: &str) -> Admission<'_> {
-        match (self.packages.get(archive), self.keys.contains_key(archive)) {
-            (Some(patterns), _) => Admission::Named(patterns),
-            (None, true) => Admission::Additional,
-            (None, false) => Admission::All,
+    /// Which packages may come from an archive beside the others of `suites`. One with a key of its own adds to those
+    /// without; where there are none without, nothing is added to, and each is as good as the other.
+    pub fn admission(&self, archive: &str, suites: &[Suite]) -> Admission<'_> {
+        let adds = |name: &str| {
+            ![DEBIAN, SECURITY].contains(&name) && self.keys.contains_key(name) && !self.packages.contains_key(name)
+        };
+        match self.packages.get(archive) {
+            Some(patterns) => Admission::Named(patterns),
+            None if adds(archive) && suites.iter().any(|suite| !adds(&suite.archive)) => Admission::Additional,
+            None => Admission::All,
         }
     }
 
@@ -311,6 +315,31 @@ mod tests {
         assert_eq!(base(&choice), "file:/srv/debian");
         choice.mirror = Some(String::new());
         assert_eq!(base(&choice), "http://environment.example.org/debian");
+    }
+
+    #[test]
+    fn an_archive_with_a_key_adds_to_those_without() {
+        let key =
+            || crate::profile::KeyFile { name: "k".into(), bytes: include_bytes!("keys/trixie-stable.gpg").to_vec() };
+        let keyed = |packages| Archive { key: Some(key()), packages, ..Archive::default() };
+        let mut choice = MirrorChoice::default();
+        for (name, packages) in
+            [(DEBIAN, None), ("vendor", None), ("ubuntu", None), ("some", Some(vec!["a*".to_owned()]))]
+        {
+            choice.profile.insert(name.into(), keyed(packages));
+        }
+        let archives = Archives::find(&choice).unwrap();
+        let suites = |names: &[&str]| -> Vec<Suite> {
+            let suite = |name: &&str| Suite { archive: (*name).into(), name: "x".into(), components: vec![] };
+            names.iter().map(suite).collect()
+        };
+        let admission = |archive: &str, beside: &[&str]| archives.admission(archive, &suites(beside));
+        assert_eq!(admission("vendor", &[DEBIAN, "vendor"]), Admission::Additional);
+        assert_eq!(admission("vendor", &["some", "vendor"]), Admission::Additional);
+        assert_eq!(admission(DEBIAN, &[DEBIAN, "vendor"]), Admission::All);
+        // Another distribution is signed by its own key, and is all that there is.
+        assert_eq!(admission("ubuntu", &["ubuntu", "vendor"]), Admission::All);
+        assert_eq!(admission("some", &["some"]), Admission::Named(&["a*".to_owned()]));
     }
 
     #[test]

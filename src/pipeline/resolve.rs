@@ -189,7 +189,7 @@ impl BuildRequest {
         };
         progress.image(&self.profile.name);
         let indices = refresh(&request, progress)?;
-        let admission = |archive: &str| self.archives.admission(archive);
+        let admission = |archive: &str| self.archives.admission(archive, &self.profile.suites);
         let mut sources: Vec<Source<'_>> =
             indices.iter().map(|index| Source::new(index, admission(&index.archive))).collect();
         let mut index = Index::read(&sources, architecture);

@@ -226,7 +226,7 @@ pub fn request_digest(suites: &[Suite], archives: &Archives, image: &Request<'_>
     let mut text = String::new();
     for suite in suites {
         text += &format!("suite {} {} {}\n", suite.archive, suite.name, suite.components.join(" "));
-        match archives.admission(&suite.archive) {
+        match archives.admission(&suite.archive, suites) {
             Admission::All => {}
             Admission::Additional => text += "additional\n",
             Admission::Named(patterns) => text += &format!("only {}\n", patterns.join(" ")),
