@@ -18,7 +18,7 @@ use ureq::{Agent, Body, Proxy};
 pub enum HttpError {
     #[error("{url}: found nothing there ({why})")]
     NotThere { url: Url, why: String },
-    #[error("{url}: the server wants a login{}", mend_login(*sent, unread))]
+    #[error("{url}: the server answered 401: it wants a login{}", mend_login(*sent, unread))]
     Unauthorized { url: Url, sent: bool, unread: Vec<std::path::PathBuf> },
     #[error("{url}: the server answered {status}")]
     Status { url: Url, status: u16 },

@@ -92,10 +92,9 @@ impl Keyring {
             // The first octet of a packet has its high bit set (RFC 9580, 4.2): no ASCII letter does.
             let before = rest[..begin.unwrap_or(rest.len())].trim_ascii_start();
             if before.first().is_some_and(|byte| byte & 0x80 != 0) {
-                let unreadable = |_| fail("found bytes that are no whole OpenPGP keys");
-                for certificate in SignedPublicKey::from_bytes_many(before).map_err(unreadable)? {
-                    certificates.push(certificate.map_err(unreadable)?);
-                }
+                // A key may end with any octet, so that a line end behind it is one only if all of it is no key.
+                let found = binary(before).or_else(|_| binary(before.trim_ascii_end()));
+                certificates.extend(found.map_err(|_| fail("found bytes that are no whole OpenPGP keys"))?);
             }
             let Some(begin) = begin else { break };
             let block = &rest[begin..];
@@ -131,6 +130,10 @@ impl Keyring {
     pub fn fingerprints(&self) -> Vec<String> {
         self.keys.iter().map(|key| format!("{:X}", key.fingerprint)).collect()
     }
+}
+
+fn binary(bytes: &[u8]) -> Result<Vec<SignedPublicKey>, pgp::errors::Error> {
+    SignedPublicKey::from_bytes_many(bytes)?.collect()
 }
 
 /// Where `part` first is in `bytes`.
