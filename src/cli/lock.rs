@@ -5,7 +5,7 @@ use super::{Common, output};
 use applbuild::output::default_kind;
 use applbuild::packages::Lock;
 use applbuild::packages::lock::{Change, Changes, LockError};
-use applbuild::pipeline::{self, BuildRequest, LockChoice, LockOutcome, Update};
+use applbuild::pipeline::{self, BuildRequest, LockChoice, LockOutcome, Outdated, Update};
 use applbuild::profile::{Library, Profile};
 use applbuild::sandbox;
 use serde_json::json;
@@ -35,6 +35,20 @@ enum Command {
         old: PathBuf,
         /// The newer lock
         new: PathBuf,
+    },
+    /// Say which packages of a lock the archives have in newer versions; the exit code is 4 where there are some
+    Outdated {
+        /// The profile whose lock it is
+        #[arg(long, value_name = "NAME")]
+        profile: String,
+        /// Another lock than profiles/NAME.lock
+        #[arg(long, value_name = "FILE")]
+        lock: Option<PathBuf>,
+        /// Only what security suites have
+        #[arg(long)]
+        security: bool,
+        #[command(flatten)]
+        sources: Box<Sources>,
     },
 }
 
@@ -66,10 +80,15 @@ fn own(common: &Common, profile: &Profile) -> PathBuf {
 }
 
 pub fn run(common: &Common, arguments: Arguments) -> Result<(), Failure> {
-    if let Some(Command::Diff { old, new }) = arguments.command {
-        let changes = Changes::between(&read(&old)?, &read(&new)?);
-        print(common, &changes);
-        return Ok(());
+    match arguments.command {
+        Some(Command::Diff { old, new }) => {
+            print(common, &Changes::between(&read(&old)?, &read(&new)?));
+            return Ok(());
+        }
+        Some(Command::Outdated { profile, lock, security, sources }) => {
+            return outdated(common, &profile, lock, security, *sources);
+        }
+        None => {}
     }
     // Clap lets nobody come here without one.
     let name = arguments.profile.unwrap_or_default();
@@ -80,23 +99,7 @@ pub fn run(common: &Common, arguments: Arguments) -> Result<(), Failure> {
         Some(names) => Update::Packages(names),
     };
     let path = own(common, &profile);
-    let Place { archives, keyring, cache, client, allow_older } =
-        arguments.sources.find(profile.all_archives().map_err(Failure::input)?)?;
-    let request = BuildRequest {
-        kind: default_kind(profile.kind),
-        profile,
-        archives,
-        keyring,
-        cache,
-        client: Arc::new(client),
-        lock: LockChoice::Own { path: path.clone(), update },
-        allow_older,
-        now: super::sources::now(),
-        source_date_epoch: super::source_date_epoch()?,
-        templates: None,
-        output: common.root.join("images"),
-        replace: false,
-    };
+    let request = request(common, profile, LockChoice::Own { path: path.clone(), update }, arguments.sources)?;
     // Before anything begins a thread: bars do.
     sandbox::enter_user_namespace().map_err(Failure::plain)?;
     super::interrupt::watch(common.json)?;
@@ -109,6 +112,64 @@ pub fn run(common: &Common, arguments: Arguments) -> Result<(), Failure> {
     }
     report(common, &path, &outcome);
     Ok(())
+}
+
+/// The request for what the lock of a profile is made or looked at by.
+fn request(common: &Common, profile: Profile, lock: LockChoice, sources: Sources) -> Result<BuildRequest, Failure> {
+    let Place { archives, keyring, cache, client, allow_older } =
+        sources.find(profile.all_archives().map_err(Failure::input)?)?;
+    Ok(BuildRequest {
+        kind: default_kind(profile.kind),
+        profile,
+        archives,
+        keyring,
+        cache,
+        client: Arc::new(client),
+        lock,
+        allow_older,
+        now: super::sources::now(),
+        source_date_epoch: super::source_date_epoch()?,
+        templates: None,
+        output: common.root.join("images"),
+        replace: false,
+    })
+}
+
+/// The exit code where the archives have something newer.
+const OUTDATED: u8 = 4;
+
+fn outdated(
+    common: &Common,
+    profile: &str,
+    lock: Option<PathBuf>,
+    security: bool,
+    sources: Sources,
+) -> Result<(), Failure> {
+    let profile = Library::new(&common.root).load(profile)?;
+    let lock = LockChoice::Exactly(lock.unwrap_or_else(|| own(common, &profile)));
+    let request = request(common, profile, lock, sources)?;
+    let reporter = Reporter::new(common.json);
+    let found = pipeline::outdated(&request, security, &reporter);
+    reporter.finish();
+    let found = found?;
+    for Outdated { guest, name, locked, newest, archive, suite, security } in &found {
+        if common.json {
+            let fields = json!({
+                "guest": guest, "name": name, "locked": locked, "newest": newest, "archive": archive, "suite": suite,
+                "security": security,
+            });
+            output::event("outdated", fields);
+        } else {
+            let guest = guest.as_ref().map(|guest| format!("{guest}: ")).unwrap_or_default();
+            let urgent = if *security { ", security" } else { "" };
+            output::text(format_args!("  {guest}{name}: {locked}, newest {newest} ({archive} {suite}{urgent})\n"));
+        }
+    }
+    let urgent = found.iter().filter(|outdated| outdated.security).count();
+    if !common.json {
+        output::text(format_args!("outdated: {}, in security suites: {urgent}\n", found.len()));
+    }
+    if found.is_empty() { Ok(()) } else { Err(Failure::Ended(OUTDATED)) }
 }
 
 fn read(path: &Path) -> Result<Lock, Failure> {

@@ -211,6 +211,11 @@ fn is_security_suite(suite: &str) -> bool {
     name.is_some_and(|name| CODENAMES.contains(&name))
 }
 
+/// Whether the suite has what is urgent: by the name of its archive, or by its own as Debian and Ubuntu form it.
+pub fn is_security_suite_of(archive: &str, suite: &str) -> bool {
+    archive == SECURITY || suite.ends_with("-security") || suite.ends_with("/updates")
+}
+
 fn last_segment(uri: &str) -> &str {
     uri.trim_end_matches('/').rsplit('/').next().unwrap_or_default()
 }

@@ -7,7 +7,9 @@ use crate::packages::download::sha256_of;
 use crate::packages::index::{Index, Record, Source};
 use crate::packages::lock::request_digest;
 use crate::packages::resolver::{BaseSet, Conflicts, Request, Resolution, ResolveError, Supplied, resolve};
-use crate::packages::{Lock, LockedPackage, LockedSet, LockedSuite, RefreshRequest, SuiteWanted, download, refresh};
+use crate::packages::{
+    Lock, LockedPackage, LockedSet, LockedSuite, RefreshRequest, SuiteIndex, SuiteWanted, download, refresh,
+};
 use crate::profile::{Origin, PackageRequest, TarSet};
 use crate::progress::{Progress, Stage, Unit};
 use sha2::{Digest, Sha256};
@@ -174,21 +176,7 @@ impl BuildRequest {
             Some(old) => KeptVersions::new(old, update),
             None => KeptVersions::default(),
         };
-        let suites: Vec<SuiteWanted> = self.profile.suites.iter().map(wanted).collect();
-        let request = RefreshRequest {
-            suites: &suites,
-            architecture,
-            archives: &self.archives,
-            keyring: &self.keyring,
-            cache: &self.cache,
-            client: &self.client,
-            now: self.now,
-            check_age: true,
-            locked: old.map_or(&[], |old| &old.suites),
-            allow_older: self.allow_older,
-        };
-        progress.image(&self.profile.name);
-        let indices = refresh(&request, progress)?;
+        let indices = self.indices(old.map_or(&[], |old| &old.suites), progress)?;
         let admission = |archive: &str| self.archives.admission(archive, &self.profile.suites);
         let mut sources: Vec<Source<'_>> =
             indices.iter().map(|index| Source::new(index, admission(&index.archive))).collect();
@@ -230,6 +218,29 @@ impl BuildRequest {
             });
         }
         Ok(Lock { sets: self.sets(), ids: old.map(|old| old.ids.clone()).unwrap_or_default(), guests, ..found })
+    }
+
+    /// The indices of the profile's suites, none of which may be older than `locked` says.
+    pub(super) fn indices(
+        &self,
+        locked: &[LockedSuite],
+        progress: &dyn Progress,
+    ) -> Result<Vec<SuiteIndex>, BuildError> {
+        let suites: Vec<SuiteWanted> = self.profile.suites.iter().map(wanted).collect();
+        let request = RefreshRequest {
+            suites: &suites,
+            architecture: self.profile.architecture.debian(),
+            archives: &self.archives,
+            keyring: &self.keyring,
+            cache: &self.cache,
+            client: &self.client,
+            now: self.now,
+            check_age: true,
+            locked,
+            allow_older: self.allow_older,
+        };
+        progress.image(&self.profile.name);
+        Ok(refresh(&request, progress)?)
     }
 
     /// What was resolved, as the lock has it.

@@ -1,7 +1,7 @@
 //! Archives of vendors beside Debian's: each with its own key, in any form that apt takes.
 
 use crate::debs::Deb;
-use crate::mirror::{Archive, Files, Mirror, TODAY, made, package};
+use crate::mirror::{Archive, Files, Mirror, TODAY, TOMORROW, made, package};
 use crate::place::Place;
 use crate::test_keys::Signer;
 use crate::test_server::{Reply, Server};
@@ -226,7 +226,7 @@ fn a_login_goes_to_its_archive_and_nowhere_else() {
     });
     let place = place(&private, ", \"tool\"", "");
     let said = place.refused(place.make("lock", &debian.url(), &[]));
-    assert!(said.contains("the server wants a login; put it into /etc/apt/auth.conf"), "{said}");
+    assert!(said.contains("it wants a login; put it into /etc/apt/auth.conf"), "{said}");
     let machine = private.url("").trim_end_matches('/').to_owned();
     fs::write(place.at("auth"), format!("machine {machine}/vendor login apt password {SECRET}\n")).unwrap();
     let with_login = |what: &str, more: &[&str]| {
@@ -243,4 +243,35 @@ fn a_login_goes_to_its_archive_and_nowhere_else() {
         assert_eq!(request.header("authorization"), None, "{}", request.path);
     }
     place.make("lock", &debian.url(), &[]).env("APPLBUILD_AUTH_CONF", "none").assert().code(3).stderr(contains("none"));
+}
+
+#[test]
+fn newer_versions_are_told_by_the_exit_code() {
+    let debian = debian();
+    let place = Place::new();
+    place.make("lock", &debian.url(), &[]).assert().success();
+    let before = place.lock();
+    let outdated = |more: &[&str]| {
+        let common = ["lock", "outdated", "--profile", "tiny", "--keyring", "keyring.pgp", "--mirror", &debian.url()];
+        place.run(&[&common, more].concat())
+    };
+    outdated(&[]).assert().success().stdout("outdated: 0, in security suites: 0\n");
+    debian.change(|archive| archive.publish(TOMORROW, &[package("hello", "1.1"), package("world", "1.0")]));
+    let found = outdated(&[]).assert().code(4);
+    found.stdout("  hello: 1.0, newest 1.1 (debian trixie)\noutdated: 1, in security suites: 0\n");
+    outdated(&["--security"]).assert().success();
+    let output = outdated(&["--json"]).assert().code(4).get_output().stdout.clone();
+    let text = String::from_utf8(output).unwrap();
+    let mut events = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let event = events.find(|event| event["event"] == "outdated").unwrap();
+    assert_eq!((&event["name"], &event["newest"], &event["security"]), (&"hello".into(), &"1.1".into(), &false.into()));
+    assert_eq!(place.lock(), before);
+
+    // The same archive under the security archive's name.
+    let text =
+        place.read("profiles/tiny.toml").replace("\"debian/trixie\"", "\"debian/trixie\", \"debian-security/trixie\"");
+    fs::write(place.at("profiles/tiny.toml"), text).unwrap();
+    let found = outdated(&["--security", "--security-mirror", &debian.url()]).assert().code(4);
+    found.stdout(contains("(debian-security trixie, security)\noutdated: 1, in security suites: 1\n"));
+    place.run(&["lock", "outdated", "--profile", "none"]).assert().code(3);
 }
