@@ -2,7 +2,6 @@
 
 use super::archives::ArchiveError;
 use super::cache::CacheError;
-use super::digest::{Digest512, FileHash};
 use super::http::HttpError;
 use super::inrelease::SignatureError;
 use super::keyring::KeyringError;
@@ -24,7 +23,7 @@ pub enum FetchError {
     #[error("{url} is not signed: there is neither an InRelease nor {signature}; the archive's owner must sign it")]
     Unsigned { url: Url, signature: Url },
     #[error("verifying the signature of {url}: {source}{}", mend_keys(source, archive, own_key))]
-    Signature { url: Url, archive: String, own_key: Option<String>, source: SignatureError },
+    Signature { url: Url, archive: String, own_key: Option<String>, source: Box<SignatureError> },
     #[error("reading {url}: {source}")]
     Release { url: Url, source: ReleaseError },
     #[error(
@@ -68,7 +67,7 @@ pub enum IndexError {
     #[error("it decompresses to more than {most} bytes, and Release does not list how many there are")]
     Endless { most: u64 },
     #[error("found the {found}, expected the {expected}")]
-    Hash { expected: FileHash, found: FileHash },
+    Hash { expected: String, found: String },
     #[error("decompressed, found {found} and expected {expected}")]
     Plain { expected: String, found: String },
 }
@@ -83,7 +82,7 @@ pub enum PackageError {
     #[error("its SHA-256: found {0:?}, expected 64 hexadecimal digits")]
     Digest(String),
     #[error("{url}: found the SHA-512 {found}, expected {expected}")]
-    Sha512 { url: Url, expected: Digest512, found: Digest512 },
+    Sha512 { url: Url, expected: String, found: String },
     #[error(transparent)]
     Transfer(#[from] HttpError),
     #[error("{url}: {source}")]

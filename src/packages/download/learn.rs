@@ -47,7 +47,7 @@ fn learn(
     client.fetch(&url, &mut sink, Size::Exactly(record.size), &Stop::default())?;
     let found = Digest512::from(<[u8; 64]>::from(sink.sha512.finalize()));
     if found != expected {
-        return Err(PackageError::Sha512 { url, expected, found });
+        return Err(PackageError::Sha512 { url, expected: expected.to_string(), found: found.to_string() });
     }
     let sha256 = Digest::from(<[u8; 32]>::from(sink.sha256.finalize()));
     let path = cache.path(Kind::Package, sha256);

@@ -213,7 +213,7 @@ impl Fetching<'_> {
             Ok(verified) => verified,
             Err(source) => {
                 let (archive, own_key) = (self.suite.archive.clone(), own_key.map(|key| key.file.clone()));
-                return Err(FetchError::Signature { url: read, archive, own_key, source });
+                return Err(FetchError::Signature { url: read, archive, own_key, source: Box::new(source) });
             }
         };
         let checked = Release::parse(&verified.text, verified.signed).and_then(|release| {
@@ -381,7 +381,7 @@ impl Fetching<'_> {
                 self.transfer(base, release, url, path, entry, &mut bytes)?;
                 self.progress.advance(entry.size);
                 if !entry.hash.matches(&bytes.0) {
-                    let (expected, found) = (entry.hash, entry.hash.same_of(&bytes.0));
+                    let (expected, found) = (entry.hash.to_string(), entry.hash.same_of(&bytes.0).to_string());
                     return Err(fail(IndexError::Hash { expected, found }));
                 }
                 return Ok(Box::new(Cursor::new(bytes.0)));
