@@ -1,4 +1,6 @@
-//! What the applbuild binary carries.
+//! What is embedded in this program: the agent and the profiles.
+
+#![warn(missing_docs)]
 
 /// The agent: the static program that is `/init` in the initramfs.
 pub static AGENT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/init"));

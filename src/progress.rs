@@ -1,13 +1,21 @@
-//! How long work tells what it is doing, without knowing who listens.
+//! The interface through which long work reports progress, without knowing who listens.
+
+#![warn(missing_docs)]
 
 /// The stages of a build, in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Stage {
+    /// Indices are fetched, versions are chosen.
     Resolve,
+    /// Package files are fetched.
     Download,
+    /// Package files are unpacked into the root.
     Unpack,
+    /// Maintainer scripts run.
     Configure,
+    /// The root file system image is written.
     Pack,
+    /// The output's files are written around it.
     LayOut,
     /// What is written is waited for until the disk has it.
     Sync,
@@ -34,8 +42,11 @@ impl Stage {
 /// What the numbers of a stage count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
+    /// Octets.
     Bytes,
+    /// Binary packages.
     Packages,
+    /// Regular files.
     Files,
 }
 
@@ -51,6 +62,8 @@ pub trait Progress: Send + Sync {
     fn item(&self, name: &str);
     /// Something that the user should know and that stops nothing.
     fn warn(&self, message: &str);
+    /// A line for those who want to see everything: what a maintainer script prints, a file that was fetched.
+    fn detail(&self, _line: &str) {}
     /// `what` was made by an earlier build, and is not made again.
     fn reused(&self, _what: &str) {}
 }

@@ -1,5 +1,8 @@
 //! Handlebars templates: embedded ones, which a folder of the user's may override, and sources from profiles.
 
+#![warn(missing_docs)]
+
+use crate::util::file_error::FileError;
 use appliance_contract::nearest::nearest;
 use handlebars::{Handlebars, RenderErrorReason, Template, no_escape};
 use include_dir::{Dir, include_dir};
@@ -9,25 +12,38 @@ use std::path::{Path, PathBuf};
 
 static EMBEDDED: Dir<'_> = include_dir!("$OUT_DIR/templates");
 
+/// Why a template cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TemplateError {
+    /// It cannot be parsed or rendered.
     #[error(transparent)]
     At(#[from] Box<Fault>),
+    /// No embedded template has this name.
     #[error("template {name} is not known; there are {}", known.join(", "))]
-    Unknown { name: String, known: Vec<String> },
-    #[error("reading template {path}: {source}", path = path.display())]
-    Read { path: PathBuf, source: std::io::Error },
+    Unknown {
+        /// The name, of a file in the user's directory or as it was asked for.
+        name: String,
+        /// The names of the embedded templates.
+        known: Vec<String>,
+    },
+    /// Reading or writing a file failed.
+    #[error(transparent)]
+    File(#[from] FileError),
 }
 
 /// What is wrong at a place in a template.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("template {file}, line {line}, column {column}: {problem}{}\n  | {text}", help.as_ref().map(|help| format!("; {help}")).unwrap_or_default())]
 pub struct Fault {
+    /// The template's name, or the path of its file.
     pub file: String,
     /// Counted from 1, columns in characters.
     pub line: usize,
+    /// See `line`.
     pub column: usize,
+    /// What is wrong, in a few words.
     pub problem: String,
+    /// What may be meant instead.
     pub help: Option<String>,
     /// The whole line.
     pub text: String,
@@ -103,7 +119,7 @@ fn own(folder: &Path, name: &str) -> Result<Option<(PathBuf, String)>, TemplateE
     match crate::util::bounded_read::read_user_text(&path) {
         Ok(source) => Ok(Some((path, source))),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(TemplateError::Read { path, source }),
+        Err(source) => Err(TemplateError::from(FileError::new("reading template", path, source))),
     }
 }
 
@@ -146,6 +162,7 @@ fn known() -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use appliance_contract::causes::WithCauses as _;
     use serde_json::json;
 
     #[test]
@@ -171,7 +188,7 @@ mod tests {
         assert_eq!(error.text, "the é {{vars.colour}} is");
         let error = fault("{{zzzzzzzzzz}}", &json!({"vars": {}, "name": "host", "version": "1"}));
         assert_eq!(error.help.as_deref(), Some("there are name, version"));
-        assert!(error.to_string().starts_with("template t.hbs, line 1, column "), "{error}");
+        assert!(error.with_causes().starts_with("template t.hbs, line 1, column "), "{error}");
     }
 
     #[test]
@@ -190,9 +207,9 @@ mod tests {
         check(folder.path()).unwrap();
         assert_eq!(render_named(Some(folder.path()), "grub.cfg.hbs", &json!({"a": 1})).unwrap(), "1!");
         let error = render_named(Some(folder.path()), "yours.hbs", &json!({})).unwrap_err();
-        assert!(error.to_string().starts_with("template yours.hbs is not known"), "{error}");
+        assert!(error.with_causes().starts_with("template yours.hbs is not known"), "{error}");
         std::fs::write(&own, "{{#a}}").unwrap();
-        let error = check(folder.path()).unwrap_err().to_string();
+        let error = check(folder.path()).unwrap_err().with_causes();
         assert!(error.contains("grub.cfg.hbs, line 1") && error.ends_with("| {{#a}}"), "{error}");
     }
 }

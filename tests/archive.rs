@@ -1,12 +1,8 @@
 //! Folders of packages, judged by apt; and back into a cache.
 
-#[allow(dead_code, reason = "other tests use the rest")]
-#[path = "inside/debs.rs"]
-mod debs;
-mod judges;
-
+use applbuild_test_support::debs::{self, Deb};
+use applbuild_test_support::judges::judge;
 use assert_cmd::Command;
-use debs::Deb;
 use predicates::str::contains;
 use std::fs;
 use std::path::Path;
@@ -44,7 +40,7 @@ fn apt_takes_what_is_exported_and_a_cache_takes_it_back() {
     let source = format!("deb [trusted=yes] file:{} ./\n", at("archive").display());
     fs::write(apt.join("etc/apt/sources.list"), source).unwrap();
     let run = |arguments: &[&str]| {
-        let mut command = judges::judge("apt-get");
+        let mut command = judge("apt-get");
         command.arg("-o").arg(format!("Dir={}", apt.display()));
         command.arg("-o").arg(format!("Dir::State::status={}", apt.join("var/lib/dpkg/status").display()));
         command.args(["-o", "APT::Architecture=amd64", "-o", "APT::Sandbox::User="]).args(arguments);

@@ -286,6 +286,66 @@ fn what_would_fail_a_build_at_its_end_is_found_at_its_beginning() {
 }
 
 #[test]
+fn quiet_prints_errors_only_and_verbose_is_its_opposite() {
+    let root = root(&[("good.toml", GOOD)]);
+    applbuild(&root).args(["init", "loud"]).assert().success().stdout(contains("next:"));
+    applbuild(&root).args(["init", "silent", "-q"]).assert().success().stdout("").stderr("");
+    applbuild(&root).args(["--quiet", "init", "silent"]).assert().failure().stdout("").stderr(contains("silent"));
+    // What a command is there to print is no chatter.
+    applbuild(&root).args(["-q", "profile", "show", "good"]).assert().success().stdout(contains("suites"));
+    for other in ["-v", "--verbose"] {
+        let mut command = applbuild(&root);
+        command.args(["-q", other, "profile", "list"]).assert().code(2).stderr(contains("cannot be used with"));
+    }
+    let mut command = applbuild(&root);
+    command.args(["-q", "--json", "profile", "list"]).assert().code(2).stdout(contains("cannot be used with"));
+    applbuild(&root).args(["-v", "profile", "list"]).assert().success().stdout(contains("good"));
+}
+
+#[test]
+fn colors_are_used_where_they_are_asked_for() {
+    let root = root(&[]);
+    let colored = |arguments: &[&str], no_color: Option<&str>| {
+        let mut command = applbuild(&root);
+        command.env_remove("NO_COLOR").env_remove("CLICOLOR_FORCE").args(arguments);
+        no_color.map(|value| command.env("NO_COLOR", value));
+        let output = command.output().unwrap();
+        [output.stdout, output.stderr].concat().contains(&0x1b)
+    };
+    for what in [["profile", "show", "nothing"].as_slice(), &["iso", "--profil", "x"], &["--help"]] {
+        let with = |color: &'static str| [&["--color", color], what].concat();
+        assert!(colored(&with("always"), None), "{what:?}");
+        assert!(colored(&with("always"), Some("1")), "{what:?}");
+        assert!(!colored(&with("never"), None), "{what:?}");
+        // Standard output and error are pipes.
+        assert!(!colored(&with("auto"), None) && !colored(what, Some("1")), "{what:?}");
+    }
+    applbuild(&root).args(["--color", "pink", "profile", "list"]).assert().code(2).stderr(contains("never"));
+}
+
+#[test]
+fn output_names_a_directory_or_the_file_of_what_is_one_file() {
+    let root = root(&[("good.toml", GOOD)]);
+    let image = |output: &str, more: &[&str]| {
+        let mut command = applbuild(&root);
+        command.args(["config", "image", "--fleet", "fleet", "--node", "node1", "-o", output]).args(more);
+        command.assert()
+    };
+    applbuild(&root).args(["init", "fleet"]).assert().success();
+    image("one.img", &[]).success().stdout(starts_with("one.img: "));
+    fs::create_dir(root.path().join("out")).unwrap();
+    image("out", &[]).success().stdout(starts_with("out/node1.img: "));
+    image("out/", &["--format", "iso"]).success().stdout(starts_with("out/node1.iso: "));
+    for made in ["one.img", "out/node1.img", "out/node1.iso"] {
+        assert!(root.path().join(made).is_file(), "{made}");
+    }
+    image("none/", &[]).code(1).stderr(contains("none"));
+    let mut iso = applbuild(&root);
+    iso.args(["iso", "--profile", "good", "-o", "one.img"]);
+    iso.assert().code(2).stderr(contains("one.img").and(contains("expected a directory")));
+}
+
+#[test]
 fn scenarios_are_listed_without_an_image() {
     let root = root(&[]);
     applbuild(&root).args(["test", "--list"]).assert().success().stdout(is_match("(?m)^rescue +[A-Za-z]").unwrap());

@@ -1,14 +1,13 @@
 //! The formats of config partitions with trees of any shape, judged by the file systems' own checkers and readers.
 
-mod judges;
-
 use applbuild::fleet::{ConfigFormat, ConfigImage};
 use applbuild::format::ext4::{Ext4, Ext4Error, Ext4Options};
 use applbuild::format::fat::{Fat, FatOptions};
 use applbuild::tree::{Kind, Metadata, Node, NodeId, Tree, TreePath};
+use applbuild_test_support::judges::judge;
+use appliance_contract::causes::WithCauses as _;
 use appliance_contract::local_etc::{MAX_BYTES, MAX_DEPTH, MAX_ENTRIES};
 use fatfs::{Dir, FileSystem, FsOptions};
-use judges::judge;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -217,7 +216,7 @@ fn a_size_that_is_too_small_is_told_with_the_least_one() {
         let small = ext4_options(Some(1 << 20));
         let error = Ext4::plan(tree, &small).unwrap_err();
         let Ext4Error::TooSmall { size: 0x10_0000, least } = error else { panic!("{error}") };
-        assert!(error.to_string().contains(&format!("expected {least} bytes at least")), "{error}");
+        assert!(error.with_causes().contains(&format!("expected {least} bytes at least")), "{error}");
         assert_eq!(judged_ext4(tree, Some(least)), least);
         assert!(matches!(Ext4::plan(tree, &ext4_options(Some(least - 1))), Err(Ext4Error::TooSmall { .. })));
         // What is a little larger than some block groups has no stub of one behind them.
@@ -229,7 +228,7 @@ fn a_size_that_is_too_small_is_told_with_the_least_one() {
 fn the_name_that_ext4_keeps_for_itself_is_refused() {
     let mut tree = empty();
     put(&mut tree, "/lost+found/file", file(b""));
-    let error = Ext4::plan(&tree, &ext4_options(None)).unwrap_err().to_string();
+    let error = Ext4::plan(&tree, &ext4_options(None)).unwrap_err().with_causes();
     assert_eq!(error, "/lost+found is a name that ext4 keeps for itself; give it another");
     let mut below = empty();
     put(&mut below, "/etc/lost+found/file", file(b""));

@@ -1,9 +1,8 @@
 //! Config partitions, judged by the file systems' own checkers.
 
-mod judges;
-
 use applbuild::fleet::{self, ConfigFormat, ConfigImage, Written};
 use applbuild::format::boot_code;
+use applbuild_test_support::judges;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 

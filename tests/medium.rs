@@ -1,7 +1,5 @@
 //! The medium's writers before outside judges: xorriso, sgdisk, fsck.fat, cpio, zstd, sha256sum.
 
-mod judges;
-
 use applbuild::boot::grub::{GrubError, Loader};
 use applbuild::differ;
 use applbuild::fleet::{self, ConfigFormat, ConfigImage, ConfigTree};
@@ -15,14 +13,15 @@ use applbuild::profile::{self, Architecture, Boot, Hypervisor, OnMissing, Profil
 use applbuild::progress::Silent;
 use applbuild::rootfs;
 use applbuild::tree::{Content, Kind, Metadata, Node, Tree, TreePath};
+use applbuild_test_support::judges;
 use appliance_agent::medium_check::{Known, check};
+use appliance_contract::causes::WithCauses as _;
 use appliance_contract::guest_image::kernel_arguments;
 use appliance_contract::kernel_args::{KernelArgs, RootSource};
 use appliance_contract::manifest::{Manifest, Verity};
 use appliance_contract::marker::Role;
 use appliance_contract::medium_record::{self, MediumRecord, Part};
 use appliance_contract::{Schema, initramfs::ModuleIndex};
-use sha2::{Digest as _, Sha256};
 use std::fs;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::Path;
@@ -146,7 +145,7 @@ fn described<'a>(profile: &'a Profile, lock: &'a Lock, tree: &'a Tree, manifest:
         profile,
         version: "2026.11.1",
         lock,
-        lock_sha256: [1; 32],
+        lock_sha256: [1; 32].into(),
         source_date: DATE,
         tree,
         agent: profile.agent.then_some(b"\x7fELF agent".as_slice()),
@@ -168,8 +167,13 @@ fn manifest_of(artifact: &Artifact) -> Manifest {
 fn guest_folder(folder: &Path, name: &str, root: &[u8]) -> Result<Manifest, OutputError> {
     let file = folder.join(format!("{name}.squashfs"));
     fs::write(&file, root).unwrap();
-    let verity =
-        Verity { uuid: String::new(), salt: String::new(), root_hash: "ab".repeat(32), hash_offset: 0, data_blocks: 0 };
+    let verity = Verity {
+        uuid: String::new(),
+        salt: String::new(),
+        root_hash: [0xab; 32].into(),
+        hash_offset: 0,
+        data_blocks: 0,
+    };
     let mut profile = profile(RootFormat::Squashfs);
     (profile.name, profile.kind) = (name.to_owned(), Role::Guest);
     let (lock, tree) = (lock(), image());
@@ -186,13 +190,19 @@ fn make(folder: &Path, tree: &Tree, format: RootFormat) -> Artifact {
 }
 
 fn make_with(folder: &Path, tree: &Tree, format: RootFormat, guests: &[Guest<'_>]) -> Artifact {
-    let verity =
-        Verity { uuid: String::new(), salt: String::new(), root_hash: "ab".repeat(32), hash_offset: 0, data_blocks: 0 };
+    let verity = Verity {
+        uuid: String::new(),
+        salt: String::new(),
+        root_hash: [0xab; 32].into(),
+        hash_offset: 0,
+        data_blocks: 0,
+    };
     let (profile, lock) = (profile(format), lock());
     let plain = format == RootFormat::Plain;
     let recorded = recorded(&profile, &lock);
     let image = described(&profile, &lock, tree, &recorded);
-    let offset = Iso.root_location(&image, guests.len()).offset;
+    let location = Iso.root_location(&profile);
+    let offset = location.map_or(0, |location| (location.offset)(image.manifest, guests.len()));
     let (root, bytes) = (folder.join("medium.part"), vec![5; 1_000_001]);
     if !plain {
         fs::File::create_new(&root).unwrap().write_all_at(&bytes, offset).unwrap();
@@ -357,8 +367,13 @@ fn a_plain_root_keeps_modes_owners_links_and_devices() {
 fn nothing_stands_under_the_name_of_a_medium_that_failed() {
     let folder = tempfile::tempdir().unwrap();
     let (profile, lock, tree) = (profile(RootFormat::Squashfs), lock(), image());
-    let verity =
-        Verity { uuid: String::new(), salt: String::new(), root_hash: "ab".repeat(32), hash_offset: 0, data_blocks: 0 };
+    let verity = Verity {
+        uuid: String::new(),
+        salt: String::new(),
+        root_hash: [0xab; 32].into(),
+        hash_offset: 0,
+        data_blocks: 0,
+    };
     let recorded = recorded(&profile, &lock);
     let input = Input {
         image: described(&profile, &lock, &tree, &recorded),
@@ -370,7 +385,7 @@ fn nothing_stands_under_the_name_of_a_medium_that_failed() {
         path: &folder.path().join("host.iso"),
     };
     let error = Iso.lay_out(&input, &Silent).unwrap_err();
-    assert!(error.to_string().contains("gone"), "{error}");
+    assert!(error.with_causes().contains("gone"), "{error}");
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
@@ -388,7 +403,7 @@ fn sha256sum_and_the_manifest_agree_with_a_guests_folder() {
     let arguments = kernel_arguments(&read.guest.unwrap().kernel_arguments, "xvda");
     let parsed = KernelArgs::parse(&arguments).unwrap();
     assert_eq!((parsed.role, parsed.root), (Role::Guest, RootSource::Device { name: "xvda".into() }));
-    assert_eq!(parsed.root_hash, Some([0xab; 32]));
+    assert_eq!(parsed.root_hash, Some([0xab; 32].into()));
     // Consoles are the host's to say.
     assert!(!arguments.contains("console="), "{arguments}");
 }
@@ -397,11 +412,16 @@ fn sha256sum_and_the_manifest_agree_with_a_guests_folder() {
 fn a_guest_whose_making_failed_leaves_an_error_and_the_agent_is_asked_for() {
     let folder = tempfile::tempdir().unwrap();
     guest_folder(folder.path(), "guest", b"a").unwrap();
-    assert!(guest_folder(folder.path(), "guest", b"b").unwrap_err().to_string().contains("guest"));
+    assert!(guest_folder(folder.path(), "guest", b"b").unwrap_err().with_causes().contains("guest"));
     let (lock, tree, mut profile) = (lock(), image(), profile(RootFormat::Squashfs));
     profile.agent = false;
-    let verity =
-        Verity { uuid: String::new(), salt: String::new(), root_hash: "ab".repeat(32), hash_offset: 0, data_blocks: 0 };
+    let verity = Verity {
+        uuid: String::new(),
+        salt: String::new(),
+        root_hash: [0xab; 32].into(),
+        hash_offset: 0,
+        data_blocks: 0,
+    };
     let recorded = recorded(&profile, &lock);
     let image = described(&profile, &lock, &tree, &recorded);
     let (root, place) = (folder.path().join("guest.squashfs"), folder.path().join("other"));
@@ -444,8 +464,13 @@ fn a_guests_file_that_changed_is_not_laid_onto_a_medium() {
     fs::write(place.join("vmlinuz"), "other").unwrap();
     let guests = [Guest { directory: &place, manifest: &manifest }];
     let (profile, lock, tree) = (profile(RootFormat::Squashfs), lock(), image());
-    let verity =
-        Verity { uuid: String::new(), salt: String::new(), root_hash: "ab".repeat(32), hash_offset: 0, data_blocks: 0 };
+    let verity = Verity {
+        uuid: String::new(),
+        salt: String::new(),
+        root_hash: [0xab; 32].into(),
+        hash_offset: 0,
+        data_blocks: 0,
+    };
     let recorded = recorded(&profile, &lock);
     let input = Input {
         image: described(&profile, &lock, &tree, &recorded),
@@ -633,8 +658,7 @@ fn archive(path: &Path, tree: &Tree) -> Result<Artifact, OutputError> {
 #[test]
 fn tar_lists_and_extracts_what_was_archived() {
     // Not in a file system without extended attributes.
-    let target = std::env::var_os("CARGO_TARGET_TMPDIR").unwrap_or_else(|| env!("CARGO_TARGET_TMPDIR").into());
-    let folder = tempfile::tempdir_in(target).unwrap();
+    let folder = tempfile::tempdir_in(applbuild_test_support::target_tmp()).unwrap();
     let made = archive(&folder.path().join("root.tar.zst"), &archived_tree()).unwrap();
     let listed = text(&judge(
         "tar",
@@ -673,7 +697,7 @@ fn tar_lists_and_extracts_what_was_archived() {
     assert_eq!(xattr::get(out.join("usr/share/text"), "user.mime").unwrap().unwrap(), b"text\0\n=");
 
     let bytes = fs::read(&made.path).unwrap();
-    assert_eq!((made.size, made.sha256), (bytes.len() as u64, Sha256::digest(&bytes).into()));
+    assert_eq!((made.size, made.sha256), (bytes.len() as u64, applbuild::util::sha256::of(&bytes)));
     let manifest = manifest_of(&made);
     assert_eq!((manifest.files[0].path.as_str(), manifest.files[0].size), ("host-2026.11.1.tar.zst", made.size));
     let again = archive(&folder.path().join("again.tar.zst"), &archived_tree()).unwrap();
@@ -687,9 +711,9 @@ fn a_file_that_became_shorter_ends_the_archive_with_an_error() {
     fs::write(&file, "short").unwrap();
     let content = Content::host(file, 6);
     tree.insert(&TreePath::parse("/file").unwrap(), Node::file(Metadata::new(0o644), content)).unwrap();
-    let error = archive(&folder.path().join("root.tar.zst"), &tree).unwrap_err().to_string();
+    let error = archive(&folder.path().join("root.tar.zst"), &tree).unwrap_err().with_causes();
     assert!(error.contains("root.tar.zst: 1 bytes are missing"), "{error}");
     // One that exists is not overwritten.
     fs::write(folder.path().join("there"), "").unwrap();
-    assert!(archive(&folder.path().join("there"), &tree).unwrap_err().to_string().starts_with("making "));
+    assert!(archive(&folder.path().join("there"), &tree).unwrap_err().with_causes().starts_with("making "));
 }

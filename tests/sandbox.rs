@@ -1,9 +1,11 @@
 //! The sandbox, with the machine's own `/usr` as the program's world.
 
-#[path = "inside/mod.rs"]
-mod inside;
+// A test that is not registered does not compile.
+#![deny(dead_code)]
 
 use applbuild::sandbox::{Command, Exit, Output, SandboxError, run};
+use applbuild_test_support::namespace::{self, Test, tests};
+use appliance_contract::causes::WithCauses as _;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::Path;
@@ -11,25 +13,27 @@ use std::process::ExitCode;
 use std::time::Duration;
 use tempfile::TempDir;
 
+const TESTS: &[Test] = tests![
+    ids_are_mapped,
+    reports_exit_and_output,
+    environment_is_clean,
+    world_is_closed,
+    devices_work,
+    binds_are_read_only_unless_asked,
+    stdin_is_given,
+    long_output_keeps_its_end,
+    daemons_do_not_outlive_the_program,
+    a_killed_build_leaves_nothing_running,
+    refuses_a_root_that_leads_out,
+    names_a_missing_program,
+];
+
 fn main() -> ExitCode {
     // The build that a test kills is this program again.
     if let Ok(root) = std::env::var("APPLBUILD_TEST_VICTIM") {
         return applbuild::sandbox::dispatch().unwrap_or_else(|| victim(Path::new(&root)));
     }
-    inside::main(&[
-        ("ids_are_mapped", ids_are_mapped),
-        ("reports_exit_and_output", reports_exit_and_output),
-        ("environment_is_clean", environment_is_clean),
-        ("world_is_closed", world_is_closed),
-        ("devices_work", devices_work),
-        ("binds_are_read_only_unless_asked", binds_are_read_only_unless_asked),
-        ("stdin_is_given", stdin_is_given),
-        ("long_output_keeps_its_end", long_output_keeps_its_end),
-        ("daemons_do_not_outlive_the_program", daemons_do_not_outlive_the_program),
-        ("a_killed_build_leaves_nothing_running", a_killed_build_leaves_nothing_running),
-        ("refuses_a_root_that_leads_out", refuses_a_root_that_leads_out),
-        ("names_a_missing_program", names_a_missing_program),
-    ])
+    namespace::main(&[TESTS])
 }
 
 /// A root that shows the machine's programs.
@@ -192,5 +196,5 @@ fn refuses_a_root_that_leads_out() {
 fn names_a_missing_program() {
     let root = world();
     let error = run(&Command::new(root.path(), "/usr/bin/no-such")).unwrap_err();
-    assert!(error.to_string().contains("/usr/bin/no-such"), "{error}");
+    assert!(error.with_causes().contains("/usr/bin/no-such"), "{error}");
 }

@@ -1,8 +1,7 @@
 //! The hash tree, judged by `veritysetup`.
 
-mod judges;
-
 use applbuild::format::verity::{VerityOptions, VerityRoot, append};
+use applbuild_test_support::judges::judge;
 use std::fs::{self, File};
 use std::path::Path;
 use std::process::Output;
@@ -11,7 +10,7 @@ use uuid::Uuid;
 const UUID: &str = "0f0e0d0c-0b0a-4908-8706-050403020100";
 
 fn veritysetup(arguments: &[&str]) -> Output {
-    judges::judge("veritysetup").args(arguments).output().expect("running veritysetup")
+    judge("veritysetup").args(arguments).output().expect("running veritysetup")
 }
 
 fn data(length: usize) -> Vec<u8> {
@@ -59,7 +58,7 @@ fn equals_veritysetup_format() {
         ]);
         let shown = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(output.status.success(), "{shown}{}", String::from_utf8_lossy(&output.stderr));
-        assert!(shown.contains(&hex::encode(root.root_hash)), "{length} bytes: another root hash in\n{shown}");
+        assert!(shown.contains(&root.root_hash.to_string()), "{length} bytes: another root hash in\n{shown}");
         let same = fs::read(&mine).expect("reading") == fs::read(&theirs).expect("reading");
         assert!(same, "{length} bytes: the files differ");
     }
@@ -73,7 +72,7 @@ fn veritysetup_finds_one_flipped_bit() {
     let good = fs::read(&path).expect("reading");
     let verify = || {
         let offset = format!("--hash-offset={}", root.hash_offset);
-        veritysetup(&["verify", &offset, text(&path), text(&path), &hex::encode(root.root_hash)]).status.success()
+        veritysetup(&["verify", &offset, text(&path), text(&path), &root.root_hash.to_string()]).status.success()
     };
     assert!(verify());
     // In the data, and in the tree's leaves.

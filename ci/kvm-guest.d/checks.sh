@@ -152,7 +152,7 @@ later() {
     on_node grep -q "$2" "$folder/manifest.json" || fail "the manifest in $folder has no kernel arguments to add to"
 }
 
-# went_back GUEST BAD REASON: after an upgrade from the image's own to the version BAD, which does not get ready.
+# went_back GUEST BAD REASON: after an update from the image's own to the version BAD, which does not get ready.
 went_back() {
     local guest=$1 bad=$2 found line text
     for _ in $(seq 900); do
@@ -168,12 +168,12 @@ went_back() {
     done
 }
 
-upgrade_goes_back() {
+update_goes_back() {
     later 2026.11.2 rdinit=/none
-    on_node appliance guest upgrade web || fail "guest web could not be upgraded" web
+    on_node appliance guest update web || fail "guest web could not be updated" web
     went_back web 2026.11.2 "started anew before it was ready"
     boots "$version" "$version" "$version"
-    echo "ok: web: upgraded to a version that panics, it went back by itself"
+    echo "ok: web: updated to a version that panics, it went back by itself"
 }
 
 reboot_keeps_the_choice() {
@@ -188,13 +188,13 @@ reboot_keeps_the_choice() {
 }
 
 # Its console says that it is ready, and its port stays closed.
-upgrade_that_never_answers_goes_back() {
-    on_node appliance guest upgrade late "$version"
+update_that_never_answers_goes_back() {
+    on_node appliance guest update late "$version"
     on_node appliance guest start late
     await late ready 300
     later 2026.11.3 systemd.mask=nginx.service
-    on_node appliance guest upgrade late 2026.11.3 || fail "guest late could not be upgraded" late
+    on_node appliance guest update late 2026.11.3 || fail "guest late could not be updated" late
     went_back late 2026.11.3 "was not ready within 240 s (port 80: "
     said late "console: appliance: ready " || fail "version 2026.11.3 of guest late never came up" late
-    echo "ok: late: upgraded to a version whose port stays closed, it went back by itself"
+    echo "ok: late: updated to a version whose port stays closed, it went back by itself"
 }

@@ -8,6 +8,7 @@ use crate::format::iso::VolumeUuid;
 use crate::sandbox::{self, Command, SandboxError};
 use crate::templates::{self, TemplateError};
 use crate::tree::{Content, Metadata, Node, PathError, Tree, TreeError, TreePath};
+use crate::util::file_error::{At as _, FileError};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
@@ -55,15 +56,6 @@ const CORE_MODULES: &[&str] = &[
     "boot",
 ];
 
-/// The packages that a lock's `[tools]` must hold, with all that they depend on.
-pub fn tool_packages(secure_boot: bool) -> Vec<&'static str> {
-    let mut packages = vec!["grub-common", "grub-efi-amd64-bin", "grub-efi-amd64-signed", "grub-pc-bin"];
-    if secure_boot {
-        packages.extend(["shim-helpers-amd64-signed", "shim-signed"]);
-    }
-    packages
-}
-
 /// The signed GRUB has all but these two built in.
 const EFI_MODULES: &[&str] = &["multiboot2", "elf"];
 
@@ -71,22 +63,41 @@ const EFI_MODULES: &[&str] = &["multiboot2", "elf"];
 /// size overflows 16 bits of 512-byte sectors, which is 32 MiB.
 const ESP_SIZE: u32 = 8 << 20;
 
+/// Why the boot loader's files cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum GrubError {
+    /// A file of GRUB's or shim's packages is not there.
     #[error("boot files: {path} is not among the unpacked tools; the lock's tools must hold {package}", path = path.display())]
-    Missing { path: PathBuf, package: &'static str },
-    #[error("boot files: {action} {path}: {source}", path = path.display())]
-    File { action: &'static str, path: PathBuf, source: std::io::Error },
-    #[error("making GRUB's core image: {0}")]
+    Missing {
+        /// The file that was expected.
+        path: PathBuf,
+        /// The package that has it.
+        package: &'static str,
+    },
+    /// Reading or writing a file failed.
+    #[error("boot files")]
+    File(#[from] FileError),
+    /// grub-mkimage cannot be run.
+    #[error("making GRUB's core image")]
     Sandbox(#[from] SandboxError),
+    /// grub-mkimage failed.
     #[error("making GRUB's core image: grub-mkimage ended with {exit}: {last}")]
-    MakeImage { exit: String, last: String },
-    #[error("making the file system for UEFI: {0}")]
+    MakeImage {
+        /// How it ended.
+        exit: String,
+        /// The last lines of its output.
+        last: String,
+    },
+    /// The EFI system partition cannot be made.
+    #[error("making the file system for UEFI")]
     Fat(#[from] FatError),
-    #[error("boot files: {0}")]
+    /// The EFI system partition's tree cannot be made.
+    #[error("boot files")]
     Tree(#[from] TreeError),
-    #[error("boot files: {0}")]
+    /// As `Tree`.
+    #[error("boot files")]
     Path(#[from] PathError),
+    /// The menu cannot be rendered.
     #[error(transparent)]
     Template(#[from] TemplateError),
 }
@@ -109,6 +120,7 @@ pub trait Loader: std::fmt::Debug + Sync {
 /// A folder that holds the unpacked packages of a lock's `[tools]`.
 #[derive(Debug, Clone, Copy)]
 pub struct Tools<'a> {
+    /// The root that they are unpacked to.
     pub folder: &'a Path,
     /// For what they write; `folder` may be shared by builds, and has a folder `work` to see it at.
     pub work: &'a Path,
@@ -119,7 +131,7 @@ impl Tools<'_> {
         let path = self.folder.join(path);
         std::fs::read(&path).map_err(|source| match source.kind() {
             std::io::ErrorKind::NotFound => GrubError::Missing { path, package },
-            _ => GrubError::File { action: "reading", path, source },
+            _ => GrubError::from(FileError::new("reading", path, source)),
         })
     }
 }
@@ -139,14 +151,12 @@ impl Loader for Tools<'_> {
         }
         let failed = |action: &'static str, path: &Path| {
             let path = path.to_owned();
-            move |source| GrubError::File { action, path, source }
+            move |source| GrubError::from(FileError::new(action, path, source))
         };
-        let work = tempfile::Builder::new()
-            .prefix("grub-")
-            .tempdir_in(self.work)
-            .map_err(failed("making a folder in", self.work))?;
+        let work =
+            tempfile::Builder::new().prefix("grub-").tempdir_in(self.work).at("making a folder in", self.work)?;
         let config = work.path().join("embedded.cfg");
-        std::fs::write(&config, embedded(uuid)).map_err(failed("writing", &config))?;
+        std::fs::write(&config, embedded(uuid)).at("writing", &config)?;
         let inside = Path::new("/work");
         let command = Command::new(self.folder, "/usr/bin/grub-mkimage")
             .arguments(["--format=i386-pc-eltorito", "--directory=/usr/lib/grub/i386-pc", "--compression=auto"])
@@ -238,6 +248,7 @@ pub fn menu(
 mod tests {
     use super::*;
     use crate::boot::entries::{Entry, Step};
+    use appliance_contract::causes::WithCauses as _;
 
     fn entries() -> Entries {
         let entry = |id, verb: &'static str| Entry {
@@ -251,7 +262,7 @@ mod tests {
     }
 
     fn uuid() -> VolumeUuid {
-        VolumeUuid::from_hash(&[3; 32])
+        VolumeUuid::from_hash([3; 32].into())
     }
 
     #[test]
@@ -282,7 +293,7 @@ mod tests {
             (tools.esp(uuid(), true).unwrap_err(), "grub-efi-amd64-signed"),
             (tools.efi_modules().unwrap_err(), "grub-efi-amd64-bin"),
         ] {
-            assert!(error.to_string().ends_with(package), "{error}");
+            assert!(error.with_causes().ends_with(package), "{error}");
         }
     }
 }

@@ -6,8 +6,8 @@ use crate::format::squashfs::{BlockCache, BlockKey, Hit};
 use crate::identity;
 use crate::profile;
 use crate::tree::{Fingerprint, Kind, Metadata, Node, PathError, Tree, TreeError, TreePath};
+use crate::util::sha256;
 use appliance_contract::initramfs::INDEX;
-use sha2::{Digest, Sha256};
 use std::sync::Arc;
 
 /// A build that passes this has packed more drivers than a start needs.
@@ -18,27 +18,38 @@ const LEVEL: i32 = 8;
 /// A window of 8 MiB is what the kernel's decompressor takes (lib/decompress_unzstd.c).
 const WINDOW_LOG: u32 = 23;
 
+/// A compressed cpio archive for the kernel.
 #[derive(Debug, Clone)]
 pub struct Initramfs {
     /// zstd-compressed cpio.
     pub bytes: Vec<u8>,
+    /// How many kernel modules it holds.
     pub modules: usize,
     /// Bytes before compression.
     pub unpacked: u64,
 }
 
+/// Why there is no initramfs.
 #[derive(Debug, thiserror::Error)]
 pub enum InitramfsError {
+    /// Its kernel modules cannot be chosen or read.
     #[error(transparent)]
     Modules(#[from] ModulesError),
-    #[error("packing the initramfs: {0}")]
+    /// Its tree cannot be made.
+    #[error("packing the initramfs")]
     Tree(#[from] TreeError),
-    #[error("packing the initramfs: {0}")]
+    /// As `Tree`.
+    #[error("packing the initramfs")]
     Path(#[from] PathError),
-    #[error("packing the initramfs: {0}")]
+    /// The archive cannot be written.
+    #[error("packing the initramfs")]
     Cpio(#[from] CpioError),
-    #[error("compressing the initramfs: {source}")]
-    Compress { source: std::io::Error },
+    /// zstd failed.
+    #[error("compressing the initramfs")]
+    Compress {
+        /// The compressor's error.
+        source: std::io::Error,
+    },
 }
 
 impl Initramfs {
@@ -81,7 +92,7 @@ fn fingerprints(tree: &Tree, version: &str, choice: &Choice) -> Result<Vec<Arc<F
 /// All that [`content`] is made of, and how it is made and compressed.
 fn key(choice: &Choice, known: &[Arc<Fingerprint>], agent: &[u8], mtime: i64) -> BlockKey {
     let program = identity::sha256();
-    let mut text = format!("{program}\n{mtime}\n{}\n", hex::encode(Sha256::digest(agent)));
+    let mut text = format!("{program}\n{mtime}\n{}\n", sha256::of(agent));
     for ((name, below), known) in choice.packed.iter().zip(known) {
         // Its ending says how it is compressed.
         text.push_str(&format!("{name} {below} {}\n", hex::encode(known.digest())));

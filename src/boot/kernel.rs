@@ -7,38 +7,62 @@ use std::cmp::Ordering;
 /// What a tree has to boot.
 #[derive(Debug, Clone)]
 pub struct Kernels {
+    /// The kernel, which is dom0's under Xen.
     pub kernel: Image,
     /// The kernel's version, which names its folder of modules; `None` where it has none.
     pub version: Option<String>,
+    /// The newest Xen, where there is one.
     pub xen: Option<Image>,
 }
 
+/// A boot file of the tree.
 #[derive(Debug, Clone)]
 pub struct Image {
+    /// Its path, symlinks resolved.
     pub path: TreePath,
+    /// Its bytes.
     pub content: Content,
 }
 
+/// Why there is no kernel to boot.
 #[derive(Debug, thiserror::Error)]
 pub enum KernelError {
+    /// The image has none at the usual place.
     #[error(
         "looking for a kernel: found no /boot/vmlinuz-* in the image; add a linux-image package, or set boot.kernel"
     )]
     None,
+    /// The profile's kernel is not there.
     #[error("boot.kernel names {path}, which the image does not hold as a file")]
-    Missing { path: String },
-    #[error("boot.kernel names {path}: {source}")]
-    Path { path: String, source: crate::tree::PathError },
+    Missing {
+        /// As the profile has it.
+        path: String,
+    },
+    /// The profile's kernel is no path.
+    #[error("boot.kernel names {path}")]
+    Path {
+        /// As the profile has it.
+        path: String,
+        /// What is wrong with it.
+        source: crate::tree::PathError,
+    },
+    /// depmod's list of the kernel's modules is missing.
     #[error(
         "the kernel {path} has no modules: expected /usr/lib/modules/{version}/modules.dep in the image; is depmod run?"
     )]
-    Modules { path: String, version: String },
+    Modules {
+        /// The kernel's path.
+        path: String,
+        /// The kernel's version, by its file's name.
+        version: String,
+    },
 }
 
 /// Symlinks followed before a path counts as a loop; Linux stops at 40 too.
 const LINKS: usize = 40;
 
 impl Kernels {
+    /// The kernel that `boot` names, or the newest, and the newest Xen.
     pub fn find(tree: &Tree, boot: &Boot) -> Result<Self, KernelError> {
         let kernel = match &boot.kernel {
             Some(path) => named(tree, path)?,
@@ -122,6 +146,7 @@ mod tests {
     use super::*;
     use crate::profile::{OnMissing, Protocol};
     use crate::tree::{Metadata, Node};
+    use appliance_contract::causes::WithCauses as _;
 
     fn tree(files: &[&str]) -> Tree {
         let mut tree = Tree::new(Metadata::new(0o755));
@@ -166,7 +191,7 @@ mod tests {
     fn says_what_is_missing() {
         assert!(matches!(Kernels::find(&tree(&["/etc/passwd"]), &boot(None)), Err(KernelError::None)));
         let error = Kernels::find(&tree(&["/etc/passwd"]), &boot(Some("/netbsd"))).unwrap_err();
-        assert!(error.to_string().starts_with("boot.kernel names /netbsd, "), "{error}");
+        assert!(error.with_causes().starts_with("boot.kernel names /netbsd, "), "{error}");
         let mut looping = tree(&[]);
         looping.insert(&TreePath::parse("/a").unwrap(), Node::symlink("/a", 0)).unwrap();
         assert!(Kernels::find(&looping, &boot(Some("/a"))).is_err());

@@ -4,15 +4,25 @@
 use crate::format::cpio::{self, CpioError};
 use crate::tree::{Kind, Metadata, Node, PathError, Tree, TreeError, TreePath};
 
+/// Why there is no archive of microcode.
 #[derive(Debug, thiserror::Error)]
 pub enum MicrocodeError {
-    #[error("reading microcode {path}: {source}")]
-    Read { path: TreePath, source: std::io::Error },
-    #[error("gathering microcode: {0}")]
+    /// A microcode file of the image cannot be read.
+    #[error("reading microcode {path}")]
+    Read {
+        /// The file in the image.
+        path: TreePath,
+        /// The system's error.
+        source: std::io::Error,
+    },
+    /// The archive's tree cannot be made.
+    #[error("gathering microcode")]
     Tree(#[from] TreeError),
-    #[error("gathering microcode: {0}")]
+    /// As `Tree`.
+    #[error("gathering microcode")]
     Path(#[from] PathError),
-    #[error("gathering microcode: {0}")]
+    /// The archive cannot be written.
+    #[error("gathering microcode")]
     Cpio(#[from] CpioError),
 }
 

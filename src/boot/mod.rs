@@ -1,13 +1,15 @@
 //! What a machine loads before the root image: the kernel's modules, the
 //! initramfs, CPU microcode, the boot entries and GRUB.
 
-pub mod drivers;
-pub mod entries;
+#![warn(missing_docs)]
+
+pub(crate) mod drivers;
+pub(crate) mod entries;
 pub mod grub;
-pub mod initramfs;
-pub mod kernel;
-pub mod microcode;
-pub mod modules;
+pub(crate) mod initramfs;
+pub(crate) mod kernel;
+pub(crate) mod microcode;
+pub(crate) mod modules;
 
 pub use entries::{Entries, Entry};
 pub use initramfs::Initramfs;

@@ -1,40 +1,22 @@
-//! The command line: a file for each command, which turns flags into requests
-//! and prints what comes back.
+//! The command line: `commands/` has a file for each command, `flags/` what commands share of their flags, `report/` what
+//! they print.
 
-mod archive;
-mod boot;
 mod build;
-mod cache;
-mod check;
-mod completions;
-mod config;
-mod diff;
-mod failure;
-mod guest;
-mod help;
-mod init;
-mod interrupt;
-mod iso;
-mod lock;
-mod man;
-mod memory_disk;
-mod other_kernel;
-mod output;
-mod profile;
-mod progress;
-mod schema;
-mod shell;
-mod sources;
-mod tar;
-mod test;
-mod timings;
+mod commands;
+mod flags;
+mod report;
 
 use applbuild::identity;
-use clap::{Args, Parser, Subcommand};
-use failure::Failure;
+use clap::{ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand};
+use commands::{
+    archive, boot, cache, completions, config, diff, guest, help, init, iso, lock, man, profile, schema, shell, tar,
+    test,
+};
+use flags::common::Common;
+use report::failure::{self, Failure};
+use report::output;
 use serde_json::json;
-use std::env::VarError;
-use std::path::PathBuf;
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 const EXIT_CODES: &str = "\
@@ -42,8 +24,8 @@ Exit codes:
   0    done
   1    failed
   2    the command line is wrong
-  3    a profile, or another file that was given, is wrong
-  4    two images, or two builds of one, differ
+  3    a profile or another input file is wrong
+  4    two images, or two builds of one image, differ
   130  interrupted";
 
 /// Builds bootable appliance images: one read-only image for all servers, one small config partition for each.
@@ -63,37 +45,24 @@ pub struct Cli {
     command: Command,
 }
 
-const COMMON: &str = "Options of every command";
-
-/// What every command understands.
-#[derive(Debug, Args)]
-struct Common {
-    /// Folder that holds profiles/, templates/ and images/
-    #[arg(long, value_name = "DIR", default_value = ".", global = true, help_heading = COMMON)]
-    root: PathBuf,
-    /// Print what happens as JSON, an object a line
-    #[arg(long, global = true, help_heading = COMMON)]
-    json: bool,
-}
-
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Build an image: a medium for CD, USB stick and disk
+    /// Build a bootable ISO image, for CD, USB stick and disk
     Iso(iso::Arguments),
-    /// Build the image of a guest: a folder that a host starts virtual machines from
+    /// Build a guest image: a directory from which a host starts virtual machines
     Guest(guest::Arguments),
     /// Build the root file system as an archive (.tar.zst), for containers and tar
     Tar(tar::Arguments),
     /// Open a shell in the configured root of a profile, or run one command there
     Shell(shell::Arguments),
-    /// Make or update a profile's lock: the exact packages of its images
+    /// Create or update a profile's lock: the exact packages of its images
     Lock(lock::Arguments),
-    /// Keep the packages of locks in a folder, for the years when mirrors have moved on
+    /// Archive the packages of locks in a directory, for rebuilds after mirrors have dropped them
     #[command(subcommand)]
     Archive(archive::Command),
     /// Find the first file in which two images differ
     Diff(diff::Arguments),
-    /// Look at profiles
+    /// Show profiles
     #[command(subcommand)]
     Profile(profile::Command),
     /// Boot an image in QEMU, with its console on this terminal
@@ -103,15 +72,15 @@ enum Command {
     /// Make config partitions
     #[command(subcommand)]
     Config(config::Command),
-    /// Lay out a fleet: the folder that holds every node's config
+    /// Create a fleet: the directory that holds every node's config
     Init(init::Arguments),
-    /// Show what is kept between builds, or remove some of it
+    /// Show or prune the cache
     Cache(cache::Arguments),
-    /// Print the JSON Schema of a file that people write, or an example of it
+    /// Print the JSON Schema, an example or the reference page of a config file format
     Schema(schema::Arguments),
-    /// Print the completions for a shell
+    /// Print the completion script of a shell
     Completions(completions::Arguments),
-    /// Write the manual pages into a folder
+    /// Write the manual pages to a directory
     Man(man::Arguments),
     /// Print the help of a command, or a chapter of the documentation
     Help(help::Arguments),
@@ -119,12 +88,19 @@ enum Command {
 
 /// Runs what the command line asks for.
 pub fn run() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    // Before the command line is parsed: clap names neither the argument nor what is wrong with it.
+    if let Err(failure) = all_utf8() {
+        failure.print(asks_for_json());
+        return failure.exit_code();
+    }
+    let command = Cli::command().color(color(std::env::args_os()));
+    let cli = match command.try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => return refused(&error),
     };
-    failure::set_form();
-    let outcome = all_utf8().and_then(|()| dispatch(&cli.common, cli.command));
+    failure::set_form(cli.common.color);
+    output::set_verbosity(cli.common.verbosity());
+    let outcome = dispatch(&cli.common, cli.command);
     match outcome {
         Ok(()) if output::lost() => ExitCode::FAILURE,
         Ok(()) => ExitCode::SUCCESS,
@@ -165,9 +141,30 @@ fn dispatch(common: &Common, command: Command) -> Result<(), Failure> {
     }
 }
 
+/// Whether `--json` is given, where the command line is not parsed.
+fn asks_for_json() -> bool {
+    std::env::args_os().any(|argument| argument == "--json")
+}
+
+/// The value of `--color`, which help and errors of the command line heed before it is parsed.
+fn color(arguments: impl Iterator<Item = OsString>) -> ColorChoice {
+    let mut color = ColorChoice::Auto;
+    let mut arguments = arguments.take_while(|argument| argument != "--");
+    while let Some(argument) = arguments.next() {
+        let value = match argument.to_str().and_then(|argument| argument.strip_prefix("--color")) {
+            Some("") => arguments.next().and_then(|value| value.into_string().ok()),
+            Some(rest) => rest.strip_prefix('=').map(str::to_owned),
+            None => None,
+        };
+        // The parser refuses what is no value.
+        color = value.and_then(|value| value.parse().ok()).unwrap_or(color);
+    }
+    color
+}
+
 /// What clap says: help and versions for people, errors as `--json` wants them.
 fn refused(error: &clap::Error) -> ExitCode {
-    if !error.use_stderr() || !std::env::args_os().any(|argument| argument == "--json") {
+    if !error.use_stderr() || !asks_for_json() {
         error.exit();
     }
     let text = error.render().to_string();
@@ -175,36 +172,22 @@ fn refused(error: &clap::Error) -> ExitCode {
     ExitCode::from(2)
 }
 
-/// A variable of the environment.
-fn variable(name: &str) -> Result<Option<String>, Failure> {
-    match std::env::var(name) {
-        Ok(text) => Ok(Some(text)),
-        Err(VarError::NotPresent) => Ok(None),
-        Err(VarError::NotUnicode(found)) => Err(Failure::usage(format!("{name}: found {found:?}, expected UTF-8"))),
-    }
-}
-
-/// SOURCE_DATE_EPOCH; file systems count its seconds in 32 bits.
-fn source_date_epoch() -> Result<Option<i64>, Failure> {
-    let Some(text) = variable("SOURCE_DATE_EPOCH")? else { return Ok(None) };
-    let seconds: Result<u32, _> = text.parse();
-    seconds.map(|seconds| Some(seconds.into())).map_err(|_| {
-        Failure::usage(format!("SOURCE_DATE_EPOCH: found {text:?}, expected seconds since 1970, below 4294967296"))
-    })
-}
-
-/// The time of a config's files: SOURCE_DATE_EPOCH, else 2026-01-01; never the clock's.
-fn config_time() -> Result<i64, Failure> {
-    Ok(source_date_epoch()?.unwrap_or(1_767_225_600))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_well_formed() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_color_is_known_before_the_command_line_is_parsed() {
+        let of = |line: &str| color(line.split(' ').map(OsString::from));
+        assert_eq!(of("applbuild iso"), ColorChoice::Auto);
+        assert_eq!(of("applbuild --color never iso"), ColorChoice::Never);
+        assert_eq!(of("applbuild iso --color=always"), ColorChoice::Always);
+        assert_eq!(of("applbuild iso --color=pink --colors"), ColorChoice::Auto);
+        assert_eq!(of("applbuild shell -- ls --color=always"), ColorChoice::Auto);
     }
 }

@@ -1,4 +1,4 @@
-//! Both contents where they part: lines of text, or bytes.
+//! Excerpts of two contents where they differ: lines of text, or bytes.
 
 use crate::tree::Content;
 use std::io;

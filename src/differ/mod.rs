@@ -1,5 +1,6 @@
-//! What is other in one image than in another: opens ISO 9660, squashfs and cpio,
-//! one in the other, down to the first file that differs.
+//! Compares two images: opens ISO 9660, squashfs and cpio, nested as they are, down to the first file that differs.
+
+#![warn(missing_docs)]
 
 mod cpio;
 mod excerpt;
@@ -8,9 +9,10 @@ mod squashfs;
 
 use crate::format::compression;
 use crate::tree::Content;
+use crate::util::file_error::FileError;
 use std::fmt;
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Containers in containers; images of ours have three.
 const DEEPEST: usize = 8;
@@ -25,7 +27,9 @@ pub struct Difference {
     pub place: Vec<String>,
     /// What of it is other, in a few words.
     pub what: String,
+    /// An excerpt of the first file.
     pub left: String,
+    /// An excerpt of the second file.
     pub right: String,
 }
 
@@ -36,14 +40,32 @@ impl fmt::Display for Difference {
     }
 }
 
+/// Why two files cannot be compared.
 #[derive(Debug, thiserror::Error)]
 pub enum DiffError {
-    #[error("reading {}", path.display())]
-    Read { path: PathBuf, source: io::Error },
-    #[error("reading {place}: {source}")]
-    Inside { place: String, source: io::Error },
+    /// Reading or writing a file failed.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// Reading a file inside of a container failed.
+    #[error("reading {place}")]
+    Inside {
+        /// Names of the containers and of the file in them.
+        place: String,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// A container's structure contradicts itself.
     #[error("reading {place}: {what} is {found}, expected {expected}")]
-    Damaged { place: String, what: &'static str, found: u64, expected: String },
+    Damaged {
+        /// Names of the containers.
+        place: String,
+        /// The field of the structure.
+        what: &'static str,
+        /// The field's value.
+        found: u64,
+        /// What the format allows.
+        expected: String,
+    },
 }
 
 /// What goes wrong in a container, before it is known where that is.
@@ -103,7 +125,7 @@ pub fn compare(left: &Path, right: &Path) -> Result<Option<Difference>, DiffErro
 }
 
 fn given(path: &Path) -> Result<Content, DiffError> {
-    let failed = |source| DiffError::Read { path: path.to_owned(), source };
+    let failed = |source| DiffError::from(FileError::new("reading", path.to_owned(), source));
     let found = std::fs::File::open(path).and_then(|file| file.metadata()).map_err(failed)?;
     if !found.is_file() {
         return Err(failed(io::Error::other("it is no file")));

@@ -2,7 +2,8 @@
 
 use super::{FleetError, GLOBAL, GUESTS, NODES, guests};
 use crate::tree::{Kind, Metadata, Node, Tree, TreePath};
-use appliance_contract::local_etc::{MAX_BYTES, MAX_DEPTH, MAX_ENTRIES};
+use crate::util::file_error::FileError;
+use appliance_contract::local_etc::{Bounds, Excess, Meter};
 use appliance_contract::marker::{self, Marker, NodeName, Role};
 use appliance_contract::modes::{self, Modes};
 use std::path::{Path, PathBuf};
@@ -89,7 +90,7 @@ impl Source {
         let text = match crate::util::bounded_read::read_user_text(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-            Err(source) => return Err(FleetError::File { doing: "reading", path, source }),
+            Err(source) => return Err(FleetError::from(FileError::new("reading", path, source))),
         };
         let modes = Modes::parse(&text).map_err(|source| FleetError::Modes { path: path.clone(), source })?;
         for entry in modes.entries() {
@@ -104,31 +105,34 @@ impl Source {
 
     /// What the agent would refuse is refused before it ships.
     fn check_etc(&self) -> Result<(), FleetError> {
-        let (mut entries, mut bytes) = (0, 0_u64);
-        for (path, id) in self.tree.walk().filter(|(path, _)| !is_version_control(path)) {
-            let mut names = path.names();
-            let depth = if names.next() == Some(b"etc") { names.count() } else { 0 };
-            if depth == 0 {
-                continue;
-            }
-            entries += 1;
-            match &self.tree.node(id).kind {
-                Kind::Directory(_) if depth > MAX_DEPTH => {
-                    let path = self.folder.join(path.to_string().trim_start_matches('/'));
-                    return Err(FleetError::TooDeep { path, expected: MAX_DEPTH });
-                }
-                Kind::File(content) => bytes = bytes.saturating_add(content.len()),
-                _ => {}
-            }
+        let below_etc = || {
+            let config = self.tree.walk().filter(|(path, _)| !is_version_control(path));
+            config.filter_map(|(path, id)| {
+                let is_etc = path.names().next() == Some(b"etc");
+                let depth = path.names().count().checked_sub(1).filter(|depth| is_etc && *depth > 0)?;
+                Some((path, id, depth))
+            })
+        };
+        let bounds = Bounds::default();
+        let beyond = |excess, path: PathBuf| match excess {
+            Excess::Bytes(found) => FleetError::TooLarge { path, found, expected: bounds.bytes },
+            Excess::Entries => FleetError::TooMany { path, found: below_etc().count(), expected: bounds.entries },
+            Excess::Depth => FleetError::TooDeep { path, expected: bounds.depth },
+        };
+        let etc = || self.folder.join("etc");
+        let mut meter = Meter::new(bounds);
+        for (path, id, depth) in below_etc() {
+            let counted = match &self.tree.node(id).kind {
+                Kind::Directory(_) => meter.directory(depth),
+                Kind::File(content) => meter.file(content.len()),
+                _ => meter.file(0),
+            };
+            counted.map_err(|excess| match excess {
+                Excess::Depth => beyond(excess, self.folder.join(path.to_string().trim_start_matches('/'))),
+                _ => beyond(excess, etc()),
+            })?;
         }
-        let path = || self.folder.join("etc");
-        if bytes > MAX_BYTES {
-            return Err(FleetError::TooLarge { path: path(), found: bytes, expected: MAX_BYTES });
-        }
-        if entries > MAX_ENTRIES {
-            return Err(FleetError::TooMany { path: path(), found: entries, expected: MAX_ENTRIES });
-        }
-        Ok(())
+        meter.finish().map_err(|excess| beyond(excess, etc()))
     }
 
     fn copy_into(&self, target: &mut Tree, below: &str, without: &[&str]) -> Result<(), FleetError> {
@@ -196,7 +200,7 @@ pub(super) fn marker_text(folder: &Path, node: &NodeName, role: Role) -> Result<
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             return Ok(format!("schema = 1\nrole = \"{role}\"\nnode = \"{node}\"\nglobal-links = [\"/etc/hosts\"]\n"));
         }
-        Err(source) => return Err(FleetError::File { doing: "reading", path, source }),
+        Err(source) => return Err(FleetError::from(FileError::new("reading", path, source))),
     };
     let marker =
         Marker::parse(&text).map_err(|source| FleetError::Marker { path: path.clone(), source: Box::new(source) })?;
@@ -224,6 +228,8 @@ fn nearest(nodes: &Path, name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use appliance_contract::causes::WithCauses as _;
+    use appliance_contract::local_etc::{MAX_BYTES, MAX_DEPTH, MAX_ENTRIES};
     use std::fs;
 
     fn fleet() -> tempfile::TempDir {
@@ -270,14 +276,14 @@ mod tests {
         assert!(get(&config, "global/hosts").is_some());
         let path = fleet.path().join("vservers/db/appliance.toml");
         fs::write(path, "schema = 1\nrole = \"host\"\nnode = \"db\"\n").unwrap();
-        let error = ConfigTree::read_guest(fleet.path(), "db", 0).unwrap_err().to_string();
+        let error = ConfigTree::read_guest(fleet.path(), "db", 0).unwrap_err().with_causes();
         assert!(error.contains("role = \"host\", expected \"guest\""), "{error}");
     }
 
     #[test]
     fn bad_input_is_named() {
         let fleet = fleet();
-        let error = |name: &str| ConfigTree::read(fleet.path(), name, 0).unwrap_err().to_string();
+        let error = |name: &str| ConfigTree::read(fleet.path(), name, 0).unwrap_err().with_causes();
         assert!(error("web2").contains("did you mean \"web1\"?"));
         assert!(error("../x").contains("not a host name"));
         let folder = fleet.path().join("pservers/web1");
@@ -287,7 +293,7 @@ mod tests {
         fs::write(folder.join("appliance.toml"), "schema = 1\nrole = \"host\"\nnode = \"web9\"\n").unwrap();
         assert!(error("web1").contains("node = \"web9\", expected \"web1\""));
         let none = tempfile::tempdir().unwrap();
-        assert!(ConfigTree::read(none.path(), "web1", 0).unwrap_err().to_string().contains("applbuild init"));
+        assert!(ConfigTree::read(none.path(), "web1", 0).unwrap_err().with_causes().contains("applbuild init"));
     }
 
     #[test]
@@ -297,13 +303,13 @@ mod tests {
         for folder in ["pservers/web1/etc", "global"] {
             let pipe = fleet.path().join(folder).join("pipe");
             nix::unistd::mkfifo(&pipe, Mode::S_IRWXU).unwrap();
-            let error = ConfigTree::read(fleet.path(), "web1", 0).unwrap_err().to_string();
+            let error = ConfigTree::read(fleet.path(), "web1", 0).unwrap_err().with_causes();
             assert!(error.contains(&format!("{folder}/pipe is a fifo")), "{error}");
             fs::remove_file(pipe).unwrap();
         }
         let socket = fleet.path().join("pservers/web1/etc/socket");
         let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
-        let error = ConfigTree::read(fleet.path(), "web1", 0).unwrap_err().to_string();
+        let error = ConfigTree::read(fleet.path(), "web1", 0).unwrap_err().with_causes();
         assert!(error.contains("etc/socket is a socket"), "{error}");
         fs::rename(socket, fleet.path().join("pservers/web1/.git/socket")).unwrap();
         assert!(ConfigTree::read(fleet.path(), "web1", 0).is_ok());
@@ -325,7 +331,7 @@ mod tests {
         fs::write(deep.join("file"), "").unwrap();
         assert!(read().is_ok(), "{:?}", read().err());
         fs::create_dir(deep.join("d")).unwrap();
-        let error = read().unwrap_err().to_string();
+        let error = read().unwrap_err().with_causes();
         assert!(error.contains("/d/d is nested deeper than 40 folders"), "{error}");
         fs::remove_dir_all(etc.join("d")).unwrap();
 

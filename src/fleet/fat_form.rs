@@ -3,6 +3,7 @@
 
 use super::FleetError;
 use crate::tree::{Kind, Metadata, Node, Tree, TreeError, TreePath};
+use crate::util::file_error::At as _;
 use appliance_contract::marker::{self, Marker};
 use appliance_contract::modes;
 use std::collections::BTreeSet;
@@ -71,7 +72,7 @@ pub fn convert(tree: &Tree) -> Result<Held, FleetError> {
 /// Puts our lines before the tree's own, whose later ones win.
 fn add_modes(from: &Tree, to: &mut Tree, at: &TreePath, lines: &str) -> Result<(), FleetError> {
     let own = match from.get(at).map(|node| &node.kind) {
-        Some(Kind::File(content)) => content.read().map_err(FleetError::file("reading", at.to_string()))?,
+        Some(Kind::File(content)) => content.read().at("reading", at.to_string())?,
         _ => Vec::new(),
     };
     let text = [b"# Modes that FAT cannot hold, from the fleet's own.\n", lines.as_bytes(), &own].concat();
@@ -81,7 +82,7 @@ fn add_modes(from: &Tree, to: &mut Tree, at: &TreePath, lines: &str) -> Result<(
 
 fn add_links(to: &mut Tree, at: &TreePath, links: Vec<(String, String)>) -> Result<(), FleetError> {
     let Some(Kind::File(content)) = to.get(at).map(|node| &node.kind) else { return Ok(()) };
-    let bytes = content.read().map_err(FleetError::file("reading", at.to_string()))?;
+    let bytes = content.read().at("reading", at.to_string())?;
     let text = String::from_utf8_lossy(&bytes).into_owned();
     let place = std::path::PathBuf::from(at.to_string());
     let failed = |source| FleetError::Marker { path: place.clone(), source: Box::new(source) };

@@ -3,6 +3,7 @@
 use super::config_tree::Source;
 use super::{FleetError, GUESTS};
 use crate::tree::Tree;
+use crate::util::file_error::FileError;
 use appliance_contract::guest::{CONFIG, FILE_NAME, GuestConfig};
 use appliance_contract::marker::{NodeName, Role};
 use appliance_contract::nearest::nearest;
@@ -19,7 +20,7 @@ pub(super) fn put(fleet: &Path, folder: &Path, tree: &mut Tree, time: i64) -> Re
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-            Err(source) => return Err(FleetError::File { doing: "reading", path, source }),
+            Err(source) => return Err(FleetError::from(FileError::new("reading", path, source))),
         };
         let config = GuestConfig::parse(&text).map_err(|source| FleetError::Guest { path: path.clone(), source })?;
         let Some(vserver) = config.vserver else { continue };
@@ -56,7 +57,7 @@ fn names(folder: &Path) -> Result<Vec<String>, FleetError> {
     let entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(source) => return Err(FleetError::File { doing: "reading", path: folder.to_owned(), source }),
+        Err(source) => return Err(FleetError::from(FileError::new("reading", folder.to_owned(), source))),
     };
     let folders = entries.flatten().filter(|entry| entry.path().is_dir());
     let mut names: Vec<String> = folders.filter_map(|entry| entry.file_name().into_string().ok()).collect();
@@ -68,6 +69,7 @@ fn names(folder: &Path) -> Result<Vec<String>, FleetError> {
 mod tests {
     use super::super::ConfigTree;
     use crate::tree::TreePath;
+    use appliance_contract::causes::WithCauses as _;
     use std::fs;
 
     fn fleet(guest: &str) -> tempfile::TempDir {
@@ -111,17 +113,17 @@ mod tests {
             ("memroy = \"1G\"\n", "did you mean memory?"),
         ] {
             let fleet = fleet(&format!("{GUEST}{more}"));
-            let error = ConfigTree::read(fleet.path(), "node1", 0).unwrap_err().to_string();
+            let error = ConfigTree::read(fleet.path(), "node1", 0).unwrap_err().with_causes();
             assert!(error.contains(said) && error.contains("guest.toml"), "{error}: expected {said}");
         }
         let fleet = fleet(&format!("{GUEST}vserver = \"web\"\n"));
         let marker = fleet.path().join("vservers/web/appliance.toml");
         fs::write(&marker, "schema = 1\nrole = \"host\"\nnode = \"web\"\n").unwrap();
-        let error = ConfigTree::read(fleet.path(), "node1", 0).unwrap_err().to_string();
+        let error = ConfigTree::read(fleet.path(), "node1", 0).unwrap_err().with_causes();
         assert!(error.contains("expected \"guest\""), "{error}");
         fs::remove_file(marker).unwrap();
         fs::create_dir(fleet.path().join("pservers/node1/domUs/web/config")).unwrap();
-        let error = ConfigTree::read(fleet.path(), "node1", 0).unwrap_err().to_string();
+        let error = ConfigTree::read(fleet.path(), "node1", 0).unwrap_err().with_causes();
         assert!(error.contains("leave one of the two out"), "{error}");
     }
 }

@@ -6,13 +6,13 @@ use crate::format::fat::{Fat, FatOptions};
 use crate::format::gpt::{self, Partition, SECTOR};
 use crate::format::iso::{self, VolumeUuid};
 use crate::tree::{Kind, Tree};
+use crate::util::atomic_file::{self, AtomicFile, Durability};
+use crate::util::file_error::At as _;
+use crate::util::sha256;
 use appliance_contract::gpt_types;
 use serde::Deserialize;
-use sha2::{Digest, Sha256};
-use std::io::{Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use tempfile::NamedTempFile;
 use uuid::Uuid;
 
 /// The file system of a config partition.
@@ -47,7 +47,7 @@ pub struct Written {
 /// A finished image under a name of its own, gone with this value unless it is put into its place.
 #[derive(Debug)]
 pub struct Made {
-    out: NamedTempFile,
+    out: AtomicFile,
     file: PathBuf,
     written: Written,
 }
@@ -56,8 +56,8 @@ impl Made {
     /// Gives the image its name.
     pub fn put(self) -> Result<Written, FleetError> {
         let Self { out, file, written } = self;
-        // NamedTempFile makes files that only their owner may read; a config image holds keys, so that is right.
-        out.persist(&file).map_err(|error| FleetError::file("renaming to", file)(error.error))?;
+        // A config image holds keys, so only its owner may read it.
+        out.persist(&file, 0o600, Durability::Synced).map_err(FleetError::file("renaming to", file))?;
         Ok(written)
     }
 }
@@ -89,8 +89,8 @@ impl ConfigImage {
         if std::fs::metadata(file).is_ok_and(|there| !there.is_file()) {
             return Err(FleetError::NotAFile(file.to_owned()));
         }
-        let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let mut out = NamedTempFile::new_in(folder).map_err(FleetError::file("making a file in", folder))?;
+        let folder = atomic_file::directory(file);
+        let mut out = AtomicFile::create_in(folder).at("making a file in", folder)?;
         let mut warnings = Vec::new();
         if self.format == ConfigFormat::Iso {
             self.write_iso(tree, out.as_file())?;
@@ -130,8 +130,8 @@ impl ConfigImage {
         let bytes = Ext4::plan(tree, &self.ext4_options())?.write()?;
         let writing = FleetError::file("writing", file);
         let opened = std::fs::OpenOptions::new().read(true).write(true).open(file);
-        let mut disk = opened.map_err(FleetError::file("opening", file))?;
-        let start = disk.metadata().map_err(FleetError::file("reading", file))?.len().next_multiple_of(ALIGNMENT);
+        let mut disk = opened.at("opening", file)?;
+        let start = disk.metadata().at("reading", file)?.len().next_multiple_of(ALIGNMENT);
         let end = start + (bytes.len() as u64).next_multiple_of(ALIGNMENT);
         // Room for the backup table.
         let size = end + ALIGNMENT;
@@ -150,7 +150,7 @@ impl ConfigImage {
         Ext4Options { uuid: self.guid("ext4").into_bytes(), label: LABEL.to_owned(), size: None, time: self.time }
     }
 
-    fn write_disk(&self, bytes: &[u8], out: &mut NamedTempFile) -> Result<(), DiskFailure> {
+    fn write_disk(&self, bytes: &[u8], out: &mut AtomicFile) -> Result<(), DiskFailure> {
         let mut partitions = Vec::new();
         let mut start = ALIGNMENT;
         for number in 1..=self.partition {
@@ -170,17 +170,15 @@ impl ConfigImage {
         out.as_file().set_len(size)?;
         gpt::write(out.as_file_mut(), size / SECTOR, self.guid("disk"), &partitions)?;
         let offset = partitions.last().map_or(0, |partition| partition.first_sector * SECTOR);
-        out.seek(SeekFrom::Start(offset))?;
-        out.write_all(bytes)?;
+        out.as_file().write_all_at(bytes, offset)?;
         Ok(())
     }
 
     fn write_iso(&self, tree: &Tree, file: &std::fs::File) -> Result<(), FleetError> {
-        let hash: [u8; 32] = Sha256::digest(self.guid("iso").as_bytes()).into();
         let options = iso::Options {
             label: LABEL.to_owned(),
             created: self.time,
-            uuid: VolumeUuid::from_hash(&hash),
+            uuid: VolumeUuid::from_hash(sha256::of(self.guid("iso").as_bytes())),
             joliet: false,
             boot: None,
             present: None,
@@ -247,6 +245,7 @@ impl DiskFailure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use appliance_contract::causes::WithCauses as _;
 
     #[test]
     fn the_config_type_is_a_guid_of_ours() {
@@ -277,7 +276,7 @@ mod tests {
         big.set_len(LARGEST / 2 + 1).unwrap();
         for (format, name) in [(ConfigFormat::Ext4, "ext4"), (ConfigFormat::Vfat, "vfat")] {
             let image = ConfigImage { node: "node1".into(), format, partition: 1, time: 0 };
-            let error = image.write(fleet.path(), &fleet.path().join("config.img")).unwrap_err().to_string();
+            let error = image.write(fleet.path(), &fleet.path().join("config.img")).unwrap_err().with_causes();
             assert!(error.contains(name) && error.contains("pass --format iso"), "{error}");
         }
     }

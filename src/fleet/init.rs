@@ -1,6 +1,7 @@
 //! A new fleet: the folders, one node that boots as it is, and checklists.
 
 use super::FleetError;
+use crate::util::file_error::At as _;
 use include_dir::{Dir, DirEntry, include_dir};
 use std::path::Path;
 
@@ -54,9 +55,9 @@ pub fn init_trial(folder: &Path) -> Result<(), FleetError> {
     init(folder)?;
     let etc = folder.join("pservers/node1/etc");
     let console = etc.join("systemd/system/serial-getty@.service.d");
-    std::fs::create_dir_all(&console).map_err(FleetError::file("making", &console))?;
+    std::fs::create_dir_all(&console).at("making", &console)?;
     for (path, text) in [(console.join("login.conf"), LOGGED_IN), (etc.join("motd"), TRIAL_MOTD)] {
-        std::fs::write(&path, text).map_err(FleetError::file("writing", &path))?;
+        std::fs::write(&path, text).at("writing", &path)?;
     }
     Ok(())
 }
@@ -65,11 +66,11 @@ fn write(dir: &Dir<'_>, folder: &Path, made: &mut Vec<String>) -> Result<(), Fle
     for entry in dir.entries() {
         let path = folder.join(entry.path());
         let parent = if entry.as_dir().is_some() { path.as_path() } else { path.parent().unwrap_or(folder) };
-        std::fs::create_dir_all(parent).map_err(FleetError::file("making", parent))?;
+        std::fs::create_dir_all(parent).at("making", parent)?;
         match entry {
             DirEntry::Dir(below) => write(below, folder, made)?,
             DirEntry::File(file) => {
-                std::fs::write(&path, file.contents()).map_err(FleetError::file("writing", &path))?;
+                std::fs::write(&path, file.contents()).at("writing", &path)?;
                 made.push(entry.path().display().to_string());
             }
         }

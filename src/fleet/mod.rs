@@ -11,6 +11,7 @@ pub use config_tree::ConfigTree;
 pub use image::{ConfigFormat, ConfigImage, Made, Written};
 pub use init::{init, init_trial};
 
+use crate::util::file_error::FileError;
 use std::path::PathBuf;
 
 /// Folders of a fleet.
@@ -21,25 +22,25 @@ pub const DOCUMENTS: &str = "docs";
 
 #[derive(Debug, thiserror::Error)]
 pub enum FleetError {
-    #[error("{doing} {path}: {source}", path = path.display())]
-    File { doing: &'static str, path: PathBuf, source: std::io::Error },
+    #[error(transparent)]
+    File(#[from] FileError),
     #[error("{folder} is no fleet: expected a folder {NODES} in it; make one with: applbuild init DIR", folder = folder.display())]
     NoFleet { folder: PathBuf },
     #[error("there is no node {name:?} in {folder}{hint}", folder = folder.display())]
     NoNode { name: String, folder: PathBuf, hint: String },
-    #[error("in {path}: {source}", path = path.display())]
+    #[error("in {path}", path = path.display())]
     Guest { path: PathBuf, source: appliance_contract::guest::GuestError },
     #[error("{path} names vserver {vserver:?}, which is not in {folder}{hint}", path = path.display(), folder = folder.display())]
     NoVserver { path: PathBuf, vserver: String, folder: PathBuf, hint: String },
     #[error("{path} names vserver {vserver:?}, and {own} is there; leave one of the two out", path = path.display(), own = own.display())]
     TwoConfigs { path: PathBuf, own: PathBuf, vserver: String },
-    #[error("node name: {0}")]
+    #[error("node name")]
     NodeName(#[from] appliance_contract::marker::NodeNameError),
-    #[error("in {path}: {source}", path = path.display())]
+    #[error("in {path}", path = path.display())]
     Marker { path: PathBuf, source: Box<toml::de::Error> },
     #[error("{path} says {key} = {found:?}, expected {expected:?}, as its folder has it", path = path.display())]
     MarkerMismatch { path: PathBuf, key: &'static str, found: String, expected: String },
-    #[error("in {path}: {source}", path = path.display())]
+    #[error("in {path}", path = path.display())]
     Modes { path: PathBuf, source: appliance_contract::modes::ModesError },
     #[error("{path} names {entry:?}, which is not there", path = path.display())]
     ModesEntry { path: PathBuf, entry: String },
@@ -66,7 +67,7 @@ pub enum FleetError {
     Iso(#[from] crate::format::iso::IsoError),
     #[error(transparent)]
     Gpt(#[from] crate::format::gpt::GptWriteError),
-    #[error("writing a marker: {source}")]
+    #[error("writing a marker")]
     MarkerText { source: toml::ser::Error },
     #[error("{} is no file; name a file, which can then be copied to a drive", .0.display())]
     NotAFile(PathBuf),
@@ -77,7 +78,7 @@ pub enum FleetError {
 impl FleetError {
     fn file(doing: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
-        move |source| Self::File { doing, path, source }
+        move |source| Self::from(FileError::new(doing, path, source))
     }
 }
 

@@ -22,7 +22,7 @@ const BUFFER: usize = 1 << 17;
 pub enum CompressionError {
     #[error("found {found} data, expected gzip, xz, zstd or none of them")]
     Unsupported { found: &'static str },
-    #[error("reading the start: {0}")]
+    #[error("reading the start")]
     Read(#[from] io::Error),
 }
 

@@ -8,7 +8,7 @@ use std::io::{self, Write};
 
 #[derive(Debug, thiserror::Error)]
 pub enum CpioError {
-    #[error("writing {path} to a cpio archive: {source}")]
+    #[error("writing {path} to a cpio archive")]
     Write { path: TreePath, source: io::Error },
     #[error("{path} does not fit a cpio archive: found {found}, expected {expected}")]
     Value { path: TreePath, found: String, expected: &'static str },

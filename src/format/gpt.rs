@@ -11,26 +11,54 @@ use uuid::Uuid;
 /// Bytes of the sectors that everything here counts in.
 pub const SECTOR: u64 = 512;
 
+/// An entry of the table (UEFI 2.10, 5.3.3).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Partition {
+    /// What the partition is for.
     pub type_guid: Uuid,
+    /// The partition's own GUID.
     pub guid: Uuid,
+    /// At most 36 UTF-16 units.
     pub name: String,
+    /// In sectors of [`SECTOR`] bytes.
     pub first_sector: u64,
     /// The last one that belongs to it.
     pub last_sector: u64,
 }
 
+/// Why a partition table cannot be written.
 #[derive(Debug, thiserror::Error)]
 pub enum GptWriteError {
-    #[error("writing a partition table for a disk of {sectors} sectors: {source}")]
-    Table { sectors: u64, source: GptError },
-    #[error("writing the protective MBR: {source}")]
-    Mbr { source: mbr::MBRError },
+    /// The headers or tables cannot be written.
+    #[error("writing a partition table for a disk of {sectors} sectors")]
+    Table {
+        /// Sectors of the disk.
+        sectors: u64,
+        /// The writer's error.
+        source: GptError,
+    },
+    /// The protective MBR cannot be written (UEFI 2.10, 5.2.3).
+    #[error("writing the protective MBR")]
+    Mbr {
+        /// The writer's error.
+        source: mbr::MBRError,
+    },
+    /// A partition lies outside of the disk's usable sectors.
     #[error(
         "partition {name:?} lies in sectors {first} to {last}, expected them within {usable_first} to {usable_last} and apart from the others"
     )]
-    Place { name: String, first: u64, last: u64, usable_first: u64, usable_last: u64 },
+    Place {
+        /// The partition's name.
+        name: String,
+        /// Its first sector.
+        first: u64,
+        /// Its last sector.
+        last: u64,
+        /// The disk's first usable sector.
+        usable_first: u64,
+        /// The disk's last usable sector.
+        usable_last: u64,
+    },
 }
 
 /// Writes protective MBR, both headers and both tables to `device`, a disk of `sectors` sectors. A BIOS that tries to boot

@@ -1,8 +1,10 @@
-//! Formats, bytes only: nothing here knows what a profile is.
+//! File system and archive formats. Bytes only: nothing here knows what a profile is.
+
+#![warn(missing_docs)]
 
 pub mod boot_code;
-pub mod compression;
-pub mod cpio;
+pub(crate) mod compression;
+pub(crate) mod cpio;
 pub mod ext4;
 pub mod fat;
 mod fat_repairs;

@@ -3,7 +3,8 @@
 //! bytes, as `veritysetup format` makes by default
 //! (kernel: Documentation/admin-guide/device-mapper/verity.rst).
 
-use sha2::{Digest as _, Sha256};
+use appliance_contract::Sha256;
+use sha2::Digest as _;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
@@ -22,6 +23,7 @@ const CHUNK_BLOCKS: u64 = 2 * DIGESTS_PER_BLOCK;
 /// What is beside the data's own bytes in the root hash (salt) and the superblock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerityOptions {
+    /// The superblock's UUID.
     pub uuid: Uuid,
     /// At most 256 bytes.
     pub salt: Vec<u8>,
@@ -30,25 +32,46 @@ pub struct VerityOptions {
 /// What it takes to open the image through dm-verity.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerityRoot {
-    pub root_hash: [u8; 32],
+    /// The digest of the tree's root block.
+    pub root_hash: Sha256,
     /// Where the superblock is: the data's end.
     pub hash_offset: u64,
     /// Blocks of 4096 bytes.
     pub data_blocks: u64,
+    /// What each block is hashed with.
     pub salt: Vec<u8>,
+    /// The superblock's UUID.
     pub uuid: Uuid,
 }
 
+/// Why a hash tree cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum VerityError {
+    /// The salt does not fit the superblock.
     #[error("a dm-verity salt of {found} bytes, at most 256 fit")]
-    Salt { found: usize },
+    Salt {
+        /// Its bytes.
+        found: usize,
+    },
+    /// There is no data block.
     #[error("a dm-verity hash tree for an empty file: there is nothing to check")]
     Empty,
-    #[error("reading data block {block} for its dm-verity hash: {source}")]
-    Read { block: u64, source: io::Error },
-    #[error("writing a dm-verity hash tree at byte {position}: {source}")]
-    Write { position: u64, source: io::Error },
+    /// A data block cannot be read.
+    #[error("reading data block {block} for its dm-verity hash")]
+    Read {
+        /// Its number, from 0.
+        block: u64,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// The superblock or the tree cannot be written.
+    #[error("writing a dm-verity hash tree at byte {position}")]
+    Write {
+        /// The byte, counted from the image's start.
+        position: u64,
+        /// The system's error.
+        source: io::Error,
+    },
 }
 
 /// Takes what `file` holds from byte `start` on for an image, fills it with zeros
@@ -128,7 +151,7 @@ impl Image<'_> {
 }
 
 fn hash(salt: &[u8], block: &[u8]) -> [u8; DIGEST] {
-    Sha256::new().chain_update(salt).chain_update(block).finalize().into()
+    sha2::Sha256::new().chain_update(salt).chain_update(block).finalize().into()
 }
 
 /// The digests of an image's first chunks.
@@ -275,13 +298,13 @@ impl<'a> HashTree<'a> {
         self.push_to(level + 1, &digest)
     }
 
-    fn finish(mut self) -> Result<[u8; DIGEST], VerityError> {
+    fn finish(mut self) -> Result<Sha256, VerityError> {
         for level in 0..self.levels.len() {
             if !self.levels[level].pending.is_empty() {
                 self.flush(level)?;
             }
         }
-        Ok(self.root_hash)
+        Ok(self.root_hash.into())
     }
 }
 
@@ -306,7 +329,7 @@ mod tests {
         let mut block = b"salt".to_vec();
         block.push(b'x');
         block.resize(4 + BLOCK, 0);
-        assert_eq!(root.root_hash, <[u8; 32]>::from(Sha256::digest(&block)));
+        assert_eq!(root.root_hash, crate::util::sha256::of(&block));
         assert_eq!((root.hash_offset, root.data_blocks), (4096, 1));
     }
 

@@ -1,11 +1,14 @@
 //! Which applbuild makes an image: its source, the agent that it carries, and what it compresses with. Not how it was
 //! compiled: builders that differ only in that make the same images.
 
+#![warn(missing_docs)]
+
 #[cfg(test)]
 mod source;
 
+use crate::util::sha256;
+use appliance_contract::Sha256;
 use appliance_contract::manifest::Program;
-use sha2::{Digest, Sha256};
 use std::sync::LazyLock;
 
 /// This program's own.
@@ -13,10 +16,10 @@ static OWN: LazyLock<Program> = LazyLock::new(|| {
     let library = |name: &str, version: &str| (name.to_owned(), version.to_owned());
     identified(Program {
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        sha256: String::new(),
-        source_sha256: env!("APPLBUILD_SOURCE").to_owned(),
-        init_sha256: env!("APPLBUILD_INIT").to_owned(),
-        appliance_sha256: env!("APPLBUILD_APPLIANCE").to_owned(),
+        sha256: Sha256::default(),
+        source_sha256: env!("APPLBUILD_SOURCE").parse().ok(),
+        init_sha256: env!("APPLBUILD_INIT").parse().ok(),
+        appliance_sha256: env!("APPLBUILD_APPLIANCE").parse().ok(),
         compiler: env!("APPLBUILD_COMPILER").to_owned(),
         libraries: [
             library("liblzma-sys", env!("APPLBUILD_LIBLZMA_SYS")),
@@ -33,9 +36,9 @@ pub fn own() -> &'static Program {
     &OWN
 }
 
-/// Stands for all of [`own`], in hex.
-pub fn sha256() -> &'static str {
-    &OWN.sha256
+/// Stands for all of [`own`].
+pub fn sha256() -> Sha256 {
+    OWN.sha256
 }
 
 /// One line, for `-V`.
@@ -60,8 +63,10 @@ pub fn described(program: &Program) -> String {
 fn text(program: &Program) -> String {
     // With all its fields, so that a new one is not forgotten here.
     let Program { version, sha256: _, source_sha256, init_sha256, appliance_sha256, compiler, libraries } = program;
+    let hex = |hash: &Option<Sha256>| hash.map_or(String::new(), |hash| hash.to_string());
+    let (source, init, appliance) = (hex(source_sha256), hex(init_sha256), hex(appliance_sha256));
     let mut text = format!(
-        "applbuild {version}\nsource {source_sha256}\ninit {init_sha256}\nappliance {appliance_sha256}\n\
+        "applbuild {version}\nsource {source}\ninit {init}\nappliance {appliance}\n\
          compiler {compiler}\n"
     );
     for (name, version) in libraries {
@@ -71,7 +76,7 @@ fn text(program: &Program) -> String {
 }
 
 fn identified(mut program: Program) -> Program {
-    program.sha256 = hex::encode(Sha256::digest(text(&program)));
+    program.sha256 = sha256::of(text(&program));
     program
 }
 
@@ -84,28 +89,27 @@ mod tests {
     #[test]
     fn the_source_is_the_one_that_was_compiled() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        assert_eq!(own().source_sha256, source::sha256(root).unwrap());
+        assert_eq!(own().source_sha256, source::sha256(root).unwrap().parse().ok());
     }
 
     #[test]
     fn the_agent_is_the_one_that_is_carried() {
-        let hash = |bytes: &[u8]| hex::encode(Sha256::digest(bytes));
-        assert_eq!(own().init_sha256, hash(embedded::AGENT));
-        assert_eq!(own().appliance_sha256, hash(embedded::COMMAND));
+        assert_eq!(own().init_sha256, Some(sha256::of(embedded::AGENT)));
+        assert_eq!(own().appliance_sha256, Some(sha256::of(embedded::COMMAND)));
     }
 
     #[test]
     fn every_part_changes_the_identity() {
         let changes: [fn(&mut Program); 7] = [
             |program| program.version.push('1'),
-            |program| program.source_sha256.push('1'),
-            |program| program.init_sha256.push('1'),
-            |program| program.appliance_sha256.push('1'),
+            |program| program.source_sha256 = Some(Sha256::default()),
+            |program| program.init_sha256 = Some(Sha256::default()),
+            |program| program.appliance_sha256 = Some(Sha256::default()),
             |program| program.compiler.push('1'),
             |program| drop(program.libraries.insert("zstd".to_owned(), "1.5.8".to_owned())),
             |program| drop(program.libraries.remove("zlib-rs")),
         ];
-        let mut met = vec![own().sha256.clone()];
+        let mut met = vec![own().sha256];
         assert_eq!(identified(own().clone()).sha256, met[0]);
         for change in changes {
             let mut program = own().clone();

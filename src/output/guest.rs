@@ -4,11 +4,14 @@ use super::image::{Image, manifest_text};
 use super::records::checksums::{self, Hashes};
 use super::records::identity::Identity;
 use super::records::sbom;
-use super::{Artifact, Input, Output, OutputError, Root, RootLocation, Shape, failed};
+use super::{Artifact, Input, Output, OutputError, Root, RootLocation, Shape};
 use crate::boot::kernel::Kernels;
 use crate::format::squashfs::NoCache;
+use crate::profile::Profile;
 use crate::progress::{Progress, Stage, Unit};
 use crate::tree::{Content, Metadata, Node, Tree, TreePath};
+use crate::util::file_error::At as _;
+use crate::util::sha256;
 use appliance_contract::guest_image::{CHECKSUMS, DEVICE, INITRAMFS, KERNEL, LOCK, MANIFEST, ROOT, SBOM};
 use appliance_contract::kernel_args::{Action, ConfigChoice, DEFAULT_TIMEOUT, KernelArgs, RootSource};
 use appliance_contract::manifest::{GuestBoot, Manifest, RootImage, Verity};
@@ -40,8 +43,8 @@ impl Output for GuestDirectory {
         false
     }
 
-    fn root_location(&self, _: &Image<'_>, _: usize) -> RootLocation {
-        RootLocation { file: ROOT, offset: 0 }
+    fn root_location(&self, profile: &Profile) -> Option<RootLocation> {
+        RootLocation::if_packed(profile, ROOT, |_, _| 0)
     }
 
     /// The root image is linked into the directory, so both have to be on one file system.
@@ -57,7 +60,7 @@ impl Output for GuestDirectory {
         let initramfs = image.initramfs(&kernels, agent, &NoCache, progress)?;
         let initramfs_size = initramfs.bytes.len() as u64;
 
-        let length = fs::metadata(root).map_err(failed("reading", root))?.len();
+        let length = fs::metadata(root).at("reading", root)?.len();
         let mut files = Tree::new(Metadata::new(0o755));
         let mut put = |name: &str, content: Content| -> Result<(), OutputError> {
             files.insert(&TreePath::parse(name)?, Node::file(Metadata::new(0o644), content))?;
@@ -70,12 +73,12 @@ impl Output for GuestDirectory {
         progress.item("checksums");
         let mut hashes = Hashes::new();
         checksums::add_tree(&mut hashes, &files)?;
-        let mut identity = Identity::new(name, image.version, &image.lock_sha256);
+        let mut identity = Identity::new(name, image.version, image.lock_sha256);
         identity.files(&hashes);
         let identity = identity.finish();
-        let subject = sbom::Subject { name, version: image.version, identity: &identity, created: image.source_date };
+        let subject = sbom::Subject { name, version: image.version, identity, created: image.source_date };
         let sbom = sbom::render(&subject, image.lock)?;
-        hashes.insert(TreePath::parse(SBOM)?, checksums::of_bytes(&sbom));
+        hashes.insert(TreePath::parse(SBOM)?, sha256::of(&sbom));
         files.insert(&TreePath::parse(SBOM)?, Node::file(Metadata::new(0o644), sbom.clone().into()))?;
 
         let manifest = Manifest {
@@ -83,16 +86,16 @@ impl Output for GuestDirectory {
             guest: Some(GuestBoot {
                 kernel: KERNEL.into(),
                 initramfs: INITRAMFS.into(),
-                kernel_arguments: kernel_arguments(image, verity)?,
+                kernel_arguments: kernel_arguments(image, verity),
             }),
             files: relative(checksums::files(&files, &hashes)),
             ..image.manifest.clone()
         };
         let manifest_json = manifest_text(&manifest);
-        hashes.insert(TreePath::parse(MANIFEST)?, checksums::of_bytes(&manifest_json));
+        hashes.insert(TreePath::parse(MANIFEST)?, sha256::of(&manifest_json));
         files.insert(&TreePath::parse(MANIFEST)?, Node::file(Metadata::new(0o644), manifest_json.clone().into()))?;
         let sums = checksums::render(&hashes);
-        let sha256 = checksums::of_bytes(&sums);
+        let sha256 = sha256::of(&sums);
         files.insert(&TreePath::parse(CHECKSUMS)?, Node::file(Metadata::new(0o644), sums.into()))?;
         let size = write(&files, path)?;
         let path = path.to_path_buf();
@@ -101,14 +104,11 @@ impl Output for GuestDirectory {
 }
 
 /// What the kernel is told, with a word in the place of the root's device.
-fn kernel_arguments(image: &Image<'_>, verity: &Verity) -> Result<String, OutputError> {
-    let mut hash = [0; 32];
-    hex::decode_to_slice(&verity.root_hash, &mut hash)
-        .map_err(|_| OutputError::RootHash { found: verity.root_hash.clone() })?;
+fn kernel_arguments(image: &Image<'_>, verity: &Verity) -> String {
     let boot = &image.profile.boot;
     let arguments = KernelArgs {
         root: RootSource::Device { name: DEVICE.to_owned() },
-        root_hash: Some(hash),
+        root_hash: Some(verity.root_hash),
         action: Action::Boot,
         config: ConfigChoice::Auto,
         timeout: DEFAULT_TIMEOUT,
@@ -116,7 +116,7 @@ fn kernel_arguments(image: &Image<'_>, verity: &Verity) -> Result<String, Output
         role: Role::Guest,
     };
     let words = [arguments.to_string(), "ro".to_owned()];
-    Ok(words.iter().chain(&boot.kernel_arguments).map(String::as_str).collect::<Vec<_>>().join(" "))
+    words.iter().chain(&boot.kernel_arguments).map(String::as_str).collect::<Vec<_>>().join(" ")
 }
 
 /// Names in the folder, in the place of paths on a medium.
@@ -132,9 +132,9 @@ fn relative(files: Vec<appliance_contract::manifest::File>) -> Vec<appliance_con
 
 /// Writes the files, synced; returns their bytes.
 fn write(files: &Tree, folder: &Path) -> Result<u64, OutputError> {
-    fs::create_dir(folder).map_err(failed("making the folder", folder))?;
+    fs::create_dir(folder).at("making the folder", folder)?;
     let mode = |path: &Path, mode| fs::set_permissions(path, Permissions::from_mode(mode));
-    mode(folder, 0o755).map_err(failed("setting the mode of", folder))?;
+    mode(folder, 0o755).at("setting the mode of", folder)?;
     let mut size = 0;
     for (place, id) in files.walk() {
         let crate::tree::Kind::File(content) = &files.node(id).kind else { continue };
@@ -150,9 +150,9 @@ fn write(files: &Tree, folder: &Path) -> Result<u64, OutputError> {
             mode(&path, 0o644)?;
             File::open(&path)?.sync_all()
         };
-        put().map_err(failed("writing", &path))?;
+        put().at("writing", &path)?;
         size += content.len();
     }
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed("syncing", folder))?;
+    File::open(folder).and_then(|folder| folder.sync_all()).at("syncing", folder)?;
     Ok(size)
 }

@@ -1,4 +1,4 @@
-//! What is known of an image whatever form it is laid out in.
+//! What an image consists of, whatever the kind of output.
 
 use super::OutputError;
 use crate::boot::initramfs::{self, Initramfs};
@@ -8,15 +8,20 @@ use crate::packages::Lock;
 use crate::profile::Profile;
 use crate::progress::Progress;
 use crate::tree::{Tree, TreePath};
+use appliance_contract::Sha256;
 use appliance_contract::manifest::Manifest;
 
+/// What every kind of output is made of.
 #[derive(Debug, Clone)]
 pub struct Image<'a> {
+    /// The image's definition.
     pub profile: &'a Profile,
     /// The profile's, with the build number when it is not the first.
     pub version: &'a str,
+    /// The packages in it.
     pub lock: &'a Lock,
-    pub lock_sha256: [u8; 32],
+    /// SHA-256 of the lock's text.
+    pub lock_sha256: Sha256,
     /// Seconds since 1970, in every file of ours.
     pub source_date: i64,
     /// The assembled image: kernel, modules, microcode and Xen are taken from it.

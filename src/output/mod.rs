@@ -1,5 +1,7 @@
 //! Outputs: what a build makes of a configured root. A kind of output is one file behind the trait [`Output`].
 
+#![warn(missing_docs)]
+
 pub mod catalog;
 mod error;
 mod guest;
@@ -17,6 +19,8 @@ pub use tar::Tar;
 use crate::boot::grub::Loader;
 use crate::profile::{Profile, RootFormat};
 use crate::progress::Progress;
+use crate::util::file_error::FileError;
+use appliance_contract::Sha256;
 use appliance_contract::manifest::{Manifest, Verity};
 use appliance_contract::marker::Role;
 use std::fmt::Debug;
@@ -42,16 +46,8 @@ pub trait Output: Debug + Sync {
         true
     }
 
-    /// Whether it holds the root as a squashfs image with a verity tree. Otherwise the output is made of the tree itself.
-    fn packs_root(&self, profile: &Profile) -> bool {
-        match profile.root.format {
-            RootFormat::Squashfs => true,
-            RootFormat::Plain => false,
-        }
-    }
-
-    /// Where the root image is written, if the kind packs it. `guests` is the number of guest images in the output.
-    fn root_location(&self, image: &Image<'_>, guests: usize) -> RootLocation;
+    /// Where the root is written as a squashfs image with a verity tree. `None` if the output is made of the tree itself.
+    fn root_location(&self, profile: &Profile) -> Option<RootLocation>;
 
     /// Writes the output to `input.path`. Returns once all of it is on disk.
     fn lay_out(&self, input: &Input<'_>, progress: &dyn Progress) -> Result<Artifact, OutputError>;
@@ -70,6 +66,7 @@ pub fn default_kind(role: Role) -> &'static dyn Output {
 pub enum Shape {
     /// A file `NAME-VERSION` + `suffix`, with its records beside it.
     File {
+        /// `.iso`, `.tar.zst` …
         suffix: &'static str,
         /// Records are named `NAME-VERSION` + this + `.RECORD`, which keeps those of two kinds apart.
         records: &'static str,
@@ -89,18 +86,31 @@ impl Shape {
 }
 
 /// Where the root image is written before the output is laid out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub struct RootLocation {
     /// The file's name in the build's work directory.
     pub file: &'static str,
-    /// The offset of the root image in this file, in bytes.
-    pub offset: u64,
+    /// The offset of the root image in this file, in bytes. It depends on the image's manifest and on the number of guest
+    /// images in the output.
+    pub offset: fn(manifest: &Manifest, guests: usize) -> u64,
+}
+
+impl RootLocation {
+    /// `Some` if `profile` asks for a squashfs image.
+    fn if_packed(profile: &Profile, file: &'static str, offset: fn(&Manifest, usize) -> u64) -> Option<Self> {
+        match profile.root.format {
+            RootFormat::Squashfs => Some(Self { file, offset }),
+            RootFormat::Plain => None,
+        }
+    }
 }
 
 /// Everything that an output is made of.
 #[derive(Debug)]
 pub struct Input<'a> {
+    /// What does not depend on the kind.
     pub image: Image<'a>,
+    /// The root file system.
     pub root: Root<'a>,
     /// Guest images to include.
     pub guests: &'a [Guest<'a>],
@@ -117,6 +127,7 @@ pub struct Input<'a> {
 /// A guest image in its directory.
 #[derive(Debug, Clone, Copy)]
 pub struct Guest<'a> {
+    /// Where its files are.
     pub directory: &'a Path,
     /// The manifest in this directory.
     pub manifest: &'a Manifest,
@@ -131,6 +142,7 @@ pub enum Root<'a> {
         file: &'a Path,
         /// The root image with its verity tree begins here and ends where the file ends.
         offset: u64,
+        /// Where the hash tree begins in the root image, and its root hash.
         verity: &'a Verity,
     },
     /// The tree itself.
@@ -145,9 +157,10 @@ pub struct Artifact {
     /// Bytes of the file, or of all files in the directory.
     pub size: u64,
     /// SHA-256 of the file, or of the `SHA256SUMS` in the directory, which lists all of its files.
-    pub sha256: [u8; 32],
+    pub sha256: Sha256,
     /// The manifest and the bill of materials, as they are in the output.
     pub manifest_json: Vec<u8>,
+    /// See `manifest_json`.
     pub sbom: Vec<u8>,
     /// Bytes of the initramfs, if there is one.
     pub initramfs_size: Option<u64>,
@@ -155,5 +168,5 @@ pub struct Artifact {
 
 /// Adds the operation and the path to an I/O error.
 fn failed<'p>(action: &'static str, path: &'p Path) -> impl FnOnce(io::Error) -> OutputError + use<'p> {
-    move |source| OutputError::File { action, path: path.to_owned(), source }
+    move |source| OutputError::from(FileError::new(action, path.to_owned(), source))
 }

@@ -6,14 +6,16 @@
 use super::image::manifest_text;
 use super::records::identity::Identity;
 use super::records::sbom;
-use super::{Artifact, Image, Input, Output, OutputError, RootLocation, Shape, failed};
+use super::{Artifact, Image, Input, Output, OutputError, RootLocation, Shape};
 use crate::format::squashfs::Compression;
 use crate::profile::Profile;
 use crate::progress::{Progress, Stage, Unit};
 use crate::tree::{Kind, Node, NodeId, TreePath};
+use crate::util::file_error::At as _;
+use crate::util::sha256::Hasher;
 use crate::util::writeback;
+use appliance_contract::Sha256;
 use appliance_contract::manifest::{File as ListedFile, Manifest, RootImage};
-use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fs::{self, File, Permissions};
 use std::io::{self, BufWriter, Read, Write};
@@ -50,34 +52,30 @@ impl Output for Tar {
         false
     }
 
-    fn packs_root(&self, _: &Profile) -> bool {
-        false
-    }
-
-    fn root_location(&self, _: &Image<'_>, _: usize) -> RootLocation {
-        RootLocation { file: "root.squashfs", offset: 0 }
+    fn root_location(&self, _: &Profile) -> Option<RootLocation> {
+        None
     }
 
     fn lay_out(&self, input: &Input<'_>, progress: &dyn Progress) -> Result<Artifact, OutputError> {
         let (image, path) = (&input.image, input.path);
-        let file = File::create_new(path).map_err(failed("making", path))?;
+        let file = File::create_new(path).at("making", path)?;
         let (written, synced) = writeback::with_background_sync(&file, || write(image, &file, progress));
-        let (size, sha256) = written.map_err(failed("writing", path))?;
-        synced.map_err(failed("syncing", path))?;
+        let (size, sha256) = written.at("writing", path)?;
+        synced.at("syncing", path)?;
         // Whatever the umask says: an image holds no secret.
-        fs::set_permissions(path, Permissions::from_mode(0o644)).map_err(failed("setting the mode of", path))?;
+        fs::set_permissions(path, Permissions::from_mode(0o644)).at("setting the mode of", path)?;
         progress.stage(Stage::Sync, 0, Unit::Bytes);
-        file.sync_all().map_err(failed("syncing", path))?;
+        file.sync_all().at("syncing", path)?;
 
         let name = &image.profile.name;
-        let mut identity = Identity::new(name, image.version, &image.lock_sha256);
-        identity.add(&sha256);
+        let mut identity = Identity::new(name, image.version, image.lock_sha256);
+        identity.add(sha256.as_bytes());
         let identity = identity.finish();
-        let subject = sbom::Subject { name, version: image.version, identity: &identity, created: image.source_date };
+        let subject = sbom::Subject { name, version: image.version, identity, created: image.source_date };
         let archive = format!("{name}-{}{SUFFIX}", image.version);
         let manifest = Manifest {
             root: Some(RootImage { path: archive.clone(), format: "tar".into(), verity: None }),
-            files: vec![ListedFile { path: archive, size, sha256: hex::encode(sha256) }],
+            files: vec![ListedFile { path: archive, size, sha256 }],
             ..image.manifest.clone()
         };
         let (manifest_json, sbom) = (manifest_text(&manifest), sbom::render(&subject, image.lock)?);
@@ -86,14 +84,14 @@ impl Output for Tar {
 }
 
 /// Writes the archive. Returns its size and SHA-256.
-fn write(image: &Image<'_>, file: &File, progress: &dyn Progress) -> io::Result<(u64, [u8; 32])> {
+fn write(image: &Image<'_>, file: &File, progress: &dyn Progress) -> io::Result<(u64, Sha256)> {
     let bytes = image.tree.walk().map(|(_, id)| length(image.tree.node(id))).sum();
     progress.stage(Stage::LayOut, bytes, Unit::Bytes);
     let level = match image.profile.root.compression {
         Compression::Zstd { level } => level,
         Compression::Xz { .. } | Compression::Gzip { .. } => LEVEL,
     };
-    let out = Hashing { to: BufWriter::new(file), hash: Sha256::new(), size: 0 };
+    let out = Hashing { to: BufWriter::new(file), hash: Hasher::default(), size: 0 };
     let mut out = zstd::Encoder::new(out, level)?;
     out.include_checksum(true)?;
     // zstd's output is the same for any number of threads from one on.
@@ -118,7 +116,7 @@ fn write(image: &Image<'_>, file: &File, progress: &dyn Progress) -> io::Result<
     }
     let Hashing { mut to, hash, size } = builder.into_inner()?.finish()?;
     to.flush()?;
-    Ok((size, hash.finalize().into()))
+    Ok((size, hash.finish()))
 }
 
 fn length(node: &Node) -> u64 {
@@ -229,7 +227,7 @@ impl<R: Read> Read for Exactly<R> {
 /// Hashes and counts what is written.
 struct Hashing<W> {
     to: W,
-    hash: Sha256,
+    hash: Hasher,
     size: u64,
 }
 

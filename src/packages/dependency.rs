@@ -64,7 +64,7 @@ pub enum DependencyError {
     Name { text: String, name: String },
     #[error("dependency {text:?} has the relation {relation:?}, expected one of << <= = >= >>")]
     Relation { text: String, relation: String },
-    #[error("dependency {text:?}: {source}")]
+    #[error("dependency {text:?}")]
     Version { text: String, source: VersionError },
     #[error("dependency {text:?} has no closing {closing:?}")]
     Open { text: String, closing: char },

@@ -1,56 +1,151 @@
 //! What can go wrong between an archive and verified package files.
 
-use super::archives::ArchiveError;
-use super::cache::CacheError;
-use super::http::HttpError;
-use super::inrelease::SignatureError;
-use super::keyring::KeyringError;
-use super::release::{ReleaseError, date};
-use super::url::{Url, UrlError};
+#![warn(missing_docs)]
 
+use super::archive::inrelease::SignatureError;
+use super::archive::keyring::KeyringError;
+use super::archive::locations::ArchiveError;
+use super::archive::release::{ReleaseError, date};
+use super::fetch::http::HttpError;
+use super::fetch::url::{Url, UrlError};
+use crate::cache::CacheError;
+
+/// Why indices or packages cannot be had.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
+    /// It is not known where an archive is.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
+    /// The keyring cannot be read.
     #[error(transparent)]
     Keyring(#[from] KeyringError),
+    /// The cache cannot be read or written.
     #[error(transparent)]
     Cache(#[from] CacheError),
-    #[error("fetching the suite {suite}: {source}")]
-    Suite { suite: String, source: HttpError },
+    /// A suite's InRelease file cannot be fetched.
+    #[error("fetching the suite {suite}")]
+    Suite {
+        /// The suite.
+        suite: String,
+        /// Why not.
+        source: HttpError,
+    },
+    /// The archive has no such suite.
     #[error("the archive {archive} has no suite {suite} ({url} is not there){}", hint(.nearest))]
-    UnknownSuite { archive: String, suite: String, url: Url, nearest: Option<String> },
+    UnknownSuite {
+        /// The archive.
+        archive: String,
+        /// The suite.
+        suite: String,
+        /// Where its InRelease file would be.
+        url: Url,
+        /// A suite that may be meant.
+        nearest: Option<String>,
+    },
+    /// A suite has no signature.
     #[error("{url} is not signed: there is neither an InRelease nor {signature}; the archive's owner must sign it")]
-    Unsigned { url: Url, signature: Url },
-    #[error("verifying the signature of {url}: {source}{}", mend_keys(source, archive, own_key))]
-    Signature { url: Url, archive: String, own_key: Option<String>, source: Box<SignatureError> },
-    #[error("reading {url}: {source}")]
-    Release { url: Url, source: ReleaseError },
+    Unsigned {
+        /// The Release file.
+        url: Url,
+        /// Where its signature would be.
+        signature: Url,
+    },
+    /// A suite's InRelease or Release file is not signed as it must be.
+    #[error("verifying the signature of {url}{}", mend_keys(source, archive, own_key))]
+    Signature {
+        /// The file.
+        url: Url,
+        /// The archive.
+        archive: String,
+        /// The file of the archive's own keys, where it has one.
+        own_key: Option<String>,
+        /// What is wrong.
+        source: Box<SignatureError>,
+    },
+    /// A suite's Release file is refused.
+    #[error("reading {url}")]
+    Release {
+        /// The file.
+        url: Url,
+        /// What is wrong with it.
+        source: ReleaseError,
+    },
+    /// A suite's Release file is older than one that was seen before: a replay attack, or a mirror that lags.
     #[error(
         "{url}: it is dated {}, and {whence} {}: the mirror has gone back; try again later, pass another mirror with --mirror, or take it as it is with --allow-older",
         date(*dated), date(*seen)
     )]
-    Older { url: Url, dated: i64, seen: i64, whence: &'static str },
+    Older {
+        /// The file.
+        url: Url,
+        /// Its date, in seconds since 1970.
+        dated: i64,
+        /// The newest date before, in seconds since 1970.
+        seen: i64,
+        /// Where that date is from.
+        whence: &'static str,
+    },
+    /// The suite has no such component.
     #[error("the suite {suite} has no component {component}, only {}{}", listed(known), hint(.nearest))]
-    UnknownComponent { suite: String, component: String, known: Vec<String>, nearest: Option<String> },
+    UnknownComponent {
+        /// The suite.
+        suite: String,
+        /// The component.
+        component: String,
+        /// The components that it has.
+        known: Vec<String>,
+        /// A component that may be meant.
+        nearest: Option<String>,
+    },
+    /// The suite has no such architecture.
     #[error("the suite {suite} has no architecture {architecture}, only {}", listed(known))]
-    UnknownArchitecture { suite: String, architecture: String, known: Vec<String> },
+    UnknownArchitecture {
+        /// The suite.
+        suite: String,
+        /// The architecture.
+        architecture: String,
+        /// The architectures that it has.
+        known: Vec<String>,
+    },
+    /// The Release file lists no index of a component that can be read.
     #[error(
         "{url} lists no {path} in a form that can be read (.xz, .zst, .lzma, .gz or plain){}",
         if others.is_empty() { String::new() } else { format!(", only {}; the archive's owner must add one", others.join(", ")) }
     )]
-    NoIndex { url: Url, path: String, others: Vec<String> },
-    #[error("{url}: {source}{}", mend(source))]
-    Index { url: Url, source: IndexError },
-    /// With the package's name and version.
-    #[error("package {package}: {source}")]
-    Package { package: String, source: Box<PackageError> },
+    NoIndex {
+        /// The Release file.
+        url: Url,
+        /// The index, without the ending of its compression.
+        path: String,
+        /// Its forms that cannot be read.
+        others: Vec<String>,
+    },
+    /// An index cannot be fetched or decompressed.
+    #[error("{url}{}", mend(source))]
+    Index {
+        /// The index.
+        url: Url,
+        /// Why not.
+        source: IndexError,
+    },
+    /// A package cannot be fetched.
+    #[error("package {package}")]
+    Package {
+        /// The package and its version.
+        package: String,
+        /// Why not.
+        source: Box<PackageError>,
+    },
+    /// The build is offline, and packages are not in the cache.
     #[error(
         "the build is offline, and the cache lacks {} package{}: {}; build once without --offline, or take what is missing \
          from an archive: applbuild archive import DIR",
         names.len(), if names.len() == 1 { "" } else { "s" }, some(.names)
     )]
-    NotCached { names: Vec<String> },
+    NotCached {
+        /// The packages.
+        names: Vec<String>,
+    },
 }
 
 /// What is wrong with an index file.
@@ -60,8 +155,8 @@ pub enum IndexError {
     Transfer(#[from] HttpError),
     #[error(transparent)]
     Cache(#[from] CacheError),
-    #[error("decompressing: {0}")]
-    Corrupt(std::io::Error),
+    #[error("decompressing")]
+    Corrupt { source: std::io::Error },
     #[error("it decompresses to more than the {expected} bytes that Release lists")]
     TooLarge { expected: u64 },
     #[error("it decompresses to more than {most} bytes, and Release does not list how many there are")]
@@ -77,15 +172,13 @@ pub enum IndexError {
 pub enum PackageError {
     #[error(transparent)]
     Archive(#[from] ArchiveError),
-    #[error("its path: {0}")]
+    #[error("its path")]
     Path(#[from] UrlError),
-    #[error("its SHA-256: found {0:?}, expected 64 hexadecimal digits")]
-    Digest(String),
     #[error("{url}: found the SHA-512 {found}, expected {expected}")]
     Sha512 { url: Url, expected: String, found: String },
     #[error(transparent)]
     Transfer(#[from] HttpError),
-    #[error("{url}: {source}")]
+    #[error("{url}")]
     Content { url: Url, source: CacheError },
     #[error(transparent)]
     Cache(#[from] CacheError),
@@ -96,22 +189,26 @@ fn mend(error: &IndexError) -> &'static str {
     match error {
         IndexError::Cache(CacheError::Io { .. }) | IndexError::Transfer(HttpError::Offline { .. }) => "",
         IndexError::Transfer(HttpError::GaveUp { .. } | HttpError::Transport { .. } | HttpError::Status { .. }) => {
-            "; try again later, or pass another mirror with --mirror"
+            " (try again later, or pass another mirror with --mirror)"
         }
-        _ => "; the mirror is inconsistent: try again later, or pass another with --mirror",
+        _ => " (the mirror is inconsistent: try again later, or pass another with --mirror)",
     }
 }
 
-/// What to do about keys: an archive's own file, or that of all others.
+/// What to do about keys: in an archive's own file, or in the keyring of all others.
 fn mend_keys(error: &SignatureError, archive: &str, own_key: &Option<String>) -> String {
     match own_key {
         _ if !error.is_of_keys() => String::new(),
-        Some(file) => format!("; put the archive's key of today into {file} (archives.{archive}.key in the profile)"),
-        None => format!("; name the archive's key by archives.{archive}.key in the profile, or pass it with --keyring"),
+        Some(file) => {
+            format!(" (put the archive's current key into {file}, which archives.{archive}.key names in the profile)")
+        }
+        None => {
+            format!(" (name the archive's key with archives.{archive}.key in the profile, or pass it with --keyring)")
+        }
     }
 }
 
-/// Names in a message that says there are no others.
+/// All names that there are, for a message.
 fn listed(names: &[String]) -> String {
     if names.is_empty() { "an empty list of them".to_owned() } else { names.join(", ") }
 }

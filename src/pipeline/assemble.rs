@@ -1,3 +1,5 @@
+//! The stage that assembles: from a configured root to the image's tree.
+
 use super::configure::ConfiguredGuest;
 use super::guest::GuestImage;
 use super::speculate::SpeculativeThreads;
@@ -42,12 +44,13 @@ impl Resolved {
         let inputs = input_hash::digest(self, guests)?;
         let profile = &request.profile;
         // The build number is in the image, so it must be known first.
-        let name = catalog.name(request.kind.shape(), &profile.name, &profile.version, &inputs, request.replace)?;
+        let name = catalog.name(request.kind.shape(), &profile.name, &profile.version, inputs, request.replace)?;
         Ok(Place { catalog, name })
     }
 }
 
 impl Configured {
+    /// Lays the profile's files over the root and makes the tree of the image.
     pub fn assemble(mut self, progress: &dyn Progress) -> Result<Assembled, BuildError> {
         let guests = std::mem::take(&mut self.guests).into_iter().map(|guest| match guest {
             ConfiguredGuest::Made(image) => Ok(*image),

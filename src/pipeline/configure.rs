@@ -1,4 +1,4 @@
-//! From packages to a root with all of them configured, and the lock whole.
+//! The stage that configures: from package files to a root with all packages configured, and a complete lock.
 
 use super::guest::GuestImage;
 use super::lockfile::{self, LockChoice};
@@ -32,6 +32,7 @@ pub(super) enum ConfiguredGuest {
 }
 
 impl Fetched {
+    /// Unpacks and configures the packages, or takes the root from the cache.
     pub fn configure(self, progress: &dyn Progress) -> Result<Configured, BuildError> {
         let mut others = match &self.resolved.request.lock {
             LockChoice::Exactly(_) => Ids::default(),

@@ -1,3 +1,5 @@
+//! Why a build failed: the errors of all stages.
+
 use crate::format::squashfs::SquashfsError;
 use crate::format::verity::VerityError;
 use crate::output::OutputError;
@@ -9,54 +11,119 @@ use crate::packages::resolver::ResolveError;
 use crate::rootfs::AssembleError;
 use crate::templates::TemplateError;
 use crate::tree::TreeError;
-use std::io;
+use crate::util::file_error::FileError;
 use std::path::PathBuf;
 
 /// Why a build did not end with an image.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
+    /// From the archives: indices, signatures, package files.
     #[error(transparent)]
     Fetch(#[from] FetchError),
+    /// Reading a package index.
     #[error(transparent)]
     Resolve(#[from] ResolveError),
+    /// Making the root.
     #[error(transparent)]
     Assemble(AssembleError),
-    #[error("making the root image {}: {source}", path.display())]
-    Squashfs { path: PathBuf, source: Box<SquashfsError> },
-    #[error("making the root image: {0}")]
+    /// Writing the root file system image.
+    #[error("making the root image {}", path.display())]
+    Squashfs {
+        /// The image's file.
+        path: PathBuf,
+        /// The writer's error.
+        source: Box<SquashfsError>,
+    },
+    /// Appending the hash tree.
+    #[error("making the root image")]
     Verity(#[from] VerityError),
-    #[error("making the root image: {0}")]
+    /// A path of the image that its tree cannot hold.
+    #[error("making the root image")]
     Tree(#[from] TreeError),
+    /// The user's templates.
     #[error(transparent)]
     Template(#[from] TemplateError),
+    /// Laying out the image.
     #[error(transparent)]
     Output(#[from] OutputError),
+    /// Finding or publishing the image.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
+    /// Parsing a lock.
     #[error("reading the lock {}", path.display())]
-    Lock { path: PathBuf, source: LockError },
+    Lock {
+        /// The lock's file.
+        path: PathBuf,
+        /// The parser's error.
+        source: LockError,
+    },
+    /// The lock is not of this profile as it is now, and may not be changed.
     #[error("the lock {} {moved}; {mend}", path.display())]
-    StaleLock { path: PathBuf, moved: String, mend: String },
+    StaleLock {
+        /// The lock's file.
+        path: PathBuf,
+        /// What the profile has that the lock has not.
+        moved: String,
+        /// The command or flag that updates the lock.
+        mend: String,
+    },
+    /// Scripts made users that the lock gives no ids, and the lock may not be changed.
     #[error(
         "the lock {} has no ids for {}; bring it up to date: applbuild lock --profile {profile}",
         path.display(), names.join(", ")
     )]
-    NoIds { path: PathBuf, names: Vec<String>, profile: String },
+    NoIds {
+        /// The lock's file.
+        path: PathBuf,
+        /// The users and groups.
+        names: Vec<String>,
+        /// The profile's name.
+        profile: String,
+    },
+    /// `--update` names a package that the lock has not.
     #[error("the lock has no package {name}{}", nearest.as_ref().map(|near| format!("; did you mean {near}?")).unwrap_or_default())]
-    NotLocked { name: String, nearest: Option<String> },
+    NotLocked {
+        /// The name as it was given.
+        name: String,
+        /// A name that the lock has and that may be meant.
+        nearest: Option<String>,
+    },
+    /// Packages that the lock keeps are neither in an index nor in the cache.
     #[error(
-        "no archive lists {} as the lock has it, and it cannot be had; move what is gone, too: --update {}",
+        "no archive offers {} in the version of the lock, and the cache lacks it (to update it as well, pass --update {})",
         names.join(", "), names.join(" ")
     )]
-    Gone { names: Vec<String>, source: Box<FetchError> },
-    #[error("reading the package {name} that the lock keeps: {source}")]
-    Kept { name: String, source: Box<DebError> },
+    Gone {
+        /// The packages.
+        names: Vec<String>,
+        /// Why the first cannot be fetched.
+        source: Box<FetchError>,
+    },
+    /// The file of a package that the lock keeps cannot be read.
+    #[error("reading the package {name} that the lock keeps")]
+    Kept {
+        /// The package.
+        name: String,
+        /// The reader's error.
+        source: Box<DebError>,
+    },
+    /// Parsing the manifest of an earlier image.
     #[error("reading {}", path.display())]
-    Manifest { path: PathBuf, source: serde_json::Error },
+    Manifest {
+        /// The manifest's file.
+        path: PathBuf,
+        /// The parser's error.
+        source: serde_json::Error,
+    },
+    /// The lock cannot be written as TOML.
     #[error("writing the lock")]
-    RenderLock(#[source] toml::ser::Error),
-    #[error("{attempt} {}", path.display())]
-    Io { attempt: &'static str, path: PathBuf, source: io::Error },
+    RenderLock {
+        /// The serialiser's error.
+        source: toml::ser::Error,
+    },
+    /// Reading or writing a file failed.
+    #[error(transparent)]
+    File(#[from] FileError),
 }
 
 impl From<AssembleError> for BuildError {

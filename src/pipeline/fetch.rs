@@ -1,8 +1,10 @@
+//! The stage that fetches: from a lock to verified package files.
+
 use super::{BuildError, Resolved};
+use crate::cache::Unpacked;
 use crate::packages::{LockedPackage, are_here, download};
 use crate::progress::Progress;
 use crate::rootfs::{self, Files};
-use crate::store::Unpacked;
 use std::time::SystemTime;
 
 /// A locked profile whose packages are all here: verified, or with what an earlier build made of them.
@@ -14,6 +16,7 @@ pub struct Fetched {
 }
 
 impl Resolved {
+    /// Fetches the lock's packages, or makes sure that they will not be needed.
     pub fn fetch(mut self, progress: &dyn Progress) -> Result<Fetched, BuildError> {
         let guests = std::mem::take(&mut self.guests);
         let request = &self.request;
@@ -23,9 +26,9 @@ impl Resolved {
         let (archives, cache, client) = (request.archives.clone(), request.cache.clone(), request.client.clone());
         let files = Files::later(move |progress| {
             let paths = download(&packages, &archives, &cache, &client, progress)?;
-            Ok(packages.iter().map(|package| package.sha256.clone()).zip(paths).collect())
+            Ok(packages.iter().map(|package| package.sha256).zip(paths).collect())
         });
-        let files = files.keeping(Unpacked::new(request.cache.folder()));
+        let files = files.keeping(Unpacked::new(&request.cache));
         let with_tools = request.kind.needs_boot_loader();
         if are_here && rootfs::are_kept(&request.trees(), &self.lock, self.source_date, with_tools)? {
             request.cache.tidy(SystemTime::now());

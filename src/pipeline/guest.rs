@@ -2,6 +2,7 @@
 
 use super::{BuildError, Configured, Resolved};
 use crate::progress::Progress;
+use crate::util::file_error::At as _;
 use appliance_contract::guest_image::MANIFEST;
 use appliance_contract::manifest::Manifest;
 use std::fs;
@@ -17,8 +18,7 @@ pub(super) struct GuestImage {
 impl GuestImage {
     pub(super) fn read(directory: PathBuf) -> Result<Self, BuildError> {
         let path = directory.join(MANIFEST);
-        let text =
-            fs::read(&path).map_err(|source| BuildError::Io { attempt: "reading", path: path.clone(), source })?;
+        let text = fs::read(&path).at("reading", &path)?;
         let manifest = serde_json::from_slice(&text).map_err(|source| BuildError::Manifest { path, source })?;
         Ok(Self { directory, manifest })
     }

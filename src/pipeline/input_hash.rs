@@ -1,18 +1,20 @@
-//! What a build is made from, as one number.
+//! The hash over all inputs of a build, by which a later build finds the image.
 
 use super::guest::GuestImage;
 use super::{BuildError, Resolved};
 use crate::identity;
 use crate::output::manifest_text;
 use crate::profile::{OverlayContent, Profile};
-use sha2::{Digest, Sha256};
+use crate::util::file_error::{At as _, FileError};
+use crate::util::sha256::Hasher;
+use appliance_contract::Sha256;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 /// SHA-256 over all that decides an image's bytes, but for its build number.
-pub(super) fn digest(resolved: &Resolved, guests: &[GuestImage]) -> Result<[u8; 32], BuildError> {
-    let mut parts = Parts(Sha256::new());
-    parts.add(identity::sha256());
+pub(super) fn digest(resolved: &Resolved, guests: &[GuestImage]) -> Result<Sha256, BuildError> {
+    let mut parts = Parts(Hasher::default());
+    parts.add(identity::sha256().to_string());
     parts.add(&resolved.lock_text);
     parts.add(resolved.source_date.to_le_bytes());
     profile(&resolved.request.profile, &mut parts);
@@ -31,7 +33,7 @@ pub(super) fn digest(resolved: &Resolved, guests: &[GuestImage]) -> Result<[u8; 
         // It names the SHA-256 of all the guest's other files.
         parts.add(manifest_text(&guest.manifest));
     }
-    Ok(parts.0.finalize().into())
+    Ok(parts.0.finish())
 }
 
 fn profile(profile: &Profile, parts: &mut Parts) {
@@ -56,7 +58,7 @@ fn profile(profile: &Profile, parts: &mut Parts) {
 }
 
 /// Parts of a hash, each with its length, so that none runs into the next.
-struct Parts(Sha256);
+struct Parts(Hasher);
 
 impl Parts {
     fn add(&mut self, bytes: impl AsRef<[u8]>) {
@@ -67,15 +69,14 @@ impl Parts {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, BuildError> {
-    fs::read(path).map_err(|source| BuildError::Io { attempt: "reading", path: path.to_owned(), source })
+    fs::read(path).map_err(|source| BuildError::from(FileError::new("reading", path.to_owned(), source)))
 }
 
 fn list(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), BuildError> {
-    let failed = |source| BuildError::Io { attempt: "listing", path: folder.to_owned(), source };
+    let failed = |source| BuildError::from(FileError::new("listing", folder.to_owned(), source));
     for entry in fs::read_dir(folder).map_err(failed)? {
         let path = entry.map_err(failed)?.path();
-        let kind =
-            fs::metadata(&path).map_err(|source| BuildError::Io { attempt: "reading", path: path.clone(), source })?;
+        let kind = fs::metadata(&path).at("reading", &path)?;
         if kind.is_dir() {
             list(&path, files)?;
         } else if kind.is_file() {
@@ -83,7 +84,7 @@ fn list(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), BuildError> {
         } else {
             // Reading a pipe would wait for a writer.
             let source = std::io::Error::other("found a pipe, socket or device, expected a file");
-            return Err(BuildError::Io { attempt: "reading", path, source });
+            return Err(BuildError::from(FileError::new("reading", path, source)));
         }
     }
     Ok(())
@@ -98,11 +99,11 @@ mod tests {
     /// Keys whose example cannot differ from the default: there is one architecture.
     const CONSTANT: [&str; 1] = ["architecture"];
 
-    fn digest_of(with: &Profile) -> [u8; 32] {
-        let mut parts = Parts(Sha256::new());
+    fn digest_of(with: &Profile) -> Sha256 {
+        let mut parts = Parts(Hasher::default());
         profile(with, &mut parts);
         with.guests.iter().for_each(|guest| profile(guest, &mut parts));
-        parts.0.finalize().into()
+        parts.0.finish()
     }
 
     #[test]

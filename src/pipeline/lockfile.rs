@@ -1,10 +1,12 @@
-//! The lock's file: which one counts, and when it is written.
+//! The lock's file: which lock a build uses, and when it is written.
 
 use super::BuildError;
-use crate::packages::index::Index;
+use crate::packages::archive::file_hash::FileHash;
+use crate::packages::archive::index::Index;
 use crate::packages::lock::{Changes, Ids};
 use crate::packages::{Lock, LockedPackage};
 use crate::util::atomic_file;
+use crate::util::file_error::FileError;
 use appliance_contract::nearest::nearest;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -18,7 +20,12 @@ pub enum LockChoice {
     Exactly(PathBuf),
     /// The profile's own (`profiles/NAME.lock`): made where it is missing, brought
     /// up to date where the profile has moved past it.
-    Own { path: PathBuf, update: Update },
+    Own {
+        /// The lock's file.
+        path: PathBuf,
+        /// What is taken anew.
+        update: Update,
+    },
 }
 
 /// What is taken anew from the archives, though the lock has it.
@@ -28,6 +35,7 @@ pub enum Update {
     Needed,
     /// These packages besides, and what they cannot do without.
     Packages(Vec<String>),
+    /// Every package.
     All,
 }
 
@@ -36,11 +44,14 @@ pub enum Update {
 pub enum LockOutcome {
     /// It was there, and says all.
     Unchanged,
+    /// There was none.
     Made,
+    /// It was updated, with these differences.
     Changed(Changes),
 }
 
 impl LockChoice {
+    /// The lock's file.
     pub fn path(&self) -> &Path {
         match self {
             Self::Exactly(path) | Self::Own { path, .. } => path,
@@ -53,7 +64,7 @@ pub(super) fn read(path: &Path) -> Result<Option<Lock>, BuildError> {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(source) => {
-            return Err(BuildError::Io { attempt: "reading the lock", path: path.to_owned(), source });
+            return Err(BuildError::from(FileError::new("reading the lock", path.to_owned(), source)));
         }
     };
     let lock = Lock::parse(&text).map_err(|source| BuildError::Lock { path: path.to_owned(), source })?;
@@ -61,11 +72,8 @@ pub(super) fn read(path: &Path) -> Result<Option<Lock>, BuildError> {
 }
 
 pub(super) fn write(path: &Path, text: &str) -> Result<(), BuildError> {
-    atomic_file::write_atomic(path, |file| file.write_all(text.as_bytes())).map_err(|source| BuildError::Io {
-        attempt: "writing the lock",
-        path: path.to_owned(),
-        source,
-    })
+    atomic_file::write_atomic(path, |file| file.write_all(text.as_bytes()))
+        .map_err(|source| BuildError::from(FileError::new("writing the lock", path.to_owned(), source)))
 }
 
 /// The ids that the other locks in the folder give: a fleet's images agree on them.
@@ -143,7 +151,7 @@ impl KeptVersions {
             .chain(tools)
             .filter(|package| {
                 let records = index.versions(&package.name).iter().map(|id| index.record(*id));
-                !records.into_iter().any(|record| record.hash.digits() == package.sha256)
+                !records.into_iter().any(|record| record.hash == FileHash::Sha256(package.sha256))
             })
             .cloned()
             .collect();

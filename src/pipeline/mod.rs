@@ -1,5 +1,7 @@
 //! From profile to medium: the stages, each a type that the next one consumes.
 
+#![warn(missing_docs)]
+
 mod assemble;
 mod configure;
 mod error;
@@ -29,32 +31,41 @@ pub use resolve::Resolved;
 use crate::output::catalog::ImageName;
 use crate::progress::Progress;
 use crate::sandbox::Exit;
-use crate::store;
+use appliance_contract::Sha256;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// A published image.
 #[derive(Debug, Clone)]
 pub struct Built {
+    /// The image's file or directory.
     pub path: PathBuf,
+    /// Its name in the catalog.
     pub name: ImageName,
     /// It was there before, with the same bytes.
     pub was_there: bool,
+    /// Bytes of the image.
     pub size: u64,
-    pub sha256: [u8; 32],
+    /// SHA-256 of the image's file, or of a directory's checksum file.
+    pub sha256: Sha256,
+    /// How many packages are in the root.
     pub packages: usize,
+    /// Bytes of the root file system image, where the kind has one.
     pub root_size: Option<u64>,
+    /// Bytes of the initramfs, where the kind has one.
     pub initramfs_size: Option<u64>,
     /// Bytes of the root's content, and how many of them had been compressed by an earlier build.
     pub content: u64,
+    /// See `content`.
     pub reused: u64,
+    /// What became of the lock.
     pub lock: LockOutcome,
 }
 
 /// Makes the image that `request` asks for. To be called in the user namespace
 /// ([`crate::sandbox::enter_user_namespace`]).
 pub fn build(request: BuildRequest, progress: &dyn Progress) -> Result<Built, BuildError> {
-    let _held = store::hold(request.cache.folder());
+    let _held = request.cache.hold();
     request.check()?;
     let resolved = request.resolve(progress)?;
     if let Some(existing) = resolved.find_existing(progress)? {
@@ -71,7 +82,7 @@ pub fn shell(
     progress: &dyn Progress,
     begin: impl FnOnce(),
 ) -> Result<Exit, BuildError> {
-    let _held = store::hold(request.cache.folder());
+    let _held = request.cache.hold();
     request.check()?;
     let configured = request.resolve(progress)?.fetch(progress)?.configure(progress)?;
     begin();
@@ -86,7 +97,7 @@ pub fn shell(
 /// Makes the profile's lock, or brings it up to date, and no image. As the ids of
 /// users are in it, this configures the packages. To be called where [`build`] is.
 pub fn lock(request: BuildRequest, progress: &dyn Progress) -> Result<LockOutcome, BuildError> {
-    let _held = store::hold(request.cache.folder());
+    let _held = request.cache.hold();
     let resolved = request.resolve(progress)?;
     if resolved.whole {
         return Ok(LockOutcome::Unchanged);

@@ -2,11 +2,10 @@
 
 use super::{BuildError, BuildRequest, lockfile};
 use crate::packages::Lock;
-use crate::packages::archives::is_security_suite_of;
-use crate::packages::index::{Index, Source};
+use crate::packages::archive::index::{Index, Source};
+use crate::packages::archive::locations::is_security_suite_of;
 use crate::packages::version::Version;
 use crate::progress::Progress;
-use crate::store;
 use std::collections::BTreeMap;
 
 /// A package that the archives have in a newer version than the lock.
@@ -14,13 +13,17 @@ use std::collections::BTreeMap;
 pub struct Outdated {
     /// The guest whose package it is; `None`: the profile's own.
     pub guest: Option<String>,
+    /// The package.
     pub name: String,
+    /// The lock's version.
     pub locked: String,
-    /// What an update of the lock would take, or where `security` counts alone, what the security suite has.
+    /// The version that an update of the lock would take; where only security suites count, the newest of theirs.
     pub newest: String,
+    /// The archive that has `newest`.
     pub archive: String,
+    /// The suite that has `newest`.
     pub suite: String,
-    /// A security suite has a newer version than the lock.
+    /// Whether a security suite has a newer version than the lock.
     pub security: bool,
 }
 
@@ -31,7 +34,7 @@ pub fn outdated(
     only_security: bool,
     progress: &dyn Progress,
 ) -> Result<Vec<Outdated>, BuildError> {
-    let _held = store::hold(request.cache.folder());
+    let _held = request.cache.hold();
     let path = request.lock.path().to_owned();
     let Some(lock) = lockfile::read(&path)? else {
         let mend = format!("make one: applbuild lock --profile {}", request.profile.name);

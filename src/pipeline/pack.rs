@@ -1,19 +1,22 @@
-//! From the tree to the root file system.
+//! The stage that packs: from the image's tree to the root file system image.
 
 use super::{Assembled, BuildError, BuildRequest, Resolved};
 use crate::boot::initramfs::Initramfs;
 use crate::boot::kernel::Kernels;
+use crate::cache::BlockStore;
 use crate::format::squashfs::{self, BlockCache, NoCache, Options};
 use crate::format::verity::{self, Hashed, VerityOptions};
 use crate::output::{Image, OutputError, RootLocation};
 use crate::progress::Progress;
 use crate::rootfs;
-use crate::store::BlockStore;
 use crate::tree::{Kind, Node, Tree, TreeError, TreePath};
+use crate::util::file_error::FileError;
+use crate::util::sha256;
 use crate::util::writeback;
+use appliance_contract::Sha256;
+use appliance_contract::causes::WithCauses as _;
 use appliance_contract::manifest::Verity;
 use appliance_contract::medium::IN_IMAGE_PRUNED;
-use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
@@ -80,8 +83,8 @@ impl Assembled {
         let ahead = self.ahead.end_blocks();
         let initramfs_ahead = self.ahead.take_initramfs();
         // Without a store it takes longer, and that is all.
-        let open = || BlockStore::open(self.resolved.request.cache.folder());
-        let store = open().map_err(|error| progress.warn(&error.to_string())).ok().map(|store| store.with_new(ahead));
+        let open = || BlockStore::open(&self.resolved.request.cache);
+        let store = open().map_err(|error| progress.warn(&error.with_causes())).ok().map(|store| store.with_new(ahead));
         let keeper: &dyn BlockCache = match &store {
             Some(store) => store,
             None => &NoCache,
@@ -95,18 +98,19 @@ impl Assembled {
                 self.work.clear_others();
                 let made = self.initramfs(store.as_ref().map_or(keeper, |store| store), progress);
                 if let Some(error) = store.as_ref().and_then(BlockStore::finish) {
-                    progress.warn(&error.to_string());
+                    progress.warn(&error.with_causes());
                 }
                 made
             });
             let BuildRequest { profile, kind, .. } = &self.resolved.request;
             let tools = scope.spawn(|| kind.needs_boot_loader().then(|| self.tools(progress)).transpose());
-            let root = kind.packs_root(profile).then(|| self.squashfs(keeper, progress)).transpose();
+            let location = kind.root_location(profile);
+            let root = location.map(|location| self.squashfs(location, keeper, progress)).transpose();
             let initramfs = initramfs.join().unwrap_or_else(|panic| resume_unwind(panic));
             (root, initramfs, tools.join().unwrap_or_else(|panic| resume_unwind(panic)))
         });
         if let Some(error) = store.as_ref().and_then(BlockStore::finish) {
-            progress.warn(&error.to_string());
+            progress.warn(&error.with_causes());
         }
         let (root, initramfs, tools) = (root?, initramfs?, tools?);
         Ok(Packed { assembled: self, root, initramfs, tools })
@@ -123,17 +127,22 @@ impl Assembled {
         Ok(Some(image.initramfs(&kernels, agent, keeper, progress)?))
     }
 
-    fn squashfs(&self, keeper: &dyn BlockCache, progress: &dyn Progress) -> Result<PackedRoot, BuildError> {
-        let RootLocation { file, offset } = self.resolved.request.kind.root_location(&self.image(), self.guests.len());
-        let path = self.work.path().join(file);
+    fn squashfs(
+        &self,
+        location: RootLocation,
+        keeper: &dyn BlockCache,
+        progress: &dyn Progress,
+    ) -> Result<PackedRoot, BuildError> {
+        let offset = (location.offset)(self.image().manifest, self.guests.len());
+        let path = self.work.path().join(location.file);
         let failed = |attempt| {
             let path = path.clone();
-            move |source: io::Error| BuildError::Io { attempt, path, source }
+            move |source: io::Error| BuildError::from(FileError::new(attempt, path, source))
         };
         let options = self.resolved.squashfs_options();
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path).map_err(failed("making"))?;
         let (uuid, salt) = self.verity_identity();
-        let verity = VerityOptions { uuid, salt: salt.to_vec() };
+        let verity = VerityOptions { uuid, salt: salt.as_bytes().to_vec() };
         let write = || -> Result<_, BuildError> {
             // Writing keeps one core busy, and compressing others where there is much of it.
             let (summary, hashed) = thread::scope(|scope| {
@@ -160,7 +169,7 @@ impl Assembled {
         let verity = Verity {
             uuid: made.uuid.to_string(),
             salt: hex::encode(&made.salt),
-            root_hash: hex::encode(made.root_hash),
+            root_hash: made.root_hash,
             hash_offset: made.hash_offset,
             data_blocks: made.data_blocks,
         };
@@ -184,7 +193,7 @@ impl Assembled {
         if let Some(id) = tree.lookup(&list)
             && let Kind::File(content) = &tree.node(id).kind
         {
-            let failed = |source| BuildError::Io { attempt: "reading", path: IN_IMAGE_PRUNED.into(), source };
+            let failed = |source| BuildError::from(FileError::new("reading", IN_IMAGE_PRUNED, source));
             let before = content.read().map_err(failed)?;
             gone.extend(before.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()).map(<[u8]>::to_vec));
             let lines: Vec<u8> = gone.iter().flat_map(|path| [path.as_slice(), b"\n"].concat()).collect();
@@ -194,12 +203,12 @@ impl Assembled {
     }
 
     /// Derived, as chance has no place in an image.
-    fn verity_identity(&self) -> (Uuid, [u8; 32]) {
-        let mut name = self.resolved.lock_sha256.to_vec();
+    fn verity_identity(&self) -> (Uuid, Sha256) {
+        let mut name = self.resolved.lock_sha256.as_bytes().to_vec();
         name.extend(self.resolved.request.profile.name.as_bytes());
         name.extend(self.name.version.as_bytes());
-        let salt = Sha256::new().chain_update(b"verity salt").chain_update(&name).finalize();
-        (Uuid::new_v5(&NAMESPACE, &name), salt.into())
+        let salt = sha256::of([b"verity salt", name.as_slice()].concat());
+        (Uuid::new_v5(&NAMESPACE, &name), salt)
     }
 }
 

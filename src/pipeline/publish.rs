@@ -1,4 +1,4 @@
-//! From the root file system to the published image.
+//! The stage that publishes: lays the output out and moves it into the catalog.
 
 use super::{BuildError, Built, Packed};
 use crate::boot::grub::{Loader, Tools};

@@ -1,4 +1,4 @@
-//! The `rebuild` file beside an image: how to get the same bytes again.
+//! The record `rebuild` of an image: how to build the same bytes again.
 
 use super::Assembled;
 use crate::format::squashfs::Compression;
@@ -45,7 +45,7 @@ impl Assembled {
              applbuild  of which `applbuild --version` says\n{}  \
              profile    {name} with its files, and the templates, as they were: inputs-sha256 in {build_file}\n\n\
              The archives were at:\n",
-            hex::encode(resolved.lock_sha256),
+            resolved.lock_sha256,
             identity::described(&manifest.applbuild)
                 .lines()
                 .map(|line| format!("{INDENT}{line}\n"))

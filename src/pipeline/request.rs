@@ -1,11 +1,13 @@
+//! What a build is asked for.
+
 use super::BuildError;
 use super::lockfile::LockChoice;
+use crate::cache::{Bucket, Cache};
 use crate::output::catalog::Catalog;
 use crate::output::{GuestDirectory, Output};
-use crate::packages::{Archives, Cache, Client, Keyring};
+use crate::packages::{Archives, Client, Keyring};
 use crate::profile::Profile;
 use crate::rootfs;
-use crate::store::Room;
 use crate::templates;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,13 +15,19 @@ use std::sync::Arc;
 /// What a build is asked for, with all that it needs from outside.
 #[derive(Debug, Clone)]
 pub struct BuildRequest {
+    /// The image's definition.
     pub profile: Profile,
     /// What is made of the profile.
     pub kind: &'static dyn Output,
+    /// Where the archives' mirrors are.
     pub archives: Archives,
+    /// The keys that may sign Release files.
     pub keyring: Keyring,
+    /// What was fetched before.
     pub cache: Cache,
+    /// Reads `http:`, `https:` and `file:` URLs.
     pub client: Arc<Client>,
+    /// Which lock counts, and whether it may change.
     pub lock: LockChoice,
     /// Whether a suite's Release file may be older than the lock's, or than one seen before.
     pub allow_older: bool,
@@ -50,7 +58,7 @@ impl BuildRequest {
 
     /// Where configured trees are kept.
     pub(super) fn trees(&self) -> PathBuf {
-        self.cache.folder().join(Room::Trees.folder())
+        self.cache.bucket(Bucket::Trees)
     }
 
     /// The request for a guest image that this one's image holds.

@@ -1,10 +1,10 @@
-//! From what a profile asks for to the exact packages.
+//! The stage that resolves: from the packages that a profile asks for to a lock.
 
 use super::lockfile::{self, KeptVersions, LockChoice, Update};
 use super::{BuildError, BuildRequest};
+use crate::packages::archive::index::{Index, Record, Source};
 use crate::packages::deb::Deb;
-use crate::packages::download::sha256_of;
-use crate::packages::index::{Index, Record, Source};
+use crate::packages::fetch::download::sha256_of;
 use crate::packages::lock::request_digest;
 use crate::packages::resolver::{BaseSet, Conflicts, Request, Resolution, ResolveError, Supplied, resolve};
 use crate::packages::{
@@ -12,7 +12,8 @@ use crate::packages::{
 };
 use crate::profile::{Origin, PackageRequest, TarSet};
 use crate::progress::{Progress, Stage, Unit};
-use sha2::{Digest, Sha256};
+use crate::util::sha256;
+use appliance_contract::Sha256;
 use std::collections::BTreeMap;
 
 /// What the build runs or copies boot files from. base-files has the links of
@@ -38,7 +39,7 @@ pub struct Resolved {
     pub(super) whole: bool,
     /// The lock's file, as it stands beside the image.
     pub(super) lock_text: String,
-    pub(super) lock_sha256: [u8; 32],
+    pub(super) lock_sha256: Sha256,
     /// Seconds since 1970, in all of the image's own files.
     pub(super) source_date: i64,
     /// The guest images that the image holds.
@@ -165,7 +166,7 @@ impl BuildRequest {
     fn sets(&self) -> Vec<LockedSet> {
         let locked = |set: &TarSet| LockedSet {
             name: set.path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
-            sha256: hex::encode(set.sha256),
+            sha256: set.sha256,
         };
         self.profile.sets.iter().map(locked).collect()
     }
@@ -317,8 +318,8 @@ impl BuildRequest {
 impl Resolved {
     /// To be called when the lock has changed.
     pub(super) fn render(&mut self) -> Result<(), BuildError> {
-        self.lock_text = self.lock.render().map_err(BuildError::RenderLock)?;
-        self.lock_sha256 = Sha256::digest(&self.lock_text).into();
+        self.lock_text = self.lock.render().map_err(|source| BuildError::RenderLock { source })?;
+        self.lock_sha256 = sha256::of(&self.lock_text);
         Ok(())
     }
 }

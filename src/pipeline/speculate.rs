@@ -1,19 +1,20 @@
-//! Later stages begin while packages are still being configured: scripts keep
-//! one core busy, and compressing is what a build waits for most.
+//! Speculative threads: later stages begin while packages are still being configured. Scripts keep one core busy, and
+//! compression is what a build waits for most.
 
 use super::{BuildRequest, Resolved};
 use crate::boot::initramfs::Initramfs;
 use crate::boot::kernel::Kernels;
+use crate::cache::BlockStore;
 use crate::embedded;
 use crate::format::squashfs::{self, BlockKey};
 use crate::rootfs::{self, Ahead, Files};
-use crate::store::BlockStore;
 use crate::tree::{Tree, TreePath};
+use crate::util::poison::Unpoisoned;
 use crate::util::priority;
 use std::num::NonZero;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
 
 /// Puts into the cache what later stages look for there, and make where they do
@@ -33,15 +34,15 @@ impl<'a> Speculation<'a> {
 
     /// What goes on until the root is packed.
     pub fn finish(self) -> SpeculativeThreads {
-        self.begun.into_inner().unwrap_or_else(PoisonError::into_inner)
+        self.begun.into_inner().unpoisoned()
     }
 
     fn begun(&self) -> MutexGuard<'_, SpeculativeThreads> {
-        self.begun.lock().unwrap_or_else(PoisonError::into_inner)
+        self.begun.lock().unpoisoned()
     }
 
     fn store(&self) -> Option<BlockStore> {
-        BlockStore::open(self.resolved.request.cache.folder()).ok()
+        BlockStore::open(&self.resolved.request.cache).ok()
     }
 }
 
@@ -52,7 +53,7 @@ impl Ahead for Speculation<'_> {
         if request.kind.needs_boot_loader() {
             let _ = rootfs::tools_ahead(&self.resolved.lock.tools, self.files, self.trees);
         }
-        if !request.kind.packs_root(&request.profile) {
+        if request.kind.root_location(&request.profile).is_none() {
             return;
         }
         let Some(store) = self.store() else { return };

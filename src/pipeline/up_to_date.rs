@@ -5,6 +5,7 @@ use super::{BuildError, Built, LockOutcome, Resolved};
 use crate::output::catalog::{Catalog, ExistingImage, ImageName};
 use crate::progress::Progress;
 use crate::rootfs::WorkFolder;
+use crate::util::file_error::At as _;
 use appliance_contract::manifest::Manifest;
 use appliance_contract::{guest_image, medium};
 use std::fs;
@@ -34,8 +35,7 @@ impl Resolved {
         WorkFolder::clean(&Catalog::open(&self.request.output)?.work());
         WorkFolder::clean(&self.request.trees());
         let path = existing.manifest;
-        let text =
-            fs::read(&path).map_err(|source| BuildError::Io { attempt: "reading", path: path.clone(), source })?;
+        let text = fs::read(&path).at("reading", &path)?;
         let manifest: Manifest =
             serde_json::from_slice(&text).map_err(|source| BuildError::Manifest { path, source })?;
         let size = |path: &str| manifest.files.iter().find(|file| file.path == path).map(|file| file.size);

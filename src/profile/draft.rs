@@ -1,5 +1,4 @@
-//! A profile in the making: each file of its line, the farthest ancestor's
-//! first, is laid over what the ones before it said.
+//! A profile while its files are merged: the farthest ancestor first, each later file over the earlier ones.
 
 use super::error::{Place, ProfileError, Source, did_you_mean};
 use super::keys::KEYS;

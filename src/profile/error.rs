@@ -1,41 +1,54 @@
+//! Why a profile cannot be read, with the place in its file.
+
+use crate::util::file_error::FileError;
 use appliance_contract::nearest::nearest;
 use miette::{Diagnostic, NamedSource, SourceSpan};
 use std::ops::Range;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Why a profile could not be read.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum ProfileError {
+    /// The file does not say what a profile can say.
     #[error(transparent)]
     #[diagnostic(transparent)]
     InFile(#[from] Box<InFile>),
+    /// No profile has this name.
     #[error("profile {name:?} is not known, expected one of {}", known.join(", "))]
     Unknown {
+        /// The name as it was given.
         name: String,
+        /// The profiles that there are.
         known: Vec<String>,
+        /// A name that may be meant.
         #[help]
         help: Option<String>,
     },
-    #[error("reading {}", path.display())]
-    Read { path: PathBuf, source: std::io::Error },
+    /// Reading or writing a file failed.
+    #[error(transparent)]
+    File(#[from] FileError),
 }
 
 /// Something wrong at a place in a profile's file.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 #[error("{message}")]
 pub struct InFile {
+    /// What is wrong.
     pub message: String,
     /// What stands at the place, in a few words.
     pub label: String,
+    /// The file's name.
     pub file: String,
     /// Counted from 1.
     pub line: usize,
+    /// In characters, counted from 1.
     pub column: usize,
     #[source_code]
     source_code: NamedSource<Arc<str>>,
+    /// The bytes of the place.
     #[label("{label}")]
     pub span: SourceSpan,
+    /// What may be meant instead.
     #[help]
     pub help: Option<String>,
 }

@@ -16,10 +16,13 @@ use toml_edit::{Array, InlineTable, Item, Table, Value, value};
 pub struct Key {
     /// With its table: `boot.menu-timeout`.
     pub name: &'static str,
+    /// The type of its value.
     pub kind: Kind,
     /// The default, as TOML or in words.
     pub default: &'static str,
+    /// How its values in several files join.
     pub merge: Merge,
+    /// What it does, in Markdown.
     pub doc: &'static str,
     /// TOML that sets the key to something else than its default.
     pub example: &'static str,
@@ -35,24 +38,32 @@ pub(super) type Reader = fn(&mut Draft, &mut Section<'_>, &'static str, &Path) -
 /// What a value is.
 #[derive(Debug, Clone, Copy)]
 pub enum Kind {
+    /// `true` or `false`.
     Boolean,
+    /// A whole number.
     Integer {
+        /// The smallest value.
         least: i64,
+        /// The largest value.
         most: i64,
     },
     /// Bytes, or a string such as `256K`.
     Size,
     /// A string; says which.
     Text(&'static str),
+    /// One of these strings.
     Choice(fn() -> Vec<&'static str>),
     /// A list of strings; says which.
     List(&'static str),
+    /// A list of these strings.
     ListOfChoices(fn() -> Vec<&'static str>),
     /// A string or a list of strings; says which.
     TextOrList(&'static str),
     /// A list of strings or tables; says which.
     Tables {
+        /// What a string in the list is; `None` where only tables are taken.
         text: Option<&'static str>,
+        /// The keys of a table in the list.
         keys: &'static [&'static str],
     },
     /// A table of free keys; says what its keys and values are.
@@ -293,7 +304,7 @@ pub const KEYS: &[Key] = &[
                 lines(profile.sets.iter().map(|set| {
                     let mut table = InlineTable::new();
                     table.insert("file", set.path.display().to_string().into());
-                    table.insert("sha256", hex::encode(set.sha256).into());
+                    table.insert("sha256", set.sha256.to_string().into());
                     Value::InlineTable(table)
                 }))
             })

@@ -6,6 +6,7 @@ use super::overlay::Folder;
 use super::section::{Located, Section, string, wrong_type};
 use super::{Profile, values};
 use crate::embedded;
+use crate::util::file_error::FileError;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,7 +21,9 @@ pub struct Library {
 /// Where a profile's file is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Home {
+    /// In the user's directory of profiles.
     Folder,
+    /// In this program.
     Embedded,
 }
 
@@ -45,7 +48,7 @@ impl Library {
         for file in embedded::PROFILES.files() {
             names.extend(profile_name(file.path()).map(|name| (name, Home::Embedded)));
         }
-        let failed = |source| ProfileError::Read { path: self.folder.clone(), source };
+        let failed = |source| ProfileError::from(FileError::new("reading", self.folder.clone(), source));
         match std::fs::read_dir(&self.folder) {
             Ok(entries) => {
                 for entry in entries {
@@ -100,7 +103,7 @@ impl Library {
                 return Ok((Source::new(path.display().to_string(), text), Home::Folder));
             }
             Err(source) if known_form && source.kind() != std::io::ErrorKind::NotFound => {
-                return Err(ProfileError::Read { path, source });
+                return Err(ProfileError::from(FileError::new("reading", path, source)));
             }
             _ => {}
         }

@@ -4,6 +4,7 @@ use super::error::{ProfileError, did_you_mean};
 use super::section::{Located, Section, string, wrong_type};
 use super::values;
 use super::{Overlay, OverlayContent, OverlayFile, Template};
+use crate::util::file_error::FileError;
 use include_dir::Dir;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -134,10 +135,10 @@ impl Folder<'_> {
 }
 
 fn host_folder(folder: &Path, at: &str, found: &mut BTreeMap<String, OverlayContent>) -> Result<(), ProfileError> {
-    let failed = |source| ProfileError::Read { path: folder.to_owned(), source };
+    let failed = |source| ProfileError::from(FileError::new("reading", folder.to_owned(), source));
     for entry in std::fs::read_dir(folder).map_err(failed)? {
         let host = entry.map_err(failed)?.path();
-        let failed = |source| ProfileError::Read { path: host.clone(), source };
+        let failed = |source| ProfileError::from(FileError::new("reading", host.clone(), source));
         let Some(name) = host.file_name().and_then(|name| name.to_str()) else {
             return Err(failed(std::io::Error::other("the name is not UTF-8")));
         };
@@ -183,7 +184,9 @@ fn insert(
     host: &Path,
     found: &mut BTreeMap<String, OverlayContent>,
 ) -> Result<(), ProfileError> {
-    let failed = |problem: String| ProfileError::Read { path: host.to_owned(), source: std::io::Error::other(problem) };
+    let failed = |problem: String| {
+        ProfileError::from(FileError::new("reading", host.to_owned(), std::io::Error::other(problem)))
+    };
     let (path, content) = match path.strip_suffix(TEMPLATE) {
         Some(path) => {
             let text = String::from_utf8(bytes).map_err(|_| failed("the template is not UTF-8".to_owned()))?;

@@ -1,5 +1,4 @@
-//! A table of a profile's file, taken apart key by key; what is left over at
-//! the end was not asked for by anyone and is refused.
+//! A TOML table of a profile's file, read key by key. A key that nobody has read at the end is unknown, and refused.
 
 use super::error::{Place, ProfileError, Source, did_you_mean};
 use std::ops::Range;

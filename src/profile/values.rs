@@ -1,5 +1,7 @@
 //! What the strings of a profile may be. Each parser's error says what is expected.
 
+use appliance_contract::Sha256;
+
 pub(super) fn name(text: &str) -> Result<String, &'static str> {
     let good = text.len() <= 64
         && text.starts_with(|first: char| first.is_ascii_lowercase() || first.is_ascii_digit())
@@ -198,10 +200,8 @@ pub(super) fn account(text: &str) -> Result<String, &'static str> {
     if good { Ok(text.to_owned()) } else { Err("the name or number of a user or group") }
 }
 
-pub(super) fn sha256(text: &str) -> Result<[u8; 32], &'static str> {
-    let mut hash = [0; 32];
-    hex::decode_to_slice(text, &mut hash).map_err(|_| "64 hexadecimal digits")?;
-    Ok(hash)
+pub(super) fn sha256(text: &str) -> Result<Sha256, &'static str> {
+    text.parse().map_err(|_| "64 hexadecimal digits")
 }
 
 pub(super) fn url(text: &str) -> Result<String, &'static str> {

@@ -1,3 +1,5 @@
+//! Whether a virtual machine can have KVM.
+
 use super::keeper;
 use std::ffi::OsString;
 use std::io::{ErrorKind, Write};
@@ -17,7 +19,9 @@ pub enum Accelerator {
 /// An accelerator, and why this one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Chosen {
+    /// The one that was chosen.
     pub accelerator: Accelerator,
+    /// Why, in a few words.
     pub reason: String,
 }
 
@@ -31,6 +35,7 @@ const PROBE_EXIT: i32 = (0x10 << 1) | 1;
 const PROBE_BOUND: Duration = Duration::from_secs(5);
 
 impl Accelerator {
+    /// What messages call it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Kvm => "KVM",

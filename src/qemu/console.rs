@@ -1,5 +1,6 @@
 //! The serial console: what came, without terminal control, and waiting for more.
 
+use crate::util::poison::Unpoisoned;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::path::Path;
@@ -14,11 +15,13 @@ pub const FAILURES: &[&str] =
 /// What a wait ended with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Waited {
+    /// The text came.
     Found,
     /// The text that means failure.
     Failed(String),
     /// The console closed: the machine is off.
     Closed,
+    /// The text did not come in time.
     TimedOut,
     /// The user wants no more.
     Stopped,
@@ -64,7 +67,7 @@ impl Console {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
-        self.shared.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.shared.0.lock().unpoisoned()
     }
 
     fn push(&self, text: &str) {

@@ -1,8 +1,9 @@
-//! Files inside an image: a copy of one, one bit of it changed, as a bad stick would, or the image's end left out, as a
-//! copy that was broken off.
+//! Damaged copies of an image: a bit of one file flipped, as on a bad stick, or the end missing, as after an
+//! interrupted copy.
 
 use super::QemuError;
 use super::scenario::ESP;
+use crate::util::file_error::At as _;
 use appliance_contract::gpt_types;
 use gpt::GptConfig;
 use hadris_fs::MountOptions;
@@ -16,8 +17,8 @@ use std::path::Path;
 
 /// Leaves the last `bytes` of the image out.
 pub fn truncate(image: &Path, bytes: u64) -> Result<(), QemuError> {
-    let file = OpenOptions::new().write(true).open(image).map_err(QemuError::file("opening", image))?;
-    let length = file.metadata().map_err(QemuError::file("reading", image))?.len();
+    let file = OpenOptions::new().write(true).open(image).at("opening", image)?;
+    let length = file.metadata().at("reading", image)?.len();
     let cutting = QemuError::file("cutting off the end of", image);
     let left = length.checked_sub(bytes).ok_or_else(|| {
         std::io::Error::other(format!("it has {length} bytes, expected at least the {bytes} to leave out"))
@@ -33,9 +34,9 @@ pub fn flip_bit(image: &Path, inside: &str, percent: u8) -> Result<(), QemuError
         locate(image, inside)?
     };
     let position = offset + length.saturating_sub(1) * u64::from(percent.min(100)) / 100;
-    let file = OpenOptions::new().read(true).write(true).open(image).map_err(QemuError::file("opening", image))?;
+    let file = OpenOptions::new().read(true).write(true).open(image).at("opening", image)?;
     let mut byte = [0];
-    file.read_exact_at(&mut byte, position).map_err(QemuError::file("reading", image))?;
+    file.read_exact_at(&mut byte, position).at("reading", image)?;
     byte[0] ^= 1;
     file.write_all_at(&byte, position).map_err(QemuError::file("writing", image))
 }
@@ -43,10 +44,10 @@ pub fn flip_bit(image: &Path, inside: &str, percent: u8) -> Result<(), QemuError
 /// Copies the file `inside` out of the ISO image `image`.
 pub fn copy_out(image: &Path, inside: &str, to: &Path) -> Result<(), QemuError> {
     let (offset, length) = locate(image, inside)?;
-    let mut file = File::open(image).map_err(QemuError::file("opening", image))?;
-    file.seek(SeekFrom::Start(offset)).map_err(QemuError::file("reading", image))?;
-    let mut out = File::create(to).map_err(QemuError::file("making", to))?;
-    std::io::copy(&mut file.take(length), &mut out).map_err(QemuError::file("writing", to))?;
+    let mut file = File::open(image).at("opening", image)?;
+    file.seek(SeekFrom::Start(offset)).at("reading", image)?;
+    let mut out = File::create(to).at("making", to)?;
+    std::io::copy(&mut file.take(length), &mut out).at("writing", to)?;
     Ok(())
 }
 
@@ -86,6 +87,7 @@ fn find(image: &Path, inside: &str) -> Result<(u64, u64), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use appliance_contract::causes::WithCauses as _;
 
     #[test]
     fn leaves_out_the_end_and_no_more_than_there_is() {
@@ -94,7 +96,7 @@ mod tests {
         std::fs::write(&image, "0123456789").unwrap();
         truncate(&image, 3).unwrap();
         assert_eq!(std::fs::read(&image).unwrap(), b"0123456");
-        let error = truncate(&image, 8).unwrap_err().to_string();
+        let error = truncate(&image, 8).unwrap_err().with_causes();
         assert!(error.contains("it has 7 bytes, expected at least the 8"), "{error}");
         assert_eq!(std::fs::read(&image).unwrap(), b"0123456");
     }

@@ -1,6 +1,7 @@
 //! Starting an image without a boot loader, a guest's as a host does: QEMU is given kernel, initramfs and arguments.
 
 use super::{QemuError, damage};
+use crate::util::file_error::At as _;
 use appliance_contract::guest_image::{MANIFEST, kernel_arguments};
 use appliance_contract::manifest::Manifest;
 use appliance_contract::medium;
@@ -9,8 +10,11 @@ use std::path::{Path, PathBuf};
 /// What QEMU loads by itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Direct {
+    /// A file with the kernel.
     pub kernel: PathBuf,
+    /// A file with the initramfs.
     pub initramfs: PathBuf,
+    /// The kernel's command line.
     pub arguments: String,
 }
 
@@ -41,7 +45,9 @@ impl Direct {
 /// A guest image in its folder.
 #[derive(Debug, Clone)]
 pub struct GuestImage {
+    /// What is started.
     pub direct: Direct,
+    /// The root image, which becomes a drive.
     pub root: PathBuf,
 }
 
@@ -75,37 +81,42 @@ impl GuestImage {
 }
 
 fn read(path: &Path) -> Result<Manifest, QemuError> {
-    let text = std::fs::read(path).map_err(QemuError::file("reading", path))?;
+    let text = std::fs::read(path).at("reading", path)?;
     serde_json::from_slice(&text).map_err(|source| QemuError::Manifest { path: path.to_owned(), source })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use appliance_contract::causes::WithCauses as _;
     use std::fs;
 
     const HOST: &str = r#"{"schema": 1, "name": "host", "version": "1", "kind": "host", "architecture": "amd64",
-        "applbuild": {"version": "0", "sha256": ""}, "agent_sha256": null, "lock_sha256": "", "source_date_epoch": 0,
+        "applbuild": {"version": "0", "sha256": "HASH"}, "agent_sha256": null, "lock_sha256": "HASH", "source_date_epoch": 0,
         "medium_uuid": null, "root": null, "packages": [],
-        "guests": [{"name": "guest", "version": "1-2", "path": "/appliance/guests/guest", "manifest_sha256": ""}]}"#;
+        "guests": [{"name": "guest", "version": "1-2", "path": "/appliance/guests/guest", "manifest_sha256": "HASH"}]}"#;
+
+    fn host() -> String {
+        HOST.replace("HASH", &"00".repeat(32))
+    }
 
     fn guest() -> String {
         let guest = r#""guest": {"kernel": "vmlinuz", "initramfs": "initramfs.zst",
             "kernel_arguments": "appliance.root=dev:DEVICE ro"}, "root": {"path": "root.squashfs", "format": "squashfs"}"#;
-        HOST.replace("\"root\": null", guest).replace("\"kind\": \"host\"", "\"kind\": \"guest\"")
+        host().replace("\"root\": null", guest).replace("\"kind\": \"host\"", "\"kind\": \"guest\"")
     }
 
     #[test]
     fn the_folder_of_the_version_that_the_host_holds_is_taken() {
         let folder = tempfile::tempdir().unwrap();
         let image = folder.path().join("host-1.iso");
-        fs::write(folder.path().join("host-1.manifest.json"), HOST).unwrap();
+        fs::write(folder.path().join("host-1.manifest.json"), host()).unwrap();
         fs::create_dir(folder.path().join("guest-1-2")).unwrap();
         fs::write(folder.path().join("guest-1-2/manifest.json"), guest()).unwrap();
         let found = GuestImage::of_host(&image, "guest").unwrap();
         assert_eq!(found.direct.arguments, "appliance.root=dev:vda ro console=ttyS0");
         assert_eq!(found.root, folder.path().join("guest-1-2/root.squashfs"));
-        let error = GuestImage::of_host(&image, "guets").unwrap_err().to_string();
+        let error = GuestImage::of_host(&image, "guets").unwrap_err().with_causes();
         assert!(error.contains("holds no guest \"guets\"") && error.ends_with("guest"), "{error}");
     }
 }

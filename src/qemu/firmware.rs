@@ -1,3 +1,5 @@
+//! The firmware of a virtual machine, and where distributions put it.
+
 use super::QemuError;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
@@ -6,8 +8,10 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Firmware {
+    /// QEMU's own SeaBIOS.
     #[default]
     Bios,
+    /// OVMF without Secure Boot.
     Uefi,
     /// UEFI that runs only what a key of the usual vendors signed.
     SecureBoot,
@@ -16,6 +20,7 @@ pub enum Firmware {
 /// The two flash images of UEFI: the code, shared, and the variables, a machine's own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Flash {
+    /// The code, which no machine changes.
     pub code: PathBuf,
     /// The variables as shipped; a machine works on a copy.
     pub variables: PathBuf,

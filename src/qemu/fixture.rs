@@ -1,6 +1,5 @@
-//! Drives for scenarios that are not as an operator makes them: a marker of
-//! another schema, too large an `etc`, a journal that was never carried out,
-//! what is no config partition at all.
+//! Drives for scenarios, most of them wrong on purpose: a marker of another schema, too large an `etc`, a journal to be
+//! replayed, no config partition at all.
 
 use super::QemuError;
 use super::scenario::{Holds, ScenarioDrive};
@@ -15,14 +14,23 @@ use std::path::Path;
 /// The time of the files in a scenario's config partitions: 2026-01-01.
 const TIME: i64 = 1_767_225_600;
 
+/// Why a scenario's drive cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum FixtureError {
+    /// The node's config partition cannot be made.
     #[error(transparent)]
     Fleet(#[from] FleetError),
+    /// Reading or writing a file failed.
     #[error(transparent)]
     File(#[from] QemuError),
+    /// The journal of an ext4 file system cannot be left dirty.
     #[error("giving the ext4 file system on {drive} a dirty journal: {reason}")]
-    Journal { drive: String, reason: &'static str },
+    Journal {
+        /// The drive's name.
+        drive: String,
+        /// Why not.
+        reason: &'static str,
+    },
 }
 
 impl From<TreeError> for FixtureError {

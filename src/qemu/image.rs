@@ -1,7 +1,7 @@
-//! Whether a file can be an image at all, before a machine is started that
-//! would wait in its firmware for ever.
+//! Checks that a file can be an image before a machine is started that would wait in its firmware forever.
 
 use super::QemuError;
+use crate::util::file_error::At as _;
 use std::fs::{self, File};
 use std::os::unix::fs::{FileExt, FileTypeExt};
 use std::path::Path;
@@ -13,16 +13,16 @@ const DESCRIPTOR: u64 = 16 * 2048;
 pub fn check(path: &Path) -> Result<(), QemuError> {
     let refuse = |found| QemuError::NoImage { path: path.to_owned(), found };
     // Before opening it: opening a pipe waits for a writer.
-    let there = fs::metadata(path).map_err(QemuError::file("reading", path))?;
+    let there = fs::metadata(path).at("reading", path)?;
     let is_drive = there.file_type().is_block_device();
     if !there.is_file() && !is_drive {
         return Err(refuse(if there.is_dir() { "a folder" } else { "a pipe, socket or device" }));
     }
-    let file = File::open(path).map_err(QemuError::file("reading", path))?;
+    let file = File::open(path).at("reading", path)?;
     let mut descriptor = [0; 2048];
     match file.read_exact_at(&mut descriptor, DESCRIPTOR) {
         Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Err(refuse("a file too short")),
-        read => read.map_err(QemuError::file("reading", path))?,
+        read => read.at("reading", path)?,
     }
     if &descriptor[..6] != b"\x01CD001" {
         return Err(refuse("no volume descriptor"));
@@ -40,6 +40,7 @@ pub fn check(path: &Path) -> Result<(), QemuError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use appliance_contract::causes::WithCauses as _;
 
     #[test]
     fn only_a_whole_volume_passes() {
@@ -63,7 +64,7 @@ mod tests {
             ("", "a folder"),
             ("none", "No such file"),
         ] {
-            let error = check(&path(name)).unwrap_err().to_string();
+            let error = check(&path(name)).unwrap_err().with_causes();
             assert!(error.contains(said), "{name}: {error}");
         }
     }

@@ -1,6 +1,9 @@
+//! A virtual machine as data, and QEMU's command line for it.
+
 use super::direct::Direct;
 use super::firmware::Flash;
 use super::{Accelerator, Firmware, QemuError};
+use crate::util::file_error::At as _;
 use serde::Deserialize;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -15,14 +18,18 @@ pub enum Bus {
     Usb,
     /// A SATA disk (AHCI).
     Sata,
+    /// A virtio disk on PCI.
     Virtio,
 }
 
+/// A disk, CD or stick of the machine.
 #[derive(Debug, Clone)]
 pub struct Drive {
     /// Also QEMU's id: letters, digits and hyphens.
     pub name: String,
+    /// The raw image behind it.
     pub file: PathBuf,
+    /// How it is attached.
     pub bus: Bus,
     /// Whether writes reach `file`; otherwise they go to a temporary overlay.
     pub keep_writes: bool,
@@ -38,11 +45,15 @@ pub const PROCESSOR: &str = "max,-smap,-xsave,-avx,-avx2,-rdtscp";
 /// What QEMU is to emulate. `Machine::command` is pure, so that it can be tested.
 #[derive(Debug, Clone)]
 pub struct Machine {
+    /// What it starts from.
     pub firmware: Firmware,
+    /// Who runs its instructions.
     pub accelerator: Accelerator,
+    /// Its memory, in MiB.
     pub memory_mib: u32,
     /// The processor that is emulated, as QEMU's `-cpu` takes it; [`PROCESSOR`] where nothing else is asked for.
     pub processor: String,
+    /// In the order in which QEMU makes them.
     pub drives: Vec<Drive>,
     /// What is started in the place of a drive's boot loader.
     pub direct: Option<Direct>,
@@ -60,7 +71,7 @@ impl Machine {
         let flash = self.firmware.flash()?;
         if let Some(flash) = &flash {
             let copy = variables(folder);
-            std::fs::copy(&flash.variables, &copy).map_err(QemuError::file("copying UEFI variables to", &copy))?;
+            std::fs::copy(&flash.variables, &copy).at("copying UEFI variables to", &copy)?;
         }
         Ok(self.arguments(flash.as_ref(), folder))
     }

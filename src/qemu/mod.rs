@@ -1,17 +1,19 @@
 //! A virtual machine in QEMU: its command line, its serial console, and
 //! scenarios that say what must appear there.
 
-pub mod accelerator;
-pub mod console;
-pub mod damage;
-pub mod direct;
-pub mod error;
-pub mod firmware;
+#![warn(missing_docs)]
+
+mod accelerator;
+mod console;
+mod damage;
+mod direct;
+mod error;
+mod firmware;
 pub mod fixture;
 pub mod image;
 pub mod keeper;
-pub mod machine;
-pub mod monitor;
+mod machine;
+mod monitor;
 pub mod runner;
 pub mod scenario;
 pub mod suite;

@@ -10,12 +10,14 @@ use std::time::{Duration, Instant};
 /// How long QEMU may take to open its socket, or to answer.
 const BOUND: Duration = Duration::from_secs(60);
 
+/// A connection to QEMU's monitor (QEMU Machine Protocol).
 #[derive(Debug)]
 pub struct Monitor {
     reader: BufReader<UnixStream>,
 }
 
 impl Monitor {
+    /// Connects to the monitor at `socket` and leaves negotiation mode.
     pub fn connect(socket: &Path) -> Result<Self, QemuError> {
         let failed = |source| QemuError::MonitorIo { source };
         let bound = Instant::now() + BOUND;

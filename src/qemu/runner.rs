@@ -6,7 +6,8 @@ use super::fixture::{self, FixtureError};
 use super::monitor::Monitor;
 use super::scenario::{Scenario, ScenarioDrive, Step};
 use super::{Accelerator, Drive, Machine, QemuError, damage, keeper};
-use sha2::{Digest, Sha256};
+use crate::util::sha256;
+use appliance_contract::Sha256;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Stdio};
@@ -20,7 +21,9 @@ const EXIT_BOUND: Duration = Duration::from_secs(30);
 /// What a scenario needs from outside.
 #[derive(Debug, Clone)]
 pub struct Setting {
+    /// QEMU's program.
     pub qemu: PathBuf,
+    /// The ISO that is tested.
     pub image: PathBuf,
     /// The fleet that the scenarios' nodes come from.
     pub fleet: PathBuf,
@@ -30,20 +33,26 @@ pub struct Setting {
     pub stop: Arc<AtomicBool>,
 }
 
+/// What came of a scenario.
 #[derive(Debug, Clone)]
 pub struct Outcome {
     /// `None`: passed.
     pub failure: Option<String>,
+    /// From power-on to the end.
     pub took: Duration,
     /// When each expected text came, counted from power-on.
     pub milestones: Vec<(String, Duration)>,
+    /// The last lines of the console.
     pub tail: Vec<String>,
 }
 
+/// Why a scenario cannot be run at all.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
+    /// Its machine cannot be started or watched.
     #[error(transparent)]
     Qemu(#[from] QemuError),
+    /// Its drives cannot be made.
     #[error(transparent)]
     Fixture(#[from] FixtureError),
 }
@@ -121,8 +130,8 @@ pub fn run(name: &str, scenario: &Scenario, setting: &Setting) -> Result<Outcome
     Ok(Outcome { failure, took: walk.begun.elapsed(), milestones: walk.milestones, tail: running.console.tail(25) })
 }
 
-fn hash(file: &Path) -> Result<[u8; 32], QemuError> {
-    Ok(Sha256::digest(std::fs::read(file).map_err(QemuError::file("reading", file))?).into())
+fn hash(file: &Path) -> Result<Sha256, QemuError> {
+    Ok(sha256::of(std::fs::read(file).map_err(QemuError::file("reading", file))?))
 }
 
 /// The image itself, or a copy with the damage, the length and the partition that the scenario wants.

@@ -3,10 +3,12 @@
 
 use super::machine::PROCESSOR;
 use super::{Bus, Firmware};
+use crate::util::file_error::{At as _, FileError};
 use appliance_contract::Schema;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
+/// A boot test: a machine, its drives, and what must appear on its console.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Scenario {
@@ -23,10 +25,13 @@ pub struct Scenario {
     /// Starts the medium's kernel without a boot loader, with the arguments of its plain Linux entry and these behind.
     #[serde(default)]
     pub kernel_arguments: Option<String>,
+    /// What the machine starts from.
     #[serde(default)]
     pub firmware: Firmware,
+    /// How the image is attached.
     #[serde(rename = "as")]
     pub attached: Bus,
+    /// The machine's memory, in MiB.
     #[serde(default = "default_memory")]
     pub memory_mib: u32,
     /// The emulated processor, as QEMU's `-cpu` takes it.
@@ -40,6 +45,7 @@ pub struct Scenario {
     /// A panic is what this scenario waits for.
     #[serde(default)]
     pub expects_panic: bool,
+    /// Drives beside the image.
     #[serde(default, rename = "drive")]
     pub drives: Vec<ScenarioDrive>,
     /// Its network cards; one with a cable where nothing is said.
@@ -54,6 +60,7 @@ pub struct Scenario {
     /// Bytes that the medium lacks at its end.
     #[serde(default)]
     pub truncate: u64,
+    /// What is waited for and done, in this order.
     #[serde(rename = "step")]
     pub steps: Vec<Step>,
 }
@@ -70,6 +77,7 @@ fn default_memory() -> u32 {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct ScenarioCard {
+    /// QEMU's id of the card: letters, digits and hyphens.
     pub name: String,
     /// Whether its cable is in from the start.
     #[serde(default = "yes")]
@@ -88,7 +96,9 @@ fn one_card() -> Vec<ScenarioCard> {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct ScenarioDrive {
+    /// QEMU's id of the drive: letters, digits and hyphens.
     pub name: String,
+    /// How it is attached.
     pub bus: Bus,
     /// The node whose config partition it holds.
     #[serde(default)]
@@ -117,6 +127,7 @@ pub struct ScenarioDrive {
     /// The ext4's journal holds a change that was not carried out. The drive can be written, and must not have been.
     #[serde(default)]
     pub dirty_journal: bool,
+    /// The format of the node's config.
     #[serde(default)]
     pub format: ConfigFormat,
     /// Number of the config partition; those before it are empty.
@@ -134,12 +145,17 @@ pub struct ScenarioDrive {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Holds {
+    /// Zeros.
     Nothing,
     /// An empty file system.
     Ext4,
+    /// A swap space.
     Swap,
+    /// The signature of LUKS, and nothing behind it.
     Luks,
+    /// The signature of NTFS, and nothing behind it.
     Ntfs,
+    /// The signature of ext4, and nothing behind it that makes sense.
     DamagedExt4,
 }
 
@@ -153,6 +169,7 @@ fn first() -> u32 {
 
 pub use crate::fleet::ConfigFormat;
 
+/// A bit of the image that is flipped.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Damage {
@@ -170,38 +187,71 @@ pub const ESP: &str = "esp";
 #[serde(deny_unknown_fields, rename_all = "kebab-case", untagged)]
 pub enum Step {
     /// Waits for a text after the last one found.
-    Expect { expect: String },
+    Expect {
+        /// The text.
+        expect: String,
+    },
     /// Types a text; `\n` is the Enter key.
-    Send { send: String },
+    Send {
+        /// The text.
+        send: String,
+    },
     /// Plugs a late drive in.
-    Attach { attach: String },
+    Attach {
+        /// The drive's name.
+        attach: String,
+    },
     /// Puts the cable of a network card in.
-    Plug { plug: String },
+    Plug {
+        /// The card's name.
+        plug: String,
+    },
     /// The text has not come so far.
-    Absent { absent: String },
+    Absent {
+        /// The text.
+        absent: String,
+    },
     /// Waits until the machine is off.
     Off {
+        /// Always `true`.
         #[serde(rename = "power-off")]
         power_off: bool,
     },
     /// Waits until the machine is off or wants to restart, and starts it with what its drives hold by then.
-    Restart { restart: bool },
+    Restart {
+        /// Always `true`.
+        restart: bool,
+    },
 }
 
+/// Why a scenario's file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ScenarioError {
-    #[error("reading {path}: {source}", path = path.display())]
-    Read { path: PathBuf, source: std::io::Error },
-    #[error("in {path}: {source}", path = path.display())]
-    Parse { path: PathBuf, source: Box<toml::de::Error> },
+    /// Reading or writing a file failed.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// It is not in a scenario's form.
+    #[error("in {path}", path = path.display())]
+    Parse {
+        /// The scenario's file.
+        path: PathBuf,
+        /// The parser's error.
+        source: Box<toml::de::Error>,
+    },
+    /// Its values contradict each other.
     #[error("in {path}: {reason}", path = path.display())]
-    Invalid { path: PathBuf, reason: String },
+    Invalid {
+        /// The scenario's file.
+        path: PathBuf,
+        /// Which ones, and why.
+        reason: String,
+    },
 }
 
 impl Scenario {
+    /// Reads and checks a scenario's file.
     pub fn read(path: &Path) -> Result<Self, ScenarioError> {
-        let text = crate::util::bounded_read::read_user_text(path)
-            .map_err(|source| ScenarioError::Read { path: path.to_owned(), source })?;
+        let text = crate::util::bounded_read::read_user_text(path).at("reading", path)?;
         let scenario: Self = toml::from_str(&text)
             .map_err(|source| ScenarioError::Parse { path: path.to_owned(), source: Box::new(source) })?;
         scenario.check().map_err(|reason| ScenarioError::Invalid { path: path.to_owned(), reason })?;
@@ -299,10 +349,11 @@ impl Scenario {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use appliance_contract::causes::WithCauses as _;
 
     fn parse(extra: &str) -> Result<Scenario, String> {
         let text = format!("schema = 1\nsummary = \"s\"\nas = \"cd\"\nbound = 60\n{extra}");
-        let scenario: Scenario = toml::from_str(&text).map_err(|error| error.to_string())?;
+        let scenario: Scenario = toml::from_str(&text).map_err(|error| error.with_causes())?;
         scenario.check().map(|()| scenario)
     }
 

@@ -2,10 +2,13 @@
 
 use super::runner::{self, Outcome, RunError, Setting};
 use super::scenario::{Scenario, ScenarioError};
+use crate::util::file_error::FileError;
+use crate::util::poison::Unpoisoned;
+use appliance_contract::causes::WithCauses as _;
 use appliance_contract::nearest::nearest;
 use include_dir::{Dir, include_dir};
 use std::fmt::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -19,35 +22,43 @@ const NIGHTLY: &str = "nightly";
 /// Folder of the scenarios' fleet, beside them.
 pub const FLEET: &str = "fleet";
 
+/// Why scenarios cannot be found.
 #[derive(Debug, thiserror::Error)]
 pub enum SuiteError {
-    #[error("{doing} {path}: {source}", path = path.display())]
-    File { doing: &'static str, path: PathBuf, source: std::io::Error },
+    /// Reading or writing a file failed.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// One of them cannot be used.
     #[error(transparent)]
     Scenario(#[from] ScenarioError),
+    /// No scenario has this name.
     #[error("there is no scenario {name:?}{hint}; there are: {known}")]
-    Unknown { name: String, hint: String, known: String },
+    Unknown {
+        /// The name as it was given.
+        name: String,
+        /// A scenario that may be meant, or nothing.
+        hint: String,
+        /// The scenarios that there are.
+        known: String,
+    },
 }
 
 /// Scenarios by name, in the order of their names.
 #[derive(Debug)]
 pub struct Suite {
+    /// Each with the name of its file, without `.toml`.
     pub scenarios: Vec<(String, Scenario)>,
 }
 
 /// Writes the embedded scenarios below `folder`.
 pub fn extract(folder: &Path) -> Result<(), SuiteError> {
-    EMBEDDED.extract(folder).map_err(|source| SuiteError::File {
-        doing: "writing scenarios to",
-        path: folder.into(),
-        source,
-    })
+    EMBEDDED.extract(folder).map_err(|source| SuiteError::from(FileError::new("writing scenarios to", folder, source)))
 }
 
 impl Suite {
     /// Reads the scenarios named in `chosen`, or all, from the `.toml` files of `folder`.
     pub fn read(folder: &Path, chosen: &[String]) -> Result<Self, SuiteError> {
-        let failed = |source| SuiteError::File { doing: "reading", path: folder.to_owned(), source };
+        let failed = |source| SuiteError::from(FileError::new("reading", folder.to_owned(), source));
         let mut names = Vec::new();
         for entry in std::fs::read_dir(folder).map_err(failed)? {
             let path = entry.map_err(failed)?.path();
@@ -88,19 +99,19 @@ impl Suite {
                         let outcome =
                             runner::run(name, scenario, setting).unwrap_or_else(|error| could_not_run(&error));
                         done(name, &outcome);
-                        results.lock().unwrap_or_else(std::sync::PoisonError::into_inner)[at] = Some(outcome);
+                        results.lock().unpoisoned()[at] = Some(outcome);
                     }
                 });
             }
         });
-        let results = results.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let results = results.into_inner().unpoisoned();
         self.scenarios.iter().zip(results).filter_map(|((name, _), outcome)| Some((name.clone(), outcome?))).collect()
     }
 }
 
 fn could_not_run(error: &RunError) -> Outcome {
     Outcome {
-        failure: Some(format!("could not be run: {error}")),
+        failure: Some(format!("could not be run: {}", error.with_causes())),
         took: std::time::Duration::ZERO,
         milestones: Vec::new(),
         tail: Vec::new(),
@@ -196,7 +207,7 @@ mod tests {
     fn a_mistyped_name_gets_the_nearest() {
         let folder = tempfile::tempdir().unwrap();
         extract(folder.path()).unwrap();
-        let error = Suite::read(folder.path(), &["cd-bios-xne".to_owned()]).unwrap_err().to_string();
+        let error = Suite::read(folder.path(), &["cd-bios-xne".to_owned()]).unwrap_err().with_causes();
         assert!(error.contains("did you mean \"cd-bios-xen\"?"), "{error}");
     }
 

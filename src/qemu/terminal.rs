@@ -1,6 +1,7 @@
 //! A machine whose console is the user's terminal.
 
 use super::{Machine, QemuError, keeper};
+use crate::util::file_error::At as _;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::path::Path;
@@ -13,7 +14,7 @@ const LOOK: Duration = Duration::from_millis(100);
 
 /// Runs `machine` until it goes off, the user ends it (Ctrl-A, then x) or `stop` is set.
 pub fn run(qemu: &Path, machine: &Machine, stop: &AtomicBool) -> Result<ExitStatus, QemuError> {
-    let folder = tempfile::tempdir().map_err(QemuError::file("making a folder in", std::env::temp_dir()))?;
+    let folder = tempfile::tempdir().at("making a folder in", std::env::temp_dir())?;
     let mut arguments = machine.command(folder.path())?;
     arguments.extend(["-serial".into(), "mon:stdio".into()]);
     let failed = |source| QemuError::Start { source };

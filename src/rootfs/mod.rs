@@ -1,6 +1,8 @@
 //! From a locked profile to the tree of its image: unpack, configure, lay files
 //! over, normalise.
 
+#![warn(missing_docs)]
+
 mod dpkg;
 mod error;
 mod finish;
@@ -24,6 +26,7 @@ use crate::progress::Progress;
 use crate::sandbox::{self, Command, Exit};
 use crate::templates;
 use crate::tree::Tree;
+use crate::util::file_error::At as _;
 use appliance_contract::manifest::Manifest;
 use appliance_contract::marker::Role;
 use appliance_contract::medium;
@@ -38,7 +41,9 @@ use unpack::install::Installer;
 /// What an image's root is configured from.
 #[derive(Debug)]
 pub struct Request<'a> {
+    /// The image's definition.
     pub profile: &'a Profile,
+    /// The packages to configure.
     pub lock: &'a Lock,
     /// The package files, verified.
     pub files: &'a Files,
@@ -63,6 +68,7 @@ pub struct Configured {
 /// to the medium instead, its writer takes out.
 #[derive(Debug)]
 pub struct Assembled {
+    /// All of the image.
     pub tree: Tree,
     /// As it stands in the tree, without the root's hash and the medium's files.
     pub manifest: Manifest,
@@ -82,7 +88,7 @@ pub fn configure(
     let Request { profile, lock, files, others, ahead } = *request;
     let epoch = profile.source_date_epoch.unwrap_or(lock.date);
     let root = work.folder("root")?;
-    fs::set_permissions(&root, Permissions::from_mode(0o755)).map_err(error::io_at("setting the mode of", &root))?;
+    fs::set_permissions(&root, Permissions::from_mode(0o755)).at("setting the mode of", &root)?;
     let mut installer = Installer::new(&root);
     if lock.packages.is_empty() {
         // What sets bring is taken as it is.

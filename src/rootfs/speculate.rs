@@ -1,5 +1,5 @@
-//! What can be told of an image while its packages are still being configured,
-//! which keeps one core busy, for others to work on.
+//! The interface for speculative work: what is known of an image while maintainer scripts still run. They keep one core
+//! busy; the others can begin with later stages.
 
 use crate::profile::Prune;
 use crate::rootfs::finish::normalise;

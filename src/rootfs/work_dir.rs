@@ -1,12 +1,14 @@
-//! The folder where a build works, gone with the build.
+//! The work directory of a build, removed when the build ends.
 
-use crate::rootfs::error::{AssembleError, io_at};
+use crate::rootfs::error::AssembleError;
 use crate::sandbox;
+use crate::util::file_error::At as _;
+use crate::util::poison::Unpoisoned;
 use nix::fcntl::{Flock, FlockArg};
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::thread::{self, JoinHandle};
 
 const PREFIX: &str = "build-";
@@ -39,26 +41,22 @@ impl WorkFolder {
     /// Makes a folder in `base` after removing those of builds that are dead.
     /// To be called inside the user namespace, whose ids own what dead builds left.
     pub fn new(base: &Path) -> Result<Self, AssembleError> {
-        fs::create_dir_all(base).map_err(io_at("making the work folder", base))?;
+        fs::create_dir_all(base).at("making the work folder", base)?;
         // Held until the new folder has its lock: whoever looks for dead builds holds it, too, and so takes a folder
         // without a lock for one whose build was killed.
         let held = hold(base);
         remove_dead(base, held.is_some());
-        let path = tempfile::Builder::new()
-            .prefix(PREFIX)
-            .tempdir_in(base)
-            .map_err(io_at("making a work folder in", base))?
-            .keep();
+        let path = tempfile::Builder::new().prefix(PREFIX).tempdir_in(base).at("making a work folder in", base)?.keep();
         let new = path.join(format!("{LOCK}.new"));
-        let file = File::create(&new).map_err(io_at("making", &new))?;
-        let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock)
-            .map_err(|(_, errno)| io_at("locking", &new)(errno.into()))?;
+        let file = File::create(&new).at("making", &new)?;
+        let lock =
+            Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| errno).at("locking", &new)?;
         let path_of_lock = path.join(LOCK);
-        fs::rename(&new, &path_of_lock).map_err(io_at("renaming", &new))?;
+        fs::rename(&new, &path_of_lock).at("renaming", &new)?;
         drop(held);
         // `keep` left mode 0700; programs in the sandbox that drop root's rights must pass.
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-        fs::set_permissions(&path, mode).map_err(io_at("opening", &path))?;
+        fs::set_permissions(&path, mode).at("opening", &path)?;
         Ok(Self {
             path,
             trees: None,
@@ -82,30 +80,31 @@ impl WorkFolder {
         self
     }
 
+    /// The directory in which trees are kept; `None` where none are.
     pub fn trees(&self) -> Option<&Path> {
         self.trees.as_deref()
     }
 
     /// Notes that something is mounted at `at`, which needs `held` to stay open.
     pub fn mounted(&self, at: PathBuf, held: File) {
-        self.mounts.lock().unwrap_or_else(PoisonError::into_inner).push(Mounted { at, _held: held });
+        self.mounts.lock().unpoisoned().push(Mounted { at, _held: held });
     }
 
     /// Keeps `lock` for as long as the build runs.
     pub fn holding(&self, lock: File) {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner).push(lock);
+        self.held.lock().unpoisoned().push(lock);
     }
 
     /// Keeps `other` as long as this one, or until [`Self::clear_others`].
     pub fn having(&self, other: Self) {
-        self.others.lock().unwrap_or_else(PoisonError::into_inner).push(other);
+        self.others.lock().unpoisoned().push(other);
     }
 
     /// Has the folders elsewhere removed, and waits for that at the end of the build only.
     pub fn clear_others(&self) {
-        let others = std::mem::take(&mut *self.others.lock().unwrap_or_else(PoisonError::into_inner));
+        let others = std::mem::take(&mut *self.others.lock().unpoisoned());
         let clearing = thread::spawn(|| drop(others));
-        self.clearing.lock().unwrap_or_else(PoisonError::into_inner).push(clearing);
+        self.clearing.lock().unpoisoned().push(clearing);
     }
 
     /// Gives the folder another name, under which it stays; an error where that is taken.
@@ -116,6 +115,7 @@ impl WorkFolder {
         Ok(())
     }
 
+    /// The directory itself.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -123,19 +123,19 @@ impl WorkFolder {
     /// A new empty folder in it.
     pub fn folder(&self, name: &str) -> Result<PathBuf, AssembleError> {
         let path = self.path.join(name);
-        fs::create_dir(&path).map_err(io_at("making", &path))?;
+        fs::create_dir(&path).at("making", &path)?;
         Ok(path)
     }
 }
 
 impl Drop for WorkFolder {
     fn drop(&mut self) {
-        for mounted in self.mounts.get_mut().unwrap_or_else(PoisonError::into_inner).drain(..).rev() {
+        for mounted in self.mounts.get_mut().unpoisoned().drain(..).rev() {
             let _ = sandbox::take_off(&mounted.at);
         }
         // What cannot be removed now is stale for the next build.
         let _ = fs::remove_dir_all(&self.path);
-        for clearing in self.clearing.get_mut().unwrap_or_else(PoisonError::into_inner).drain(..) {
+        for clearing in self.clearing.get_mut().unpoisoned().drain(..) {
             let _ = clearing.join();
         }
     }

@@ -1,5 +1,4 @@
-//! The inner layer, seen from inside: the process that makes the namespaces,
-//! and the one that is PID 1 in them.
+//! The processes inside a sandbox: the one that makes the namespaces, and PID 1 in them.
 
 use super::command::{Command, Exit};
 use super::mounts;

@@ -7,6 +7,8 @@
 //! Both need a process that has not begun threads, so they re-execute this very
 //! binary under another `argv[0]`: `main` calls [`dispatch`] before all else.
 
+#![warn(missing_docs)]
+
 mod command;
 mod error;
 mod ids;

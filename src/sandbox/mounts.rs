@@ -1,5 +1,4 @@
-//! What a program in the sandbox sees: its root, and an own `/dev`, `/proc`,
-//! `/sys`, `/run` and `/tmp`.
+//! The mounts of a sandbox: its root, and a `/dev`, `/proc`, `/sys`, `/run` and `/tmp` of its own.
 
 use super::command::Command;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};

@@ -1,6 +1,6 @@
-//! Syncing does nothing in the sandbox: what a program writes there is read
-//! back by the build at once, and a build that power loss ends is begun anew.
-//! dpkg alone would wait for the disk several times a package.
+//! A seccomp filter that makes fsync and its kin do nothing in the sandbox. What a program writes there is read back by
+//! the build at once, and a build that is ended by a power loss starts again from nothing. Without the filter, dpkg
+//! waits for the disk several times a package.
 
 use nix::libc;
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch};

@@ -1,5 +1,5 @@
-//! Mounts of the build's own, in its user and mount namespace: overlayfs, for
-//! writing over a folder without changing it, and memory.
+//! Mounts of the build itself, in its user and mount namespace: overlayfs, to write over a directory without changing
+//! it, and tmpfs.
 
 use super::outer;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};

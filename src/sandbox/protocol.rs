@@ -1,5 +1,5 @@
-//! What the build and the processes of a sandbox say to each other, over a
-//! socket that is the helper's standard input: a length and JSON, each way.
+//! The protocol between the build and a sandbox's helper: a length and JSON, each way, over a socket that is the
+//! helper's standard input.
 
 use super::command::Exit;
 use serde::de::DeserializeOwned;

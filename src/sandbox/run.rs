@@ -5,6 +5,7 @@ use super::error::SandboxError;
 use super::outer;
 use super::protocol::{self, Report};
 use super::tail::Tail;
+use crate::util::poison::Unpoisoned;
 use crate::util::self_exe;
 use nix::unistd::dup;
 use std::io::{self, Read};
@@ -12,7 +13,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Stdio};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::thread;
 
 const STDOUT_LIMIT: usize = 1 << 20;
@@ -44,7 +45,7 @@ pub fn run_with(command: &Command, listen: &(dyn Fn(&[u8]) + Sync)) -> Result<Ou
         report
     });
     let exit = ended(command, &mut child, report)?;
-    let log = log.into_inner().unwrap_or_else(PoisonError::into_inner).finish();
+    let log = log.into_inner().unpoisoned().finish();
     Ok(Output { exit, stdout: kept.finish(), log })
 }
 

@@ -1,3 +1,5 @@
+//! The end of a long output.
+
 /// The end of a stream, bounded.
 #[derive(Debug)]
 pub struct Tail {

@@ -1,3 +1,5 @@
+//! The content of a regular file: bytes in memory, or a part of a file of the host.
+
 use super::Fingerprint;
 use std::fs::File;
 use std::io::{self, Cursor, Read, Seek, SeekFrom};
@@ -8,11 +10,15 @@ use std::sync::Arc;
 /// The bytes of a regular file, held or named.
 #[derive(Debug, Clone)]
 pub enum Content {
+    /// Held in memory.
     Bytes(Arc<[u8]>),
     /// `length` bytes of the host's file at `path` from `offset`; from 0, the whole file.
     Host {
+        /// The host's file.
         path: Arc<PathBuf>,
+        /// Where the content begins in it.
         offset: u64,
+        /// Bytes of the content.
         length: u64,
         /// Known where the content was read before, and cannot have changed since.
         fingerprint: Option<Arc<Fingerprint>>,
@@ -20,6 +26,7 @@ pub enum Content {
 }
 
 impl Content {
+    /// The host's whole file at `path`, which has `length` bytes.
     pub fn host(path: PathBuf, length: u64) -> Self {
         Self::Host { path: Arc::new(path), offset: 0, length, fingerprint: None }
     }
@@ -35,6 +42,7 @@ impl Content {
         Self::Host { path: Arc::new(path), offset: 0, length, fingerprint: Some(fingerprint) }
     }
 
+    /// The length in bytes.
     pub fn len(&self) -> u64 {
         match self {
             Self::Bytes(bytes) => bytes.len() as u64,
@@ -42,6 +50,7 @@ impl Content {
         }
     }
 
+    /// Whether there are no bytes.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

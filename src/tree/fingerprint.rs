@@ -1,3 +1,5 @@
+//! BLAKE3 hashes of a file's content, chunk by chunk, for the cache.
+
 use blake3::Hasher;
 use std::io::{self, Read};
 use std::sync::LazyLock;
@@ -12,6 +14,7 @@ static ZEROS: LazyLock<[u8; 32]> = LazyLock::new(|| hash(&[0; CHUNK]));
 /// fraction of SHA-256's time.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Fingerprint {
+    /// Bytes of the content.
     pub length: u64,
     /// BLAKE3 of each [`CHUNK`] bytes; the last is of what is left.
     pub chunks: Vec<[u8; 32]>,
@@ -53,6 +56,7 @@ pub struct Fingerprinter {
 }
 
 impl Fingerprinter {
+    /// Takes the next bytes.
     pub fn update(&mut self, mut bytes: &[u8]) {
         let begun = usize::try_from(self.found.length).unwrap_or(usize::MAX);
         if let Some(head) = self.found.head.get_mut(begun..) {
@@ -77,6 +81,7 @@ impl Fingerprinter {
         self.filled = 0;
     }
 
+    /// The fingerprint of all that was taken.
     pub fn finish(mut self) -> Fingerprint {
         if self.filled > 0 {
             self.close();

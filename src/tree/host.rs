@@ -1,6 +1,7 @@
 //! Reading a folder of the build machine into a tree.
 
 use super::{Content, Kind, Metadata, Node, NodeId, Tree, TreeError, in_parallel};
+use crate::util::file_error::{At as _, FileError};
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsStr;
 use std::fs;
@@ -14,8 +15,7 @@ impl Tree {
     /// Reads `folder` with all below it: modes, owners, times, extended
     /// attributes, hard links and devices as the running user sees them.
     pub fn from_folder(folder: &Path) -> Result<Self, TreeError> {
-        let stat =
-            fs::symlink_metadata(folder).map_err(|source| TreeError::Host { path: folder.to_owned(), source })?;
+        let stat = fs::symlink_metadata(folder).at("reading", folder)?;
         let mut tree = Self::new(metadata(folder, &stat)?);
         let mut found = look(folder)?;
         tree.take_folder(Self::ROOT, folder, &mut found, &mut HashMap::new());
@@ -80,12 +80,12 @@ fn look(top: &Path) -> Result<HashMap<PathBuf, Entries>, TreeError> {
 }
 
 fn read(folder: &Path) -> Result<Entries, TreeError> {
-    let failed = |source| TreeError::Host { path: folder.to_owned(), source };
+    let failed = |source| TreeError::from(FileError::new("reading", folder.to_owned(), source));
     let mut entries = Entries::new();
     for entry in fs::read_dir(folder).map_err(failed)? {
         let entry = entry.map_err(failed)?;
         let (name, host) = (entry.file_name(), entry.path());
-        let stat = entry.metadata().map_err(|source| TreeError::Host { path: host.clone(), source })?;
+        let stat = entry.metadata().at("reading", &host)?;
         let node = Node { metadata: metadata(&host, &stat)?, kind: kind(&host, &stat)? };
         let entry = Entry { node, inode: (stat.dev(), stat.ino()), has_names: stat.nlink() > 1 };
         entries.insert(name.into_vec(), entry);
@@ -102,7 +102,7 @@ fn kind(host: &Path, stat: &fs::Metadata) -> Result<Kind, TreeError> {
     Ok(if kind.is_dir() {
         Kind::Directory(BTreeMap::new())
     } else if kind.is_symlink() {
-        let target = fs::read_link(host).map_err(|source| TreeError::Host { path: host.to_owned(), source })?;
+        let target = fs::read_link(host).at("reading", host)?;
         Kind::Symlink(target.into_os_string().into_vec())
     } else if kind.is_char_device() {
         let (major, minor) = device();
@@ -129,7 +129,7 @@ fn none_where_unsupported<T>(answer: io::Result<Option<T>>) -> io::Result<Option
 }
 
 fn metadata(host: &Path, stat: &fs::Metadata) -> Result<Metadata, TreeError> {
-    let failed = |source| TreeError::Host { path: host.to_owned(), source };
+    let failed = |source| TreeError::from(FileError::new("reading", host.to_owned(), source));
     let mut xattrs = BTreeMap::new();
     for name in none_where_unsupported(xattr::list(host).map(Some)).map_err(failed)?.into_iter().flatten() {
         if let Some(value) = none_where_unsupported(xattr::get(host, &name)).map_err(failed)? {

@@ -1,3 +1,5 @@
+//! Mode, owner, time and extended attributes of a node.
+
 use std::collections::BTreeMap;
 
 /// What a node is besides its content.
@@ -5,7 +7,9 @@ use std::collections::BTreeMap;
 pub struct Metadata {
     /// Permission bits, with set-id and sticky: at most 0o7777.
     pub mode: u16,
+    /// The owner's number.
     pub uid: u32,
+    /// The group's number.
     pub gid: u32,
     /// Seconds since 1970.
     pub mtime: i64,
@@ -19,11 +23,13 @@ impl Metadata {
         Self { mode: mode & 0o7777, uid: 0, gid: 0, mtime: 0, xattrs: BTreeMap::new() }
     }
 
+    /// With another modification time, in seconds since 1970.
     pub fn with_mtime(mut self, mtime: i64) -> Self {
         self.mtime = mtime;
         self
     }
 
+    /// With another owner and group.
     pub fn with_owner(mut self, uid: u32, gid: u32) -> Self {
         (self.uid, self.gid) = (uid, gid);
         self

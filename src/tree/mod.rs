@@ -1,5 +1,7 @@
 //! The file tree of an image, in memory: metadata, and content by reference.
-//! Knows no format and imports no sibling.
+//! Knows no format and imports `util` alone.
+
+#![warn(missing_docs)]
 
 mod content;
 pub mod fingerprint;
@@ -18,6 +20,7 @@ pub use node::{Kind, Node, NodeId};
 pub use parallel::in_parallel;
 pub use path::{PathError, TreePath};
 
+use crate::util::file_error::FileError;
 use std::collections::BTreeMap;
 
 /// A tree of nodes. Two directory entries that name one [`NodeId`] are hard links.
@@ -29,21 +32,42 @@ pub struct Tree {
 /// What went wrong while changing or reading a tree.
 #[derive(Debug, thiserror::Error)]
 pub enum TreeError {
+    /// A path leads through a node that has no entries.
     #[error("{path} lies below {parent}, which is not a directory")]
-    NotADirectory { path: TreePath, parent: TreePath },
+    NotADirectory {
+        /// The path of the operation.
+        path: TreePath,
+        /// The part of it that is no directory.
+        parent: TreePath,
+    },
+    /// A directory can have one name only.
     #[error("{path} would be a hard link to a directory")]
-    DirectoryLink { path: TreePath },
+    DirectoryLink {
+        /// The name that was to be added.
+        path: TreePath,
+    },
+    /// The root can be replaced by a directory only.
     #[error("the root of a tree is a directory, found {found}")]
-    Root { found: &'static str },
+    Root {
+        /// The kind of node that was given.
+        found: &'static str,
+    },
+    /// No entry has this path.
     #[error("{path} is not in the tree")]
-    NotFound { path: TreePath },
-    #[error("reading {path}: {source}")]
-    Host { path: std::path::PathBuf, source: std::io::Error },
+    NotFound {
+        /// The path that was looked up.
+        path: TreePath,
+    },
+    /// Reading or writing a file failed.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A name in the host's directory is none that a tree can hold.
     #[error(transparent)]
     Path(#[from] PathError),
 }
 
 impl Tree {
+    /// The root directory of every tree.
     pub const ROOT: NodeId = NodeId(0);
 
     /// A tree that holds nothing but its root directory.
@@ -51,10 +75,12 @@ impl Tree {
         Self { nodes: vec![Node { metadata: root, kind: Kind::Directory(BTreeMap::new()) }] }
     }
 
+    /// The node of an id that this tree gave.
     pub fn node(&self, id: NodeId) -> &Node {
         &self.nodes[id.0]
     }
 
+    /// The node of an id that this tree gave, to be changed.
     pub fn node_mut(&mut self, id: NodeId) -> &mut Node {
         &mut self.nodes[id.0]
     }
@@ -79,6 +105,7 @@ impl Tree {
         Some(id)
     }
 
+    /// As [`Tree::lookup`], the node itself.
     pub fn get(&self, path: &TreePath) -> Option<&Node> {
         self.lookup(path).map(|id| self.node(id))
     }

@@ -1,3 +1,5 @@
+//! Nodes of a tree: what `stat` and `readlink` would say of a file.
+
 use super::{Content, Metadata};
 use std::collections::BTreeMap;
 
@@ -12,20 +14,41 @@ impl NodeId {
     }
 }
 
+/// A file of any type. Its names are the directory entries that refer to it.
 #[derive(Debug, Clone)]
 pub struct Node {
+    /// Mode, owner, time and extended attributes.
     pub metadata: Metadata,
+    /// The file's type, with what only this type has.
     pub kind: Kind,
 }
 
+/// The types of files that Linux has.
 #[derive(Debug, Clone)]
 pub enum Kind {
+    /// Entries by name; the order is that of the names' bytes.
     Directory(BTreeMap<Vec<u8>, NodeId>),
+    /// A regular file.
     File(Content),
+    /// The target, which need not exist.
     Symlink(Vec<u8>),
-    CharacterDevice { major: u32, minor: u32 },
-    BlockDevice { major: u32, minor: u32 },
+    /// A character device by its numbers.
+    CharacterDevice {
+        /// Which driver.
+        major: u32,
+        /// Which of the driver's devices.
+        minor: u32,
+    },
+    /// A block device by its numbers.
+    BlockDevice {
+        /// Which driver.
+        major: u32,
+        /// Which of the driver's devices.
+        minor: u32,
+    },
+    /// A named pipe.
     Fifo,
+    /// A Unix socket's name.
     Socket,
 }
 
@@ -45,10 +68,12 @@ impl Kind {
 }
 
 impl Node {
+    /// An empty directory.
     pub fn directory(metadata: Metadata) -> Self {
         Self { metadata, kind: Kind::Directory(BTreeMap::new()) }
     }
 
+    /// A regular file.
     pub fn file(metadata: Metadata, content: Content) -> Self {
         Self { metadata, kind: Kind::File(content) }
     }

@@ -1,5 +1,8 @@
+//! Work on many small items, spread over threads.
+
+use crate::util::poison::Unpoisoned;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 /// At most so many are taken at a time, as many files are small; and of few no more than leave the others some.
 const BATCH: usize = 16;
@@ -28,12 +31,12 @@ pub fn in_parallel<T: Send, E: Send>(
                     Ok(answer) => batch.push((index, answer)),
                     Err(error) => {
                         next.store(count, Ordering::Relaxed);
-                        failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+                        failed.lock().unpoisoned().get_or_insert(error);
                         return;
                     }
                 }
             }
-            found.lock().unwrap_or_else(PoisonError::into_inner).append(&mut batch);
+            found.lock().unpoisoned().append(&mut batch);
         }
     };
     std::thread::scope(|scope| {
@@ -42,10 +45,10 @@ pub fn in_parallel<T: Send, E: Send>(
         }
         run();
     });
-    if let Some(error) = failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
+    if let Some(error) = failed.into_inner().unpoisoned() {
         return Err(error);
     }
-    let mut found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let mut found = found.into_inner().unpoisoned();
     found.sort_by_key(|(index, _)| *index);
     Ok(found.into_iter().map(|(_, answer)| answer).collect())
 }

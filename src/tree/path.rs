@@ -1,3 +1,6 @@
+//! Paths inside of a tree.
+
+use crate::util::chroot_path::Place;
 use std::cmp::Ordering;
 use std::fmt;
 
@@ -9,16 +12,35 @@ pub struct TreePath {
     text: Vec<u8>,
 }
 
+/// Why a text is no path inside of a tree.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum PathError {
+    /// A component `..`.
     #[error("path {path:?} leads out of the tree by ..")]
-    Parent { path: String },
+    Parent {
+        /// The path as it was given.
+        path: String,
+    },
+    /// A name above Linux's limit (NAME_MAX).
     #[error("path {path:?} holds a name of {length} bytes, at most 255 fit")]
-    NameTooLong { path: String, length: usize },
+    NameTooLong {
+        /// The path as it was given.
+        path: String,
+        /// Bytes of the name.
+        length: usize,
+    },
+    /// A NUL byte, which no file system takes.
     #[error("path {path:?} holds a NUL byte")]
-    Nul { path: String },
+    Nul {
+        /// The path as it was given.
+        path: String,
+    },
+    /// Empty, `.`, or with a slash, where one name is expected.
     #[error("{name:?} is not the name of a directory entry")]
-    Name { name: String },
+    Name {
+        /// The name as it was given.
+        name: String,
+    },
 }
 
 impl TreePath {
@@ -35,6 +57,7 @@ impl TreePath {
         Ok(Self { text })
     }
 
+    /// The path of the entry `name` in the directory at this path.
     pub fn join(&self, name: impl AsRef<[u8]>) -> Result<Self, PathError> {
         let name = name.as_ref();
         check(name, name)?;
@@ -53,6 +76,7 @@ impl TreePath {
         Self { text }
     }
 
+    /// The path without its last name; `None` for the root.
     pub fn parent(&self) -> Option<Self> {
         let end = self.text.iter().rposition(|&byte| byte == b'/')?;
         Some(Self { text: self.text[..end].to_vec() })
@@ -63,11 +87,13 @@ impl TreePath {
         self.names().next_back()
     }
 
+    /// The names from the root on; none for the root itself.
     pub fn names(&self) -> impl DoubleEndedIterator<Item = &[u8]> {
         // Before the first slash is nothing, and of the root nothing at all.
         self.text.get(1..).into_iter().flat_map(|text| text.split(|&byte| byte == b'/'))
     }
 
+    /// Whether it is the path of no names.
     pub fn is_root(&self) -> bool {
         self.text.is_empty()
     }
@@ -75,6 +101,18 @@ impl TreePath {
     /// The path with a leading slash, as bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
         if self.is_root() { b"/".to_vec() } else { self.text.clone() }
+    }
+}
+
+impl Place for TreePath {
+    type Error = PathError;
+
+    fn parent(&self) -> Option<Self> {
+        TreePath::parent(self)
+    }
+
+    fn join(&self, name: &[u8]) -> Result<Self, PathError> {
+        TreePath::join(self, name)
     }
 }
 

@@ -1,35 +1,127 @@
-//! Files that appear whole or not at all.
+//! Atomic writes: a file appears under its name with all of its bytes, or not at all.
+//!
+//! A file that is being written lies in the directory of its final name, under a name that begins with [`PREFIX`].
 
 use std::fs::{self, File, OpenOptions, Permissions};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use tempfile::{NamedTempFile, TempPath};
 
-/// Makes the file with what `write` puts into it, for everyone to read: beside, synced, renamed. The name beside is
-/// always the same, so that what a killed process leaves there is taken by the next.
-pub fn write_atomic(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    fs::create_dir_all(folder)?;
-    let new = name(folder, path);
-    let mut file = open_alone(&new)?;
-    let put = || {
-        file.set_len(0)?;
-        write(&mut file)?;
-        file.set_permissions(Permissions::from_mode(0o644))?;
-        file.sync_all()?;
-        fs::rename(&new, path)
-    };
-    put().inspect_err(|_| drop(fs::remove_file(&new)))
+/// What the name of a file that is being written begins with.
+pub const PREFIX: &str = ".new-";
+
+/// What is on disk when [`AtomicFile::persist`] returns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// The file and its name.
+    Synced,
+    /// The file. The caller syncs the directory, once for several files.
+    FileSynced,
+    /// Nothing, for a cache: its readers recognise by a hash a file that a power cut left incomplete.
+    Unsynced,
 }
 
-fn name(folder: &Path, path: &Path) -> PathBuf {
-    folder.join(format!(".{}.new", path.file_name().unwrap_or_default().to_string_lossy()))
+/// A file that is being written. It is removed when this value is dropped.
+#[derive(Debug)]
+pub struct AtomicFile(NamedTempFile);
+
+impl AtomicFile {
+    /// Opens the file that will be `path`, and makes its directory if needed. The temporary name is always the same, so
+    /// that a file which a killed process left is overwritten. Waits while another process writes it.
+    pub fn create(path: &Path) -> io::Result<Self> {
+        let directory = directory(path);
+        fs::create_dir_all(directory)?;
+        let temporary = temporary(directory, path);
+        let file = open_locked(&temporary)?;
+        // Only who holds the lock may remove the file.
+        let file = Self(NamedTempFile::from_parts(file, TempPath::try_from_path(temporary)?));
+        file.as_file().set_len(0)?;
+        Ok(file)
+    }
+
+    /// Makes a file with a temporary name of its own in `directory`, for a name that is chosen later.
+    pub fn create_in(directory: &Path) -> io::Result<Self> {
+        tempfile::Builder::new().prefix(PREFIX).tempfile_in(directory).map(Self)
+    }
+
+    /// Takes over the opened file at `path`, whose directory is the caller's own.
+    pub fn adopt(file: File, path: &Path) -> io::Result<Self> {
+        Ok(Self(NamedTempFile::from_parts(file, TempPath::try_from_path(path)?)))
+    }
+
+    pub fn as_file(&self) -> &File {
+        self.0.as_file()
+    }
+
+    pub fn as_file_mut(&mut self) -> &mut File {
+        self.0.as_file_mut()
+    }
+
+    /// The temporary name.
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// Gives the file its mode and its name, in place of any other file of that name.
+    pub fn persist(self, path: &Path, mode: u32, durability: Durability) -> io::Result<()> {
+        self.as_file().set_permissions(Permissions::from_mode(mode))?;
+        if durability != Durability::Unsynced {
+            self.as_file().sync_all()?;
+        }
+        self.0.persist(path)?;
+        if durability == Durability::Synced {
+            sync_directory(directory(path))?;
+        }
+        Ok(())
+    }
+}
+
+impl Write for AtomicFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.as_file_mut().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.as_file_mut().flush()
+    }
+}
+
+/// Makes the file with what `write` puts into it, for everyone to read.
+pub fn write_atomic(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
+    write_atomic_with(path, Durability::Synced, write)
+}
+
+/// [`write_atomic`] with another durability.
+pub fn write_atomic_with(
+    path: &Path,
+    durability: Durability,
+    write: impl FnOnce(&mut File) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut file = AtomicFile::create(path)?;
+    write(file.as_file_mut())?;
+    file.persist(path, 0o644, durability)
+}
+
+/// Has the disk take the names in a directory.
+pub fn sync_directory(directory: &Path) -> io::Result<()> {
+    File::open(directory)?.sync_all()
+}
+
+/// The directory of the file at `path`.
+pub fn directory(path: &Path) -> &Path {
+    path.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// With an ending of its own, so that nobody who lists files by their ending takes it for one.
+fn temporary(directory: &Path, path: &Path) -> PathBuf {
+    directory.join(format!("{PREFIX}{}.part", path.file_name().unwrap_or_default().to_string_lossy()))
 }
 
 /// The file of this name, made where it is missing, that nobody else writes to meanwhile.
-fn open_alone(path: &Path) -> io::Result<File> {
+fn open_locked(path: &Path) -> io::Result<File> {
     loop {
-        let file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
         file.lock()?;
         let ours = file.metadata()?;
         // Whoever had the lock before has given the file another name.
@@ -43,14 +135,13 @@ fn open_alone(path: &Path) -> io::Result<File> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Write;
 
     #[test]
     fn what_a_killed_process_left_is_taken_and_what_fails_leaves_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a/file");
         fs::create_dir(folder.path().join("a")).unwrap();
-        fs::write(name(&folder.path().join("a"), &path), "half of something longer").unwrap();
+        fs::write(temporary(&folder.path().join("a"), &path), "half of something longer").unwrap();
         write_atomic(&path, |file| file.write_all(b"one")).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"one");
         let refused = |file: &mut File| file.write_all(b"tw").and(Err(io::ErrorKind::StorageFull.into()));
@@ -75,6 +166,26 @@ mod tests {
                 });
             }
         });
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_file_of_its_own_name_replaces_another_with_its_mode_and_leaves_nothing_when_dropped() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        fs::write(&path, "old").unwrap();
+        for durability in [Durability::Synced, Durability::FileSynced, Durability::Unsynced] {
+            let mut file = AtomicFile::create_in(folder.path()).unwrap();
+            file.as_file_mut().write_all(b"new").unwrap();
+            assert!(file.path().file_name().unwrap().to_str().unwrap().starts_with(PREFIX));
+            file.persist(&path, 0o600, durability).unwrap();
+            assert_eq!(fs::read(&path).unwrap(), b"new");
+            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        }
+        drop(AtomicFile::create_in(folder.path()).unwrap());
+        drop(AtomicFile::create(&path).unwrap());
+        let adopted = folder.path().join("adopted");
+        drop(AtomicFile::adopt(File::create_new(&adopted).unwrap(), &adopted).unwrap());
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 }

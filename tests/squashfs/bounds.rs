@@ -1,8 +1,8 @@
 //! What lies at the edges: sizes around a block, a metadata block, a header.
 
-use crate::judge::{BLOCK, check, folder, is_root, options, unsquashfs, write};
 use applbuild::format::squashfs::{Compression, Options};
 use applbuild::tree::{Content, Kind, Metadata, Node, Tree, TreePath};
+use applbuild_test_support::squashfs::{BLOCK, check, folder, is_root, options, unsquashfs, write};
 
 const TIME: i64 = 1_600_000_000;
 

@@ -1,10 +1,11 @@
 //! Images made with blocks that were kept are, byte for byte, those made without.
 
-use crate::judge::{folder, options};
+use applbuild::cache::{BlockStore, Cache};
 use applbuild::format::squashfs::{BlockCache, Compression, NoCache, Options, Summary, work_ahead, write};
 use applbuild::progress::Silent;
-use applbuild::store::BlockStore;
 use applbuild::tree::{Content, Metadata, Node, Tree, TreePath};
+use applbuild_test_support::squashfs::{folder, options};
+use appliance_contract::causes::WithCauses as _;
 use std::fs;
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
@@ -42,7 +43,7 @@ fn image(tree: &Tree, options: &Options, keeper: &dyn BlockCache) -> (Vec<u8>, S
 /// Packs with the store in `cache`, as a build does.
 #[track_caller]
 fn build(tree: &Tree, options: &Options, cache: &Path) -> (Vec<u8>, Summary) {
-    let store = BlockStore::open(cache).expect("opening the store");
+    let store = BlockStore::open(&Cache::new(cache)).expect("opening the store");
     let made = image(tree, options, &store);
     assert!(store.finish().is_none());
     made
@@ -73,11 +74,11 @@ fn warm_is_cold_and_compresses_nothing() {
 
 /// Compresses ahead of a build what `tree` says, and tells the build.
 fn build_after(tree: &Tree, guess: &Tree, options: &Options, cache: &Path, stop: bool) -> (Vec<u8>, Summary, usize) {
-    let store = BlockStore::open(cache).expect("opening the store");
+    let store = BlockStore::open(&Cache::new(cache)).expect("opening the store");
     let made = work_ahead(guess, options, &store, &AtomicBool::new(stop));
     assert!(store.finish().is_none());
     let count = made.len();
-    let store = BlockStore::open(cache).expect("opening the store").with_new(made);
+    let store = BlockStore::open(&Cache::new(cache)).expect("opening the store").with_new(made);
     let (image, summary) = image(tree, options, &store);
     (image, summary, count)
 }
@@ -171,7 +172,7 @@ fn two_builds_at_once_and_one_whose_store_goes() {
             assert!(build.join().expect("no panic") == expected);
         }
     });
-    let store = BlockStore::open(cache.path()).expect("opening");
+    let store = BlockStore::open(&Cache::new(cache.path())).expect("opening");
     fs::remove_dir_all(cache.path().join("blocks")).expect("removing");
     let mut more = tree();
     put(&mut more, "more", text(77, 500_000));
@@ -192,9 +193,9 @@ fn a_file_that_changes_while_it_is_packed() {
     let content = Content::Host { path: path.into(), offset: 0, length: 300_000, fingerprint: Some(known) };
     let mut tree = Tree::new(Metadata::new(0o755));
     tree.insert(&TreePath::parse("x").expect("a path"), Node::file(Metadata::new(0o644), content)).expect("inserting");
-    let store = BlockStore::open(cache.path()).expect("opening");
+    let store = BlockStore::open(&Cache::new(cache.path())).expect("opening");
     let error = write(&tree, &options(2), &store, &mut Cursor::new(Vec::new()), &Silent).expect_err("it changed");
-    assert!(error.to_string().contains("it changed meanwhile"), "{error}");
+    assert!(error.with_causes().contains("it changed meanwhile"), "{error}");
     assert!(store.finish().is_none());
     assert!(packs(cache.path()).is_empty());
 }

@@ -1,8 +1,8 @@
 //! Trees that nobody thought of.
 
-use crate::judge::{BLOCK, compare, folder, is_root, options, write};
 use applbuild::format::squashfs::{Compression, Options};
 use applbuild::tree::{Kind, Metadata, Node, NodeId, Tree, TreePath};
+use applbuild_test_support::squashfs::{BLOCK, compare, folder, is_root, options, write};
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use std::fs;

@@ -1,9 +1,10 @@
 //! What squashfs cannot hold, and what goes wrong while writing.
 
-use crate::judge::{folder, options};
 use applbuild::format::squashfs::{Compression, NoCache, Options, SquashfsError, write};
 use applbuild::progress::{Progress, Silent, Stage, Unit};
 use applbuild::tree::{Content, Kind, Metadata, Node, Tree, TreePath};
+use applbuild_test_support::squashfs::{check, folder, options};
+use appliance_contract::causes::WithCauses as _;
 use std::fs;
 use std::io::{self, Cursor, Seek, SeekFrom, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,7 +24,7 @@ fn refused(change: impl FnOnce(&mut Node)) -> String {
     let mut out = Cursor::new(Vec::new());
     let error = write(&tree, &options(2), &NoCache, &mut out, &Silent).expect_err("it should be refused");
     assert!(out.get_ref().is_empty(), "something was written before the refusal");
-    error.to_string()
+    error.with_causes()
 }
 
 #[test]
@@ -128,7 +129,7 @@ fn a_part_of_a_host_file() {
     let mut tree = Tree::new(Metadata::new(0o755));
     let content = Content::Host { path: std::sync::Arc::new(host), offset: 2, length: 3, fingerprint: None };
     tree.insert(&path("part"), Node::file(Metadata::new(0o644), content)).expect("inserting");
-    crate::judge::check(&tree, &options(1));
+    check(&tree, &options(1));
 }
 
 /// A disk that is full after so many bytes.

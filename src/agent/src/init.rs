@@ -1,10 +1,10 @@
 //! PID 1: sets up the world, boots, and becomes systemd.
 
+use crate::boot::console::Console;
+use crate::boot::shell;
 use crate::boot::{self, Boot, Kernel};
-use crate::console::Console;
-use crate::linux::{self, Linux};
-use crate::machine::{Machine, Places};
-use crate::shell;
+use crate::system::linux::{self, Linux};
+use crate::system::machine::{Machine, Places};
 use appliance_contract::initramfs::{self, ModuleIndex};
 use appliance_contract::kernel_args::{KernelArgs, OnMissing, RootSource};
 use std::fs;

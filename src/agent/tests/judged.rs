@@ -1,12 +1,9 @@
 //! Others make the devices, and blkid and xorriso judge what the probes say of them.
 
-#[path = "../../../tests/judges/mod.rs"]
-mod judges;
-
-use appliance_agent::gpt;
-use appliance_agent::iso::Volume;
-use appliance_agent::probe::{Contents, FileSystem, FileSystemKind, Member, probe};
-use judges::judge;
+use applbuild_test_support::judges::judge;
+use appliance_agent::formats::iso::Volume;
+use appliance_shared::gpt;
+use appliance_shared::probe::{Contents, FileSystem, FileSystemKind, Member, probe};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -329,7 +326,7 @@ fn listing(folder: &Path, prefix: &str, found: &mut BTreeMap<String, String>) {
 
 #[test]
 fn xorriso_reads_the_disk_that_serves_a_config() {
-    use appliance_agent::iso_writer::{Folder, Node, write};
+    use appliance_agent::formats::iso_writer::{Folder, Node, write};
     let file = |mode, text: &str| Node::File { mode, bytes: text.as_bytes().to_vec() };
     let folder = |entries: Vec<(String, Node)>| Folder {
         mode: 0o755,

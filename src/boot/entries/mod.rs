@@ -1,6 +1,7 @@
 //! The boot entries as data; the menu and the manifest are both made of them.
 
 use crate::profile::{Boot, Hypervisor, Protocol};
+use appliance_contract::Sha256;
 use appliance_contract::kernel_args::{Action, ConfigChoice, DEFAULT_TIMEOUT, KernelArgs, OnMissing, RootSource};
 use appliance_contract::{manifest, marker::Role, medium};
 use serde_json::{Value, json};
@@ -8,16 +9,21 @@ use serde_json::{Value, json};
 /// Where the microcode archive lies on a medium.
 pub const MICROCODE: &str = "/boot/microcode.cpio";
 
+/// The boot entries of a medium.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entries {
+    /// In the order of the menu; the first is the default.
     pub entries: Vec<Entry>,
     /// Why an entry that the profile asks for is not there.
     pub warnings: Vec<String>,
 }
 
+/// A line of the boot menu.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
+    /// Its name for GRUB's `default` and for the manifest.
     pub id: &'static str,
+    /// What the menu shows.
     pub title: String,
     /// The key that starts it from the menu; c and e are GRUB's own there.
     pub hotkey: char,
@@ -30,8 +36,11 @@ pub struct Entry {
 /// A command of the boot loader: what to load, and the words after its path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {
+    /// GRUB's command.
     pub verb: &'static str,
+    /// Files on the medium that the command loads.
     pub paths: Vec<String>,
+    /// The words after the paths.
     pub arguments: Vec<String>,
 }
 
@@ -44,20 +53,26 @@ impl Step {
 /// What entries are made from.
 #[derive(Debug, Clone)]
 pub struct Request<'a> {
+    /// How the profile boots.
     pub boot: &'a Boot,
     /// The profile's name and version, for titles.
     pub name: &'a str,
+    /// See `name`.
     pub version: &'a str,
+    /// Whether the image is of a host or of a guest.
     pub role: Role,
     /// `None` for a system without the agent.
-    pub root: Option<(RootSource, [u8; 32])>,
+    pub root: Option<(RootSource, Sha256)>,
     /// The kernel's path on the medium.
     pub kernel: &'a str,
+    /// Whether the image has Xen.
     pub has_xen: bool,
+    /// Whether the medium has [`MICROCODE`].
     pub has_microcode: bool,
 }
 
 impl Entries {
+    /// The entries that the profile asks for and the image can start.
     pub fn new(request: &Request<'_>) -> Self {
         match &request.root {
             Some((source, hash)) => appliance(request, source, *hash),
@@ -75,6 +90,7 @@ impl Entries {
         self.entries.iter().find(|entry| !entry.needs_multiboot2()).map_or("", |entry| entry.id)
     }
 
+    /// The entries as the manifest lists them.
     pub fn manifest(&self) -> Vec<manifest::BootEntry> {
         let entry = |entry: &Entry| manifest::BootEntry {
             id: entry.id.to_owned(),
@@ -100,6 +116,7 @@ impl Entries {
 }
 
 impl Entry {
+    /// Whether GRUB needs its Multiboot2 module for it.
     pub fn needs_multiboot2(&self) -> bool {
         self.steps.iter().any(|step| step.verb == "multiboot2")
     }
@@ -140,7 +157,7 @@ fn xen(request: &Request<'_>, arguments: Vec<String>, initramfs: bool) -> Vec<St
     steps
 }
 
-fn appliance(request: &Request<'_>, root: &RootSource, hash: [u8; 32]) -> Entries {
+fn appliance(request: &Request<'_>, root: &RootSource, hash: Sha256) -> Entries {
     let Request { boot, name, version, .. } = request;
     let arguments = |action, consoles: Vec<String>| {
         let args = KernelArgs {

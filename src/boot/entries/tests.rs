@@ -22,7 +22,7 @@ fn request(boot: &Boot) -> Request<'_> {
         role: Role::Host,
         root: Some((
             RootSource::Medium { uuid: "2026-11-01-00-00-00-00".into(), path: medium::ROOT_IMAGE.into() },
-            [0xab; 32],
+            [0xab; 32].into(),
         )),
         kernel: medium::KERNEL,
         has_xen: true,
@@ -71,7 +71,7 @@ fn each_loader_gets_its_words() {
     let manifest = entries.manifest();
     assert_eq!(manifest[2].id, "check");
     let args = KernelArgs::parse(&manifest[2].kernel_arguments).unwrap();
-    assert_eq!((args.action, args.root_hash), (Action::Check, Some([0xab; 32])));
+    assert_eq!((args.action, args.root_hash), (Action::Check, Some([0xab; 32].into())));
 }
 
 #[test]

@@ -24,31 +24,87 @@ pub struct KernelModules {
 /// The modules that go into the initramfs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Choice {
+    /// What the agent reads to load them.
     pub index: ModuleIndex,
     /// Name and path below `kernel/` of each that is to be packed.
     pub packed: Vec<(String, String)>,
 }
 
+/// Why kernel modules cannot be chosen.
 #[derive(Debug, thiserror::Error)]
 pub enum ModulesError {
+    /// A list that depmod(8) writes is not there.
     #[error("reading the kernel's modules: {path} is not in the image; depmod makes it")]
-    Missing { path: String },
-    #[error("reading {path}: {source}")]
-    Read { path: String, source: std::io::Error },
+    Missing {
+        /// The list's path.
+        path: String,
+    },
+    /// A file of the image cannot be read.
+    #[error("reading {path}")]
+    Read {
+        /// The file in the image.
+        path: String,
+        /// The system's error.
+        source: std::io::Error,
+    },
+    /// A list's line is not in depmod's form.
     #[error("reading {path}, line {line}: found {found:?}, expected {expected}")]
-    Line { path: String, line: usize, found: String, expected: &'static str },
+    Line {
+        /// The list's path.
+        path: String,
+        /// Counted from 1.
+        line: usize,
+        /// The line.
+        found: String,
+        /// The form.
+        expected: &'static str,
+    },
+    /// The profile names a module that the kernel has not.
     #[error("initramfs.{key} names {name:?}, which kernel {version} does not have{}", nearest.as_ref().map(|near| format!("; did you mean {near:?}?")).unwrap_or_default())]
-    Unknown { key: &'static str, name: String, version: String, nearest: Option<String> },
+    Unknown {
+        /// `include` or `exclude`.
+        key: &'static str,
+        /// The name as it was given.
+        name: String,
+        /// The kernel's version.
+        version: String,
+        /// A module that may be meant.
+        nearest: Option<String>,
+    },
+    /// The profile leaves out what every boot needs.
     #[error("initramfs.exclude leaves out {name}, without which the agent opens no root image")]
-    Required { name: String },
+    Required {
+        /// The module.
+        name: String,
+    },
+    /// The profile removes what every boot needs.
     #[error("prune.paths takes away {name}, or what it needs, without which the agent opens no root image")]
-    Pruned { name: String },
+    Pruned {
+        /// The module.
+        name: String,
+    },
+    /// A file of the image changed between two reads.
     #[error("{path} changed while it was read")]
-    Changed { path: String },
+    Changed {
+        /// The file in the image.
+        path: String,
+    },
+    /// A module is compressed in a way that is not known.
     #[error("reading {path}: modules that end in {ending:?} are not known, expected .ko, .ko.xz, .ko.zst or .ko.gz")]
-    Ending { path: String, ending: String },
+    Ending {
+        /// The file in the image.
+        path: String,
+        /// How its name ends.
+        ending: String,
+    },
+    /// A module is no ELF file.
     #[error("{path} is not a module: found {found:02x?} at its beginning, expected an ELF header")]
-    NotElf { path: String, found: Vec<u8> },
+    NotElf {
+        /// The file in the image.
+        path: String,
+        /// Its first bytes.
+        found: Vec<u8>,
+    },
 }
 
 /// The folder of a kernel's modules in the tree.
@@ -67,6 +123,7 @@ fn name_of(path: &str) -> String {
 }
 
 impl KernelModules {
+    /// Reads what depmod(8) wrote for the kernel of this version.
     pub fn read(tree: &Tree, version: &str) -> Result<Self, ModulesError> {
         let text = |name: &str| {
             let path = format!("{}/{name}", folder(version));

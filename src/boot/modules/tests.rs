@@ -1,5 +1,6 @@
 use super::*;
 use crate::tree::{Metadata, Node};
+use appliance_contract::causes::WithCauses as _;
 
 const VERSION: &str = "6.12.1-test";
 
@@ -87,7 +88,7 @@ fn the_profile_widens_and_narrows() {
 fn refuses_names_that_the_kernel_does_not_have() {
     let error = choose(&["lpcf"], &[]).unwrap_err();
     assert_eq!(
-        error.to_string(),
+        error.with_causes(),
         "initramfs.include names \"lpcf\", which kernel 6.12.1-test does not have; did you mean \"lpfc\"?"
     );
     assert!(matches!(choose(&[], &["drivers/nothing/"]), Err(ModulesError::Unknown { key: "exclude", .. })));

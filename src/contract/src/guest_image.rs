@@ -1,18 +1,26 @@
 //! A guest's root image: a folder with these files, on the medium below
 //! [`crate::medium::GUESTS`], in the node's store, and where it was built.
 
+/// The root file system with its verity tree.
 pub const ROOT: &str = "root.squashfs";
+/// The kernel.
 pub const KERNEL: &str = "vmlinuz";
+/// The compressed initramfs.
 pub const INITRAMFS: &str = "initramfs.zst";
+/// The manifest.
 pub const MANIFEST: &str = "manifest.json";
 /// Beside these where the image was built and in a node's store.
 pub const SBOM: &str = "sbom.spdx.json";
+/// The lock that the image was made from.
 pub const LOCK: &str = "lock";
 /// Lines of `sha256sum`, names relative to the folder.
 pub const CHECKSUMS: &str = "SHA256SUMS";
 
 /// A node's own images, each in a folder NAME-VERSION.
 pub const STORE: &str = "/var/lib/appliance/images";
+
+/// Label of the disk that serves a guest its config.
+pub const CONFIG_LABEL: &str = "APPLIANCE_CONFIG";
 
 /// Stands in a guest's kernel arguments for the name of its root's device, which
 /// the host knows when it starts the guest: `xvda` on Xen, `vda` on KVM.

@@ -17,17 +17,22 @@ use std::collections::BTreeMap;
 
 /// Folder of the modules in the initramfs.
 pub const MODULES: &str = "/lib/modules";
+/// Path of the index of modules in the initramfs.
 pub const INDEX: &str = "/lib/modules/index";
 
+/// A kernel module.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Module {
     /// Path in the initramfs; `None` when this kernel has the module but the initramfs does not.
     pub file: Option<String>,
+    /// Modules that must be loaded before it.
     pub needs: Vec<String>,
 }
 
+/// The modules of a kernel.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ModuleIndex {
+    /// Each module by its name.
     pub modules: BTreeMap<String, Module>,
     /// Pairs of a modalias pattern (fnmatch syntax) and a module name.
     pub aliases: Vec<(String, String)>,
@@ -35,15 +40,20 @@ pub struct ModuleIndex {
     pub load: Vec<String>,
 }
 
+/// A line of the index that cannot be read.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("line {line} of the module index: found {found:?}, expected {expected}")]
 pub struct IndexError {
+    /// The line's number, from 1.
     pub line: usize,
+    /// The line.
     pub found: String,
+    /// What it should be.
     pub expected: &'static str,
 }
 
 impl ModuleIndex {
+    /// The text of the index.
     pub fn render(&self) -> String {
         let mut text = String::new();
         for (name, module) in &self.modules {
@@ -59,6 +69,7 @@ impl ModuleIndex {
         text
     }
 
+    /// Reads the text of an index.
     pub fn parse(text: &str) -> Result<Self, IndexError> {
         let mut index = Self::default();
         for (number, line) in text.lines().enumerate() {

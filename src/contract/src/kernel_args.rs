@@ -1,5 +1,6 @@
 //! The kernel arguments that the agent reads, all named `appliance.*`.
 
+use crate::Sha256;
 use crate::marker::Role;
 use std::fmt;
 use std::time::Duration;
@@ -7,15 +8,22 @@ use std::time::Duration;
 /// Seconds that the agent goes on looking for devices when the command line says nothing.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// All that the kernel command line tells the agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KernelArgs {
+    /// Where the root image is.
     pub root: RootSource,
     /// The verity root hash; `None` only where the entry says `appliance.roothash=none`.
-    pub root_hash: Option<[u8; 32]>,
+    pub root_hash: Option<Sha256>,
+    /// What to do.
     pub action: Action,
+    /// Which config partition to take.
     pub config: ConfigChoice,
+    /// How long to look for devices.
     pub timeout: Duration,
+    /// What to do when a step fails.
     pub on_missing: OnMissing,
+    /// What the machine is.
     pub role: Role,
 }
 
@@ -24,54 +32,82 @@ pub struct KernelArgs {
 pub enum RootSource {
     /// A file on the ISO 9660 volume with this UUID.
     Medium {
+        /// The volume's UUID.
         uuid: String,
+        /// The file's path.
         path: String,
     },
     /// A file on the file system with this UUID.
     File {
+        /// The file system's UUID.
         uuid: String,
+        /// The file's path.
         path: String,
     },
     /// A whole block device, by its kernel name without `/dev/`.
     Device {
+        /// The device's name below `/dev`.
         name: String,
     },
+    /// A file on a web server.
     Http {
+        /// The file's URL.
         url: String,
     },
 }
 
+/// What the agent does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
+    /// Boots the system.
     Boot,
+    /// Checks every byte of the medium.
     Check,
+    /// Opens a shell.
     Rescue,
 }
 
+/// Which config partition the agent takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ConfigChoice {
+    /// The one whose marker fits.
     Auto,
+    /// The one on this device.
     Path(String),
+    /// The one with this UUID.
     Uuid(String),
+    /// The one with this label.
     Label(String),
 }
 
+/// What the agent does when a step fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnMissing {
+    /// Opens a shell, and tries again after it.
     Shell,
+    /// Waits for devices, and tries again.
     Wait,
+    /// Reboots.
     Reboot,
 }
 
+/// An argument that cannot be read.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("kernel argument {key}: found {found:?}, expected {expected}")]
 pub struct KernelArgsError {
+    /// The argument's name.
     pub key: String,
+    /// Its value.
     pub found: String,
+    /// What it should be.
     pub expected: &'static str,
 }
 
 const PREFIX: &str = "appliance.";
+/// Comes before the root hash in a command line.
+pub const ROOT_HASH: &str = "appliance.roothash=";
+/// Comes before the choice of [`OnMissing`] in a command line.
+pub const ON_MISSING: &str = "appliance.on-missing=";
 
 impl KernelArgs {
     /// Reads `/proc/cmdline`. Arguments of other programs are passed over; of
@@ -136,18 +172,8 @@ impl KernelArgs {
     }
 }
 
-fn parse_hash(text: &str) -> Option<Option<[u8; 32]>> {
-    if text == "none" {
-        return Some(None);
-    }
-    if text.len() != 64 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
-        return None;
-    }
-    let mut hash = [0; 32];
-    for (byte, pair) in hash.iter_mut().zip(text.as_bytes().chunks(2)) {
-        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
-    }
-    Some(Some(hash))
+fn parse_hash(text: &str) -> Option<Option<Sha256>> {
+    if text == "none" { Some(None) } else { text.parse().ok().map(Some) }
 }
 
 impl RootSource {
@@ -201,7 +227,7 @@ impl fmt::Display for KernelArgs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{PREFIX}root={} {PREFIX}roothash=", self.root)?;
         match self.root_hash {
-            Some(hash) => hash.iter().try_for_each(|byte| write!(f, "{byte:02x}"))?,
+            Some(hash) => write!(f, "{hash}")?,
             None => f.write_str("none")?,
         }
         match self.action {

@@ -1,7 +1,10 @@
 //! What the builder and the agent agree on, and nothing else: names on media,
 //! kernel arguments, and the schemas of the files that both read. No I/O.
 
+#![warn(missing_docs)]
+
 pub mod boot_record;
+pub mod causes;
 pub mod gpt_types;
 pub mod guest;
 pub mod guest_image;
@@ -18,5 +21,7 @@ pub mod modes;
 pub mod nearest;
 pub mod readiness;
 mod schema;
+mod sha256;
 
 pub use schema::{Schema, SchemaError};
+pub use sha256::{Sha256, Sha256Error};

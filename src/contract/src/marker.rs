@@ -4,6 +4,7 @@
 use crate::Schema;
 use serde::{Deserialize, Serialize};
 
+/// Name of the marker, in the root of the config's file system.
 pub const FILE_NAME: &str = "appliance.toml";
 /// Larger than this is no marker; it bounds what is read from an unknown file system.
 pub const MAX_SIZE: u64 = 64 * 1024;
@@ -12,6 +13,7 @@ pub const MAX_SIZE: u64 = 64 * 1024;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
+#[allow(missing_docs, reason = "a doc comment would change the JSON Schema")]
 pub enum Role {
     Host,
     Guest,
@@ -45,6 +47,7 @@ impl std::str::FromStr for Role {
 pub struct NodeName(String);
 
 impl NodeName {
+    /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -56,11 +59,13 @@ impl std::fmt::Display for NodeName {
     }
 }
 
+/// A text that is no node's name.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error(
     "{found:?} is not a host name: expected labels of 1 to 63 letters, digits and inner hyphens, 64 characters at most"
 )]
 pub struct NodeNameError {
+    /// The text.
     pub found: String,
 }
 

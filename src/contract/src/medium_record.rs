@@ -13,11 +13,13 @@
 //! | 88 | of each part: where it ends (64 bits, little-endian), its SHA-256 |
 //! | 480 | SHA-256 of the 480 bytes before it |
 
-use sha2::{Digest, Sha256};
+use crate::Sha256;
+use sha2::Digest;
 use std::ops::Range;
 
 /// Where the record lies on the medium: in block 16, from byte 883 of the descriptor on.
 pub const OFFSET: u64 = 16 * 2048 + 883;
+/// The record's size in bytes.
 pub const SIZE: usize = 512;
 /// Bytes of the root image's block with verity's superblock, which the hash tree does not cover.
 pub const SUPERBLOCK: usize = 4096;
@@ -37,6 +39,7 @@ const CHUNK: usize = 1 << 20;
 /// The parts that a medium is divided into, without a gap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
+    /// Boot code of the MBR.
     BootCode,
     /// Partition entries and boot signature.
     MbrTable,
@@ -44,16 +47,20 @@ pub enum Part {
     Gpt,
     /// What else ECMA-119, 6.2.1 leaves to boot code.
     Reserved,
+    /// Volume descriptors and directories.
     Descriptors,
     /// What lies between the first file and the last, and in none.
     BetweenFiles,
+    /// The EFI system partition.
     Esp,
+    /// Path tables and boot catalog.
     Catalog,
     /// Padding, and the backup of the partition table.
     End,
 }
 
 impl Part {
+    /// All parts, in their order on the medium.
     pub const ALL: [Self; 9] = [
         Self::BootCode,
         Self::MbrTable,
@@ -69,6 +76,7 @@ impl Part {
     /// Where the parts before the volume descriptors end: the same on every medium.
     pub const FIXED_ENDS: [u64; 4] = [440, 512, 34 * 512, 16 * 2048];
 
+    /// Its name in messages.
     pub fn name(self) -> &'static str {
         match self {
             Self::BootCode => "boot code of the MBR",
@@ -89,25 +97,34 @@ impl Part {
     }
 }
 
+/// The end and the hash of a part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PartSum {
     /// The first byte behind it.
     pub end: u64,
-    pub sha256: [u8; 32],
+    /// SHA-256 of its bytes.
+    pub sha256: Sha256,
 }
 
+/// The record of a medium.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MediumRecord {
-    pub checksums: [u8; 32],
-    pub superblock: [u8; 32],
+    /// SHA-256 of the list of checksums.
+    pub checksums: Sha256,
+    /// SHA-256 of the block with verity's superblock; zeros if there is none.
+    pub superblock: Sha256,
     /// In the order of [`Part::ALL`].
     pub parts: [PartSum; PARTS],
 }
 
+/// Why a record cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "each variant says in its message what it means")]
 pub enum RecordError {
+    /// It was changed.
     #[error("the record of the medium's parts does not match its own checksum")]
     Damaged,
+    /// Another program wrote it.
     #[error("the record of the medium's parts has version {found}, expected {VERSION}")]
     Version { found: u32 },
 }
@@ -118,28 +135,31 @@ impl MediumRecord {
         self.parts[PARTS - 1].end
     }
 
+    /// Where a part lies, in bytes.
     pub fn range(&self, part: Part) -> Range<u64> {
         let index = part as usize;
         let start = if index == 0 { 0 } else { self.parts[index - 1].end };
         start..self.parts[index].end
     }
 
-    pub fn sha256(&self, part: Part) -> &[u8; 32] {
-        &self.parts[part as usize].sha256
+    /// The hash of a part.
+    pub fn sha256(&self, part: Part) -> Sha256 {
+        self.parts[part as usize].sha256
     }
 
+    /// The record as it lies on the medium.
     pub fn to_bytes(&self) -> [u8; SIZE] {
         let mut bytes = [0; SIZE];
         bytes[..16].copy_from_slice(MAGIC);
         bytes[16..20].copy_from_slice(&VERSION.to_le_bytes());
         bytes[20..24].copy_from_slice(&(PARTS as u32).to_le_bytes());
-        bytes[24..56].copy_from_slice(&self.checksums);
-        bytes[56..88].copy_from_slice(&self.superblock);
+        bytes[24..56].copy_from_slice(self.checksums.as_bytes());
+        bytes[56..88].copy_from_slice(self.superblock.as_bytes());
         for (place, part) in bytes[FIRST_PART..OWN_SUM].chunks_exact_mut(PART_SIZE).zip(&self.parts) {
             place[..8].copy_from_slice(&part.end.to_le_bytes());
-            place[8..].copy_from_slice(&part.sha256);
+            place[8..].copy_from_slice(part.sha256.as_bytes());
         }
-        let sum = Sha256::digest(&bytes[..OWN_SUM]);
+        let sum = sha2::Sha256::digest(&bytes[..OWN_SUM]);
         bytes[OWN_SUM..].copy_from_slice(&sum);
         bytes
     }
@@ -149,14 +169,14 @@ impl MediumRecord {
         if bytes.iter().all(|&byte| byte == 0) {
             return Ok(None);
         }
-        if Sha256::digest(&bytes[..OWN_SUM])[..] != bytes[OWN_SUM..] || !bytes.starts_with(MAGIC) {
+        if sha2::Sha256::digest(&bytes[..OWN_SUM])[..] != bytes[OWN_SUM..] || !bytes.starts_with(MAGIC) {
             return Err(RecordError::Damaged);
         }
         let number = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
         if (number(16), number(20)) != (VERSION, PARTS as u32) {
             return Err(RecordError::Version { found: number(16) });
         }
-        let sum = |at: usize| std::array::from_fn(|index| bytes[at + index]);
+        let sum = |at: usize| Sha256::from(std::array::from_fn(|index| bytes[at + index]));
         let parts = std::array::from_fn(|index| {
             let at = FIRST_PART + index * PART_SIZE;
             PartSum { end: u64::from_le_bytes(std::array::from_fn(|byte| bytes[at + byte])), sha256: sum(at + 8) }
@@ -174,8 +194,8 @@ pub fn sum<E>(
     range: Range<u64>,
     files: &[Range<u64>],
     mut read: impl FnMut(u64, &mut [u8]) -> Result<(), E>,
-) -> Result<[u8; 32], E> {
-    let mut digest = Sha256::new();
+) -> Result<Sha256, E> {
+    let mut digest = sha2::Sha256::new();
     let mut buffer = vec![0; CHUNK.min(usize::try_from(range.end.saturating_sub(range.start)).unwrap_or(CHUNK))];
     let mut at = range.start;
     // An empty file behind all others: the last gap ends where the range does.
@@ -195,7 +215,7 @@ pub fn sum<E>(
         }
         at = at.max(file.end);
     }
-    Ok(digest.finalize().into())
+    Ok(<[u8; 32]>::from(digest.finalize()).into())
 }
 
 #[cfg(test)]
@@ -204,8 +224,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn record() -> MediumRecord {
-        let part = |index| PartSum { end: 1000 * (index as u64 + 1), sha256: [index as u8; 32] };
-        MediumRecord { checksums: [0xaa; 32], superblock: [0xbb; 32], parts: std::array::from_fn(part) }
+        let part = |index| PartSum { end: 1000 * (index as u64 + 1), sha256: [index as u8; 32].into() };
+        MediumRecord { checksums: [0xaa; 32].into(), superblock: [0xbb; 32].into(), parts: std::array::from_fn(part) }
     }
 
     #[test]
@@ -213,14 +233,14 @@ mod tests {
         let record = record();
         assert_eq!(MediumRecord::parse(&record.to_bytes()), Ok(Some(record.clone())));
         assert_eq!((record.length(), record.range(Part::Esp)), (9000, 6000..7000));
-        assert_eq!((record.range(Part::BootCode), record.sha256(Part::End)), (0..1000, &[8; 32]));
+        assert_eq!((record.range(Part::BootCode), record.sha256(Part::End)), (0..1000, Sha256::from([8; 32])));
         assert_eq!(MediumRecord::parse(&[0; SIZE]), Ok(None));
     }
 
     #[test]
     fn refuses_another_version_and_parts_out_of_order() {
         let signed = |mut bytes: [u8; SIZE]| {
-            let sum = Sha256::digest(&bytes[..OWN_SUM]);
+            let sum = sha2::Sha256::digest(&bytes[..OWN_SUM]);
             bytes[OWN_SUM..].copy_from_slice(&sum);
             MediumRecord::parse(&bytes)
         };
@@ -235,7 +255,7 @@ mod tests {
         assert_eq!(signed(bytes), Err(RecordError::Damaged));
     }
 
-    fn sum_of(bytes: &[u8], range: Range<u64>, files: &[Range<u64>]) -> [u8; 32] {
+    fn sum_of(bytes: &[u8], range: Range<u64>, files: &[Range<u64>]) -> Sha256 {
         let read = &mut |at: u64, piece: &mut [u8]| {
             piece.copy_from_slice(&bytes[at as usize..][..piece.len()]);
             Ok::<(), ()>(())
@@ -278,7 +298,7 @@ mod tests {
             files.sort_by_key(|file| file.start);
             let outside = range.clone().filter(|at| !files.iter().any(|file| file.contains(at)));
             let outside: Vec<u8> = outside.map(|at| bytes[at as usize]).collect();
-            let expected: [u8; 32] = Sha256::digest(&outside).into();
+            let expected = Sha256::from(<[u8; 32]>::from(sha2::Sha256::digest(&outside)));
             prop_assert_eq!(sum_of(&bytes, range, &files), expected);
         }
     }

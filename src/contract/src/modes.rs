@@ -13,29 +13,39 @@
 /// Path of the file, relative to `local/`.
 pub const FILE_NAME: &str = "modes";
 
+/// A line of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     path: String,
     below: bool,
+    /// The owner: a name or a number.
     pub user: String,
+    /// The group: a name or a number.
     pub group: Option<String>,
+    /// The mode; `None` keeps the file's own.
     pub mode: Option<u32>,
 }
 
+/// All lines of the file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Modes {
     entries: Vec<Entry>,
 }
 
+/// A line that cannot be read.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("line {line} of modes: found {found:?}, expected {expected}")]
 pub struct ModesError {
+    /// The line's number, from 1.
     pub line: usize,
+    /// The line.
     pub found: String,
+    /// What it should be.
     pub expected: &'static str,
 }
 
 impl Modes {
+    /// Reads the text of the file.
     pub fn parse(text: &str) -> Result<Self, ModesError> {
         let mut entries = Vec::new();
         for (number, line) in text.lines().enumerate() {
@@ -86,12 +96,14 @@ impl Modes {
         })
     }
 
+    /// All entries, in their order.
     pub fn entries(&self) -> &[Entry] {
         &self.entries
     }
 }
 
 impl Entry {
+    /// The path relative to `local/`, without `/**`.
     pub fn path(&self) -> &str {
         &self.path
     }

@@ -1,3 +1,5 @@
+//! The version of a file's format.
+
 use serde::{Deserialize, Serialize};
 
 /// The schema version that this build of applbuild and its agent write and read.
@@ -10,6 +12,7 @@ const CURRENT: u32 = 1;
 pub struct Schema(());
 
 impl Schema {
+    /// The version that this program writes.
     pub const CURRENT: Self = Self(());
 }
 
@@ -19,9 +22,11 @@ impl Default for Schema {
     }
 }
 
+/// A version of another program.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("schema version {found} is not known to this program, expected {CURRENT}; a newer image or applbuild reads it")]
 pub struct SchemaError {
+    /// The version.
     pub found: u32,
 }
 

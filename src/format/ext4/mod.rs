@@ -11,6 +11,7 @@ use std::io;
 /// What the file system is besides its tree.
 #[derive(Debug, Clone)]
 pub struct Ext4Options {
+    /// The superblock's UUID, in the order of its text form.
     pub uuid: [u8; 16],
     /// At most 16 bytes.
     pub label: String,
@@ -20,20 +21,73 @@ pub struct Ext4Options {
     pub time: i64,
 }
 
+/// An error of the crate `mkext4`, whose own type prints its cause and gives it as its source too.
+#[derive(Debug, thiserror::Error)]
+pub enum WriterError {
+    /// The system's error.
+    #[error(transparent)]
+    Io(io::Error),
+    /// Anything else.
+    #[error("{0}")]
+    Other(mkext4::Error),
+}
+
+impl From<mkext4::Error> for WriterError {
+    fn from(error: mkext4::Error) -> Self {
+        match error {
+            mkext4::Error::Io(error) => Self::Io(error),
+            error => Self::Other(error),
+        }
+    }
+}
+
+/// Why a tree cannot be written as ext4.
 #[derive(Debug, thiserror::Error)]
 pub enum Ext4Error {
-    #[error("putting {path} into an ext4 file system: {source}")]
-    Entry { path: TreePath, source: mkext4::Error },
-    #[error("laying out an ext4 file system of {size} bytes: {source}")]
-    Layout { size: u64, source: mkext4::Error },
+    /// The writer refuses an entry.
+    #[error("putting {path} into an ext4 file system")]
+    Entry {
+        /// The entry.
+        path: TreePath,
+        /// The writer's error.
+        source: WriterError,
+    },
+    /// The writer refuses the file system as a whole.
+    #[error("laying out an ext4 file system of {size} bytes")]
+    Layout {
+        /// Bytes of the file system.
+        size: u64,
+        /// The writer's error.
+        source: WriterError,
+    },
+    /// The given size is too small.
     #[error("an ext4 file system of {size} bytes does not hold these files; expected {least} bytes at least")]
-    TooSmall { size: u64, least: u64 },
+    TooSmall {
+        /// The size that was given, in bytes.
+        size: u64,
+        /// The smallest size that holds the tree, in bytes.
+        least: u64,
+    },
+    /// The writer takes names as text.
     #[error("{path}: its name, target or attribute is not UTF-8, which the ext4 writer cannot hold")]
-    NotUtf8 { path: TreePath },
+    NotUtf8 {
+        /// The entry.
+        path: TreePath,
+    },
+    /// `lost+found` is the file system's own.
     #[error("{path} is a name that ext4 keeps for itself; give it another")]
-    Reserved { path: TreePath },
-    #[error("reading {path}: {source}")]
-    Content { path: TreePath, source: io::Error },
+    Reserved {
+        /// The entry.
+        path: TreePath,
+    },
+    /// A file's content cannot be read.
+    #[error("reading {path}")]
+    Content {
+        /// The file in the tree.
+        path: TreePath,
+        /// The system's error.
+        source: io::Error,
+    },
 }
 
 /// Smaller than this leaves no room for a journal.
@@ -99,7 +153,7 @@ impl<'a> Ext4<'a> {
         // The crate has no blocks to fill for an empty file.
         for File { handle, content, path } in files.into_iter().filter(|file| !file.content.is_empty()) {
             let mut reader = content.open().map_err(|source| Ext4Error::Content { path: path.clone(), source })?;
-            writer.fill(handle, &mut reader).map_err(|source| Ext4Error::Entry { path, source })?;
+            writer.fill(handle, &mut reader).map_err(|error| Ext4Error::Entry { path, source: error.into() })?;
         }
         writer.finish().map_err(self.laying())?;
         Ok(image.0)
@@ -107,7 +161,7 @@ impl<'a> Ext4<'a> {
 
     fn laying(&self) -> impl Fn(mkext4::Error) -> Ext4Error {
         let size = self.size;
-        move |source| Ext4Error::Layout { size, source }
+        move |error| Ext4Error::Layout { size, source: error.into() }
     }
 
     fn lay_out(&self) -> Result<(mkext4::Layout, Vec<File>), Ext4Error> {
@@ -131,7 +185,7 @@ impl Needed {
     fn least(&self, options: &Ext4Options) -> Result<u64, Ext4Error> {
         let mut size = SMALLEST;
         loop {
-            let failed = |source| Ext4Error::Layout { size, source };
+            let failed = |error: mkext4::Error| Ext4Error::Layout { size, source: error.into() };
             let empty = FsBuilder::new(settings(options, size, inodes(size, self.inodes))).and_then(FsBuilder::seal);
             let room = Measured::of(&empty.map_err(failed)?).map_err(failed)?;
             size += match self.content.saturating_sub(room.room()) {
@@ -170,7 +224,7 @@ fn declare(tree: &Tree, mut builder: FsBuilder) -> Result<(FsBuilder, Vec<File>)
     let mut declared: BTreeMap<NodeId, InodeHandle> = BTreeMap::new();
     let mut files = Vec::new();
     for (path, id) in tree.walk() {
-        let failed = |source| Ext4Error::Entry { path: path.clone(), source };
+        let failed = |error: mkext4::Error| Ext4Error::Entry { path: path.clone(), source: error.into() };
         let text = |bytes: &[u8]| match std::str::from_utf8(bytes) {
             Ok(text) => Ok(text.to_owned()),
             Err(_) => Err(Ext4Error::NotUtf8 { path: path.clone() }),

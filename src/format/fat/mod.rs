@@ -6,34 +6,81 @@ use fatfs::{Date, DateTime, FileSystem, FormatVolumeOptions, FsOptions, Time, Ti
 use std::collections::HashSet;
 use std::io::{self, Cursor, Write};
 
+/// What the file system is besides its tree.
 #[derive(Debug, Clone)]
 pub struct FatOptions {
     /// Bytes. Above 32 MiB this is FAT32, below FAT16.
     pub size: u32,
     /// At most 11 characters of ASCII; written in capitals.
     pub label: String,
+    /// The serial number in the boot sector; blkid shows it as the UUID.
     pub volume_id: u32,
 }
 
+/// Why a tree cannot be written as FAT.
 #[derive(Debug, thiserror::Error)]
 pub enum FatError {
+    /// A node or a name that FAT has no place for.
     #[error("FAT cannot hold {path}, which is {found}; expected a file or a directory")]
-    Unsupported { path: TreePath, found: &'static str },
+    Unsupported {
+        /// Its path.
+        path: TreePath,
+        /// What it is.
+        found: &'static str,
+    },
+    /// A file of 4 GiB or more.
     #[error("FAT cannot hold {path} of {found} bytes; expected less than 4 GiB")]
-    TooLong { path: TreePath, found: u64 },
+    TooLong {
+        /// The file.
+        path: TreePath,
+        /// Its bytes.
+        found: u64,
+    },
+    /// A directory with more entries than fit.
     #[error(
         "FAT cannot hold {path}: its names take {found} directory entries, expected {expected} at most; \
          make several directories of it"
     )]
-    TooMany { path: TreePath, found: u64, expected: u64 },
+    TooMany {
+        /// The directory.
+        path: TreePath,
+        /// Entries that its names take.
+        found: u64,
+        /// Entries that fit.
+        expected: u64,
+    },
+    /// The label does not fit the boot sector.
     #[error("FAT volume label {label:?} is not 1 to 11 characters of ASCII")]
-    Label { label: String },
+    Label {
+        /// The label as it was given.
+        label: String,
+    },
+    /// The given size is too small.
     #[error("a FAT file system of {size} bytes does not hold these files; expected {least} bytes at least")]
-    TooSmall { size: u32, least: u64 },
-    #[error("writing {path} to a FAT file system of {size} bytes: {source}")]
-    Write { path: TreePath, size: u32, source: io::Error },
-    #[error("making a FAT file system of {size} bytes: {source}")]
-    Format { size: u32, source: io::Error },
+    TooSmall {
+        /// The size that was given, in bytes.
+        size: u32,
+        /// The smallest size that holds the tree, in bytes.
+        least: u64,
+    },
+    /// The writer refuses an entry.
+    #[error("writing {path} to a FAT file system of {size} bytes")]
+    Write {
+        /// The entry.
+        path: TreePath,
+        /// Bytes of the file system.
+        size: u32,
+        /// The writer's error.
+        source: io::Error,
+    },
+    /// The writer refuses the file system as a whole.
+    #[error("making a FAT file system of {size} bytes")]
+    Format {
+        /// Its bytes.
+        size: u32,
+        /// The writer's error.
+        source: io::Error,
+    },
 }
 
 const MIB: u64 = 1 << 20;

@@ -1,5 +1,6 @@
 use super::*;
 use crate::tree::{Metadata, Node};
+use appliance_contract::causes::WithCauses as _;
 use fatfs::{FileSystem, FsOptions};
 use std::io::{Cursor, Read};
 
@@ -40,17 +41,17 @@ fn refuses_what_fat_has_no_place_for() {
     let mut tree = sample();
     tree.insert(&TreePath::parse("/link").unwrap(), Node::symlink("x", 0)).unwrap();
     let error = build(&tree, &options(8 << 20)).unwrap_err();
-    assert_eq!(error.to_string(), "FAT cannot hold /link, which is a symbolic link; expected a file or a directory");
+    assert_eq!(error.with_causes(), "FAT cannot hold /link, which is a symbolic link; expected a file or a directory");
     let mut twice = sample();
     put(&mut twice, "/EFI/boot", b"");
-    assert!(build(&twice, &options(8 << 20)).unwrap_err().to_string().contains("but for the case"));
+    assert!(build(&twice, &options(8 << 20)).unwrap_err().with_causes().contains("but for the case"));
     for name in ["a:b", "a.", "a ", "a\tb", "😀"] {
         let mut tree = sample();
         put(&mut tree, &format!("/{name}"), b"");
         assert!(
             build(&tree, &options(8 << 20))
                 .unwrap_err()
-                .to_string()
+                .with_causes()
                 .contains("of a name that the FAT writer cannot hold"),
             "{name}"
         );
@@ -85,7 +86,7 @@ fn a_directory_has_a_bounded_number_of_entries() {
     };
     let most = (65_536 - 4) / 3;
     assert!(Fat::plan(&tree(most)).is_ok());
-    let error = Fat::plan(&tree(most + 1)).unwrap_err().to_string();
+    let error = Fat::plan(&tree(most + 1)).unwrap_err().with_causes();
     assert!(error.contains("/etc: its names take 65539 directory entries, expected 65536 at most"), "{error}");
 }
 

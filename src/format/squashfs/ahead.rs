@@ -1,4 +1,4 @@
-//! Compressing what an image will hold before all of it is known.
+//! Speculative compression: blocks are compressed into the block cache before the whole tree is known.
 
 use super::Options;
 use super::blocks::{BlockCache, BlockKey};
@@ -7,8 +7,9 @@ use super::data;
 use super::plan::{Job, Load, Plan};
 use crate::progress::Silent;
 use crate::tree::Tree;
+use crate::util::poison::Unpoisoned;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 /// Compresses the blocks that an image of `tree` would hold and `keeper` has
 /// not, and gives them to it, until all are done or `stop` is set; returns which
@@ -35,7 +36,7 @@ pub fn work_ahead(tree: &Tree, options: &Options, keeper: &dyn BlockCache, stop:
             }
             let Ok(smaller) = compressor.compress(&plain, &mut packed) else { continue };
             keeper.put(&job.key, smaller.then_some(&packed));
-            made.lock().unwrap_or_else(PoisonError::into_inner).push(job.key);
+            made.lock().unpoisoned().push(job.key);
         }
     };
     std::thread::scope(|scope| {
@@ -43,5 +44,5 @@ pub fn work_ahead(tree: &Tree, options: &Options, keeper: &dyn BlockCache, stop:
             scope.spawn(work);
         }
     });
-    made.into_inner().unwrap_or_else(PoisonError::into_inner)
+    made.into_inner().unpoisoned()
 }

@@ -1,4 +1,4 @@
-//! Blocks that were compressed before: what they are known by, and who keeps them.
+//! The interface of the block cache: keys and hits of compressed blocks.
 
 use super::Compression;
 use sha2::{Digest, Sha256};

@@ -5,9 +5,21 @@ use super::{SquashfsError, metadata};
 /// How data, inodes, fragments and xattrs are compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Compression {
-    Gzip { level: u32 },
-    Xz { level: u32 },
-    Zstd { level: i32 },
+    /// zlib.
+    Gzip {
+        /// 1 to 9.
+        level: u32,
+    },
+    /// xz.
+    Xz {
+        /// The preset, 0 to 9.
+        level: u32,
+    },
+    /// Zstandard.
+    Zstd {
+        /// 1 to 22.
+        level: i32,
+    },
 }
 
 /// What a reader takes for granted where there is no options block.

@@ -45,6 +45,7 @@ const LARGEST_BLOCK: u32 = 1 << 20;
 /// How an image is written. The number of threads does not show in it.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
+    /// The algorithm and level of data and metadata.
     pub compression: Compression,
     /// A power of two from 128 KiB to 1 MiB.
     pub block_size: u32,
@@ -59,11 +60,13 @@ pub struct Options {
 pub struct Summary {
     /// The size of the image, a multiple of 4096.
     pub size: u64,
+    /// Inodes of the image, the root's among them.
     pub inodes: u32,
     /// Bytes of content that went in, each node's once.
     pub content: u64,
     /// Files that share the stored content of another.
     pub duplicates: u64,
+    /// Blocks that hold the ends of several files.
     pub fragments: u32,
     /// Bytes of content that did not have to be compressed: their blocks were kept.
     pub reused: u64,

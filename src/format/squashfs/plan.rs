@@ -1,5 +1,5 @@
-//! Where everything will lie: settled from what files are known by, before any
-//! of them is read for its bytes.
+//! The plan of an image: which blocks and fragments there are, decided from the files' fingerprints before any content
+//! is read.
 
 use super::blocks::{BlockKey, Keys};
 use super::fragment::FragmentPlace;

@@ -1,3 +1,5 @@
+//! An entry of a tar archive.
+
 use crate::tree::{Metadata, TreePath};
 use std::fmt;
 use std::io::Read;
@@ -5,29 +7,44 @@ use std::io::Read;
 /// A member of an archive, with long names and PAX records already applied.
 #[derive(Debug)]
 pub struct Entry<'a> {
+    /// Its path below the archive's root.
     pub path: TreePath,
+    /// Mode, owner, time and extended attributes.
     pub metadata: Metadata,
+    /// Its type, with what only this type has.
     pub kind: EntryKind<'a>,
 }
 
+/// The types of entries that are unpacked.
 pub enum EntryKind<'a> {
+    /// A directory.
     Directory,
     /// `content` gives `length` bytes, or an error; what is left unread is passed over.
     File {
+        /// Bytes of the content.
         length: u64,
+        /// The content.
         content: &'a mut dyn Read,
     },
     /// Another name of a file that came before in the same archive.
     HardLink(TreePath),
+    /// A symlink to this target.
     Symlink(Vec<u8>),
+    /// A character device by its numbers.
     CharacterDevice {
+        /// Which driver.
         major: u32,
+        /// Which of the driver's devices.
         minor: u32,
     },
+    /// A block device by its numbers.
     BlockDevice {
+        /// Which driver.
         major: u32,
+        /// Which of the driver's devices.
         minor: u32,
     },
+    /// A named pipe.
     Fifo,
 }
 

@@ -1,4 +1,4 @@
-//! A tar set straight into a tree.
+//! Loads a tar archive into a tree.
 
 use super::{Entry, EntryKind, Limits, ResolveError, TarError, entries, resolve_in_tree};
 use crate::tree::{Content, Kind, Node, Tree, TreeError, TreePath};
@@ -7,22 +7,48 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// Why an archive cannot be laid over a tree.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
+    /// It cannot be read.
     #[error(transparent)]
     Tar(#[from] TarError),
+    /// The place of an entry cannot be found.
     #[error(transparent)]
     Resolve(#[from] ResolveError),
+    /// The tree has no room for an entry there.
     #[error(transparent)]
     Tree(#[from] TreeError),
+    /// An entry would replace a directory with what is in it.
     #[error("unpacking {path}: a directory that is not empty stands in its place")]
-    Directory { path: TreePath },
+    Directory {
+        /// The entry.
+        path: TreePath,
+    },
+    /// The target of a hard link is no file of the tree.
     #[error("unpacking {path}: its hard link's target {target} is no file")]
-    HardLink { path: TreePath, target: TreePath },
-    #[error("unpacking {path}: reading the archive: {source}")]
-    Read { path: TreePath, source: io::Error },
-    #[error("writing {}: {source}", path.display())]
-    Spill { path: PathBuf, source: io::Error },
+    HardLink {
+        /// The entry.
+        path: TreePath,
+        /// The target.
+        target: TreePath,
+    },
+    /// The content of an entry cannot be read.
+    #[error("unpacking {path}: reading the archive")]
+    Read {
+        /// The entry.
+        path: TreePath,
+        /// The reader's error.
+        source: io::Error,
+    },
+    /// The file for large contents cannot be written.
+    #[error("writing {}", path.display())]
+    Spill {
+        /// The file.
+        path: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
 }
 
 /// Files up to this size stay in memory.

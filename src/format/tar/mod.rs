@@ -15,7 +15,7 @@ mod resolve;
 pub use entry::{Entry, EntryKind};
 pub use error::{Problem, TarError};
 pub use load::{LoadError, load_into};
-pub use resolve::{ResolveError, resolve_below, resolve_in_tree};
+pub use resolve::{ResolveError, resolve_in_tree};
 
 use crate::tree::{Metadata, TreePath};
 use content::{Blocks, Content, Extent};
@@ -28,9 +28,11 @@ use tar::{EntryType, GnuExtSparseHeader, Header};
 /// More than these is a bomb or a mistake.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
+    /// How many entries it may have.
     pub entries: u64,
     /// Bytes of one file, and of all.
     pub file: u64,
+    /// See `file`.
     pub total: u64,
     /// Bytes of a long name or of the PAX records of one entry.
     pub extension: u64,

@@ -1,3 +1,5 @@
+//! PAX extended headers (POSIX.1-2024 pax, "pax Extended Header").
+
 use std::collections::BTreeMap;
 
 /// What extension headers say of the entry that follows them (POSIX.1-2024 pax, "pax Extended Header").

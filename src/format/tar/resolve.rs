@@ -1,90 +1,48 @@
-//! Where a path really lies when directories on the way are symlinks: `/lib` of a
-//! Debian tree leads to `usr/lib`, and packages still bring `lib/…`. As for a
-//! process whose root is the tree: an absolute target begins at the tree's root,
-//! and `..` never leads above it.
+//! Resolves paths through symlinked directories: `/lib` of a Debian tree leads to `usr/lib`, and packages still bring
+//! `lib/…`. As in a chroot, an absolute target begins at the tree's root, and `..` never leads above it.
 
 use crate::tree::{Kind, PathError, Tree, TreePath};
-use std::collections::VecDeque;
-use std::io;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::{Path, PathBuf};
+use crate::util::chroot_path::{self, ChrootError};
+use std::convert::Infallible;
 
+/// Why the place of a path cannot be found.
 #[derive(Debug, thiserror::Error)]
 pub enum ResolveError {
-    #[error("finding the place of {path}: more than {LOOPS} symlinks on the way, the last is {link}")]
-    Loop { path: TreePath, link: TreePath },
-    #[error("finding the place of {path}: the symlink {link} is refused: {source}")]
-    Target { path: TreePath, link: TreePath, source: PathError },
-    #[error("finding the place of {path}: reading {}: {source}", host.display())]
-    Host { path: TreePath, host: PathBuf, source: io::Error },
+    /// More symlinks than Linux follows.
+    #[error("finding the place of {path}: too many symlinks on the way, the last is {link}")]
+    Loop {
+        /// The path.
+        path: TreePath,
+        /// The last symlink.
+        link: TreePath,
+    },
+    /// A symlink's target is none.
+    #[error("finding the place of {path}: the symlink {link} is refused")]
+    Target {
+        /// The path.
+        path: TreePath,
+        /// The symlink.
+        link: TreePath,
+        /// What is wrong with its target.
+        source: PathError,
+    },
 }
 
-/// As many as Linux follows (path_resolution(7)).
-const LOOPS: usize = 40;
-
-/// The place of `path` in `tree`, its parents free of symlinks; the last name is not followed.
+/// The place of `path` in `tree`, its parents free of symlinks; the last name is not followed. What is missing or no
+/// directory counts as a directory: whoever inserts the entry reports it.
 pub fn resolve_in_tree(tree: &Tree, path: &TreePath) -> Result<TreePath, ResolveError> {
-    resolve(path, |at| match tree.get(at).map(|node| &node.kind) {
-        Some(Kind::Symlink(target)) => Ok(Some(target.clone())),
-        _ => Ok(None),
-    })
-}
-
-/// The place of `path` below the folder `root` of this machine. What is read
-/// may not change meanwhile: the folder is the build's own.
-pub fn resolve_below(root: &Path, path: &TreePath) -> Result<PathBuf, ResolveError> {
-    let host = |at: &TreePath| {
-        let mut host = root.to_owned();
-        host.extend(at.names().map(std::ffi::OsStr::from_bytes));
-        host
-    };
-    let place = resolve(path, |at| match std::fs::read_link(host(at)) {
-        Ok(target) => Ok(Some(target.into_os_string().into_vec())),
-        // Not there (yet), not a symlink, or below what is no directory: for the writer to meet.
-        Err(error) => match error.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::InvalidInput | io::ErrorKind::NotADirectory => Ok(None),
-            _ => Err(ResolveError::Host { path: path.clone(), host: host(at), source: error }),
-        },
-    })?;
-    Ok(host(&place))
-}
-
-fn resolve(
-    path: &TreePath,
-    mut read_link: impl FnMut(&TreePath) -> Result<Option<Vec<u8>>, ResolveError>,
-) -> Result<TreePath, ResolveError> {
     let (Some(parent), Some(name)) = (path.parent(), path.name()) else { return Ok(path.clone()) };
-    let mut place = TreePath::default();
-    let mut left: VecDeque<Vec<u8>> = parent.names().map(<[u8]>::to_vec).collect();
-    let mut followed = 0;
-    while let Some(name) = left.pop_front() {
-        match name.as_slice() {
-            b"" | b"." => continue,
-            b".." => {
-                place = place.parent().unwrap_or_default();
-                continue;
-            }
-            _ => {}
-        }
-        let refused = |at: &TreePath, source| ResolveError::Target { path: path.clone(), link: at.clone(), source };
-        let at = place.join(&name).map_err(|source| refused(&place, source))?;
-        let Some(target) = read_link(&at)? else {
-            place = at;
-            continue;
-        };
-        followed += 1;
-        if followed > LOOPS {
-            return Err(ResolveError::Loop { path: path.clone(), link: at });
-        }
-        if target.first() == Some(&b'/') {
-            place = TreePath::default();
-        }
-        for part in target.split(|byte| *byte == b'/').rev() {
-            left.push_front(part.to_vec());
-        }
-    }
+    let directory = chroot_path::resolve(parent.names(), |at: &TreePath| match tree.get(at).map(|node| &node.kind) {
+        Some(Kind::Symlink(target)) => Ok::<_, Infallible>(Some(target.clone())),
+        _ => Ok(None),
+    });
+    let directory = directory.map_err(|error| match error {
+        ChrootError::Loop { link } => ResolveError::Loop { path: path.clone(), link },
+        ChrootError::Name { directory, source } => ResolveError::Target { path: path.clone(), link: directory, source },
+        ChrootError::Read(never) => match never {},
+    })?;
     // The name was in a path already.
-    place.join(name).map_err(|source| ResolveError::Target { path: path.clone(), link: path.clone(), source })
+    directory.join(name).map_err(|source| ResolveError::Target { path: path.clone(), link: path.clone(), source })
 }
 
 #[cfg(test)]
@@ -130,21 +88,5 @@ mod tests {
         }
         assert!(matches!(resolve_in_tree(&tree, &path("loop/x")), Err(ResolveError::Loop { .. })));
         assert!(matches!(resolve_in_tree(&tree, &path("nul/x")), Err(ResolveError::Target { .. })));
-    }
-
-    #[test]
-    fn follows_links_inside_a_folder_only() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let root = folder.path().join("root");
-        std::fs::create_dir_all(root.join("usr/lib")).expect("a folder");
-        std::os::unix::fs::symlink("usr/lib", root.join("lib")).expect("a link");
-        std::os::unix::fs::symlink("../..", root.join("out")).expect("a link");
-        std::os::unix::fs::symlink("/", root.join("abs")).expect("a link");
-        std::fs::write(root.join("file"), "").expect("a file");
-        for (from, to) in
-            [("lib/x", "usr/lib/x"), ("out/x", "x"), ("abs/lib/x", "usr/lib/x"), ("file/x", "file/x"), ("lib", "lib")]
-        {
-            assert_eq!(resolve_below(&root, &path(from)).expect("a place"), root.join(to), "{from}");
-        }
     }
 }

@@ -1,6 +1,7 @@
 use super::*;
 use crate::tree::{Kind, Tree};
 use ::tar::{Builder, EntryType, Header};
+use appliance_contract::causes::WithCauses as _;
 use proptest::prelude::*;
 
 /// A header with the path written as it is: the crate's own setter refuses what attackers write.
@@ -58,7 +59,7 @@ fn list(bytes: &[u8]) -> Result<Vec<String>, String> {
         out.push(format!("{}{what}", entry.path));
         Ok(())
     })
-    .map_err(|error| error.to_string())?;
+    .map_err(|error| error.with_causes())?;
     Ok(out)
 }
 
@@ -189,7 +190,7 @@ fn refuses_what_is_damaged_or_not_understood() {
 #[test]
 fn bounds_hold() {
     let bytes = archive(&["a = xxxx", "b = xxxx", "c = "]);
-    let with = |limits| entries::<_, TarError>(&bytes[..], limits, |_| Ok(())).map_err(|error| error.to_string());
+    let with = |limits| entries::<_, TarError>(&bytes[..], limits, |_| Ok(())).map_err(|error| error.with_causes());
     assert_eq!(with(Limits { file: 4, total: 8, entries: 3, extension: 0 }), Ok(()));
     for limits in [
         Limits { file: 3, ..Limits::default() },
@@ -234,7 +235,7 @@ fn loaded(sets: &[&[&str]]) -> Result<Tree, String> {
     let mut tree = Tree::new(Metadata::new(0o755));
     for (number, set) in sets.iter().enumerate() {
         let spill = folder.path().join(number.to_string());
-        load_into(&mut tree, &archive(set)[..], &spill, Limits::default()).map_err(|error| error.to_string())?;
+        load_into(&mut tree, &archive(set)[..], &spill, Limits::default()).map_err(|error| error.with_causes())?;
     }
     for (_, id) in tree.walk().collect::<Vec<_>>() {
         // Before the folder goes.

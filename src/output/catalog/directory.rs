@@ -1,9 +1,11 @@
 //! Images that are directories, with their records in them.
 
 use super::{Artifact, Catalog, CatalogError, ImageName, Published, REBUILD, RECORD, Texts, failed, hash, sync, write};
+use crate::util::file_error::At as _;
+use crate::util::sha256;
+use appliance_contract::Sha256;
 use appliance_contract::guest_image::CHECKSUMS;
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
-use sha2::{Digest, Sha256};
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -17,19 +19,20 @@ impl Catalog {
         replace: bool,
     ) -> Result<Published, CatalogError> {
         let path = self.path(name);
-        let sha256 = hex::encode(artifact.sha256);
+        let sha256 = artifact.sha256;
         let exists = path.exists();
         let before = if exists { content(&path)? } else { None };
-        let was_there = before.as_ref() == Some(&sha256);
+        let was_there = before == Some(sha256);
         if exists && !was_there && !replace {
-            let found = before.unwrap_or_else(|| "files that its SHA256SUMS does not list".to_owned());
+            let unlisted = || "files that its SHA256SUMS does not list".to_owned();
+            let found = before.map_or_else(unlisted, |sha256| sha256.to_string());
             return Err(CatalogError::Changed { path, found, expected: sha256 });
         }
         self.record_name(name)?;
         // The inputs may have changed though the bytes have not, so an image that stays gets new records, too.
         let directory = if was_there { &path } else { &artifact.path };
         write(&directory.join(REBUILD), texts.rebuild.as_bytes())?;
-        write(&directory.join(RECORD), &name.record(artifact.size, &sha256))?;
+        write(&directory.join(RECORD), &name.record(artifact.size, sha256))?;
         if !was_there {
             // An image that is replaced goes where the new one was, and is removed with the work directory.
             let renamed = if exists {
@@ -38,7 +41,7 @@ impl Catalog {
             } else {
                 fs::rename(&artifact.path, &path)
             };
-            renamed.map_err(failed("renaming the image to", &path))?;
+            renamed.at("renaming the image to", &path)?;
             sync(&self.directory)?;
         }
         Ok(Published { path, version: name.version.clone(), was_there })
@@ -46,7 +49,7 @@ impl Catalog {
 }
 
 /// SHA-256 of the directory's `SHA256SUMS`; `None` where there is none or a file is not as it says.
-pub(super) fn content(directory: &Path) -> Result<Option<String>, CatalogError> {
+pub(super) fn content(directory: &Path) -> Result<Option<Sha256>, CatalogError> {
     let sums = directory.join(CHECKSUMS);
     let text = match fs::read_to_string(&sums) {
         Ok(text) => text,
@@ -56,11 +59,12 @@ pub(super) fn content(directory: &Path) -> Result<Option<String>, CatalogError> 
     for line in text.lines() {
         let Some((sum, name)) = line.split_once("  ") else { return Ok(None) };
         // Names in the directory itself: a file of ours has no slash in its name.
-        if name.contains('/') || hash(&directory.join(name))?.as_deref() != Some(sum) {
+        let Ok(sum) = sum.parse::<Sha256>() else { return Ok(None) };
+        if name.contains('/') || hash(&directory.join(name))? != Some(sum) {
             return Ok(None);
         }
     }
-    Ok(Some(hex::encode(Sha256::digest(text))))
+    Ok(Some(sha256::of(text)))
 }
 
 #[cfg(test)]
@@ -79,10 +83,10 @@ mod tests {
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(&folder).unwrap();
         fs::write(folder.join("vmlinuz"), text).unwrap();
-        let sums = format!("{}  vmlinuz\n", hex::encode(Sha256::digest(text)));
+        let sums = format!("{}  vmlinuz\n", sha256::of(text));
         fs::write(folder.join(CHECKSUMS), &sums).unwrap();
-        let slot = images.name(Shape::Directory, "guest", "1.0", &[inputs; 32], replace)?;
-        let sha256 = Sha256::digest(&sums).into();
+        let slot = images.name(Shape::Directory, "guest", "1.0", [inputs; 32].into(), replace)?;
+        let sha256 = sha256::of(&sums);
         images.publish(&slot, &artifact(&folder, 1, sha256), Texts { lock: "", rebuild: "how" }, replace)
     }
 
@@ -109,7 +113,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let images = Catalog::open(root.path()).unwrap();
         let placed = build(&images, 1, "a", false).unwrap();
-        let slot = images.name(Shape::Directory, "guest", "1.0", &[1; 32], false).unwrap();
+        let slot = images.name(Shape::Directory, "guest", "1.0", [1; 32].into(), false).unwrap();
         assert_eq!(existing(&images, &slot), Some(placed.path.clone()));
         fs::write(placed.path.join("vmlinuz"), "x").unwrap();
         assert_eq!(existing(&images, &slot), None);
@@ -122,7 +126,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let images = Catalog::open(root.path()).unwrap();
         build(&images, 1, "a", false).unwrap();
-        let slot = images.name(Shape::Directory, "guest", "1.0", &[2; 32], true).unwrap();
+        let slot = images.name(Shape::Directory, "guest", "1.0", [2; 32].into(), true).unwrap();
         assert_eq!(existing(&images, &slot), None);
     }
 }

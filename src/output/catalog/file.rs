@@ -4,7 +4,8 @@ use super::{
     Artifact, CHECKSUMS, Catalog, CatalogError, ImageName, LOCK_TEXT, MANIFEST, Published, REBUILD, RECORD, RECORDS,
     SBOM, Texts, failed, hash, sync, write,
 };
-use crate::packages::Digest;
+use crate::util::file_error::At as _;
+use crate::util::sha256;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
@@ -15,7 +16,7 @@ impl Catalog {
         let Ok(sums) = fs::read_to_string(self.directory.join(CHECKSUMS)) else { return Ok(false) };
         for file in RECORDS.map(|record| name.record_file(record)).into_iter().chain([name.file()]) {
             let sum = sums.lines().find_map(|line| line.strip_suffix(&file)?.strip_suffix("  "));
-            if sum.is_none() || hash(&self.directory.join(&file))?.as_deref() != sum {
+            if sum.is_none() || hash(&self.directory.join(&file))? != sum.and_then(|sum| sum.parse().ok()) {
                 return Ok(false);
             }
         }
@@ -30,13 +31,13 @@ impl Catalog {
         replace: bool,
     ) -> Result<Published, CatalogError> {
         let path = self.path(name);
-        let sha256 = hex::encode(artifact.sha256);
+        let sha256 = artifact.sha256;
         let before = hash(&path)?;
-        let was_there = before.as_ref() == Some(&sha256);
+        let was_there = before == Some(sha256);
         if let Some(found) = before.filter(|_| !was_there && !replace) {
-            return Err(CatalogError::Changed { path, found, expected: sha256 });
+            return Err(CatalogError::Changed { path, found: found.to_string(), expected: sha256 });
         }
-        let record = name.record(artifact.size, &sha256);
+        let record = name.record(artifact.size, sha256);
         let records = [
             (MANIFEST, artifact.manifest_json.as_slice()),
             (SBOM, &artifact.sbom),
@@ -48,12 +49,12 @@ impl Catalog {
         let mut sums = BTreeMap::new();
         for (record, bytes) in records {
             write(&self.record_path(name, record), bytes)?;
-            sums.insert(name.record_file(record), Digest::of(bytes).to_string());
+            sums.insert(name.record_file(record), sha256::of(bytes).to_string());
         }
         if !was_there {
-            fs::rename(&artifact.path, &path).map_err(failed("renaming the image to", &path))?;
+            fs::rename(&artifact.path, &path).at("renaming the image to", &path)?;
         }
-        sums.insert(name.file(), sha256);
+        sums.insert(name.file(), sha256.to_string());
         self.write_checksums(sums)?;
         sync(&self.directory)?;
         Ok(Published { path, version: name.version.clone(), was_there })

@@ -5,14 +5,18 @@ mod directory;
 mod file;
 
 use super::{Artifact, Shape};
-use crate::packages::Digest;
+use crate::util::atomic_file::{self, Durability};
+use crate::util::file_error::{At as _, FileError};
+use crate::util::sha256;
 use appliance_contract::Schema;
+use appliance_contract::Sha256;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+/// The list of checksums, in the form of sha256sum(1).
 pub const CHECKSUMS: &str = "SHA256SUMS";
 /// The record of an image, beside a file or in a directory.
 const RECORD: &str = "build.json";
@@ -28,24 +32,32 @@ pub const RECORDS: [&str; 5] = [MANIFEST, SBOM, LOCK_TEXT, REBUILD, RECORD];
 pub const NAMES: &str = ".names";
 /// Locked while files in the directory change.
 const LOCK: &str = ".lock";
-/// Prefix of temporary files.
-const NEW: &str = ".new-";
 /// Holds the work directories of running builds.
 const WORK: &str = ".work";
 
+/// Why an image cannot be found or published.
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogError {
-    #[error("{attempt} {}", path.display())]
-    Io { attempt: &'static str, path: PathBuf, source: io::Error },
+    /// Reading or writing a file failed.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// An image of this name has other bytes.
     #[error(
         "{}: found SHA-256 {found}, expected {expected}, which the same inputs give now; pass --replace to overwrite it",
         path.display()
     )]
-    Changed { path: PathBuf, found: String, expected: String },
+    Changed {
+        /// The image.
+        path: PathBuf,
+        /// Its SHA-256.
+        found: String,
+        /// SHA-256 of the new image.
+        expected: Sha256,
+    },
 }
 
 fn failed<'p>(attempt: &'static str, path: &'p Path) -> impl FnOnce(io::Error) -> CatalogError + use<'p> {
-    move |source| CatalogError::Io { attempt, path: path.to_owned(), source }
+    move |source| CatalogError::from(FileError::new(attempt, path.to_owned(), source))
 }
 
 /// The inputs and the content of an image.
@@ -55,9 +67,9 @@ struct Record {
     schema: Schema,
     name: String,
     version: String,
-    inputs_sha256: String,
+    inputs_sha256: Sha256,
     size: u64,
-    sha256: String,
+    sha256: Sha256,
 }
 
 /// The name of an image, chosen before it is built.
@@ -67,7 +79,7 @@ pub struct ImageName {
     name: String,
     /// The profile's version, with the build number when it is not the first: `2026.11.1-2`.
     pub version: String,
-    inputs_sha256: String,
+    inputs_sha256: Sha256,
 }
 
 impl ImageName {
@@ -121,14 +133,14 @@ impl ImageName {
         format!("{} {}", self.file(), self.inputs_sha256)
     }
 
-    fn record(&self, size: u64, sha256: &str) -> Vec<u8> {
+    fn record(&self, size: u64, sha256: Sha256) -> Vec<u8> {
         let record = Record {
             schema: Schema::CURRENT,
             name: self.name.clone(),
             version: self.version.clone(),
-            inputs_sha256: self.inputs_sha256.clone(),
+            inputs_sha256: self.inputs_sha256,
             size,
-            sha256: sha256.to_owned(),
+            sha256,
         };
         // A record is strings and numbers, which all have a JSON form.
         let mut text = serde_json::to_vec_pretty(&record).unwrap_or_default();
@@ -140,6 +152,7 @@ impl ImageName {
 /// Records that the artifact does not carry.
 #[derive(Debug, Clone, Copy)]
 pub struct Texts<'a> {
+    /// The lock's text.
     pub lock: &'a str,
     /// How to build the same bytes again.
     pub rebuild: &'a str,
@@ -148,7 +161,9 @@ pub struct Texts<'a> {
 /// An image in the directory of images.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Published {
+    /// The image's file or directory.
     pub path: PathBuf,
+    /// The version, with the build number when it is not the first.
     pub version: String,
     /// It was there before, with the same bytes.
     pub was_there: bool,
@@ -157,13 +172,17 @@ pub struct Published {
 /// An image that an earlier build made from the same inputs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExistingImage {
+    /// The image's file or directory.
     pub path: PathBuf,
     /// The path of its manifest.
     pub manifest: PathBuf,
+    /// Bytes of the file, or of all files in the directory.
     pub size: u64,
-    pub sha256: [u8; 32],
+    /// As [`Artifact::sha256`].
+    pub sha256: Sha256,
 }
 
+/// A directory of built images.
 #[derive(Debug, Clone)]
 pub struct Catalog {
     directory: PathBuf,
@@ -172,7 +191,7 @@ pub struct Catalog {
 impl Catalog {
     /// Opens the directory of images; makes it if it is missing.
     pub fn open(directory: &Path) -> Result<Self, CatalogError> {
-        fs::create_dir_all(directory).map_err(failed("making the folder", directory))?;
+        fs::create_dir_all(directory).at("making the folder", directory)?;
         Ok(Self { directory: directory.to_owned() })
     }
 
@@ -180,7 +199,7 @@ impl Catalog {
     pub fn check(&self) -> Result<(), CatalogError> {
         for directory in [self.directory.clone(), self.work()] {
             if directory.exists() {
-                tempfile::tempfile_in(&directory).map_err(failed("writing to the folder", &directory))?;
+                tempfile::tempfile_in(&directory).at("writing to the folder", &directory)?;
             }
         }
         Ok(())
@@ -210,8 +229,7 @@ impl Catalog {
     pub fn find_existing(&self, name: &ImageName) -> Result<Option<ExistingImage>, CatalogError> {
         let Ok(record) = fs::read(self.record_path(name, RECORD)) else { return Ok(None) };
         let Ok(record) = serde_json::from_slice::<Record>(&record) else { return Ok(None) };
-        let mut sha256 = [0; 32];
-        if record.inputs_sha256 != name.inputs_sha256 || hex::decode_to_slice(&record.sha256, &mut sha256).is_err() {
+        if record.inputs_sha256 != name.inputs_sha256 {
             return Ok(None);
         }
         let intact = match name.shape {
@@ -222,7 +240,7 @@ impl Catalog {
             path: self.path(name),
             manifest: self.record_path(name, MANIFEST),
             size: record.size,
-            sha256,
+            sha256: record.sha256,
         };
         Ok(intact.then_some(existing))
     }
@@ -230,12 +248,13 @@ impl Catalog {
     /// Locks the directory for a change.
     fn lock(&self) -> Result<File, CatalogError> {
         let path = self.directory.join(LOCK);
-        let file = File::create(&path).map_err(failed("making", &path))?;
-        file.lock().map_err(failed("locking", &path))?;
+        let file = File::create(&path).at("making", &path)?;
+        file.lock().at("locking", &path)?;
         for path in self.paths()? {
             // Of a build that was killed while it held the lock.
-            if path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(NEW.as_bytes())) {
-                fs::remove_file(&path).map_err(failed("removing", &path))?;
+            if path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(atomic_file::PREFIX.as_bytes()))
+            {
+                fs::remove_file(&path).at("removing", &path)?;
             }
         }
         Ok(file)
@@ -269,7 +288,8 @@ impl Catalog {
     /// Enters the name into the ledger. To be called before the image is published, while the directory is locked.
     fn record_name(&self, name: &ImageName) -> Result<(), CatalogError> {
         let mut names = self.names()?;
-        if names.insert(name.file(), name.inputs_sha256.clone()).as_ref() == Some(&name.inputs_sha256) {
+        let inputs = name.inputs_sha256.to_string();
+        if names.insert(name.file(), inputs.clone()).as_ref() == Some(&inputs) {
             return Ok(());
         }
         let lines: String = names.iter().map(|(file, inputs)| format!("{file} {inputs}\n")).collect();
@@ -284,10 +304,9 @@ impl Catalog {
         shape: Shape,
         name: &str,
         version: &str,
-        inputs: &[u8; 32],
+        inputs: Sha256,
         replace: bool,
     ) -> Result<ImageName, CatalogError> {
-        let inputs_sha256 = hex::encode(inputs);
         let prefix = format!("{name}-{version}");
         let number = |file: &str| build_number(file.strip_suffix(shape.suffix())?, &prefix);
         let given = self.names()?;
@@ -301,14 +320,14 @@ impl Catalog {
             let file = path.file_name().and_then(|file| file.to_str()).filter(|_| of_shape);
             newest = newest.max(file.and_then(number).unwrap_or(0));
         }
-        let same = given.iter().filter(|(_, inputs)| **inputs == inputs_sha256);
+        let same = given.iter().filter(|(_, given_inputs)| **given_inputs == inputs.to_string());
         let number = match same.filter_map(|(file, _)| number(file)).min() {
             Some(known) => known,
             None if replace => 1,
             None => newest + 1,
         };
         let version = if number == 1 { version.to_owned() } else { format!("{version}-{number}") };
-        Ok(ImageName { shape, name: name.to_owned(), version, inputs_sha256 })
+        Ok(ImageName { shape, name: name.to_owned(), version, inputs_sha256: inputs })
     }
 }
 
@@ -321,44 +340,34 @@ fn build_number(stem: &str, prefix: &str) -> Option<u64> {
 }
 
 /// SHA-256 of a file; `None` when there is none.
-fn hash(path: &Path) -> Result<Option<String>, CatalogError> {
+fn hash(path: &Path) -> Result<Option<Sha256>, CatalogError> {
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(failed("opening", path)(source)),
     };
-    let (digest, _) = Digest::of_reader(file).map_err(failed("reading", path))?;
-    Ok(Some(digest.to_string()))
+    let (digest, _) = sha256::of_reader(file).at("reading", path)?;
+    Ok(Some(digest))
 }
 
-/// Writes a file atomically, with a temporary name that [`Catalog::lock`] cleans up.
+/// Writes a file atomically. [`Catalog::lock`] removes what a killed build left; `publish` syncs the directory once.
 fn write(path: &Path, bytes: &[u8]) -> Result<(), CatalogError> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let put = || -> io::Result<()> {
-        let mut file = tempfile::Builder::new().prefix(NEW).tempfile_in(folder)?;
-        file.write_all(bytes)?;
-        // A temporary file is its owner's alone; what is published is not.
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
-        file.as_file().set_permissions(mode)?;
-        file.as_file().sync_all()?;
-        file.persist(path)?;
-        Ok(())
-    };
-    put().map_err(failed("writing", path))
+    let write = |file: &mut File| file.write_all(bytes);
+    atomic_file::write_atomic_with(path, Durability::FileSynced, write).map_err(failed("writing", path))
 }
 
 fn sync(folder: &Path) -> Result<(), CatalogError> {
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed("syncing", folder))
+    atomic_file::sync_directory(folder).map_err(failed("syncing", folder))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sha2::{Digest as _, Sha256};
+    use appliance_contract::causes::WithCauses as _;
 
     const FILE: Shape = Shape::File { suffix: ".iso", records: "" };
 
-    pub(super) fn artifact(path: &Path, size: u64, sha256: [u8; 32]) -> Artifact {
+    pub(super) fn artifact(path: &Path, size: u64, sha256: Sha256) -> Artifact {
         let (manifest_json, sbom) = (b"{}".to_vec(), b"{}".to_vec());
         Artifact { path: path.to_owned(), size, sha256, manifest_json, sbom, initramfs_size: None }
     }
@@ -377,10 +386,10 @@ mod tests {
 
         fn build(&self, inputs: u8, content: &str, replace: bool) -> Result<Published, CatalogError> {
             fs::create_dir_all(self.images.work()).unwrap();
-            let slot = self.images.name(FILE, "host", "1.0", &[inputs; 32], replace)?;
+            let slot = self.images.name(FILE, "host", "1.0", [inputs; 32].into(), replace)?;
             let iso = self.images.work().join("iso");
             fs::write(&iso, content).unwrap();
-            let artifact = artifact(&iso, content.len() as u64, Sha256::digest(content).into());
+            let artifact = artifact(&iso, content.len() as u64, sha256::of(content));
             self.images.publish(&slot, &artifact, Texts { lock: "", rebuild: "" }, replace)
         }
 
@@ -409,7 +418,7 @@ mod tests {
         let names = [".lock", NAMES, ".work", CHECKSUMS, "host-1.0.build.json", "host-1.0.iso", "host-1.0.lock"];
         assert_eq!(folder.names()[..7], names);
         assert_eq!(folder.names()[7..], ["host-1.0.manifest.json", "host-1.0.rebuild", "host-1.0.spdx.json"]);
-        let sum = hex::encode(Sha256::digest("a"));
+        let sum = sha256::of("a").to_string();
         assert!(folder.read(CHECKSUMS).contains(&format!("{sum}  host-1.0.iso\n")));
     }
 
@@ -469,9 +478,9 @@ mod tests {
     fn an_image_stands_as_long_as_it_and_its_records_are_what_they_were() {
         let folder = Folder::new();
         folder.build(1, "a", false).unwrap();
-        let slot = |inputs| folder.images.name(FILE, "host", "1.0", &[inputs; 32], false).unwrap();
+        let slot = |inputs| folder.images.name(FILE, "host", "1.0", [inputs; 32].into(), false).unwrap();
         let existing = folder.images.find_existing(&slot(1)).unwrap().unwrap();
-        assert_eq!((existing.size, existing.sha256), (1, Sha256::digest("a").into()));
+        assert_eq!((existing.size, existing.sha256), (1, sha256::of("a")));
         assert_eq!(folder.images.find_existing(&slot(2)).unwrap(), None);
         for ending in ["iso", "manifest.json", "spdx.json", "lock", "rebuild", "build.json"] {
             let path = folder.images.directory.join(format!("host-1.0.{ending}"));
@@ -500,8 +509,8 @@ mod tests {
         folder.images.check().unwrap();
         assert_eq!(folder.names(), [""; 0]);
         fs::write(folder.images.work(), "").unwrap();
-        let error = folder.images.check().unwrap_err().to_string();
-        assert!(error.starts_with("writing to the folder") && error.ends_with(".work"), "{error}");
+        let error = folder.images.check().unwrap_err().with_causes();
+        assert!(error.starts_with("writing to the folder") && error.contains("/.work: "), "{error}");
     }
 
     #[test]
@@ -510,7 +519,7 @@ mod tests {
         for name in ["host-1.0.1.iso", "host-1.0-x.iso", "host-1.0-1.iso", "ghost-1.0-7.iso", "host-1.0-7.isox"] {
             fs::write(folder.images.directory.join(name), "").unwrap();
         }
-        assert_eq!(folder.images.name(FILE, "host", "1.0", &[0; 32], false).unwrap().version, "1.0");
+        assert_eq!(folder.images.name(FILE, "host", "1.0", [0; 32].into(), false).unwrap().version, "1.0");
     }
 
     #[test]

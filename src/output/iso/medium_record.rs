@@ -1,6 +1,8 @@
 //! The record of a medium's parts, by which the agent checks what is in no file.
 
 use crate::format::iso::{BLOCK, IsoError, Patch, Volume};
+use crate::util::sha256;
+use appliance_contract::Sha256;
 use appliance_contract::medium_record::{self, MediumRecord, Part, PartSum};
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -13,9 +15,9 @@ const END_BLOCKS: u64 = 150 + 9;
 #[derive(Debug, Clone, Copy)]
 pub struct Files {
     /// SHA-256 of the list of checksums.
-    pub checksums: [u8; 32],
+    pub checksums: Sha256,
     /// SHA-256 of the root image's block with verity's superblock; zeros without.
-    pub superblock: [u8; 32],
+    pub superblock: Sha256,
 }
 
 /// The record of `volume`, which is written with `patches` and an EFI system partition of `esp` bytes.
@@ -33,7 +35,7 @@ pub fn make(volume: &Volume, patches: &[Patch], files: Files, esp: u64) -> Resul
     let mut record = MediumRecord {
         checksums: files.checksums,
         superblock: files.superblock,
-        parts: std::array::from_fn(|index| PartSum { end: ends[index], sha256: [0; 32] }),
+        parts: std::array::from_fn(|index| PartSum { end: ends[index], sha256: Sha256::default() }),
     };
     for part in Part::ALL {
         let sum = medium_record::sum(record.range(part), &contents, &mut read);
@@ -43,8 +45,8 @@ pub fn make(volume: &Volume, patches: &[Patch], files: Files, esp: u64) -> Resul
 }
 
 /// SHA-256 of the block with verity's superblock in the image that begins at `start` of `file`.
-pub fn superblock(file: &impl FileExt, start: u64, hash_offset: u64) -> io::Result<[u8; 32]> {
+pub fn superblock(file: &impl FileExt, start: u64, hash_offset: u64) -> io::Result<Sha256> {
     let mut block = [0; medium_record::SUPERBLOCK];
     file.read_exact_at(&mut block, start + hash_offset)?;
-    Ok(crate::output::records::checksums::of_bytes(&block))
+    Ok(sha256::of(block))
 }

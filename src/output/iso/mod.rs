@@ -16,19 +16,22 @@ use crate::boot::kernel::Kernels;
 use crate::boot::microcode;
 use crate::format::iso::{BLOCK, Boot, Layout, Options, Patch, Present, Volume, VolumeUuid};
 use crate::format::squashfs::NoCache;
+use crate::profile::Profile;
 use crate::progress::{Progress, Stage, Unit};
 use crate::tree::{Content, Metadata, Node, Tree, TreePath};
+use crate::util::atomic_file::{self, AtomicFile, Durability};
+use crate::util::file_error::At as _;
+use crate::util::sha256;
 use crate::util::writeback;
+use appliance_contract::Sha256;
 use appliance_contract::kernel_args::RootSource;
 use appliance_contract::manifest::{EmbeddedGuest, Manifest, RootImage};
 use appliance_contract::medium;
-use std::fs::{self, File, Permissions};
-use std::os::unix::fs::PermissionsExt;
+use std::fs::{self, File};
 use std::panic::resume_unwind;
 use std::path::Path;
 use std::sync::mpsc;
 use std::thread;
-use tempfile::{NamedTempFile, TempPath};
 
 /// The ISO image of a host: it boots from CD, stick and disk.
 #[derive(Debug)]
@@ -36,6 +39,16 @@ pub struct Iso;
 
 /// The root begins at a multiple of it: a loop device is not to read pages, or verity's blocks, by halves.
 const ALIGNMENT: u64 = 64 << 10;
+
+/// The root is packed where it stays, so its offset is chosen before the rest of the medium is known. Before it lie the
+/// descriptors and directories (84 kB where they were measured) and the records, among them the manifest, which says there
+/// what it says in the image and more.
+fn root_offset(manifest: &Manifest, guests: usize) -> u64 {
+    const OWN: u64 = 256 << 10;
+    const OF_A_GUEST: u64 = 16 << 10;
+    let manifest = manifest_text(manifest).len() as u64;
+    (manifest + OWN + OF_A_GUEST * guests as u64).next_multiple_of(ALIGNMENT)
+}
 
 impl Output for Iso {
     fn command(&self) -> &'static str {
@@ -54,15 +67,8 @@ impl Output for Iso {
         true
     }
 
-    /// The root is packed where it stays, so its offset is chosen before the rest of the medium is known. Before it lie
-    /// the descriptors and directories (84 kB where they were measured) and the records, among them the manifest, which
-    /// says there what it says in the image and more.
-    fn root_location(&self, image: &Image<'_>, guests: usize) -> RootLocation {
-        const OWN: u64 = 256 << 10;
-        const OF_A_GUEST: u64 = 16 << 10;
-        let manifest = manifest_text(image.manifest).len() as u64;
-        let offset = (manifest + OWN + OF_A_GUEST * guests as u64).next_multiple_of(ALIGNMENT);
-        RootLocation { file: "medium.part", offset }
+    fn root_location(&self, profile: &Profile) -> Option<RootLocation> {
+        RootLocation::if_packed(profile, "medium.part", root_offset)
     }
 
     /// The file gets its name once all of it is on disk.
@@ -77,29 +83,19 @@ impl Output for Iso {
             Draft::new(input, progress)?.finish()?.write(&file, progress)
         });
         let written = written?;
-        synced.map_err(failed("syncing", file.path()))?;
+        synced.at("syncing", file.path())?;
         written.finish(file, input.path, progress)
     }
 }
 
 /// The file that becomes the medium.
-fn open(input: &Input<'_>) -> Result<NamedTempFile, OutputError> {
+fn open(input: &Input<'_>) -> Result<AtomicFile, OutputError> {
     if let Root::Squashfs { file, .. } = input.root {
-        let opened = File::options().read(true).write(true).open(file).map_err(failed("opening", file))?;
-        let path = TempPath::try_from_path(file).map_err(failed("finding", file))?;
-        return Ok(NamedTempFile::from_parts(opened, path));
+        let opened = File::options().read(true).write(true).open(file).at("opening", file)?;
+        return Ok(AtomicFile::adopt(opened, file).at("finding", file)?);
     }
-    let directory = parent(input.path);
-    let mut builder = tempfile::Builder::new();
-    let made = builder.prefix(".medium-").suffix(".part").tempfile_in(directory);
-    made.map_err(failed("making a file in", directory))
-}
-
-fn parent(path: &Path) -> &Path {
-    match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    }
+    let directory = atomic_file::directory(input.path);
+    AtomicFile::create_in(directory).map_err(failed("making a file in", directory))
 }
 
 /// The medium's files before its identity is known.
@@ -119,7 +115,7 @@ struct Draft<'a> {
 struct Named {
     /// Of the files that the identity follows from.
     hashes: Hashes,
-    identity: [u8; 32],
+    identity: Sha256,
     uuid: VolumeUuid,
     entries: Entries,
     esp: Vec<u8>,
@@ -130,7 +126,7 @@ struct Contents {
     tree: Tree,
     options: Options,
     /// SHA-256 of the root's block with verity's superblock; zeros without.
-    superblock: [u8; 32],
+    superblock: Sha256,
     hashes: Hashes,
     manifest: Manifest,
     sbom: Vec<u8>,
@@ -141,7 +137,7 @@ struct Contents {
 struct Written {
     contents: Contents,
     size: u64,
-    sha256: [u8; 32],
+    sha256: Sha256,
 }
 
 impl<'a> Draft<'a> {
@@ -197,7 +193,7 @@ impl<'a> Draft<'a> {
         Ok(())
     }
 
-    fn entries(&self, root: Option<(RootSource, [u8; 32])>) -> Entries {
+    fn entries(&self, root: Option<(RootSource, Sha256)>) -> Entries {
         let Image { profile, version, .. } = self.input.image;
         Entries::new(&Request {
             boot: &profile.boot,
@@ -212,24 +208,21 @@ impl<'a> Draft<'a> {
     }
 
     /// The verity hash, where the agent opens the root.
-    fn root_hash(&self) -> Result<Option<[u8; 32]>, OutputError> {
-        let Root::Squashfs { verity, .. } = self.input.root else { return Ok(None) };
-        let mut hash = [0; 32];
-        hex::decode_to_slice(&verity.root_hash, &mut hash)
-            .map_err(|_| OutputError::RootHash { found: verity.root_hash.clone() })?;
-        Ok(self.input.image.agent.map(|_| hash))
+    fn root_hash(&self) -> Option<Sha256> {
+        let Root::Squashfs { verity, .. } = self.input.root else { return None };
+        self.input.image.agent.map(|_| verity.root_hash)
     }
 
     /// The packed root.
     fn root(&self) -> Result<Option<Content>, OutputError> {
         let Root::Squashfs { file, offset, .. } = self.input.root else { return Ok(None) };
-        let end = fs::metadata(file).map_err(failed("reading", file))?.len();
+        let end = fs::metadata(file).at("reading", file)?.len();
         Ok(Some(Content::part(file.to_owned(), offset, end.saturating_sub(offset))))
     }
 
-    fn superblock(&self) -> Result<[u8; 32], OutputError> {
-        let Root::Squashfs { file, offset, verity } = self.input.root else { return Ok([0; 32]) };
-        let opened = File::open(file).map_err(failed("opening", file))?;
+    fn superblock(&self) -> Result<Sha256, OutputError> {
+        let Root::Squashfs { file, offset, verity } = self.input.root else { return Ok(Sha256::default()) };
+        let opened = File::open(file).at("opening", file)?;
         medium_record::superblock(&opened, offset, verity.hash_offset)
             .map_err(failed("reading verity's superblock in", file))
     }
@@ -253,7 +246,7 @@ impl<'a> Draft<'a> {
             hashes.insert(path, hash);
         }
         let Image { profile, version, lock, source_date, .. } = self.input.image;
-        let subject = sbom::Subject { name: &profile.name, version, identity: &identity, created: source_date };
+        let subject = sbom::Subject { name: &profile.name, version, identity, created: source_date };
         let sbom = sbom::render(&subject, lock)?;
         self.put(medium::SBOM, sbom.clone().into())?;
         checksums::add_tree(&mut hashes, &self.tree)?;
@@ -290,19 +283,19 @@ impl<'a> Draft<'a> {
         let Image { profile, version, lock_sha256, .. } = self.input.image;
         let mut hashes = Hashes::new();
         checksums::add_tree(&mut hashes, &self.tree)?;
-        let mut identity = Identity::new(&profile.name, version, &lock_sha256);
+        let mut identity = Identity::new(&profile.name, version, lock_sha256);
         if let Root::Squashfs { verity, .. } = self.input.root {
-            identity.add(verity.root_hash.as_bytes());
+            identity.add(verity.root_hash.to_string().as_bytes());
         }
         identity.files(&hashes);
         let identity = identity.finish();
-        let uuid = VolumeUuid::from_hash(&identity);
+        let uuid = VolumeUuid::from_hash(identity);
 
         let source = |hash| {
             let source = RootSource::Medium { uuid: uuid.to_string(), path: medium::ROOT_IMAGE.into() };
             (source, hash)
         };
-        let entries = self.entries(self.root_hash()?.map(source));
+        let entries = self.entries(self.root_hash().map(source));
         entries.warnings.iter().for_each(|warning| self.progress.warn(warning));
         let boot = &profile.boot;
         let menu = grub::menu(self.input.templates, &entries, boot.menu_timeout, &boot.consoles, uuid)?;
@@ -343,7 +336,7 @@ impl Contents {
     fn records(&self) -> Result<(Vec<u8>, Vec<u8>), OutputError> {
         let manifest = manifest_text(&self.manifest);
         let mut hashes = self.hashes.clone();
-        hashes.insert(TreePath::parse(medium::MANIFEST)?, checksums::of_bytes(&manifest));
+        hashes.insert(TreePath::parse(medium::MANIFEST)?, sha256::of(&manifest));
         Ok((manifest, checksums::render(&hashes)))
     }
 
@@ -369,10 +362,10 @@ impl Contents {
         };
         let mut core = content.read().map_err(|source| ChecksumError { path: path.clone(), source })?;
         patches::boot_info(&mut core, block)?;
-        let hash = checksums::of_bytes(&core);
+        let hash = sha256::of(&core);
         self.hashes.insert(path.clone(), hash);
         for file in self.manifest.files.iter_mut().filter(|file| file.path == grub::CORE) {
-            file.sha256 = hex::encode(hash);
+            file.sha256 = hash;
         }
         let (manifest, checksums) = self.records()?;
         volume.replace(&path, core)?;
@@ -384,7 +377,7 @@ impl Contents {
     /// What is changed in the volume, once the core image at `core` knows its place.
     fn patches(&self, volume: &Volume, core: u32) -> Result<Vec<Patch>, OutputError> {
         let (_, checksums) = self.records()?;
-        let files = medium_record::Files { checksums: checksums::of_bytes(&checksums), superblock: self.superblock };
+        let files = medium_record::Files { checksums: sha256::of(&checksums), superblock: self.superblock };
         let esp = self.options.boot.as_ref().map_or(0, |boot| boot.esp.len() as u64);
         let mut patches = vec![patches::hybrid_start(core)];
         let record = medium_record::make(volume, &patches, files, esp)?;
@@ -392,7 +385,7 @@ impl Contents {
         Ok(patches)
     }
 
-    fn write(mut self, file: &NamedTempFile, progress: &dyn Progress) -> Result<Written, OutputError> {
+    fn write(mut self, file: &AtomicFile, progress: &dyn Progress) -> Result<Written, OutputError> {
         let mut volume = Volume::new(&self.tree, &self.options)?;
         let core = self.settle(&mut volume)?;
         let patches = self.patches(&volume, core)?;
@@ -411,27 +404,22 @@ impl Contents {
         });
         let layout: Layout =
             layout.map_err(|source| OutputError::Write { path: file.path().to_owned(), source: Box::new(source) })?;
-        let sha256 = sha256.map_err(failed("reading back", file.path()))?;
+        let sha256 = sha256.at("reading back", file.path())?;
         if let Some(Present { path, offset }) = &self.options.present
             && layout.place(path).is_none_or(|(found, _)| found != *offset)
         {
             return Err(OutputError::Scattered { path: path.to_string() });
         }
-        // Whatever the umask says: an image holds no secret.
-        let mode = Permissions::from_mode(0o644);
-        file.as_file().set_permissions(mode).map_err(failed("setting the mode of", file.path()))?;
         Ok(Written { contents: self, size: layout.size(), sha256 })
     }
 }
 
 impl Written {
     /// Waits for the disk, and gives the medium its name.
-    fn finish(self, file: NamedTempFile, output: &Path, progress: &dyn Progress) -> Result<Artifact, OutputError> {
+    fn finish(self, file: AtomicFile, output: &Path, progress: &dyn Progress) -> Result<Artifact, OutputError> {
         progress.stage(Stage::Sync, 0, Unit::Bytes);
-        file.as_file().sync_all().map_err(failed("syncing", file.path()))?;
-        file.persist(output).map_err(|error| failed("renaming to", output)(error.error))?;
-        let folder = parent(output);
-        File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed("syncing", folder))?;
+        // An image holds no secret, so everyone may read it.
+        file.persist(output, 0o644, Durability::Synced).at("syncing and renaming to", output)?;
         let (manifest_json, _) = self.contents.records()?;
         Ok(Artifact {
             path: output.to_owned(),

@@ -1,5 +1,4 @@
-//! Every byte that is changed in, or on the way to, hadris-iso's output, with
-//! the reason.
+//! Every byte that is changed in hadris-iso's output, or on the way to it, with the reason.
 
 use crate::format::iso::Patch;
 use appliance_contract::medium_record::{self, MediumRecord};

@@ -1,8 +1,9 @@
 //! SHA-256 of a tree's files, and the `SHA256SUMS` that lists them.
 
 use crate::tree::{Content, Kind, Tree, TreePath, in_parallel};
+use crate::util::sha256::{self, Hasher};
+use appliance_contract::Sha256;
 use appliance_contract::manifest::File;
-use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fs::File as HostFile;
 use std::io::{self, Read};
@@ -10,37 +11,22 @@ use std::path::Path;
 use std::sync::mpsc::Receiver;
 
 /// Hashes by path, of every regular file.
-pub type Hashes = BTreeMap<TreePath, [u8; 32]>;
+pub type Hashes = BTreeMap<TreePath, Sha256>;
 
 /// A file that could not be read.
 #[derive(Debug, thiserror::Error)]
-#[error("reading {path} for its checksum: {source}")]
+#[error("reading {path} for its checksum")]
 pub struct ChecksumError {
+    /// The file.
     pub path: TreePath,
+    /// The system's error.
     pub source: io::Error,
 }
 
-pub fn of_bytes(bytes: &[u8]) -> [u8; 32] {
-    Sha256::digest(bytes).into()
-}
-
-pub fn of_reader(mut from: impl Read) -> io::Result<[u8; 32]> {
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        match from.read(&mut buffer) {
-            Ok(0) => return Ok(hash.finalize().into()),
-            Ok(count) => hash.update(&buffer[..count]),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-}
-
 /// Of the file at `path` while it is written: up to each of the ends that `written` tells, the last of which is the file's.
-pub fn while_written(path: &Path, written: Receiver<u64>) -> io::Result<[u8; 32]> {
+pub fn while_written(path: &Path, written: Receiver<u64>) -> io::Result<Sha256> {
     let mut file = HostFile::open(path)?;
-    let (mut hash, mut buffer, mut done) = (Sha256::new(), vec![0; 1 << 20], 0);
+    let (mut hash, mut buffer, mut done) = (Hasher::default(), vec![0; 1 << 20], 0);
     for end in written {
         while done < end {
             let length = usize::try_from(end - done).unwrap_or(usize::MAX).min(buffer.len());
@@ -49,13 +35,14 @@ pub fn while_written(path: &Path, written: Receiver<u64>) -> io::Result<[u8; 32]
             done += length as u64;
         }
     }
-    Ok(hash.finalize().into())
+    Ok(hash.finish())
 }
 
-pub fn of_content(content: &Content) -> io::Result<[u8; 32]> {
+/// SHA-256 of a file's content.
+pub fn of_content(content: &Content) -> io::Result<Sha256> {
     match content {
-        Content::Bytes(bytes) => Ok(of_bytes(bytes)),
-        Content::Host { .. } => of_reader(content.open()?),
+        Content::Bytes(bytes) => Ok(sha256::of(bytes)),
+        Content::Host { .. } => Ok(sha256::of_reader(content.open()?)?.0),
     }
 }
 
@@ -83,11 +70,7 @@ pub fn files(tree: &Tree, hashes: &Hashes) -> Vec<File> {
         Some(Kind::File(content)) => content.len(),
         _ => 0,
     };
-    let file = |(path, hash): (&TreePath, &[u8; 32])| File {
-        path: path.to_string(),
-        size: size(path),
-        sha256: hex::encode(hash),
-    };
+    let file = |(path, hash): (&TreePath, &Sha256)| File { path: path.to_string(), size: size(path), sha256: *hash };
     hashes.iter().map(file).collect()
 }
 
@@ -101,7 +84,7 @@ pub fn render(hashes: &Hashes) -> Vec<u8> {
         if escaped {
             text.push(b'\\');
         }
-        text.extend(hex::encode(hash).bytes());
+        text.extend(hash.to_string().bytes());
         text.extend(b"  ");
         for &byte in &path[1..] {
             match byte {
@@ -120,6 +103,7 @@ pub fn render(hashes: &Hashes) -> Vec<u8> {
 mod tests {
     use super::*;
     use crate::tree::{Metadata, Node};
+    use appliance_contract::causes::WithCauses as _;
 
     #[test]
     fn lists_files_as_sha256sum_does() {
@@ -135,7 +119,7 @@ mod tests {
         let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         assert_eq!(String::from_utf8(render(&hashes)).unwrap(), format!("\\{abc}  a\\\\b\n{abc}  b/c\n"));
         let files = files(&tree, &hashes);
-        assert_eq!((files[1].path.as_str(), files[1].size, files[1].sha256.as_str()), ("/b/c", 3, abc));
+        assert_eq!((files[1].path.as_str(), files[1].size, files[1].sha256), ("/b/c", 3, abc.parse().unwrap()));
     }
 
     #[test]
@@ -144,9 +128,9 @@ mod tests {
         let gone = Content::host("/nonexistent/file".into(), 3);
         tree.insert(&TreePath::parse("/x").unwrap(), Node::file(Metadata::new(0o644), gone)).unwrap();
         let mut hashes = Hashes::new();
-        assert!(add_tree(&mut hashes, &tree).unwrap_err().to_string().starts_with("reading /x for its checksum: "));
+        assert!(add_tree(&mut hashes, &tree).unwrap_err().with_causes().starts_with("reading /x for its checksum: "));
         // One that has its hash is not read.
-        hashes.insert(TreePath::parse("/x").unwrap(), [1; 32]);
+        hashes.insert(TreePath::parse("/x").unwrap(), [1; 32].into());
         add_tree(&mut hashes, &tree).unwrap();
         assert_eq!(hashes.len(), 1);
     }

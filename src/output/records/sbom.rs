@@ -1,16 +1,20 @@
 //! The bill of materials: SPDX 2.3 as JSON.
 
 use crate::packages::{Lock, LockedPackage};
+use appliance_contract::Sha256;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use time::OffsetDateTime;
 
+/// The image that a bill of materials describes.
 #[derive(Debug, Clone, Copy)]
 pub struct Subject<'a> {
+    /// The profile's name.
     pub name: &'a str,
+    /// The image's version.
     pub version: &'a str,
     /// What tells this document from every other.
-    pub identity: &'a [u8; 32],
+    pub identity: Sha256,
     /// Seconds since 1970.
     pub created: i64,
 }
@@ -19,6 +23,7 @@ pub struct Subject<'a> {
 #[derive(Debug, thiserror::Error)]
 #[error("writing the bill of materials: the time {seconds} (seconds since 1970) has no RFC 3339 form")]
 pub struct SbomError {
+    /// The time, in seconds since 1970.
     pub seconds: i64,
 }
 
@@ -102,8 +107,7 @@ fn relation(from: &str, kind: &str, to: &str) -> Value {
 fn id(package: &LockedPackage) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' };
     let name: String = package.name.chars().map(plain).collect();
-    let hash = package.sha256.get(..16).unwrap_or(&package.sha256);
-    format!("SPDXRef-Package-{name}-{hash}")
+    format!("SPDXRef-Package-{name}-{}", hex::encode(&package.sha256.as_bytes()[..8]))
 }
 
 fn describe(package: &LockedPackage) -> Value {
@@ -157,7 +161,7 @@ mod tests {
             name: name.into(),
             version: version.into(),
             architecture: "amd64".into(),
-            sha256: "ab".repeat(32),
+            sha256: [0xab; 32].into(),
             size: 1,
             archive: "debian-security".into(),
             path: "pool/x.deb".into(),
@@ -190,7 +194,7 @@ mod tests {
             guests,
             ..lock("host", package("libstdc++6", "1:2.0~rc+b1"))
         };
-        let subject = Subject { name: "host", version: "1", identity: &[0; 32], created };
+        let subject = Subject { name: "host", version: "1", identity: Sha256::default(), created };
         Ok(serde_json::from_slice(&render(&subject, &lock)?).unwrap())
     }
 

@@ -1,6 +1,8 @@
 //! The reader of `.deb` files: deb(5), an ar archive of `debian-binary`,
 //! `control.tar` and `data.tar`.
 
+#![warn(missing_docs)]
+
 use super::lock::LockedPackage;
 use crate::format::compression::{Compression, CompressionError, decompress_verified};
 use crate::format::tar::{self, EntryKind, Limits, TarError};
@@ -27,43 +29,108 @@ struct Member {
 /// A maintainer script, a list, or the control file itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ControlFile {
+    /// Its content.
     pub bytes: Vec<u8>,
+    /// Permission bits.
     pub mode: u16,
 }
 
+/// A package file that is refused.
 #[derive(Debug, thiserror::Error)]
-#[error("reading package {}: {problem}", path.display())]
+#[error("reading package {}", path.display())]
 pub struct DebError {
+    /// The file.
     pub path: PathBuf,
-    pub problem: DebProblem,
+    /// What is wrong with it.
+    pub source: DebProblem,
 }
 
+/// What is wrong with a package file.
 #[derive(Debug, thiserror::Error)]
 pub enum DebProblem {
+    /// It cannot be read.
     #[error(transparent)]
     Io(#[from] io::Error),
+    /// It is no ar archive.
     #[error("found no ar archive, expected \"!<arch>\" at the start")]
     NotAr,
+    /// It ends too early.
     #[error("the file ends at byte {found}, expected {expected}")]
-    Truncated { found: u64, expected: String },
+    Truncated {
+        /// Its bytes.
+        found: u64,
+        /// What should follow.
+        expected: String,
+    },
+    /// A member's header is damaged (ar(5)).
     #[error("the member header at byte {offset} is damaged: {field} is {found:?}")]
-    Header { offset: u64, field: &'static str, found: String },
+    Header {
+        /// Where the header begins.
+        offset: u64,
+        /// The header's field.
+        field: &'static str,
+        /// The field's text.
+        found: String,
+    },
+    /// A member has no place there (deb(5)).
     #[error("found member {found:?} at byte {offset}, expected {expected}")]
-    Order { offset: u64, found: String, expected: &'static str },
+    Order {
+        /// Where its header begins.
+        offset: u64,
+        /// The member's name.
+        found: String,
+        /// The members that have.
+        expected: &'static str,
+    },
+    /// `debian-binary` names another format.
     #[error("found format version {found:?}, expected 2.x")]
-    Version { found: String },
-    #[error("{member}: {source}")]
-    Compression { member: String, source: CompressionError },
+    Version {
+        /// The version.
+        found: String,
+    },
+    /// A member cannot be decompressed.
+    #[error("{member}")]
+    Compression {
+        /// The member's name.
+        member: String,
+        /// The decompressor's error.
+        source: CompressionError,
+    },
+    /// A member is compressed otherwise than its name says.
     #[error("{member}: found {found} data, expected what the member's name says")]
-    OtherCompression { member: String, found: Compression },
-    #[error("{member}: {source}")]
-    Tar { member: String, source: TarError },
+    OtherCompression {
+        /// The member's name.
+        member: String,
+        /// How it is compressed.
+        found: Compression,
+    },
+    /// A member is no tar archive that can be read.
+    #[error("{member}")]
+    Tar {
+        /// The member's name.
+        member: String,
+        /// The reader's error.
+        source: TarError,
+    },
+    /// `control.tar` has something else than files.
     #[error("control.tar: found {found}, expected plain files in one folder")]
-    ControlEntry { found: String },
+    ControlEntry {
+        /// What it is.
+        found: String,
+    },
+    /// `control.tar` has no control file.
     #[error("control.tar: found no file named control")]
     NoControl,
+    /// The control file is of another package than the lock's.
     #[error("its control file has {field} {found:?}, expected {expected:?}")]
-    Field { field: &'static str, found: String, expected: String },
+    Field {
+        /// The field that differs.
+        field: &'static str,
+        /// Its value.
+        found: String,
+        /// The lock's value.
+        expected: String,
+    },
 }
 
 /// Debian's largest control archive has about 1 MB.
@@ -77,7 +144,7 @@ const LARGEST_RATIO: u64 = 1000;
 impl Deb {
     /// Reads the frame: members in the order of deb(5), sizes that add up to the file's.
     pub fn open(path: &Path) -> Result<Self, DebError> {
-        let located = |problem: DebProblem| DebError { path: path.to_owned(), problem };
+        let located = |source: DebProblem| DebError { path: path.to_owned(), source };
         let open = || -> Result<Self, DebProblem> {
             let mut file = File::open(path)?;
             let length = file.metadata()?.len();
@@ -87,6 +154,7 @@ impl Deb {
         open().map_err(located)
     }
 
+    /// The file.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -170,8 +238,8 @@ impl Deb {
         open().map_err(|problem| self.located(problem))
     }
 
-    fn located(&self, problem: DebProblem) -> DebError {
-        DebError { path: self.path.clone(), problem }
+    fn located(&self, source: DebProblem) -> DebError {
+        DebError { path: self.path.clone(), source }
     }
 }
 

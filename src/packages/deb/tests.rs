@@ -1,5 +1,6 @@
 use super::*;
 use crate::format::compression::tests::{ALL, compress};
+use appliance_contract::causes::WithCauses as _;
 use std::io::Write;
 
 fn tar(files: &[(&str, &str)]) -> Vec<u8> {
@@ -55,15 +56,15 @@ type Files = (BTreeMap<String, ControlFile>, Vec<String>);
 /// All that a package holds, or the error.
 fn read(bytes: &[u8]) -> Result<Files, String> {
     with(bytes, |path| {
-        let deb = Deb::open(path).map_err(|error| error.to_string())?;
-        let control = deb.control().map_err(|error| error.to_string())?;
+        let deb = Deb::open(path).map_err(|error| error.with_causes())?;
+        let control = deb.control().map_err(|error| error.with_causes())?;
         let mut paths = vec![];
-        let data = deb.data().map_err(|error| error.to_string())?;
+        let data = deb.data().map_err(|error| error.with_causes())?;
         tar::entries::<_, TarError>(data, Limits::default(), |entry| {
             paths.push(entry.path.to_string());
             Ok(())
         })
-        .map_err(|error| error.to_string())?;
+        .map_err(|error| error.with_causes())?;
         Ok((control, paths))
     })
 }
@@ -73,7 +74,7 @@ fn locked() -> LockedPackage {
         name: "a".to_owned(),
         version: "1:2-3".to_owned(),
         architecture: "all".to_owned(),
-        sha256: String::new(),
+        sha256: Default::default(),
         size: 0,
         archive: "debian".to_owned(),
         path: "pool/a.deb".to_owned(),
@@ -97,7 +98,7 @@ fn compares_with_the_lock() {
         let control = deb.control().expect("control files");
         assert!(deb.check(&control["control"], &locked()).is_ok());
         let other = LockedPackage { version: "2-3".to_owned(), ..locked() };
-        let error = deb.check(&control["control"], &other).expect_err("another version").to_string();
+        let error = deb.check(&control["control"], &other).expect_err("another version").with_causes();
         assert!(error.ends_with("its control file has Version \"1:2-3\", expected \"2-3\""), "{error}");
         assert!(error.contains(&path.display().to_string()));
     });

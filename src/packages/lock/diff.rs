@@ -1,4 +1,4 @@
-//! What is other in a lock than in the one before.
+//! The differences between two locks.
 
 use super::{Lock, LockedPackage};
 use crate::packages::version::Version;
@@ -9,29 +9,44 @@ use std::fmt;
 /// What became of one package, user or group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
+    /// Only the new lock has it.
     Added {
+        /// The value in the new lock.
         to: String,
     },
+    /// Only the old lock has it.
     Removed {
+        /// The value in the old lock.
         from: String,
     },
+    /// The new lock has a later version.
     Upgraded {
+        /// The version in the old lock.
         from: String,
+        /// The version in the new lock.
         to: String,
     },
+    /// The new lock has an earlier version.
     Downgraded {
+        /// The version in the old lock.
         from: String,
+        /// The version in the new lock.
         to: String,
     },
     /// The same version with other bytes: its SHA-256, before and now.
     OnlyHash {
+        /// The version in both.
         version: String,
+        /// The hash in the old lock.
         from: String,
+        /// The hash in the new lock.
         to: String,
     },
     /// Another id, archive or architecture.
     Moved {
+        /// The value in the old lock.
         from: String,
+        /// The value in the new lock.
         to: String,
     },
 }
@@ -66,10 +81,15 @@ impl fmt::Display for Change {
 /// All changes between two locks, each list sorted by name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Changes {
+    /// Packages of the image.
     pub packages: Vec<(String, Change)>,
+    /// Packages that the build uses.
     pub tools: Vec<(String, Change)>,
+    /// Tar sets.
     pub sets: Vec<(String, Change)>,
+    /// Users' ids.
     pub users: Vec<(String, Change)>,
+    /// Groups' ids.
     pub groups: Vec<(String, Change)>,
     /// Releases of suites: the date in seconds since 1970.
     pub suites: Vec<(String, Change)>,
@@ -78,11 +98,12 @@ pub struct Changes {
 }
 
 impl Changes {
+    /// What `new` has otherwise than `old`.
     pub fn between(old: &Lock, new: &Lock) -> Self {
-        let sets = |lock: &Lock| lock.sets.iter().map(|set| (set.name.clone(), set.sha256.clone())).collect();
+        let sets = |lock: &Lock| lock.sets.iter().map(|set| (set.name.clone(), set.sha256.to_string())).collect();
         let suites = |lock: &Lock| {
             let told = |suite: &super::LockedSuite| {
-                (format!("{}/{}", suite.archive, suite.name), (suite.date, suite.inrelease_sha256.clone()))
+                (format!("{}/{}", suite.archive, suite.name), (suite.date, suite.inrelease_sha256))
             };
             lock.suites.iter().map(told).collect::<BTreeMap<_, _>>()
         };
@@ -110,13 +131,14 @@ impl Changes {
                     Ordering::Less => Change::Upgraded { from: from.to_string(), to: to.to_string() },
                     Ordering::Greater => Change::Downgraded { from: from.to_string(), to: to.to_string() },
                     Ordering::Equal => {
-                        Change::OnlyHash { version: to.to_string(), from: before.clone(), to: now.clone() }
+                        Change::OnlyHash { version: to.to_string(), from: before.to_string(), to: now.to_string() }
                     }
                 },
             ),
         }
     }
 
+    /// Whether the locks say the same.
     pub fn is_empty(&self) -> bool {
         self.guests.is_empty() && self.lists().iter().all(|(_, list)| list.is_empty())
     }
@@ -146,7 +168,7 @@ fn moved(old: &LockedPackage, new: &LockedPackage) -> Change {
         (Ok(before), Ok(now)) if now > before => Change::Upgraded { from, to },
         (Ok(before), Ok(now)) if now < before => Change::Downgraded { from, to },
         _ if old.sha256 != new.sha256 => {
-            Change::OnlyHash { version: to, from: old.sha256.clone(), to: new.sha256.clone() }
+            Change::OnlyHash { version: to, from: old.sha256.to_string(), to: new.sha256.to_string() }
         }
         _ => {
             let place = |package: &LockedPackage| format!("{} {}", package.archive, package.path);
@@ -214,7 +236,7 @@ mod tests {
             package("up", "1"),
         ];
         old.packages[0].version = "2:1".to_owned();
-        new.packages[1].sha256 = "e".repeat(64);
+        new.packages[1].sha256 = [0xee; 32].into();
         new.packages[3].path = "pool/other.deb".to_owned();
         new.ids.users.insert("b".to_owned(), 998);
         new.suites[0].date += 1;

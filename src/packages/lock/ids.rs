@@ -1,5 +1,4 @@
-//! The ids of system users and groups: what a script was given first, every
-//! later image of the lock has.
+//! The ids of system users and groups: every image of a lock has the id that a script gave first.
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -9,18 +8,39 @@ use std::collections::BTreeMap;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Ids {
+    /// Ids of users (passwd(5)).
     #[serde(default)]
     pub users: BTreeMap<String, u32>,
+    /// Ids of groups (group(5)).
     #[serde(default)]
     pub groups: BTreeMap<String, u32>,
 }
 
+/// Why a lock's ids are refused.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum IdsError {
+    /// Two names have one id.
     #[error("the {kind}s {first:?} and {second:?} are both {id}, expected an id for each")]
-    Twice { kind: &'static str, first: String, second: String, id: u32 },
+    Twice {
+        /// `user` or `group`.
+        kind: &'static str,
+        /// One of the names.
+        first: String,
+        /// The other.
+        second: String,
+        /// The id.
+        id: u32,
+    },
+    /// The id is not for packages (Debian Policy 9.2.2).
     #[error("the {kind} {name:?} is {id}, expected an id that Debian leaves to packages: 100 to 59999")]
-    Range { kind: &'static str, name: String, id: u32 },
+    Range {
+        /// `user` or `group`.
+        kind: &'static str,
+        /// The name.
+        name: String,
+        /// The id.
+        id: u32,
+    },
 }
 
 /// Whether an id is one that Debian gives to nobody once and for all (policy 9.2.2):
@@ -30,6 +50,7 @@ pub fn is_dynamic(id: u32) -> bool {
 }
 
 impl Ids {
+    /// Whether there are no names.
     pub fn is_empty(&self) -> bool {
         self.users.is_empty() && self.groups.is_empty()
     }

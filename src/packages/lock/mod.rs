@@ -1,34 +1,39 @@
 //! The exact packages of a profile, by version and SHA-256.
 
+#![warn(missing_docs)]
+
 mod diff;
 mod ids;
 
 pub use diff::{Change, Changes};
 pub use ids::{Ids, IdsError, is_dynamic};
 
-use super::archives::Archives;
+use super::archive::index::{Admission, Record, is_pool_path};
+use super::archive::locations::Archives;
+use super::archive::refresh::SuiteIndex;
 use super::dependency::is_package_name;
-use super::digest::Digest;
-use super::index::{Admission, Record, is_pool_path};
-use super::refresh::SuiteIndex;
 use super::resolver::{BaseSet, Conflicts, Request};
 use super::version::Version;
 use crate::profile::Suite;
-use appliance_contract::Schema;
+use crate::util::sha256;
+use appliance_contract::{Schema, Sha256};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
 /// What a build takes from an archive; enough to rebuild without trusting the mirror.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Lock {
+    /// The version of the file's form.
     pub schema: Schema,
+    /// The profile's name.
     pub profile: String,
+    /// Debian's name: `amd64`.
     pub architecture: String,
     /// What was asked for, by [`request_digest`]: a lock of another request is stale.
     pub request: String,
     /// The newest date of the suites' Release files, seconds since 1970.
     pub date: i64,
+    /// The suites that the packages are from.
     pub suites: Vec<LockedSuite>,
     /// The profile's tar sets, in its order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -47,13 +52,16 @@ pub struct Lock {
     pub guests: Vec<Lock>,
 }
 
+/// A suite as it was when the lock was made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct LockedSuite {
+    /// `debian` or `debian-security`.
     pub archive: String,
+    /// `trixie`, `trixie-updates` …
     pub name: String,
-    /// Of Release where there is no InRelease.
-    pub inrelease_sha256: String,
+    /// SHA-256 of its InRelease file, or of its Release file where there is no InRelease.
+    pub inrelease_sha256: Sha256,
     /// Seconds since 1970.
     pub date: i64,
     /// Fingerprints of the keys that signed it.
@@ -64,16 +72,23 @@ pub struct LockedSuite {
     pub key: Vec<String>,
 }
 
+/// A package by its exact bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct LockedPackage {
+    /// The package's name.
     pub name: String,
+    /// Its version (deb-version(7)).
     pub version: String,
+    /// The lock's architecture, or `all`.
     pub architecture: String,
-    pub sha256: String,
+    /// SHA-256 of its file.
+    pub sha256: Sha256,
+    /// Bytes of its file.
     pub size: u64,
     /// The archive that has it (`debian`, `debian-security`) and the path in its pool.
     pub archive: String,
+    /// See `archive`.
     pub path: String,
 }
 
@@ -83,18 +98,40 @@ pub struct LockedPackage {
 pub struct LockedSet {
     /// The file's name without its folders.
     pub name: String,
-    pub sha256: String,
+    /// SHA-256 of the file.
+    pub sha256: Sha256,
 }
 
+/// Why a lock is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
-    #[error("{0}")]
+    /// It is not in a lock's form.
+    #[error(transparent)]
     Toml(#[from] toml::de::Error),
+    /// A package has a value that is none.
     #[error("package {name:?} has {key} {found:?}, expected {expected}")]
-    Package { name: String, key: &'static str, found: String, expected: &'static str },
+    Package {
+        /// The package.
+        name: String,
+        /// The key.
+        key: &'static str,
+        /// The value.
+        found: String,
+        /// What the key takes.
+        expected: &'static str,
+    },
+    /// A list is not sorted, or has a name twice.
     #[error("{list} holds {second:?} after {first:?}, expected each name once and in order")]
-    Order { list: &'static str, first: String, second: String },
-    #[error("{0}")]
+    Order {
+        /// The list's key.
+        list: &'static str,
+        /// The name before.
+        first: String,
+        /// The name after.
+        second: String,
+    },
+    /// Its ids contradict each other.
+    #[error(transparent)]
     Ids(#[from] IdsError),
 }
 
@@ -183,9 +220,6 @@ impl LockedPackage {
         if !is_package_name(&self.architecture) {
             return wrong("architecture", &self.architecture, "an architecture's name");
         }
-        if self.sha256.len() != 64 || !self.sha256.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
-            return wrong("sha256", &self.sha256, "64 lower-case hexadecimal digits");
-        }
         if !is_pool_path(&self.path) {
             return wrong("path", &self.path, "a path below the archive's root");
         }
@@ -195,12 +229,12 @@ impl LockedPackage {
 
 impl LockedPackage {
     /// A record that was chosen, whose file has this SHA-256.
-    pub fn new(record: &Record<'_>, sha256: Digest) -> Self {
+    pub fn new(record: &Record<'_>, sha256: Sha256) -> Self {
         Self {
             name: record.name.to_owned(),
             version: record.version.to_string(),
             architecture: record.architecture.to_owned(),
-            sha256: sha256.to_string(),
+            sha256,
             size: record.size,
             archive: record.archive.to_owned(),
             path: record.path.to_owned(),
@@ -213,7 +247,7 @@ impl From<&SuiteIndex> for LockedSuite {
         Self {
             archive: index.archive.clone(),
             name: index.suite.clone(),
-            inrelease_sha256: index.inrelease_sha256.clone(),
+            inrelease_sha256: index.inrelease_sha256,
             date: index.date,
             signed_by: index.signed_by.clone(),
             key: index.key.clone(),
@@ -247,7 +281,7 @@ pub fn request_digest(suites: &[Suite], archives: &Archives, image: &Request<'_>
             text += &format!("supplied {} {} {}\n", supplied.name, supplied.version, supplied.provides.join(", "));
         }
     }
-    hex::encode(Sha256::digest(text))
+    sha256::of(text).to_string()
 }
 
 #[cfg(test)]
@@ -260,7 +294,7 @@ pub(super) mod tests {
             name: name.to_owned(),
             version: "1:2.0-3".to_owned(),
             architecture: "amd64".to_owned(),
-            sha256: "a".repeat(64),
+            sha256: [0xaa; 32].into(),
             size: 7,
             archive: "debian".to_owned(),
             path: format!("pool/main/{name}.deb"),
@@ -268,7 +302,7 @@ pub(super) mod tests {
         let suite = LockedSuite {
             archive: "debian".to_owned(),
             name: "trixie".to_owned(),
-            inrelease_sha256: "b".repeat(64),
+            inrelease_sha256: [0xbb; 32].into(),
             date: 1_700_000_000,
             signed_by: vec!["E".repeat(40)],
             key: vec!["E".repeat(40)],
@@ -280,7 +314,7 @@ pub(super) mod tests {
             request: "c".repeat(64),
             date: 1_700_000_000,
             suites: vec![suite],
-            sets: vec![LockedSet { name: "base.tgz".to_owned(), sha256: "d".repeat(64) }],
+            sets: vec![LockedSet { name: "base.tgz".to_owned(), sha256: [0xdd; 32].into() }],
             ids: Ids { users: [("a".to_owned(), 999)].into(), groups: [("a".to_owned(), 101)].into() },
             packages: vec![package("a"), package("b")],
             tools: vec![package("a")],
@@ -309,7 +343,7 @@ pub(super) mod tests {
         for (from, to, message) in [
             ("schema = 1", "schema = 2", "schema version 2"),
             ("name = \"b\"", "name = \"a\"", "\"a\" after \"a\""),
-            ("aaaa\"", "aaa\"", "has sha256"),
+            ("aaaa\"", "aaa\"", "expected a SHA-256: 64 hexadecimal digits"),
             ("pool/main/b.deb", "../b.deb", "has path"),
             ("1:2.0-3", "1:2.0-3 ", "has version"),
             ("size = 7", "size = 7\nextra = 1", "extra"),

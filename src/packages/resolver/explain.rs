@@ -1,4 +1,4 @@
-//! Why a set cannot be installed, in words.
+//! Explains why a set of packages cannot be installed.
 
 use super::universe::{PackageId, Universe};
 use crate::packages::dependency::{Dependency, Group};

@@ -1,14 +1,17 @@
 //! The order in which packages are unpacked.
 
+use crate::packages::archive::index::Record;
 use crate::packages::dependency::{self, DependencyError};
-use crate::packages::index::Record;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What decides a package's place: from a record, or from a package's own control file.
 #[derive(Debug, Clone, Copy)]
 pub struct Unpack<'a> {
+    /// The package's name.
     pub name: &'a str,
+    /// Its field `Pre-Depends`.
     pub pre_depends: &'a str,
+    /// Its field `Provides`.
     pub provides: &'a str,
 }
 

@@ -1,5 +1,7 @@
 use super::*;
-use crate::packages::index::{Admission, Source};
+use crate::packages::archive::index::{Admission, Source};
+use crate::packages::dependency;
+use appliance_contract::causes::WithCauses as _;
 use proptest::prelude::*;
 use std::sync::LazyLock;
 
@@ -54,7 +56,7 @@ fn solve_with(
     }];
     let index = Index::read(&sources, "amd64");
     let asked = asked(names);
-    let resolution = resolve(&index, &change(request(&asked))).map_err(|error| error.to_string())?;
+    let resolution = resolve(&index, &change(request(&asked))).map_err(|error| error.with_causes())?;
     Ok(resolution.packages.iter().map(|record| record.name).collect::<Vec<_>>().join(" "))
 }
 

@@ -1,10 +1,11 @@
-//! Which package a name means here: one candidate per name, as apt's policy
-//! has it, and who satisfies a dependency.
+//! What a package name stands for: one candidate for each name, by apt's policy, and the packages that satisfy a
+//! dependency.
 
 use super::Supplied;
-use crate::packages::dependency::{Dependency, Qualifier};
-use crate::packages::index::{Index, MultiArch, Priority, Record, RecordId};
+use crate::packages::archive::index::{Index, MultiArch, Priority, Record, RecordId};
+use crate::packages::dependency::{Dependency, DependencyError, Qualifier};
 use crate::packages::version::Version;
+use appliance_contract::causes::WithCauses as _;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
@@ -143,9 +144,10 @@ impl<'a> Universe<'a> {
 impl<'a> SuppliedPackage<'a> {
     pub fn read(supplied: &'a Supplied) -> Result<Self, super::ResolveError> {
         let wrong = |what: String| super::ResolveError::Supplied { name: supplied.name.clone(), what };
-        let version = Version::parse(&supplied.version).map_err(|error| wrong(error.to_string()))?;
+        let version = Version::parse(&supplied.version).map_err(|error| wrong(error.with_causes()))?;
         let provides = supplied.provides.iter().map(|text| Dependency::parse(text));
-        let provides = provides.collect::<Result<_, _>>().map_err(|error| wrong(error.to_string()))?;
+        let provides =
+            provides.collect::<Result<_, _>>().map_err(|error: DependencyError| wrong(error.with_causes()))?;
         Ok(Self { name: &supplied.name, version, provides })
     }
 }

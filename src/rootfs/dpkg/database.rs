@@ -3,8 +3,9 @@
 
 use crate::packages::deb::ControlFile;
 use crate::rootfs::dpkg::triggers;
-use crate::rootfs::error::{AssembleError, io_at};
+use crate::rootfs::error::AssembleError;
 use crate::rootfs::unpack::package::Package;
+use crate::util::file_error::At as _;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, Permissions};
 use std::io::Write;
@@ -42,7 +43,7 @@ impl Database {
         let folder = root.join(FOLDER);
         for name in ["info", "updates", "triggers", "alternatives", "parts"] {
             let path = folder.join(name);
-            fs::create_dir_all(&path).map_err(io_at("making", &path))?;
+            fs::create_dir_all(&path).at("making", &path)?;
         }
         let database = Self { folder, lists: BTreeMap::new() };
         database.write("info/format", b"1\n", 0o644)?;
@@ -54,8 +55,8 @@ impl Database {
 
     fn write(&self, name: &str, bytes: &[u8], mode: u32) -> Result<(), AssembleError> {
         let path = self.folder.join(name);
-        fs::write(&path, bytes).map_err(io_at("writing", &path))?;
-        fs::set_permissions(&path, Permissions::from_mode(mode)).map_err(io_at("setting the mode of", &path))
+        fs::write(&path, bytes).at("writing", &path)?;
+        Ok(fs::set_permissions(&path, Permissions::from_mode(mode)).at("setting the mode of", &path)?)
     }
 
     /// Writes what a package's scripts look for before its files are there.
@@ -107,8 +108,8 @@ impl Database {
 
     fn append_status(&self, text: &[u8]) -> Result<(), AssembleError> {
         let path = self.folder.join("status");
-        let mut file = fs::OpenOptions::new().append(true).open(&path).map_err(io_at("opening", &path))?;
-        file.write_all(text).map_err(io_at("writing", &path))
+        let mut file = fs::OpenOptions::new().append(true).open(&path).at("opening", &path)?;
+        Ok(file.write_all(text).at("writing", &path)?)
     }
 }
 

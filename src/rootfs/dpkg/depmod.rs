@@ -4,13 +4,14 @@
 
 use crate::rootfs::dpkg::base_set;
 use crate::rootfs::dpkg::scripts::{LAST_LINES, run_in};
-use crate::rootfs::error::{AssembleError, io_at};
+use crate::rootfs::error::AssembleError;
 use crate::rootfs::unpack::entry::Entry;
 use crate::rootfs::unpack::install::{Installer, Source};
 use crate::rootfs::unpack::package::Package;
 use crate::rootfs::unpack::reader_pool::Packages;
 use crate::rootfs::work_dir::WorkFolder;
 use crate::sandbox::Output;
+use crate::util::file_error::{At as _, FileError};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs;
@@ -74,7 +75,7 @@ impl Lists {
             // What does not fit here may fit in the image, where scripts divert files.
             return Ok(Self::default());
         }
-        settle_config(&root.join(CONFIG)).map_err(io_at("reading", &root.join(CONFIG)))?;
+        settle_config(&root.join(CONFIG)).at("reading", root.join(CONFIG))?;
         if !root.join(PROGRAM).exists() || !root.join(MODULES).exists() {
             // Nothing is merged here: what is where, only the whole image tells.
             return Ok(Self::default());
@@ -106,9 +107,11 @@ impl Lists {
         for file in &self.files {
             let (from, to) = (self.root.join(MODULES).join(file), root.join(MODULES).join(file));
             match fs::remove_file(&to) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io_at("replacing", &to)(error)),
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(FileError::new("replacing", &to, error).into());
+                }
                 // Who works ahead still reads the other name.
-                _ => fs::hard_link(&from, &to).map_err(io_at("linking", &from))?,
+                _ => fs::hard_link(&from, &to).at("linking", &from)?,
             }
         }
         Ok(())
@@ -199,14 +202,14 @@ fn inodes(folder: &Path) -> Result<BTreeMap<OsString, u64>, AssembleError> {
     let read = || -> io::Result<_> {
         fs::read_dir(folder)?.map(|entry| entry.and_then(|it| Ok((it.file_name(), it.metadata()?.ino())))).collect()
     };
-    read().map_err(io_at("reading", folder))
+    Ok(read().at("reading", folder)?)
 }
 
 /// Modules and configuration in a root.
 fn look(root: &Path) -> Result<Seen, AssembleError> {
     let mut seen = Seen::new();
     for path in NEEDED.into_iter().filter(|path| *path != "boot" && root.join(path).exists()) {
-        look_below(root, Path::new(path), &mut seen).map_err(io_at("reading", &root.join(path)))?;
+        look_below(root, Path::new(path), &mut seen).at("reading", root.join(path))?;
     }
     Ok(seen)
 }

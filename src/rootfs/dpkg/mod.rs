@@ -1,4 +1,4 @@
-//! What dpkg does for a package, done by its rules: database, diversions, triggers, maintainer scripts.
+//! dpkg's part of an installation, by dpkg's rules: database, diversions, triggers, maintainer scripts.
 
 pub(crate) mod base_set;
 pub(crate) mod control;

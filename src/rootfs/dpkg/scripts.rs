@@ -2,9 +2,10 @@
 
 #[cfg(doc)]
 use crate::rootfs::dpkg::depmod::Lists;
-use crate::rootfs::error::{AssembleError, io_at};
+use crate::rootfs::error::AssembleError;
 use crate::rootfs::unpack::reader_pool::Packages;
-use crate::sandbox::{Command, Output, run_with};
+use crate::sandbox::{Command, Output, SandboxError, run_with};
+use crate::util::file_error::At as _;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -101,7 +102,7 @@ impl<'a> Surroundings<'a> {
         }
         script(&root.join(HELPER), ANSWER)?;
         let links = root.join(KERNEL_LINKS);
-        fs::write(&links, "do_symlinks = no\n").map_err(io_at("writing", &links))?;
+        fs::write(&links, "do_symlinks = no\n").at("writing", &links)?;
         Ok(Self { root })
     }
 
@@ -110,8 +111,8 @@ impl<'a> Surroundings<'a> {
         for folder in python_folders(self.root) {
             let (real, by) = (folder.join(COMPILER), folder.join(PUT_BY));
             if real.is_file() && !by.exists() {
-                fs::rename(&real, &by).map_err(io_at("renaming", &real))?;
-                fs::write(&real, NO_COMPILER).map_err(io_at("writing", &real))?;
+                fs::rename(&real, &by).at("renaming", &real)?;
+                fs::write(&real, NO_COMPILER).at("writing", &real)?;
             }
         }
         Ok(())
@@ -121,12 +122,12 @@ impl<'a> Surroundings<'a> {
         for folder in python_folders(self.root) {
             let by = folder.join(PUT_BY);
             if by.exists() {
-                fs::rename(&by, folder.join(COMPILER)).map_err(io_at("renaming", &by))?;
+                fs::rename(&by, folder.join(COMPILER)).at("renaming", &by)?;
             }
         }
         for name in [POLICY, KERNEL_LINKS, HELPER].into_iter().chain(IDLE) {
             let path = self.root.join(name);
-            fs::remove_file(&path).map_err(io_at("removing", &path))?;
+            fs::remove_file(&path).at("removing", &path)?;
         }
         Ok(())
     }
@@ -144,10 +145,10 @@ fn python_folders(root: &Path) -> Vec<PathBuf> {
 
 fn script(path: &Path, text: &str) -> Result<(), AssembleError> {
     if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder).map_err(io_at("making", folder))?;
+        fs::create_dir_all(folder).at("making", folder)?;
     }
-    fs::write(path, text).map_err(io_at("writing", path))?;
-    fs::set_permissions(path, Permissions::from_mode(0o755)).map_err(io_at("setting the mode of", path))
+    fs::write(path, text).at("writing", path)?;
+    Ok(fs::set_permissions(path, Permissions::from_mode(0o755)).at("setting the mode of", path)?)
 }
 
 /// Makes `/etc/ssl/certs`, where the image has certificates.
@@ -159,8 +160,13 @@ pub fn certificates(root: &Path, epoch: i64) -> Result<(), AssembleError> {
     Ok(())
 }
 
-/// Runs the `preinst` of each package that has one.
-pub fn preinst(root: &Path, packages: &Packages, epoch: i64) -> Result<(), AssembleError> {
+/// Runs the `preinst` of each package that has one. `listen` hears each line that they print.
+pub fn preinst(
+    root: &Path,
+    packages: &Packages,
+    epoch: i64,
+    listen: &(dyn Fn(&str) + Sync),
+) -> Result<(), AssembleError> {
     let mut input = String::new();
     for package in packages.iter().filter(|package| package.control_files.contains_key("preinst")) {
         input.push_str(&format!("{} {} {}\n", package.database_name(), package.name, package.architecture));
@@ -169,7 +175,7 @@ pub fn preinst(root: &Path, packages: &Packages, epoch: i64) -> Result<(), Assem
         return Ok(());
     }
     let command = command(root, "/bin/sh", epoch).arguments(["-c", RUN_PREINST]).stdin(input);
-    let output = run_with(&command, &|_| {})?;
+    let output = run_lines(&command, listen)?;
     if output.success() {
         return Ok(());
     }
@@ -199,7 +205,7 @@ fn last_lines(text: &str) -> String {
 }
 
 /// Configures what is unpacked; `triggers` says whether pending triggers are run too.
-/// `listen` hears the name of each package as its turn comes.
+/// `listen` hears each line that dpkg and the scripts print.
 pub fn configure(root: &Path, epoch: i64, triggers: bool, listen: &(dyn Fn(&str) + Sync)) -> Result<(), AssembleError> {
     // Through one pipe, or what dpkg says of a failure may be read before what led to it.
     let command = command(root, "/bin/sh", epoch)
@@ -210,22 +216,25 @@ pub fn configure(root: &Path, epoch: i64, triggers: bool, listen: &(dyn Fn(&str)
         .arguments(["--force-confdef", "--force-confold"])
         .argument(if triggers { "--triggers" } else { "--no-triggers" })
         .arguments(["--configure", "--pending"]);
+    let output = run_lines(&command, listen)?;
+    if output.success() { Ok(()) } else { Err(failure(&output)) }
+}
+
+/// Runs a command; `listen` hears each line that it prints, without its end.
+fn run_lines(command: &Command, listen: &(dyn Fn(&str) + Sync)) -> Result<Output, SandboxError> {
     let lines = Mutex::new(Vec::new());
-    let output = run_with(&command, &|bytes| {
+    run_with(command, &|bytes| {
         let Ok(mut lines) = lines.lock() else { return };
         lines.extend_from_slice(bytes);
         while let Some(end) = lines.iter().position(|&byte| byte == b'\n') {
             let line: Vec<u8> = lines.drain(..=end).collect();
-            if let Some(name) = set_up(&String::from_utf8_lossy(&line)) {
-                listen(name);
-            }
+            listen(String::from_utf8_lossy(&line).trim_end());
         }
-    })?;
-    if output.success() { Ok(()) } else { Err(failure(&output)) }
+    })
 }
 
 /// The package that a line of dpkg's says it configures.
-fn set_up(line: &str) -> Option<&str> {
+pub fn set_up(line: &str) -> Option<&str> {
     line.strip_prefix("Setting up ")?.split([' ', ':']).next()
 }
 
@@ -269,6 +278,7 @@ fn said_of<'t>(package: &str, text: &'t str) -> &'t str {
 mod tests {
     use super::*;
     use crate::sandbox::Exit;
+    use appliance_contract::causes::WithCauses as _;
 
     fn output(log: &str) -> Output {
         Output { exit: Exit::Code(1), stdout: Vec::new(), log: log.as_bytes().to_vec() }
@@ -294,7 +304,7 @@ mod tests {
         );
         let unmet = "dpkg: error processing package a (--configure):\n dependency problems - leaving unconfigured\n";
         let error = failure(&output(unmet));
-        assert!(error.to_string().contains("dependency problems"), "{error}");
+        assert!(error.with_causes().contains("dependency problems"), "{error}");
         assert!(matches!(failure(&output("dpkg: nothing helps\n")), AssembleError::Program { .. }));
     }
 

@@ -1,7 +1,8 @@
 //! dpkg's triggers (deb-triggers(5)): who waits for what, in `/var/lib/dpkg/triggers`.
 
-use crate::rootfs::error::{AssembleError, io_at};
+use crate::rootfs::error::AssembleError;
 use crate::rootfs::unpack::package::Package;
+use crate::util::file_error::At as _;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
@@ -40,7 +41,7 @@ pub fn add_interests(folder: &Path, packages: &[&Package]) -> Result<(), Assembl
     for (file, text) in lines {
         let path = folder.join(file);
         let before = fs::read_to_string(&path).unwrap_or_default();
-        fs::write(&path, before + &text).map_err(io_at("writing", &path))?;
+        fs::write(&path, before + &text).at("writing", &path)?;
     }
     Ok(())
 }
@@ -61,7 +62,7 @@ pub fn activate_paths<'a>(folder: &Path, paths: impl Iterator<Item = &'a [u8]>) 
     for trigger in active {
         text.push_str(&format!("{} -\n", String::from_utf8_lossy(trigger)));
     }
-    fs::write(&unincorporated, text).map_err(io_at("writing", &unincorporated))
+    Ok(fs::write(&unincorporated, text).at("writing", &unincorporated)?)
 }
 
 #[cfg(test)]

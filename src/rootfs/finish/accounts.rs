@@ -1,4 +1,4 @@
-//! Users of the image: no password, and no day of the build machine's clock.
+//! The image's accounts: refuses passwords, and takes the build machine's date out of shadow(5).
 
 use crate::rootfs::error::AssembleError;
 use crate::rootfs::finish::tree_edit;

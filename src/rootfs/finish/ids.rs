@@ -5,7 +5,8 @@
 //! the lock knows is made what the lock says, in `/etc` and on every file.
 
 use crate::packages::lock::{Ids, is_dynamic};
-use crate::rootfs::error::{AssembleError, io_at};
+use crate::rootfs::error::AssembleError;
+use crate::util::file_error::{At as _, FileError};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs::{self, Metadata, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown};
@@ -43,7 +44,7 @@ fn read(root: &Path, file: &str) -> Result<String, AssembleError> {
     match fs::read_to_string(&path) {
         Ok(text) => Ok(text),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
-        Err(error) => Err(io_at("reading", path)(error)),
+        Err(error) => Err(FileError::new("reading", path, error).into()),
     }
 }
 
@@ -121,20 +122,20 @@ fn rewrite(root: &Path, file: &str, text: &str, fields: &[(usize, &Moves)]) -> R
     if changed == text {
         return Ok(());
     }
-    fs::write(&path, changed).map_err(io_at("writing", path))
+    Ok(fs::write(&path, changed).at("writing", path)?)
 }
 
 /// Gives every file its new owner. `seen` holds the files with several names that are done.
 fn renumber(path: &Path, users: &Moves, groups: &Moves, seen: &mut HashSet<(u64, u64)>) -> Result<(), AssembleError> {
-    let stat = fs::symlink_metadata(path).map_err(io_at("reading", path))?;
+    let stat = fs::symlink_metadata(path).at("reading", path)?;
     let first = stat.is_dir() || stat.nlink() == 1 || seen.insert((stat.dev(), stat.ino()));
     let (user, group) = (users.get(&stat.uid()).copied(), groups.get(&stat.gid()).copied());
     if first && (user.is_some() || group.is_some()) {
-        give(path, &stat, user, group).map_err(io_at("giving to its owner", path))?;
+        give(path, &stat, user, group).at("giving to its owner", path)?;
     }
     if stat.is_dir() {
-        for entry in fs::read_dir(path).map_err(io_at("listing", path))? {
-            renumber(&entry.map_err(io_at("listing", path))?.path(), users, groups, seen)?;
+        for entry in fs::read_dir(path).at("listing", path)? {
+            renumber(&entry.at("listing", path)?.path(), users, groups, seen)?;
         }
     }
     Ok(())

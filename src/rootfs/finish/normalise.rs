@@ -1,5 +1,4 @@
-//! Everything that the build's time, place or machine left in the tree goes,
-//! and what a read-only root needs comes.
+//! Makes the tree independent of the build's time, directory and machine, and adds what a read-only root needs.
 
 use crate::rootfs::error::AssembleError;
 use crate::rootfs::finish::tree_edit;

@@ -1,16 +1,17 @@
 //! The profile's own files, and its tar sets, laid over what the packages brought.
 
 use crate::format::compression::decompress;
-use crate::packages::Digest;
 use crate::profile::{OverlayContent, OverlayFile, Profile, TarSet};
 use crate::rootfs::dpkg::scripts::run_in;
-use crate::rootfs::error::{AssembleError, io_at};
+use crate::rootfs::error::AssembleError;
 use crate::rootfs::finish::accounts::Names;
 use crate::rootfs::unpack::entry::{Entry, EntryKind};
 use crate::rootfs::unpack::install::{Installer, Source};
 use crate::rootfs::unpack::stage::{apply, stage_tar};
 use crate::templates;
 use crate::tree::{Fingerprint, Metadata, TreePath};
+use crate::util::file_error::{At as _, FileError};
+use crate::util::sha256;
 use std::fs::{self, File};
 use std::io::{self, Seek, SeekFrom};
 use std::path::Path;
@@ -23,18 +24,18 @@ const SYSUSERS: &str = "usr/bin/systemd-sysusers";
 pub fn open_set(set: &TarSet) -> Result<File, AssembleError> {
     let path = &set.path;
     // Before opening it: opening a pipe waits for a writer.
-    if !fs::metadata(path).map_err(io_at("reading set", path))?.is_file() {
+    if !fs::metadata(path).at("reading set", path)?.is_file() {
         let source = io::Error::other("found a folder, pipe, socket or device, expected a file");
-        return Err(io_at("reading set", path)(source));
+        return Err(FileError::new("reading set", path, source).into());
     }
-    let mut file = File::open(path).map_err(io_at("opening set", path))?;
-    let (found, _) = Digest::of_reader(&mut file).map_err(io_at("reading set", path))?;
-    let expected = Digest::from(set.sha256);
+    let mut file = File::open(path).at("opening set", path)?;
+    let (found, _) = sha256::of_reader(&mut file).at("reading set", path)?;
+    let expected = set.sha256;
     if found != expected {
         let origin = set.origin.to_string();
         return Err(AssembleError::SetChecksum { path: path.clone(), origin, found, expected });
     }
-    file.seek(SeekFrom::Start(0)).map_err(io_at("reading set", path))?;
+    file.seek(SeekFrom::Start(0)).at("reading set", path)?;
     Ok(file)
 }
 
@@ -131,10 +132,10 @@ fn entry(
         .ok_or_else(|| refuse(format!("its group {:?} is no group of the image", file.group)))?;
     let metadata = Metadata::new(file.mode).with_owner(uid, gid).with_mtime(epoch);
     let write = |bytes: &[u8]| -> Result<EntryKind, AssembleError> {
-        fs::write(staged, bytes).map_err(io_at("writing", staged))?;
-        let opened = File::open(staged).map_err(io_at("opening", staged))?;
-        apply(&opened, &metadata).map_err(io_at("setting owner and mode of", staged))?;
-        let known = Fingerprint::of(bytes).map_err(io_at("hashing", staged))?;
+        fs::write(staged, bytes).at("writing", staged)?;
+        let opened = File::open(staged).at("opening", staged)?;
+        apply(&opened, &metadata).at("setting owner and mode of", staged)?;
+        let known = Fingerprint::of(bytes).at("hashing", staged)?;
         Ok(EntryKind::File { staged: staged.to_owned(), known: Arc::new(known) })
     };
     let kind = match &file.content {

@@ -1,4 +1,4 @@
-//! What a server does without: documentation, other locales, and what the profile names.
+//! Removes what a server does not need: documentation, other locales, and what the profile names.
 
 use crate::profile::Prune;
 use crate::rootfs::error::AssembleError;

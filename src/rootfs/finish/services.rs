@@ -62,6 +62,7 @@ fn unit(name: &str, known: &BTreeSet<String>) -> Result<String, AssembleError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use appliance_contract::causes::WithCauses as _;
 
     #[test]
     fn completes_names_and_proposes_the_nearest() {
@@ -70,7 +71,7 @@ mod tests {
         assert_eq!(unit("ssh", &known).unwrap(), "ssh.service");
         assert_eq!(unit("getty@ttyS0.service", &known).unwrap(), "getty@ttyS0.service");
         let error = unit("apt-dayli.timer", &known).unwrap_err();
-        assert!(error.to_string().ends_with("did you mean apt-daily.timer?"), "{error}");
+        assert!(error.with_causes().ends_with("did you mean apt-daily.timer?"), "{error}");
         let error = unit("something-else-entirely", &known).unwrap_err();
         assert!(matches!(error, AssembleError::UnknownUnit { hint, .. } if hint.is_empty()));
     }

@@ -2,7 +2,8 @@
 
 use crate::rootfs::error::AssembleError;
 use crate::tree::{Kind, Metadata, Node, NodeId, Tree, TreeError, TreePath};
-use std::collections::VecDeque;
+use crate::util::chroot_path;
+use crate::util::file_error::At as _;
 
 /// A path that stands in this crate's source or was checked before.
 pub fn path(text: &str) -> Result<TreePath, AssembleError> {
@@ -11,37 +12,13 @@ pub fn path(text: &str) -> Result<TreePath, AssembleError> {
 
 /// `path` with all symlinks followed but that of its last name; `None` where a folder is missing.
 pub fn resolve(tree: &Tree, path: &TreePath) -> Option<TreePath> {
-    let mut left: VecDeque<Vec<u8>> = path.names().map(<[u8]>::to_vec).collect();
-    let mut at = TreePath::default();
-    let mut followed = 0;
-    while let Some(name) = left.pop_front() {
-        match name.as_slice() {
-            b"" | b"." => continue,
-            b".." => {
-                at = at.parent().unwrap_or_default();
-                continue;
-            }
-            _ => {}
-        }
-        let next = at.join(&name).ok()?;
-        if left.is_empty() {
-            return Some(next);
-        }
-        match &tree.get(&next)?.kind {
-            Kind::Symlink(target) if followed < 40 => {
-                followed += 1;
-                if target.starts_with(b"/") {
-                    at = TreePath::default();
-                }
-                for part in target.split(|&byte| byte == b'/').rev() {
-                    left.push_front(part.to_vec());
-                }
-            }
-            Kind::Directory(_) => at = next,
-            _ => return None,
-        }
-    }
-    Some(at)
+    let (Some(parent), Some(name)) = (path.parent(), path.name()) else { return Some(path.clone()) };
+    let directory = chroot_path::resolve(parent.names(), |at: &TreePath| match &tree.get(at).ok_or(())?.kind {
+        Kind::Symlink(target) => Ok(Some(target.clone())),
+        Kind::Directory(_) => Ok(None),
+        _ => Err(()),
+    });
+    directory.ok()?.join(name).ok()
 }
 
 /// The node at `text`, its folders' symlinks followed.
@@ -53,7 +30,7 @@ pub fn find(tree: &Tree, text: &str) -> Option<NodeId> {
 pub fn read_text(tree: &Tree, text: &str) -> Result<Option<String>, AssembleError> {
     let Some(id) = find(tree, text) else { return Ok(None) };
     let Kind::File(content) = &tree.node(id).kind else { return Ok(None) };
-    let bytes = content.read().map_err(|source| AssembleError::Io { attempt: "reading", path: text.into(), source })?;
+    let bytes = content.read().at("reading", text)?;
     Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
 }
 

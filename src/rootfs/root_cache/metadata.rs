@@ -3,13 +3,15 @@
 
 use crate::rootfs::unpack::install::Extras;
 use crate::tree::{Kind, Metadata, Tree, TreeError, TreePath};
+use crate::util::file_error::At as _;
+use crate::util::sha256::{self, Hasher};
+use appliance_contract::Sha256;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashMap};
 
 #[derive(Debug)]
 pub struct Record {
-    pub state: [u8; 32],
+    pub state: Sha256,
     pub extras: Extras,
     pub times: HashMap<TreePath, i64>,
 }
@@ -17,7 +19,7 @@ pub struct Record {
 /// Paths and names are bytes, here in hexadecimal digits.
 #[derive(Debug, Serialize, Deserialize)]
 struct Text {
-    state: String,
+    state: Sha256,
     devices: Vec<Device>,
     xattrs: Vec<(String, BTreeMap<String, String>)>,
     times: BTreeMap<String, i64>,
@@ -65,14 +67,14 @@ impl Record {
         });
         let xattrs = self.extras.xattrs.iter().map(|(path, xattrs)| (hex::encode(path.to_bytes()), digits(xattrs)));
         let text = Text {
-            state: hex::encode(self.state),
+            state: self.state,
             devices: devices.collect(),
             xattrs: xattrs.collect(),
             times: self.times.iter().map(|(path, time)| (hex::encode(path.to_bytes()), *time)).collect(),
         };
         // It is strings and numbers, which all have a JSON form.
         let text = serde_json::to_vec(&text).unwrap_or_default();
-        let mut out = hex::encode(Sha256::digest(&text)).into_bytes();
+        let mut out = sha256::of(&text).to_string().into_bytes();
         out.push(b'\n');
         out.extend(text);
         out
@@ -81,12 +83,10 @@ impl Record {
     /// `None` where it is damaged.
     pub fn parse(bytes_of_file: &[u8]) -> Option<Self> {
         let (sum, text) = bytes_of_file.split_at_checked(65)?;
-        if sum[..64] != *hex::encode(Sha256::digest(text)).as_bytes() {
+        if sum[..64] != *sha256::of(text).to_string().as_bytes() {
             return None;
         }
         let text: Text = serde_json::from_slice(text).ok()?;
-        let mut state = [0; 32];
-        hex::decode_to_slice(&text.state, &mut state).ok()?;
         let devices = text.devices.iter().map(|device| {
             let Device { block, major, minor, mode, uid, gid, mtime, .. } = *device;
             let kind = if block { Kind::BlockDevice { major, minor } } else { Kind::CharacterDevice { major, minor } };
@@ -95,13 +95,13 @@ impl Record {
         let xattrs = text.xattrs.iter().map(|(at, xattrs)| Some((path(at)?, bytes(xattrs)?)));
         let times = text.times.iter().map(|(at, time)| Some((path(at)?, *time)));
         let extras = Extras { devices: devices.collect::<Option<_>>()?, xattrs: xattrs.collect::<Option<_>>()? };
-        Some(Self { state, extras, times: times.collect::<Option<_>>()? })
+        Some(Self { state: text.state, extras, times: times.collect::<Option<_>>()? })
     }
 }
 
 /// One hash for every name, byte and mode of a tree, and for which names are one file.
-pub fn state(tree: &Tree) -> Result<[u8; 32], TreeError> {
-    let mut hash = Sha256::new();
+pub fn state(tree: &Tree) -> Result<Sha256, TreeError> {
+    let mut hash = Hasher::default();
     let mut first = HashMap::new();
     for (place, (path, id)) in tree.walk().enumerate() {
         let mut add = |bytes: &[u8]| {
@@ -121,9 +121,7 @@ pub fn state(tree: &Tree) -> Result<[u8; 32], TreeError> {
         add(node.kind.name().as_bytes());
         match &node.kind {
             Kind::File(content) => {
-                let known = content
-                    .fingerprint()
-                    .map_err(|source| TreeError::Host { path: path.to_string().into(), source })?;
+                let known = content.fingerprint().at("reading", path.to_string())?;
                 add(&known.digest());
             }
             Kind::Symlink(target) => add(target),
@@ -133,7 +131,7 @@ pub fn state(tree: &Tree) -> Result<[u8; 32], TreeError> {
             Kind::Directory(_) | Kind::Fifo | Kind::Socket => {}
         }
     }
-    Ok(hash.finalize().into())
+    Ok(hash.finish())
 }
 
 #[cfg(test)]
@@ -150,7 +148,7 @@ mod tests {
         let mut metadata = Metadata::new(0o640).with_owner(3, 4).with_mtime(5);
         metadata.xattrs.insert(b"user.x\xff".to_vec(), vec![0, 1]);
         let record = Record {
-            state: [7; 32],
+            state: [7; 32].into(),
             extras: Extras {
                 devices: vec![(at("/dev/x"), metadata.clone(), Kind::BlockDevice { major: 8, minor: 1 })],
                 xattrs: vec![(at("/y"), metadata.xattrs.clone())],

@@ -1,15 +1,15 @@
-//! Roots with all packages configured, kept for the next build of the same
-//! packages. A kept root is never written to: what a build lays over it goes
-//! to a folder of the build's own, by overlayfs. The build that makes a root
-//! takes it in the same way, so that it cannot show whether it was kept.
+//! The root cache: configured roots, kept for the next build with the same packages. A cached root is never written to:
+//! a build mounts an overlayfs over it, whose upper directory is its own. The build that makes a root does the same, so
+//! that a cache hit cannot show in the image.
 
 pub(crate) mod metadata;
 pub(crate) mod overlay_upper;
 
+use crate::cache;
 use crate::identity;
-use crate::packages::{Digest, Lock, LockedPackage};
+use crate::packages::{Lock, LockedPackage};
 use crate::progress::{Progress, Silent, Stage, Unit};
-use crate::rootfs::error::{AssembleError, io_at};
+use crate::rootfs::error::AssembleError;
 use crate::rootfs::root_cache::metadata::{Record, state};
 use crate::rootfs::unpack::install::{Extras, Installer};
 use crate::rootfs::unpack::package_files::Files;
@@ -18,6 +18,8 @@ use crate::rootfs::unpack::{self, Sources};
 use crate::rootfs::work_dir::WorkFolder;
 use crate::sandbox;
 use crate::tree::{Content, Kind, Tree, in_parallel};
+use crate::util::file_error::{At as _, FileError};
+use crate::util::sha256;
 use std::collections::HashMap;
 use std::fs::{self, File, Permissions};
 use std::io;
@@ -31,7 +33,7 @@ const FORMAT: u32 = 1;
 const ROOT: &str = "root";
 const RECORD: &str = "record";
 /// Locked by those who use an entry; its time is when it was last used.
-const LOCK: &str = "lock";
+const LOCK: &str = cache::TREE_LOCK;
 
 /// What is below a build's own changes, and known by its hashes.
 #[derive(Debug)]
@@ -77,7 +79,7 @@ pub fn install(
     files.fetch(progress)?;
     let new = WorkFolder::new(trees)?;
     let root = new.folder(ROOT)?;
-    fs::set_permissions(&root, Permissions::from_mode(0o755)).map_err(io_at("setting the mode of", &root))?;
+    fs::set_permissions(&root, Permissions::from_mode(0o755)).at("setting the mode of", &root)?;
     let mut made = Installer::new(&root);
     // On the same file system, as files are linked from one to the other.
     let beside = WorkFolder::new(trees)?;
@@ -93,10 +95,10 @@ pub fn install(
 /// Gives a new root its name.
 fn keep(new: WorkFolder, path: &Path, record: &Record) -> Result<Entry, AssembleError> {
     let file = new.path().join(RECORD);
-    fs::write(&file, record.render()).map_err(io_at("writing", &file))?;
+    fs::write(&file, record.render()).at("writing", &file)?;
     // Another build may have made the same meanwhile; then that one is taken.
     let _ = new.keep_as(path);
-    let lost = || io_at("opening", path)(io::ErrorKind::NotFound.into());
+    let lost = || AssembleError::from(FileError::new("opening", path, io::ErrorKind::NotFound.into()));
     Entry::open(path)?.ok_or_else(lost)
 }
 
@@ -158,7 +160,7 @@ fn key(packages: &[LockedPackage], epoch: i64) -> String {
     for LockedPackage { name, version, architecture, sha256, .. } in packages {
         text.push_str(&format!("{name} {version} {architecture} {sha256}\n"));
     }
-    Digest::of(text.as_bytes()).to_string()
+    sha256::of(text).to_string()
 }
 
 /// Whether the kernel lays one folder over another here.
@@ -167,8 +169,8 @@ fn can_lay_over(work: &WorkFolder) -> bool {
         let folders = ["lower", "upper", "scratch", "at"].map(|name| work.folder(&format!("overlay-{name}")));
         let [lower, upper, scratch, at] = folders;
         let (lower, upper, scratch, at) = (lower?, upper?, scratch?, at?);
-        sandbox::lay_over(&lower, &upper, &scratch, &at).map_err(io_at("mounting", &at))?;
-        sandbox::take_off(&at).map_err(io_at("unmounting", &at))
+        sandbox::lay_over(&lower, &upper, &scratch, &at).at("mounting", &at)?;
+        Ok(sandbox::take_off(&at).at("unmounting", &at)?)
     };
     tried().is_ok()
 }
@@ -190,9 +192,9 @@ impl Entry {
         let lock = match File::options().read(true).write(true).open(&file) {
             Ok(lock) => lock,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(io_at("opening", &file)(error)),
+            Err(error) => return Err(FileError::new("opening", &file, error).into()),
         };
-        lock.lock_shared().map_err(io_at("locking", &file))?;
+        lock.lock_shared().at("locking", &file)?;
         Ok(path.exists().then_some(Self { path: path.to_owned(), lock }))
     }
 
@@ -207,7 +209,7 @@ impl Entry {
         }
         // For the pruning of what was used least recently.
         let _ = self.lock.set_modified(SystemTime::now());
-        let lock = self.lock.try_clone().map_err(io_at("holding", &self.path))?;
+        let lock = self.lock.try_clone().at("holding", &self.path)?;
         Ok(Some(CachedRoot { entry: Self { path: self.path.clone(), lock }, tree, record }))
     }
 
@@ -234,7 +236,7 @@ fn known(root: &Path, unchanged: &UnchangedFiles) -> Result<Tree, AssembleError>
         }
         _ => Ok(None),
     });
-    let found = found.map_err(io_at("reading files of", root))?;
+    let found = found.at("reading files of", root)?;
     for (id, fingerprint) in nodes.into_iter().zip(found) {
         if let (Kind::File(Content::Host { fingerprint: known, .. }), Some(_)) =
             (&mut tree.node_mut(id).kind, &fingerprint)
@@ -263,10 +265,10 @@ fn take(kept: CachedRoot, installer: &mut Installer, work: &WorkFolder) -> Resul
     let (lower, at) = (entry.path.join(ROOT), installer.root.path().to_owned());
     let (upper, scratch) = (work.folder("changes")?, work.folder("changes-scratch")?);
     // The root itself is the upper folder's.
-    let stat = fs::metadata(&lower).map_err(io_at("reading", &lower))?;
-    chown(&upper, Some(stat.uid()), Some(stat.gid())).map_err(io_at("setting the owner of", &upper))?;
-    fs::set_permissions(&upper, stat.permissions()).map_err(io_at("setting the mode of", &upper))?;
-    sandbox::lay_over(&lower, &upper, &scratch, &at).map_err(io_at("mounting", &at))?;
+    let stat = fs::metadata(&lower).at("reading", &lower)?;
+    chown(&upper, Some(stat.uid()), Some(stat.gid())).at("setting the owner of", &upper)?;
+    fs::set_permissions(&upper, stat.permissions()).at("setting the mode of", &upper)?;
+    sandbox::lay_over(&lower, &upper, &scratch, &at).at("mounting", &at)?;
     work.mounted(at, entry.lock);
     let Record { extras, times, .. } = record;
     (installer.extras, installer.times) = (extras, times);

@@ -1,8 +1,9 @@
-//! What an archive holds, staged: contents lie in files of their own, names and
-//! owners in memory, until [`crate::rootfs::unpack::install`] gives them their places.
+//! Staged archive entries: contents are in files of their own, names and owners in memory, until
+//! [`crate::rootfs::unpack::install`] moves them to their places.
 
 use crate::tree::{Fingerprint, Metadata, TreePath};
-use sha2::{Digest, Sha256};
+use crate::util::sha256::Hasher;
+use appliance_contract::Sha256;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -37,15 +38,15 @@ pub enum EntryKind {
 }
 
 /// One hash for all that an archive's entries say, and for the content of its files.
-pub fn digest(entries: &[Entry]) -> [u8; 32] {
-    let mut hash = Sha256::new();
+pub fn digest(entries: &[Entry]) -> Sha256 {
+    let mut hash = Hasher::default();
     entries.iter().for_each(|entry| add(&mut hash, entry));
-    hash.finalize().into()
+    hash.finish()
 }
 
-fn add(hash: &mut Sha256, entry: &Entry) {
+fn add(hash: &mut Hasher, entry: &Entry) {
     // Lengths come first, so that no two lists of entries are the same bytes.
-    let bytes = |hash: &mut Sha256, bytes: &[u8]| {
+    let bytes = |hash: &mut Hasher, bytes: &[u8]| {
         hash.update((bytes.len() as u64).to_le_bytes());
         hash.update(bytes);
     };
@@ -60,7 +61,7 @@ fn add(hash: &mut Sha256, entry: &Entry) {
         bytes(hash, name);
         bytes(hash, value);
     }
-    let device = |hash: &mut Sha256, kind, major: &u32, minor: &u32| {
+    let device = |hash: &mut Hasher, kind, major: &u32, minor: &u32| {
         hash.update([kind]);
         hash.update(major.to_le_bytes());
         hash.update(minor.to_le_bytes());

@@ -1,4 +1,4 @@
-//! Staged entries take their places in the root, in order, by dpkg's rules.
+//! Moves staged entries into the root, in order, by dpkg's rules.
 
 use crate::packages::dependency;
 use crate::packages::version::Version;
@@ -10,6 +10,7 @@ use crate::rootfs::unpack::root_dir::{ResolveError, Root};
 use crate::rootfs::unpack::stage::{apply, set_xattrs};
 use crate::rootfs::unpack::unchanged::UnchangedFiles;
 use crate::tree::{Kind, Metadata, TreePath};
+use appliance_contract::causes::WithCauses as _;
 use nix::sys::stat::Mode;
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsStr;
@@ -117,7 +118,7 @@ impl Installer {
             if let Source::Set(_) = source {
                 self.make_parents(&wanted).map_err(refuse)?;
             }
-            let real = self.root.resolve(&wanted).map_err(|error| refuse(error.to_string()))?;
+            let real = self.root.resolve(&wanted).map_err(|error| refuse(error.with_causes()))?;
             if matches!(entry.kind, EntryKind::Directory) {
                 self.directory(source, &wanted, &real, &entry.metadata).map_err(refuse)?;
                 continue;
@@ -133,10 +134,11 @@ impl Installer {
                 }
                 _ => None,
             };
-            self.make(entry, &real, link_target).map_err(|error| refuse(format!("cannot be made: {error}")))?;
+            self.make(entry, &real, link_target)
+                .map_err(|error| refuse(format!("cannot be made: {}", error.with_causes())))?;
             if !matches!(entry.kind, EntryKind::Symlink(_)) {
                 // A conffile ends up at `wanted` less its ending, once it is configured.
-                let last = self.root.resolve(&named).map_err(|error| refuse(error.to_string()))?;
+                let last = self.root.resolve(&named).map_err(|error| refuse(error.with_causes()))?;
                 self.times.insert(if wanted == named { real.clone() } else { last }, entry.metadata.mtime);
             }
             installed.insert(named, real);
@@ -149,12 +151,12 @@ impl Installer {
         let mut at = TreePath::default();
         let parent = path.parent().unwrap_or_default();
         for name in parent.names() {
-            at = at.join(name).map_err(|error| error.to_string())?;
+            at = at.join(name).map_err(|error| error.with_causes())?;
             if let Err(error) = self.root.resolve_folder(&at) {
-                let real = self.root.resolve(&at).map_err(|error| error.to_string())?;
+                let real = self.root.resolve(&at).map_err(|error| error.with_causes())?;
                 let host = self.root.host(&real);
                 if !matches!(error, ResolveError::Missing(_)) || fs::symlink_metadata(&host).is_ok() {
-                    return Err(error.to_string());
+                    return Err(error.with_causes());
                 }
                 let made =
                     fs::create_dir(&host).and_then(|()| fs::set_permissions(&host, Permissions::from_mode(0o755)));
@@ -200,7 +202,7 @@ impl Installer {
                     Err(ResolveError::Missing(_)) => {
                         Err("is a directory where the image has a dangling symlink".to_owned())
                     }
-                    Err(error) => Err(error.to_string()),
+                    Err(error) => Err(error.with_causes()),
                 };
             }
             Ok(_) => return Err("is a directory where the image has a file".to_owned()),

@@ -17,13 +17,14 @@ use crate::rootfs::dpkg::database::{self, Database};
 use crate::rootfs::dpkg::depmod::Lists;
 use crate::rootfs::dpkg::scripts::{self, Surroundings};
 use crate::rootfs::dpkg::triggers;
-use crate::rootfs::error::{AssembleError, io_at};
+use crate::rootfs::error::AssembleError;
 use crate::rootfs::speculate::{self, Ahead};
 use crate::rootfs::unpack::install::{Installer, Source};
 use crate::rootfs::unpack::package::Package;
 use crate::rootfs::unpack::package_files::Files;
 use crate::rootfs::unpack::reader_pool::{Packages, open_all, while_reading};
 use crate::rootfs::work_dir::WorkFolder;
+use crate::util::file_error::At as _;
 use std::fs;
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
@@ -65,9 +66,9 @@ pub fn tools(
     }
     for name in MOUNT_POINTS {
         let path = root.join(name);
-        fs::create_dir_all(&path).map_err(io_at("making", &path))?;
+        fs::create_dir_all(&path).at("making", &path)?;
     }
-    fs::remove_dir_all(&staged).map_err(io_at("removing", &staged))?;
+    fs::remove_dir_all(&staged).at("removing", &staged)?;
     Ok(root)
 }
 
@@ -86,9 +87,13 @@ pub fn install(
     let rest: Vec<usize> = (0..packages.len()).filter(|index| !base.contains(index)).collect();
     let stand_in = stand_in_needed(&opened);
     let root = installer.root.path().to_owned();
-    let listen = |name: &str| {
-        progress.item(name);
-        progress.advance(1);
+    let print = |line: &str| progress.detail(line);
+    let listen = |line: &str| {
+        print(line);
+        if let Some(name) = scripts::set_up(line) {
+            progress.item(name);
+            progress.advance(1);
+        }
     };
     let mut kept = 0;
     progress.stage(Stage::Unpack, base.len() as u64, Unit::Packages);
@@ -112,13 +117,13 @@ pub fn install(
             let mut configure = || {
                 let read = reading.take(&base, progress)?;
                 progress.stage(Stage::Configure, packages.len() as u64, Unit::Packages);
-                let (surroundings, mut database) = add_base(installer, &root, &read, stand_in, epoch)?;
+                let (surroundings, mut database) = add_base(installer, &root, &read, stand_in, epoch, &print)?;
                 // All that scripts may need of the base works once this is done.
                 scripts::configure(&root, epoch, rest.is_empty(), &listen)?;
                 kept += count_kept(&read);
                 let read = reading.take(&rest, &Silent)?;
                 kept += count_kept(&read);
-                add_rest(installer, &mut database, &surroundings, &read, epoch)?;
+                add_rest(installer, &mut database, &surroundings, &read, epoch, &print)?;
                 if needs_lists(&opened) {
                     lists = joined(making.take())?;
                     lists.put(&root)?;
@@ -176,6 +181,7 @@ fn add_base<'r>(
     base: &Packages,
     stand_in: bool,
     epoch: i64,
+    print: &(dyn Fn(&str) + Sync),
 ) -> Result<(Surroundings<'r>, Database), AssembleError> {
     // The links of the merged /usr and the skeleton of folders come before the database.
     let lists = place(installer, base)?;
@@ -186,7 +192,7 @@ fn add_base<'r>(
     }
     let surroundings = Surroundings::set_up(root)?;
     surroundings.put_compiler_by()?;
-    scripts::preinst(root, base, epoch)?;
+    scripts::preinst(root, base, epoch, print)?;
     database.add_unpacked(&base.iter().map(Arc::as_ref).zip(lists).collect::<Vec<_>>())?;
     database.remove_lost(&installer.take_lost())?;
     Ok((surroundings, database))
@@ -199,13 +205,14 @@ fn add_rest(
     surroundings: &Surroundings<'_>,
     rest: &Packages,
     epoch: i64,
+    print: &(dyn Fn(&str) + Sync),
 ) -> Result<(), AssembleError> {
     if rest.is_empty() {
         return Ok(());
     }
     let root = installer.root.path().to_owned();
     rest.iter().try_for_each(|package| database.add_control(package))?;
-    scripts::preinst(&root, rest, epoch)?;
+    scripts::preinst(&root, rest, epoch, print)?;
     installer.refresh()?;
     let lists = place(installer, rest)?;
     surroundings.put_compiler_by()?;

@@ -1,13 +1,14 @@
-//! A package, read once: its control files into memory, its data staged.
+//! A package, read once: control files into memory, data to staged files.
 
+use crate::cache::{Found, Unpacked};
 use crate::packages::LockedPackage;
 use crate::packages::deb::{ControlFile, Deb, DebError};
 use crate::rootfs::dpkg::control::Control;
-use crate::rootfs::error::{AssembleError, io_at};
+use crate::rootfs::error::AssembleError;
 use crate::rootfs::unpack::entry::{self, Entry, EntryKind};
 use crate::rootfs::unpack::package_files::Files;
 use crate::rootfs::unpack::stage::stage_tar;
-use crate::store::{Found, Unpacked};
+use crate::util::file_error::At as _;
 use md5::{Digest, Md5};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -83,7 +84,7 @@ impl Package {
             if let EntryKind::File { staged: file, .. } = &entry.kind
                 && !self.conffiles.contains(path)
             {
-                let content = fs::read(file).map_err(io_at("reading", file))?;
+                let content = fs::read(file).at("reading", file)?;
                 lines.extend_from_slice(hex::encode(Md5::digest(content)).as_bytes());
                 lines.extend_from_slice(b"  ");
                 lines.extend_from_slice(path);
@@ -96,10 +97,10 @@ impl Package {
 
 /// What an earlier build decompressed, if it is what it was then.
 fn stage_kept(unpacked: &Unpacked, archive: &str, locked: &LockedPackage, folder: &Path) -> Option<Vec<Entry>> {
-    let Found { archive: kept, hash } = unpacked.get(&locked.sha256)?;
+    let Found { archive: kept, hash } = unpacked.get(locked.sha256)?;
     let entries = stage_tar(archive, kept, folder).ok().filter(|entries| entry::digest(entries) == hash);
     if entries.is_none() {
-        unpacked.forget(&locked.sha256);
+        unpacked.forget(locked.sha256);
         let _ = fs::remove_dir_all(folder);
     }
     entries
@@ -109,7 +110,7 @@ fn stage_deb(archive: &str, locked: &LockedPackage, files: &Files, folder: &Path
     let failed = |error| deb_failed(locked, error);
     let data = Deb::open(files.of(locked)?).map_err(failed)?.data().map_err(failed)?;
     let Some(unpacked) = files.unpacked() else { return stage_tar(archive, data, folder) };
-    let mut keeping = unpacked.keep(&locked.sha256, data, folder.with_extension("tar"));
+    let mut keeping = unpacked.keep(locked.sha256, data, folder.with_extension("tar"));
     let entries = stage_tar(archive, &mut keeping, folder)?;
     keeping.finish(entry::digest(&entries));
     Ok(entries)

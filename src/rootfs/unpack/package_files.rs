@@ -1,18 +1,19 @@
-//! Where the packages' files come from.
+//! The files of a lock's packages, fetched when they are first needed.
 
+use crate::cache::Unpacked;
 use crate::packages::{FetchError, LockedPackage};
 use crate::progress::Progress;
 use crate::rootfs::error::AssembleError;
-use crate::store::Unpacked;
+use appliance_contract::Sha256;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-type Packages = BTreeMap<String, PathBuf>;
+type Packages = BTreeMap<Sha256, PathBuf>;
 type Fetch = dyn Fn(&dyn Progress) -> Result<Packages, FetchError> + Send + Sync;
 
-/// The verified package files, by their SHA-256 as the lock writes it.
+/// The verified package files, by their SHA-256.
 pub struct Files {
     packages: OnceLock<Packages>,
     fetch: Box<Fetch>,
@@ -28,8 +29,8 @@ impl fmt::Debug for Files {
     }
 }
 
-impl FromIterator<(String, PathBuf)> for Files {
-    fn from_iter<I: IntoIterator<Item = (String, PathBuf)>>(packages: I) -> Self {
+impl FromIterator<(Sha256, PathBuf)> for Files {
+    fn from_iter<I: IntoIterator<Item = (Sha256, PathBuf)>>(packages: I) -> Self {
         let packages: Packages = packages.into_iter().collect();
         Self::later(move |_| Ok(packages.clone()))
     }
@@ -54,6 +55,7 @@ impl Files {
         Ok(())
     }
 
+    /// The file of a package, which must have been fetched.
     pub fn of(&self, locked: &LockedPackage) -> Result<&Path, AssembleError> {
         self.packages
             .get()
@@ -62,6 +64,7 @@ impl Files {
             .ok_or_else(|| AssembleError::NotFetched { name: locked.name.clone(), version: locked.version.clone() })
     }
 
+    /// Where decompressed packages are kept; `None` where none are.
     pub fn unpacked(&self) -> Option<&Unpacked> {
         self.unpacked.as_ref()
     }

@@ -1,12 +1,13 @@
-//! Package files, read on all cores; who waits for some of them goes on while
-//! the others are still being read.
+//! Reads package files on all cores. A caller that needs some of them continues while the others are still being read.
 
 use crate::packages::LockedPackage;
 use crate::progress::Progress;
-use crate::rootfs::error::{AssembleError, io_at};
+use crate::rootfs::error::AssembleError;
 use crate::rootfs::unpack::package::Package;
 use crate::rootfs::unpack::package_files::Files;
 use crate::tree::in_parallel;
+use crate::util::file_error::FileError;
+use crate::util::poison::Unpoisoned;
 use crate::util::priority;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -14,7 +15,7 @@ use std::io;
 use std::panic::resume_unwind;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
 
 /// Packages with all that they hold, in the order of the lock.
@@ -107,7 +108,7 @@ impl Drop for Ends<'_> {
 impl Reading {
     fn state(&self) -> MutexGuard<'_, State> {
         // A package is whole before it is put here.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unpoisoned()
     }
 
     /// Whether others are wanted.
@@ -147,7 +148,7 @@ impl Reading {
             if state.ended {
                 return None;
             }
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self.changed.wait(state).unpoisoned();
         }
     }
 
@@ -158,7 +159,8 @@ impl Reading {
             progress.advance(1);
         };
         // A reader that panicked without an error ends the whole scope with its panic.
-        let lost = || io_at("reading", Path::new("packages"))(io::ErrorKind::BrokenPipe.into());
+        let lost =
+            || AssembleError::from(FileError::new("reading", Path::new("packages"), io::ErrorKind::BrokenPipe.into()));
         self.wait(wanted, &heard).ok_or_else(|| self.state().error.take().unwrap_or_else(lost))
     }
 

@@ -1,16 +1,13 @@
-//! Paths inside the folder that becomes the image, resolved as if it were `/`:
-//! no symlink in it leads out of it.
+//! Paths below the directory that becomes the image, resolved as in a chroot: no symlink leads out of it.
 
 use crate::tree::TreePath;
-use std::collections::{HashMap, VecDeque};
+use crate::util::chroot_path::{self, ChrootError};
+use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
-
-/// As many as the kernel follows (path_resolution(7)).
-const MAXIMUM_SYMLINKS: usize = 40;
 
 #[derive(Debug)]
 pub struct Root {
@@ -28,9 +25,9 @@ pub enum ResolveError {
     NotADirectory(TreePath),
     #[error("lies below {0}, a loop of symlinks")]
     Loop(TreePath),
-    #[error("cannot be resolved: {0}")]
+    #[error("cannot be resolved")]
     Io(#[from] io::Error),
-    #[error("cannot be resolved: {0}")]
+    #[error("cannot be resolved")]
     Path(#[from] crate::tree::PathError),
 }
 
@@ -75,50 +72,39 @@ impl Root {
     }
 
     fn walk(&self, path: &TreePath) -> Result<TreePath, ResolveError> {
-        let mut left: VecDeque<Vec<u8>> = path.names().map(<[u8]>::to_vec).collect();
-        let mut at = TreePath::default();
-        let mut followed = 0;
-        while let Some(name) = left.pop_front() {
-            match name.as_slice() {
-                b"" | b"." => continue,
-                b".." => {
-                    at = at.parent().unwrap_or_default();
-                    continue;
-                }
-                _ => {}
-            }
-            let next = at.join(&name)?;
-            let host = self.host(&next);
+        let read_link = |at: &TreePath| {
+            let host = self.host(at);
             let stat = match fs::symlink_metadata(&host) {
                 Ok(stat) => stat,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(ResolveError::Missing(next)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    return Err(ResolveError::Missing(at.clone()));
+                }
                 Err(error) => return Err(error.into()),
             };
-            if stat.is_dir() {
-                at = next;
-            } else if stat.is_symlink() {
-                followed += 1;
-                if followed > MAXIMUM_SYMLINKS {
-                    return Err(ResolveError::Loop(path.clone()));
-                }
-                let target = fs::read_link(&host)?.into_os_string().into_vec();
-                if target.starts_with(b"/") {
-                    at = TreePath::default();
-                }
-                for part in target.split(|&byte| byte == b'/').rev() {
-                    left.push_front(part.to_vec());
-                }
-            } else {
-                return Err(ResolveError::NotADirectory(next));
+            match stat.file_type() {
+                kind if kind.is_dir() => Ok(None),
+                kind if kind.is_symlink() => Ok(Some(fs::read_link(&host)?.into_os_string().into_vec())),
+                _ => Err(ResolveError::NotADirectory(at.clone())),
             }
-        }
-        Ok(at)
+        };
+        chroot_path::resolve(path.names(), read_link).map_err(|error| match error {
+            ChrootError::Loop { .. } => ResolveError::Loop(path.clone()),
+            ChrootError::Name { source, .. } => ResolveError::Path(source),
+            ChrootError::Read(error) => error,
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::format::tar;
+    use crate::rootfs::finish::tree_edit;
+    use crate::tree::Tree;
+    use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2};
+    use nix::sys::stat::Mode;
+    use proptest::prelude::*;
+    use std::os::fd::AsRawFd;
     use std::os::unix::fs::symlink;
 
     fn path(text: &str) -> TreePath {
@@ -145,5 +131,56 @@ mod tests {
         assert!(matches!(root.resolve(&path("out/passwd")), Err(ResolveError::Missing(_))));
         assert!(matches!(root.resolve(&path("loop/x")), Err(ResolveError::Loop(_))));
         assert!(matches!(root.resolve(&path("file/x")), Err(ResolveError::NotADirectory(_))));
+    }
+
+    /// Where the kernel finds the directory `path` below `root`.
+    fn judged(root: &Path, path: &str) -> Option<PathBuf> {
+        let root = fs::canonicalize(root).unwrap();
+        let directory = open(&root, OFlag::O_PATH | OFlag::O_DIRECTORY, Mode::empty()).unwrap();
+        let how = OpenHow::new().flags(OFlag::O_PATH | OFlag::O_DIRECTORY).resolve(ResolveFlag::RESOLVE_IN_ROOT);
+        let found = openat2(&directory, path, how).ok()?;
+        let found = fs::read_link(format!("/proc/self/fd/{}", found.as_raw_fd())).unwrap();
+        Some(found.strip_prefix(&root).unwrap().to_owned())
+    }
+
+    /// A directory, or a symlink to the text.
+    fn entries() -> impl Strategy<Value = Vec<(String, Option<String>)>> {
+        let path = "[ab]{1}(/[ab]){0,2}";
+        let target = "(/|\\.\\./|\\.\\./\\.\\./\\.\\./)?([ab]|\\.\\.|\\.)(/([ab]|\\.\\.)){0,2}/?";
+        proptest::collection::vec((path, proptest::option::of(target)), 0..12)
+    }
+
+    proptest! {
+        /// The kernel judges all three users of [`chroot_path::resolve`].
+        #[test]
+        fn agrees_with_the_kernel(entries in entries(), wanted in "[ab](/[ab]){0,3}") {
+            let root = tempfile::tempdir().unwrap();
+            for (at, target) in &entries {
+                let at = root.path().join(at);
+                // Later entries may lie below a link, which would lead out of the root, or have the name of another one.
+                let parents = at.ancestors().skip(1).take_while(|parent| *parent != root.path());
+                if parents.into_iter().any(|parent| parent.is_symlink()) || at.symlink_metadata().is_ok() {
+                    continue;
+                }
+                let _ = fs::create_dir_all(at.parent().unwrap());
+                let _ = match target {
+                    Some(target) => symlink(target, &at),
+                    None => fs::create_dir(&at),
+                };
+            }
+            let expected = judged(root.path(), &wanted).map(|found| path(found.to_str().unwrap()));
+            let wanted = path(&wanted);
+            let below = wanted.join("x").unwrap();
+            let found = Root::new(root.path()).resolve_folder(&wanted).ok();
+            prop_assert_eq!(&found, &expected);
+            let tree = Tree::from_folder(root.path()).unwrap();
+            let edited = tree_edit::resolve(&tree, &below).and_then(|found| found.parent());
+            prop_assert_eq!(&edited, &expected);
+            if let Some(expected) = expected {
+                // An archive may also bring names below directories that are not there yet.
+                let unpacked = tar::resolve_in_tree(&tree, &below).unwrap();
+                prop_assert_eq!(unpacked.parent(), Some(expected));
+            }
+        }
     }
 }

@@ -1,9 +1,11 @@
-//! Archives into staged entries: contents decompressed to files, the rest in memory.
+//! Stages archives: contents are decompressed to files, the rest is kept in memory.
 
 use crate::format::tar::{self, Limits, TarError};
-use crate::rootfs::error::{AssembleError, io_at};
+use crate::rootfs::error::AssembleError;
 use crate::rootfs::unpack::entry::{Entry, EntryKind};
 use crate::tree::{Fingerprint, Fingerprinter, Metadata};
+use crate::util::file_error::{At as _, FileError};
+use appliance_contract::causes::WithCauses as _;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::{self, File, FileTimes, Permissions};
@@ -19,7 +21,7 @@ const IDS: u32 = 65_536;
 
 /// Reads a tar archive; contents go to files in `folder`, which is made.
 pub fn stage_tar(archive: &str, reader: impl Read, folder: &Path) -> Result<Vec<Entry>, AssembleError> {
-    fs::create_dir(folder).map_err(io_at("making", folder))?;
+    fs::create_dir(folder).at("making", folder)?;
     let mut entries = Vec::new();
     let visited = tar::entries(reader, Limits::default(), |entry| -> Result<(), Stopped> {
         let tar::Entry { path, metadata, kind } = entry;
@@ -70,7 +72,8 @@ fn write(
     metadata: &Metadata,
     refuse: &impl Fn(String) -> Stopped,
 ) -> Result<Fingerprint, Stopped> {
-    let failed = |attempt| move |source| Stopped::Ours(AssembleError::Io { attempt, path: path.clone(), source });
+    let failed =
+        |attempt| move |source| Stopped::Ours(AssembleError::from(FileError::new(attempt, path.clone(), source)));
     let mut file = File::create_new(path).map_err(failed("making"))?;
     let mut taken = Fingerprinter::default();
     let mut buffer = [0; 1 << 16];
@@ -80,7 +83,7 @@ fn write(
             Ok(0) => break,
             Ok(count) => count,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(refuse(format!("cannot be read: {error}"))),
+            Err(error) => return Err(refuse(format!("cannot be read: {}", error.with_causes()))),
         };
         taken.update(&buffer[..count]);
         file.write_all(&buffer[..count]).map_err(failed("writing"))?;

@@ -1,4 +1,4 @@
-//! Which files of a root are still what was put there: they need not be read to be known.
+//! Which files of a root are still as they were unpacked, so that their fingerprints need no reading.
 
 use crate::tree::Fingerprint;
 use std::collections::HashMap;

@@ -1,8 +1,9 @@
 //! The `appliance` command of the running node, and the systemd generator of its guests, told apart by their names.
 
-use appliance_agent::guests::programs::Real;
-use appliance_agent::linux::Linux;
-use appliance_agent::machine::{Machine, Places};
+use appliance_agent::system::linux::Linux;
+use appliance_agent::system::machine::{Machine, Places};
+use appliance_agent::system::programs::Real;
+use appliance_agent::system::world::World;
 use appliance_agent::{commands, generator};
 use std::fs;
 use std::io::Write;
@@ -33,7 +34,7 @@ fn command() -> ExitCode {
     let root = Path::new("/");
     let machine = Linux::new(Places::below(root));
     let mapped_status = |name: &str| machine.mapped_status(name);
-    let world = commands::World { root, mapped_status: &mapped_status, programs: &Real, clock: &SystemTime::now };
+    let world = World { root, mapped_status: &mapped_status, programs: &Real, clock: &SystemTime::now };
     let arguments: Vec<String> = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
     let (mut out, mut errors) = (std::io::stdout().lock(), std::io::stderr().lock());
     commands::run(&arguments, &world, &mut out, &mut errors).into()

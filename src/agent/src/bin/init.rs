@@ -1,6 +1,7 @@
 //! `/init` of the initramfs: process 1 until systemd is, and the built-in shell, told apart by their names.
 
-use appliance_agent::{init, shell};
+use appliance_agent::init;
+use appliance_agent::system::machine::BUILT_IN_SHELL;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -10,7 +11,7 @@ fn main() -> ExitCode {
     if std::process::id() == 1 {
         return init::run();
     }
-    if name == shell::PROGRAM {
+    if name == BUILT_IN_SHELL {
         return init::run_shell();
     }
     eprintln!("appliance: init runs as process 1 of the initramfs, this is process {}", std::process::id());

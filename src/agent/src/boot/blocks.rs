@@ -1,12 +1,12 @@
 //! The block devices that `/sys` shows, and what a read-only look at each finds.
 
 use super::devices::is_virtual;
-use crate::folder;
-use crate::gpt;
-use crate::machine::Places;
-use crate::natural;
-use crate::probe::{Contents, FileSystem, probe};
-use crate::sys;
+use crate::system::device_order;
+use crate::system::files;
+use crate::system::machine::Places;
+use crate::system::sys;
+use appliance_shared::gpt;
+use appliance_shared::probe::{Contents, FileSystem, probe};
 use nix::fcntl::OFlag;
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -109,12 +109,12 @@ fn value(path: PathBuf) -> Option<String> {
 pub fn list(places: &Places) -> Vec<Block> {
     let classes = places.sys.join("class/block");
     let mounts = fs::read_to_string(places.proc.join("self/mountinfo")).unwrap_or_default();
-    let mut blocks: Vec<Block> = folder::names(&classes)
+    let mut blocks: Vec<Block> = files::names(&classes)
         .into_iter()
         .filter(|name| !is_virtual(name))
         .filter_map(|name| block(places, &mounts, &classes, &name))
         .collect();
-    blocks.sort_by(|a, b| natural::compare(&a.name, &b.name));
+    blocks.sort_by(|a, b| device_order::compare(&a.name, &b.name));
     blocks
 }
 
@@ -147,7 +147,7 @@ fn block(places: &Places, mounts: &str, folder: &Path, sysfs_name: &str) -> Opti
     let usb = real.components().any(|part| part.as_os_str().to_str().is_some_and(|part| part.starts_with("usb")));
     let removable = usb || value(disk.join("removable")).as_deref() == Some("1");
     let sectors: u64 = value(link.join("size")).and_then(|size| size.parse().ok()).unwrap_or(0);
-    let holders = folder::names(&link.join("holders"));
+    let holders = files::names(&link.join("holders"));
     let mounted = mounted_at(mounts, value(link.join("dev")).as_deref(), &places.dev.join(&name));
     Some(Block { node: places.dev.join(&name), name, partition, removable, bytes: sectors * 512, holders, mounted })
 }

@@ -4,8 +4,8 @@ use super::Boot;
 use super::blocks::{self, Block};
 use super::root::{self, Attached};
 use crate::medium_check::{self, Findings, Known, VerifiedRoot};
-use crate::read_at::ReadAt;
 use appliance_contract::kernel_args::RootSource;
+use appliance_shared::read_at::ReadAt;
 use std::fs::File;
 use std::io;
 

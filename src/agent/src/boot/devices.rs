@@ -1,11 +1,11 @@
-//! Step 2: drivers for what `/sys` shows, and the block devices that follow.
+//! Step 2, devices: drivers for what `/sys` shows, and the block devices that follow.
 //!
 //! There is no udev here: `/sys` is looked at again and again, so that neither
 //! an event that was missed nor the order of arrival decides anything.
 
 use super::Boot;
-use crate::folder::names;
-use crate::modules::{LoadPlan, Modules, concerns_storage};
+use super::modules::{LoadPlan, Modules, concerns_storage};
+use crate::system::files::names;
 use appliance_contract::initramfs::ModuleIndex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -24,6 +24,7 @@ const QUIET_KNOWN: Duration = Duration::from_millis(400);
 /// A SCSI host or USB reader that shows no unit for this long has none.
 const PATIENCE: Duration = Duration::from_secs(8);
 
+/// What is known of the machine's devices and their drivers.
 #[derive(Debug, Default)]
 pub struct Devices {
     looked: bool,
@@ -124,10 +125,12 @@ impl Devices {
         quiet >= quiet_needed(sys) && (quiet >= PATIENCE || pending(sys).is_none())
     }
 
+    /// Numbers of loaded drivers and of block devices.
     pub fn count(&self) -> (usize, usize) {
         (self.loaded.len(), self.blocks.len())
     }
 
+    /// Missing drivers, each with what asked for it.
     pub fn missing(&self) -> impl Iterator<Item = (&str, &str)> {
         self.missing.iter().map(|(driver, wanted_by)| (driver.as_str(), wanted_by.as_str()))
     }

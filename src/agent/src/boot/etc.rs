@@ -1,11 +1,11 @@
-//! Steps 6 and 7: the config's files as a layer over the image's `/etc`, and a
-//! layer of memory above both. `/run/appliance/etc` holds the parts: `image`,
+//! Step 5, etc: the config's files as a layer over the image's `/etc`.
+//! Step 7, overlay: both mounted, with a layer of memory above. `/run/appliance/etc` holds the parts: `image`,
 //! `config`, `memory`.
 
 use super::config::Config;
 use super::{Boot, BootError, failed, identity, var};
-use crate::attributes;
 use crate::etc_plan::{self, Places};
+use crate::system::attributes;
 use appliance_contract::boot_record::Etc;
 use std::fs;
 use std::path::Path;

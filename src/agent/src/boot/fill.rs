@@ -3,7 +3,7 @@
 //! A marker file stands there while the copy is unfinished; a boot that was
 //! interrupted finds it, clears what was copied, and begins again.
 
-use crate::attributes;
+use crate::system::attributes;
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io;
@@ -15,15 +15,15 @@ const UNFINISHED: &str = ".appliance-filling";
 const LOST_AND_FOUND: &str = "lost+found";
 
 #[derive(Debug, thiserror::Error)]
-#[error("{path}: {source}")]
+#[error("{path}: {error}")]
 pub struct FillError {
     path: PathBuf,
-    source: io::Error,
+    error: io::Error,
 }
 
 fn at(path: &Path) -> impl FnOnce(io::Error) -> FillError {
     let path = path.to_owned();
-    move |source| FillError { path, source }
+    move |error| FillError { path, error }
 }
 
 /// Copies `image` into `disk` when `disk` is empty; `None` when it holds data.

@@ -1,8 +1,10 @@
-//! Step 9: the record, and everything in its place for systemd.
+//! Step 9, handover: the record, and everything in its place for systemd.
 
 use super::root::{self, RootError};
 use super::{Boot, BootError, failed};
+use crate::system::atomic_file;
 use appliance_contract::boot_record::BootRecord;
+use appliance_contract::medium;
 use std::fs;
 use std::path::Path;
 
@@ -11,7 +13,13 @@ pub enum HandoverError {
     #[error("the image has no folder /{0}, where the running system needs it")]
     NoFolder(&'static str),
     #[error("writing the boot record: {0}")]
-    Record(#[from] serde_json::Error),
+    Record(serde_json::Error),
+}
+
+impl From<serde_json::Error> for HandoverError {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Record(error)
+    }
 }
 
 /// Writes the record and moves the kernel's trees and the config into the image.
@@ -35,11 +43,9 @@ pub fn prepare(boot: &mut Boot<'_>, record: &mut BootRecord) -> Result<((), Stri
             return Err(HandoverError::NoFolder(name).into());
         }
     }
-    let folder = boot.places.ours();
-    let (beside, path) = (folder.join("boot.json.new"), folder.join("boot.json"));
+    let path = boot.places.run.join(medium::BOOT_RECORD.trim_start_matches("/run/"));
     let text = serde_json::to_string_pretty(&record).map_err(HandoverError::from)?;
-    fs::write(&beside, text + "\n").map_err(failed("writing", &beside))?;
-    fs::rename(&beside, &path).map_err(failed("renaming", &beside))?;
+    atomic_file::write(&path, (text + "\n").as_bytes()).map_err(failed("writing", &path))?;
     for (name, from) in moves {
         let to = boot.places.sysroot.join(name);
         boot.machine.move_mount(&from, &to).map_err(failed("moving a mount to", &to))?;

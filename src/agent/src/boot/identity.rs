@@ -1,7 +1,7 @@
-//! Step 8, first half: machine-id, host name, and whether systemd-sysusers runs.
+//! Step 6, identity: machine-id, host name, and whether systemd-sysusers runs.
 
 use super::{Boot, BootError, failed};
-use crate::verity::hex;
+use crate::formats::verity::hex;
 use appliance_contract::marker::{Marker, Role};
 use sha2::{Digest, Sha256};
 use std::fs;

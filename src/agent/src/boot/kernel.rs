@@ -1,31 +1,33 @@
-//! Step 1: the kernel's trees, and its arguments.
+//! Step 1, kernel: mounts proc, sys, dev and run, and reads the kernel's arguments.
 
 use super::BootError;
 use super::failed;
-use crate::machine::{Machine, Mount, MountFlags, Places};
-use appliance_contract::kernel_args::{KernelArgs, KernelArgsError, OnMissing};
+use crate::system::machine::{Machine, Mount, MountFlags, Places};
+use appliance_contract::kernel_args::{self, KernelArgs, KernelArgsError, OnMissing};
 use std::fs;
 use std::path::Path;
 
 /// The command line, parsed; what the operator is offered is known even when the rest is wrong.
 #[derive(Debug)]
 pub struct Kernel {
+    /// The `appliance.*` arguments.
     pub args: Result<KernelArgs, KernelArgsError>,
+    /// What a failure leads to, known even where `args` is an error.
     pub on_missing: OnMissing,
 }
 
 impl Kernel {
+    /// Parses `/proc/cmdline`.
     pub fn read(command_line: &str) -> Self {
         let args = KernelArgs::parse(command_line);
         // An argument that cannot be parsed must not open a shell that the profile turned off.
         let on_missing = match &args {
             Ok(args) => args.on_missing,
             Err(_) => {
-                let word =
-                    command_line.split_ascii_whitespace().rfind(|word| word.starts_with("appliance.on-missing="));
-                match word {
-                    None | Some("appliance.on-missing=shell") => OnMissing::Shell,
-                    Some("appliance.on-missing=wait") => OnMissing::Wait,
+                let choices = command_line.split_ascii_whitespace();
+                match choices.filter_map(|word| word.strip_prefix(kernel_args::ON_MISSING)).next_back() {
+                    None | Some("shell") => OnMissing::Shell,
+                    Some("wait") => OnMissing::Wait,
                     Some(_) => OnMissing::Reboot,
                 }
             }

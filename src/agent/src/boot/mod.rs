@@ -7,6 +7,7 @@
 mod blocks;
 mod check;
 mod config;
+pub mod console;
 mod devices;
 mod etc;
 mod fill;
@@ -14,8 +15,11 @@ mod handover;
 mod identity;
 mod kernel;
 mod lookout;
+pub mod modules;
 mod operator;
 mod root;
+pub mod shell;
+pub mod timeline;
 mod var;
 mod var_disk;
 mod volume;
@@ -30,26 +34,85 @@ pub use handover::empty_initramfs;
 pub use kernel::{Kernel, mount_all};
 pub use root::{RootError, damage};
 
-use crate::console::Console;
-use crate::machine::{Machine, Places, Shell};
-use crate::modules::Modules;
-use crate::timeline::Timeline;
+use crate::system::machine::{Machine, Places, Shell};
 use appliance_contract::Schema;
 use appliance_contract::boot_record::{BootRecord, Refused};
 use appliance_contract::initramfs::ModuleIndex;
 use appliance_contract::kernel_args::{Action, KernelArgs};
 use blocks::Survey;
+use console::Console;
+use modules::Modules;
 use std::io;
 use std::path::{Path, PathBuf};
+use timeline::Timeline;
+
+/// The steps of a boot, in their order. ARCHITECTURE.md has the same list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// The kernel's file systems, and its arguments.
+    Kernel = 1,
+    /// Drivers, and the block devices that follow; goes on during all later steps.
+    Devices,
+    /// The root image.
+    Root,
+    /// The config partition.
+    Config,
+    /// The config's files as a layer of `/etc`.
+    Etc,
+    /// Machine ID and host name.
+    Identity,
+    /// The layers of `/etc`, mounted.
+    Overlay,
+    /// `/var`.
+    Var,
+    /// The boot record, and the mounts moved into the root.
+    Handover,
+}
+
+impl Step {
+    /// All steps, the first with number 1.
+    pub const ALL: [Self; 9] = [
+        Self::Kernel,
+        Self::Devices,
+        Self::Root,
+        Self::Config,
+        Self::Etc,
+        Self::Identity,
+        Self::Overlay,
+        Self::Var,
+        Self::Handover,
+    ];
+
+    /// As messages and the boot record call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Kernel => "kernel",
+            Self::Devices => "devices",
+            Self::Root => "root",
+            Self::Config => "config",
+            Self::Etc => "etc",
+            Self::Identity => "identity",
+            Self::Overlay => "overlay",
+            Self::Var => "var",
+            Self::Handover => "handover",
+        }
+    }
+}
 
 /// The boot's world and what it has gathered so far.
 #[derive(Debug)]
 pub struct Boot<'a> {
+    /// The kernel, or a made-up one.
     pub machine: &'a dyn Machine,
+    /// Where the file systems of the boot lie.
     pub places: Places,
+    /// Where messages go.
     pub console: &'a Console,
+    /// The kernel's arguments.
     pub args: KernelArgs,
+    /// Which modules there are.
     pub index: &'a ModuleIndex,
+    /// Which modules are loaded.
     pub modules: Modules<'a>,
     devices: Devices,
     timeline: Timeline,
@@ -61,29 +124,32 @@ pub struct Boot<'a> {
     seen: Vec<String>,
 }
 
+/// Why a step failed.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of each variant says what it means")]
 pub enum BootError {
-    #[error("{doing} {path}: {source}")]
-    Io { doing: &'static str, path: PathBuf, source: io::Error },
-    #[error("{0}")]
+    #[error("{doing} {path}: {error}")]
+    Io { doing: &'static str, path: PathBuf, error: io::Error },
+    #[error(transparent)]
     Root(#[from] root::RootError),
-    #[error("{0}")]
+    #[error(transparent)]
     Config(#[from] config::ConfigError),
-    #[error("{0}")]
+    #[error(transparent)]
     Etc(#[from] etc::EtcError),
-    #[error("{0}")]
+    #[error(transparent)]
     Var(#[from] var::VarError),
-    #[error("{0}")]
+    #[error(transparent)]
     Handover(#[from] handover::HandoverError),
 }
 
 /// For `map_err`: what was being done, and where.
 fn failed(doing: &'static str, path: impl AsRef<Path>) -> impl FnOnce(io::Error) -> BootError {
     let path = path.as_ref().to_owned();
-    move |source| BootError::Io { doing, path, source }
+    move |error| BootError::Io { doing, path, error }
 }
 
 impl<'a> Boot<'a> {
+    /// A boot that has not begun.
     pub fn new(
         machine: &'a dyn Machine,
         places: Places,
@@ -125,6 +191,7 @@ impl<'a> Boot<'a> {
         changed
     }
 
+    /// Loads modules by their names, as a file system's.
     pub fn load_named(&mut self, names: &[&str]) {
         let mut devices = std::mem::take(&mut self.devices);
         devices.load_named(self, names);
@@ -140,9 +207,10 @@ impl<'a> Boot<'a> {
     /// Does a step, notes its time, and says its line.
     fn step<T>(
         &mut self,
-        name: &str,
+        step: Step,
         work: impl FnOnce(&mut Self) -> Result<(T, String), BootError>,
     ) -> Result<T, BootError> {
+        let name = step.name();
         let started = self.machine.uptime();
         let done = work(self);
         self.timeline.note(name, started, self.machine.uptime());
@@ -153,9 +221,9 @@ impl<'a> Boot<'a> {
 
     /// Does a step until it succeeds: a failure is told, what it left is undone,
     /// and the operator has the word, while `watch` looks out for what was missing.
-    fn insist<T>(
+    fn retry_until_ok<T>(
         &mut self,
-        name: &str,
+        step: Step,
         shell: Shell,
         watch: &mut dyn FnMut(&mut Boot<'_>),
         mut work: impl FnMut(&mut Self) -> Result<(T, String), BootError>,
@@ -163,15 +231,15 @@ impl<'a> Boot<'a> {
     ) -> T {
         loop {
             self.seen.clear();
-            match self.step(name, &mut work) {
+            match self.step(step, &mut work) {
                 Ok(value) => return value,
                 Err(error) => {
-                    self.tell(name, shell, &error);
+                    self.tell(step.name(), shell, &error);
                     undo(self);
                     if self.seen.is_empty() {
                         self.seen = Survey::take(&self.places).describe();
                     }
-                    operator::ask(self, shell, watch);
+                    operator::on_missing(self, shell, watch);
                 }
             }
         }
@@ -192,7 +260,7 @@ impl<'a> Boot<'a> {
 
 /// For when there is nothing to boot: what `appliance.on-missing` says.
 pub fn ask_operator(boot: &mut Boot<'_>) {
-    operator::ask(boot, Shell::BuiltIn, &mut |_| {});
+    operator::on_missing(boot, Shell::BuiltIn, &mut |_| {});
 }
 
 /// From the kernel's arguments to a root that is ready for systemd. Returns
@@ -202,21 +270,22 @@ pub fn boot(boot: &mut Boot<'_>) {
         check::run(boot);
         return;
     }
-    let root = boot.insist("root", Shell::BuiltIn, &mut root::watcher(), root::open, root::close);
+    let root = boot.retry_until_ok(Step::Root, Shell::BuiltIn, &mut root::watcher(), root::open, root::close);
     boot.boot_disk = Some(root.disk.clone());
     if boot.args.action == Action::Rescue {
         operator::rescue(boot);
     }
     let (config, layer) = loop {
-        let config = boot.insist("config", Shell::Image, &mut config::watcher(), config::find, config::close);
-        match boot.step("etc", |boot| etc::prepare(boot, &config)) {
+        let config =
+            boot.retry_until_ok(Step::Config, Shell::Image, &mut config::watcher(), config::find, config::close);
+        match boot.step(Step::Etc, |boot| etc::prepare(boot, &config)) {
             Ok(layer) => break (config, layer),
             Err(error) => {
                 // What is wrong with the config's files is mended on the config partition: it is let go and found again.
                 boot.console.say(format!("etc: {error}"));
                 config::close(boot);
                 boot.seen = Survey::take(&boot.places).describe();
-                operator::ask(boot, Shell::Image, &mut config::watcher());
+                operator::on_missing(boot, Shell::Image, &mut config::watcher());
             }
         }
     };
@@ -225,10 +294,10 @@ pub fn boot(boot: &mut Boot<'_>) {
         boot.poll();
     };
     let identity = |boot: &mut Boot<'_>| identity::write(boot, &config.marker);
-    let machine_id = boot.insist("identity", Shell::Image, drivers, identity, |_| {});
-    boot.insist("overlay", Shell::Image, drivers, etc::mount, |_| {});
+    let machine_id = boot.retry_until_ok(Step::Identity, Shell::Image, drivers, identity, |_| {});
+    boot.retry_until_ok(Step::Overlay, Shell::Image, drivers, etc::mount, |_| {});
     let mount_var = |boot: &mut Boot<'_>| var::mount(boot, &config);
-    let var = boot.insist("var", Shell::Image, &mut var::watcher(&config), mount_var, var::close);
+    let var = boot.retry_until_ok(Step::Var, Shell::Image, &mut var::watcher(&config), mount_var, var::close);
     let mut record = BootRecord {
         schema: Schema::CURRENT,
         role: boot.args.role,
@@ -243,5 +312,5 @@ pub fn boot(boot: &mut Boot<'_>) {
         warnings: Vec::new(),
         steps: Vec::new(),
     };
-    boot.insist("handover", Shell::Image, drivers, |boot| handover::prepare(boot, &mut record), |_| {});
+    boot.retry_until_ok(Step::Handover, Shell::Image, drivers, |boot| handover::prepare(boot, &mut record), |_| {});
 }

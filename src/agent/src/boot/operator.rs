@@ -1,11 +1,11 @@
-//! Step 5: what happens when something is missing: a shell on every console
-//! (and a look at what appears meanwhile), patient waiting, or a reboot.
+//! What happens when a step fails: a shell on every console (while the devices
+//! are watched), waiting, or a reboot.
 //!
 //! Whoever holds the console holds the machine; nothing secret has been opened
 //! at this point. `wait` and `reboot` never give a shell.
 
 use super::Boot;
-use crate::machine::{Places, ProcessId, Shell};
+use crate::system::machine::{Places, ProcessId, Shell};
 use appliance_contract::kernel_args::OnMissing;
 use std::fs;
 use std::path::PathBuf;
@@ -19,7 +19,7 @@ const WATCH: Duration = Duration::from_millis(250);
 const BROKEN: Duration = Duration::from_millis(700);
 
 /// Returns when it is worth trying again.
-pub fn ask(boot: &mut Boot<'_>, shell: Shell, watch: &mut dyn FnMut(&mut Boot<'_>)) {
+pub fn on_missing(boot: &mut Boot<'_>, shell: Shell, watch: &mut dyn FnMut(&mut Boot<'_>)) {
     match boot.args.on_missing {
         OnMissing::Shell => {
             let what = match shell {
@@ -134,7 +134,7 @@ mod tests {
         let mut boot = world.boot(&index);
         world.shells_end_after(Duration::from_secs(3));
         let mut watched = 0;
-        ask(&mut boot, Shell::BuiltIn, &mut |_| watched += 1);
+        on_missing(&mut boot, Shell::BuiltIn, &mut |_| watched += 1);
         assert!(watched > 5, "{watched}");
         assert_eq!(world.log(), ["shell BuiltIn on ttyS0", "shell BuiltIn on tty0", "end 2"]);
     }
@@ -146,7 +146,7 @@ mod tests {
             let index = world.index(&[]);
             let mut boot = world.boot(&index);
             boot.args.on_missing = choice;
-            ask(&mut boot, Shell::Image, &mut |_| {});
+            on_missing(&mut boot, Shell::Image, &mut |_| {});
             rescue(&mut boot);
             assert!(!world.log().iter().any(|line| line.starts_with("shell")), "{:?}", world.log());
             assert_eq!(world.log().contains(&"reboot".to_owned()), choice == OnMissing::Reboot);
@@ -160,7 +160,7 @@ mod tests {
         let mut boot = world.boot(&index);
         world.shells_fail();
         let before = boot.machine.uptime();
-        ask(&mut boot, Shell::BuiltIn, &mut |_| {});
+        on_missing(&mut boot, Shell::BuiltIn, &mut |_| {});
         assert!(boot.machine.uptime() - before >= WAIT, "must not spin");
     }
 
@@ -170,7 +170,7 @@ mod tests {
         let index = world.index(&[]);
         let mut boot = world.boot(&index);
         world.shells_end_after(Duration::ZERO);
-        ask(&mut boot, Shell::BuiltIn, &mut |_| {});
+        on_missing(&mut boot, Shell::BuiltIn, &mut |_| {});
         assert!(boot.machine.uptime() < WATCH, "{:?}", boot.machine.uptime());
     }
 }

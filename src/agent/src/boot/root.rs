@@ -1,16 +1,17 @@
-//! Step 3: the root image, from where the kernel's arguments say, through dm-verity, read-only.
+//! Step 3, root: the root image, from where the kernel's arguments say, through dm-verity, read-only.
 
 use super::blocks::{self, Block, Survey};
 use super::lookout::Watch;
 use super::{Boot, BootError, devices, volume};
-use crate::iso;
-use crate::machine::{Machine, Mount, MountFlags};
-use crate::probe::FileSystemKind;
-use crate::verity::{self, Superblock, VerityError};
+use crate::formats::iso;
+use crate::formats::verity::{self, Superblock, VerityError};
+use crate::system::machine::{Machine, Mount, MountFlags};
+use appliance_contract::Sha256;
 use appliance_contract::boot_record::{self, Image};
 use appliance_contract::kernel_args::{KernelArgs, RootSource};
 use appliance_contract::manifest::Manifest;
 use appliance_contract::medium;
+use appliance_shared::probe::FileSystemKind;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -29,18 +30,20 @@ pub struct Root {
     pub image: Image,
 }
 
+/// Why there is no root.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of each variant says what it means")]
 pub enum RootError {
     #[error("appliance.root={0} is not supported by this image's agent; it knows medium:UUID[:/PATH] and dev:NAME")]
     Unsupported(RootSource),
     #[error("no {wanted} within {seconds} s{}", looked_at(.devices))]
     Missing { wanted: String, seconds: u64, devices: Vec<String> },
-    #[error("the medium with UUID {uuid} on /dev/{device}: {source}")]
-    Medium { uuid: String, device: String, source: iso::IsoError },
-    #[error("the root image on /dev/{device} does not match its hash: {source}")]
-    Verity { device: String, source: VerityError },
-    #[error("{doing} for the root image on /dev/{device}: {source}")]
-    Step { doing: &'static str, device: String, source: io::Error },
+    #[error("the medium with UUID {uuid} on /dev/{device}: {error}")]
+    Medium { uuid: String, device: String, error: iso::IsoError },
+    #[error("the root image on /dev/{device} does not match its hash: {error}")]
+    Verity { device: String, error: VerityError },
+    #[error("{doing} for the root image on /dev/{device}: {error}")]
+    Step { doing: &'static str, device: String, error: io::Error },
     #[error(
         "the root image does not match its hash: {0}; the medium is damaged, or appliance.roothash belongs to \
          another image"
@@ -71,7 +74,7 @@ impl Root {
             source: args.root.to_string(),
             device: format!("/dev/{}", self.device),
             offset: self.offset,
-            root_hash: self.verity.as_ref().and(args.root_hash).map(|hash| verity::hex(&hash)),
+            root_hash: self.verity.as_ref().and(args.root_hash),
         }
     }
 }
@@ -92,7 +95,7 @@ pub fn attach(boot: &mut Boot<'_>) -> Result<Attached, RootError> {
     let name = place.block.name.clone();
     let step = |doing| {
         let device = name.clone();
-        move |source| RootError::Step { doing, device, source }
+        move |error| RootError::Step { doing, device, error }
     };
     let (data, offset) = match place.range {
         Some(range) => {
@@ -113,7 +116,7 @@ pub fn attach(boot: &mut Boot<'_>) -> Result<Attached, RootError> {
         return Ok(Attached { block: place.block, offset, device: data.clone(), verity: None, data });
     };
     boot.load_named(&["dm_verity"]);
-    match verify(boot, &name, &data, &root_hash) {
+    match verify(boot, &name, &data, root_hash) {
         Ok((device, superblock)) => Ok(Attached { block: place.block, offset, device, verity: Some(superblock), data }),
         Err(error) => {
             boot.machine.release_loop(&data);
@@ -123,10 +126,10 @@ pub fn attach(boot: &mut Boot<'_>) -> Result<Attached, RootError> {
 }
 
 /// Lays dm-verity over the image.
-fn verify(boot: &Boot<'_>, name: &str, data: &Path, root_hash: &[u8; 32]) -> Result<(PathBuf, Superblock), RootError> {
-    let step = |doing| move |source| RootError::Step { doing, device: name.to_owned(), source };
+fn verify(boot: &Boot<'_>, name: &str, data: &Path, root_hash: Sha256) -> Result<(PathBuf, Superblock), RootError> {
+    let step = |doing| move |error| RootError::Step { doing, device: name.to_owned(), error };
     let file = fs::File::open(data).map_err(step("opening the device"))?;
-    let superblock = Superblock::read(&file).map_err(|source| RootError::Verity { device: name.to_owned(), source })?;
+    let superblock = Superblock::read(&file).map_err(|error| RootError::Verity { device: name.to_owned(), error })?;
     let target = superblock.target(data, root_hash);
     let device = boot.machine.create_mapped(MAPPED, &target).map_err(step("making the dm-verity device"))?;
     Ok((device, superblock))
@@ -145,7 +148,7 @@ pub fn open(boot: &mut Boot<'_>) -> Result<(Root, String), BootError> {
     let done = boot.machine.mount(&mount);
     boot.machine.release_loop(&attached.data);
     let failure = match done {
-        Err(source) => Some(RootError::Step { doing: "mounting the squashfs", device: device.clone(), source }),
+        Err(error) => Some(RootError::Step { doing: "mounting the squashfs", device: device.clone(), error }),
         Ok(()) if fs::symlink_metadata(target.join("sbin/init")).is_err() => Some(RootError::NoInit),
         Ok(()) => None,
     };
@@ -262,8 +265,8 @@ fn find_medium(blocks: &[Block], uuid: &str, path: &str) -> Result<Option<Place>
         match iso::Volume::open(&file).and_then(|volume| volume.find(path)) {
             Ok(range) => return Ok(Some(Place { block: block.clone(), range: Some(range) })),
             // A partition that holds the volume's start need not hold all of it: another device may.
-            Err(source) => {
-                let error = RootError::Medium { uuid: uuid.to_owned(), device: block.name.clone(), source };
+            Err(error) => {
+                let error = RootError::Medium { uuid: uuid.to_owned(), device: block.name.clone(), error };
                 refused.get_or_insert(error);
             }
         }

@@ -5,11 +5,11 @@ use super::config::Config;
 use super::fill::{self, FillError};
 use super::lookout::Lookout;
 use super::{Boot, devices, operator, volume};
-use crate::fstab::{Entry, Source};
-use crate::machine::{Mount, MountFlags};
-use crate::probe::FileSystemKind;
-use crate::time_span;
+use crate::system::fstab::{Entry, Source};
+use crate::system::machine::{Mount, MountFlags};
+use crate::system::time_span;
 use appliance_contract::gpt_types;
+use appliance_shared::probe::FileSystemKind;
 use std::fs;
 use std::io;
 use std::path::PathBuf;
@@ -45,10 +45,10 @@ pub enum Problem {
     InUse { device: String, holder: String },
     #[error("{program} {device} ended with status {status}: {last}; repair it by hand")]
     Damaged { program: String, device: String, status: i32, last: String },
-    #[error("{doing} {device}: {source}")]
-    Step { doing: &'static str, device: String, source: io::Error },
-    #[error("filling {device} from the image: {source}")]
-    Fill { device: String, source: FillError },
+    #[error("{doing} {device}: {error}")]
+    Step { doing: &'static str, device: String, error: io::Error },
+    #[error("filling {device} from the image: {error}")]
+    Fill { device: String, error: FillError },
 }
 
 /// Where the disk is mounted while the image's own `/var` is still needed.
@@ -81,7 +81,7 @@ pub fn open(boot: &mut Boot<'_>, config: &Config, wanted: Option<&Entry>) -> Res
     }
     let step = |doing| {
         let device = device.clone();
-        move |source| Problem::Step { doing, device, source }
+        move |error| Problem::Step { doing, device, error }
     };
     let (flags, options) = mount_options(wanted.map(|entry| entry.options.as_slice()).unwrap_or_default());
     let target = boot.places.sysroot.join("var");
@@ -90,7 +90,7 @@ pub fn open(boot: &mut Boot<'_>, config: &Config, wanted: Option<&Entry>) -> Res
     let source = block.node.to_string_lossy();
     let mount = Mount { source: &source, target: &beside, kind: kind.name(), flags, options: &options };
     boot.machine.mount(&mount).map_err(step("mounting"))?;
-    let filled = fill::fill(&target, &beside).map_err(|source| Problem::Fill { device: device.clone(), source })?;
+    let filled = fill::fill(&target, &beside).map_err(|error| Problem::Fill { device: device.clone(), error })?;
     boot.machine.sync();
     boot.machine.move_mount(&beside, &target).map_err(step("moving to /var"))?;
     // Only a mount point, and empty again.
@@ -237,7 +237,7 @@ fn check(boot: &Boot<'_>, kind: FileSystemKind, device: &str) -> Result<(), Prob
             let last = output.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("it printed nothing").to_owned();
             Err(Problem::Damaged { program, device: device.to_owned(), status, last })
         }
-        Err(source) => Err(Problem::Step { doing: "running fsck for", device: device.to_owned(), source }),
+        Err(error) => Err(Problem::Step { doing: "running fsck for", device: device.to_owned(), error }),
     }
 }
 

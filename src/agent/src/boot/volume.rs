@@ -1,8 +1,8 @@
 //! Mounting file systems that are not ours: with the options that keep a look from writing.
 
 use super::Boot;
-use crate::machine::{Mount, MountFlags};
-use crate::probe::FileSystemKind;
+use crate::system::machine::{Mount, MountFlags};
+use appliance_shared::probe::FileSystemKind;
 use std::io;
 use std::path::Path;
 

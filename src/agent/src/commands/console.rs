@@ -1,7 +1,7 @@
 //! `appliance guest console NAME`: a guest's console on this terminal.
 
-use crate::guests::record::place;
-use crate::guests::world::World;
+use crate::guests::run_directory::place;
+use crate::system::world::World;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::termios::{self, SetArg, Termios};
 use std::io::{self, IsTerminal, Read, Stdin, Write};
@@ -16,7 +16,13 @@ pub enum ConsoleError {
     #[error("its console is not there: {0}; it is while the guest runs")]
     NotThere(io::Error),
     #[error("its console: {0}")]
-    Io(#[from] io::Error),
+    Io(io::Error),
+}
+
+impl From<io::Error> for ConsoleError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
 }
 
 /// The terminal's settings, put back at the end.

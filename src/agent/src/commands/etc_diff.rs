@@ -1,7 +1,7 @@
 //! `appliance etc diff`: what the config makes of the image's `/etc`, and what was changed since, in memory.
 
 use super::layers::{Found, Layers, found, names};
-use super::{CommandError, DIFFERS, FINE, World, text_diff};
+use super::{CommandError, DIFFERS, OK, World, text_diff};
 use std::io::Write;
 
 #[derive(Debug, Clone, Copy)]
@@ -35,7 +35,7 @@ pub fn run(world: &World<'_>, options: &Options, out: &mut dyn Write) -> Result<
     for difference in &differences {
         difference.print(options.unified, out)?;
     }
-    Ok(if differences.is_empty() { FINE } else { DIFFERS })
+    Ok(if differences.is_empty() { OK } else { DIFFERS })
 }
 
 pub fn memory_changes(world: &World<'_>) -> Result<usize, CommandError> {

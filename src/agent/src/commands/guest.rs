@@ -1,24 +1,25 @@
 //! `appliance guest …`.
 
 use super::guest_text::{self, MEMORY_ONLY};
-use super::{CommandError, DIFFERS, FINE, World, console, usage};
-use crate::generator::{self, REFUSED};
-use crate::guest_files::Guest;
-use crate::guests::config::{self, ConfigError};
-use crate::guests::images;
-use crate::guests::launch::LaunchError;
-use crate::guests::notify::Notify;
+use super::{CommandError, DIFFERS, OK, World, console, usage};
+use crate::guests::definitions::Guest;
+use crate::guests::definitions::lookup::{self, ConfigError};
+use crate::guests::hypervisor::launch::LaunchError;
+use crate::guests::image;
 use crate::guests::overview::{self, Overview, Versions};
-use crate::guests::run::{self as supervisor, RunError, Setting};
 use crate::guests::state::State;
-use crate::guests::supervise::Signals;
-use crate::linux::Linux;
-use crate::machine::Places;
+use crate::guests::supervise::notify::Notify;
+use crate::guests::supervise::run::{self as supervisor, RunError, Supervision};
+use crate::guests::supervise::watch::Signals;
+use crate::guests::unit::{self, REFUSED};
+use crate::system::boot_record;
+use crate::system::linux::Linux;
+use crate::system::machine::Places;
 use std::ffi::OsStr;
 use std::fmt::Display;
 use std::io::Write;
 
-const WORDS: &[&str] = &["list", "show", "start", "stop", "restart", "console", "upgrade", "rollback"];
+const WORDS: &[&str] = &["list", "show", "start", "stop", "restart", "console", "update", "rollback"];
 
 pub fn run(world: &World<'_>, arguments: &[&str], out: &mut dyn Write) -> Result<u8, CommandError> {
     match arguments {
@@ -29,19 +30,21 @@ pub fn run(world: &World<'_>, arguments: &[&str], out: &mut dyn Write) -> Result
         [verb @ ("start" | "stop" | "restart"), name] => {
             let _ = known(world, name)?;
             systemctl(world, name, verb)?;
-            Ok(FINE)
+            Ok(OK)
         }
         ["console", name] => {
             let _ = known(world, name)?;
-            console::run(&world.guests(), name, out).map_err(|error| of(name, error)).map(|()| FINE)
+            console::run(world, name, out).map_err(|error| of(name, error)).map(|()| OK)
         }
-        ["upgrade", name] => upgrade(world, name, None, out),
-        ["upgrade", name, version] => upgrade(world, name, Some(version), out),
+        ["update", name] => update(world, name, None, out),
+        ["update", name, version] => update(world, name, Some(version), out),
+        // The former name, for scripts that have it; help does not list it.
+        ["upgrade", rest @ ..] => run(world, &[&["update"], rest].concat(), out),
         ["rollback", name] => rollback(world, name, out),
         [word] if WORDS.contains(word) => Err(usage("", "the name of a guest", &[])),
         [word, _, rest @ ..] if WORDS.contains(word) => Err(usage(&rest.join(" "), "nothing more", &[])),
         other => {
-            let expected = "list, show, start, stop, restart, console, upgrade or rollback";
+            let expected = "list, show, start, stop, restart, console, update or rollback";
             Err(usage(other.first().unwrap_or(&""), expected, WORDS))
         }
     }
@@ -57,10 +60,9 @@ pub fn supervise(world: &World<'_>, name: &str, out: &mut dyn Write) -> Result<u
     let signals = Signals::catch().map_err(|error| of(name, format!("catching signals: {error}")))?;
     let socket = std::env::var("NOTIFY_SOCKET").ok();
     let notify = Notify::new(socket.as_deref()).map_err(|error| of(name, format!("NOTIFY_SOCKET: {error}")))?;
-    let guests = world.guests();
-    let setting = Setting { world: &guests, machine: &machine, signals: &signals, notify: &notify };
-    match supervisor::run(&setting, name, out) {
-        Ok(()) => Ok(FINE),
+    let supervision = Supervision { world, machine: &machine, signals: &signals, notify: &notify };
+    match supervisor::run(&supervision, name, out) {
+        Ok(()) => Ok(OK),
         Err(error) if is_refusal(&error) => {
             Err(CommandError::Refused { name: name.to_owned(), reason: error.to_string() })
         }
@@ -82,12 +84,12 @@ fn list(world: &World<'_>, json: bool, out: &mut dyn Write) -> Result<u8, Comman
     } else {
         out.write_all(guest_text::table(&all).as_bytes())?;
     }
-    Ok(if all.iter().all(Overview::is_well) { FINE } else { DIFFERS })
+    Ok(if all.iter().all(Overview::is_well) { OK } else { DIFFERS })
 }
 
 fn all(world: &World<'_>) -> Result<Vec<Overview>, CommandError> {
     let path = appliance_contract::guest::DIRECTORY.into();
-    overview::all(&world.guests()).map_err(|error| CommandError::Read { path, error })
+    overview::all(world).map_err(|error| CommandError::Read { path, error })
 }
 
 fn write_json(value: &impl serde::Serialize, out: &mut dyn Write) -> Result<(), CommandError> {
@@ -97,7 +99,7 @@ fn write_json(value: &impl serde::Serialize, out: &mut dyn Write) -> Result<(), 
 
 /// A guest that the config lists and that was taken or refused.
 fn known(world: &World<'_>, name: &str) -> Result<Result<Guest, String>, CommandError> {
-    match config::load(&world.guests(), name) {
+    match lookup::load(world, name) {
         Ok(guest) => Ok(Ok(guest)),
         Err(ConfigError::Refused(reason)) => Ok(Err(reason)),
         Err(error) => Err(of(name, error)),
@@ -119,7 +121,7 @@ struct Shown<'a> {
 
 fn show(world: &World<'_>, name: &str, json: bool, out: &mut dyn Write) -> Result<u8, CommandError> {
     let guest = known(world, name)?.ok();
-    let versions = guest.map(|guest| overview::versions(&world.guests(), &guest)).transpose();
+    let versions = guest.map(|guest| overview::versions(world, &guest)).transpose();
     let versions = versions.map_err(|error| of(name, error))?;
     let all = all(world)?;
     let Some(overview) = all.iter().find(|one| one.name == name) else { return Err(of(name, "it is gone")) };
@@ -129,11 +131,11 @@ fn show(world: &World<'_>, name: &str, json: bool, out: &mut dyn Write) -> Resul
     } else {
         out.write_all(guest_text::show(overview, versions.as_ref(), memory_only).as_bytes())?;
     }
-    Ok(if overview.is_well() { FINE } else { DIFFERS })
+    Ok(if overview.is_well() { OK } else { DIFFERS })
 }
 
 fn in_memory(world: &World<'_>) -> bool {
-    images::boot_record(&world.guests()).is_some_and(|record| record.var == "image")
+    boot_record::find(world.root).is_some_and(|record| record.var == "image")
 }
 
 /// Changes the state and starts the guest anew if it runs.
@@ -143,24 +145,23 @@ fn change(
     out: &mut dyn Write,
     change: impl FnOnce(&mut State, u64) -> Result<String, CommandError>,
 ) -> Result<u8, CommandError> {
-    let guests = world.guests();
-    let mut state = State::load(&guests, name).map_err(|error| of(name, error))?;
-    let said = change(&mut state, guests.now())?;
-    state.save(&guests, name).map_err(|error| of(name, error))?;
+    let mut state = State::load(world, name).map_err(|error| of(name, error))?;
+    let said = change(&mut state, world.now())?;
+    state.save(world, name).map_err(|error| of(name, error))?;
     writeln!(out, "{said}")?;
     if in_memory(world) {
         writeln!(out, "{MEMORY_ONLY}")?;
     }
-    if crate::guests::record::is_supervised(&guests, name) {
+    if crate::guests::status::is_supervised(world, name) {
         systemctl(world, name, "restart")?;
         writeln!(out, "guest {name} is starting from it; appliance guest show {name} tells what comes of it")?;
     } else {
         writeln!(out, "guest {name} does not run now; it takes effect at its next start")?;
     }
-    Ok(FINE)
+    Ok(OK)
 }
 
-fn upgrade(world: &World<'_>, name: &str, version: Option<&str>, out: &mut dyn Write) -> Result<u8, CommandError> {
+fn update(world: &World<'_>, name: &str, version: Option<&str>, out: &mut dyn Write) -> Result<u8, CommandError> {
     let guest = taken(world, name)?;
     let image = &guest.config.image;
     if let Some(pinned) = image.version() {
@@ -168,21 +169,21 @@ fn upgrade(world: &World<'_>, name: &str, version: Option<&str>, out: &mut dyn W
             format!("its guest.toml says image = \"{image}\": change it there, version {pinned} is all it takes");
         return Err(of(name, reason));
     }
-    let wish = images::Wish { name: image.name(), version, passed_over: &[], stage: None };
-    let (sound, broken) = images::choose(&world.guests(), wish).map_err(|error| of(name, error))?;
-    for broken in broken {
-        writeln!(out, "passed over {}: {}", broken.place, broken.reason)?;
+    let request = image::ImageRequest { name: image.name(), version, passed_over: &[], stage: None };
+    let (verified, rejected) = image::choose(world, request).map_err(|error| of(name, error))?;
+    for rejected in rejected {
+        writeln!(out, "passed over {}: {}", rejected.place, rejected.reason)?;
     }
     change(world, name, out, |state, now| {
-        state.upgrade(version, now);
-        let trial = match state.stand_in_for(&sound.manifest.version) {
+        state.update(version, now);
+        let trial = match state.stand_in_for(&verified.manifest.version) {
             Some(good) => {
                 let seconds = guest.config.ready_timeout.get();
                 format!("; not ready within {seconds} s, it goes back to version {good}")
             }
             None => String::new(),
         };
-        Ok(format!("version {} of image {} is chosen{trial}", sound.manifest.version, image.name()))
+        Ok(format!("version {} of image {} is chosen{trial}", verified.manifest.version, image.name()))
     })
 }
 
@@ -193,17 +194,21 @@ fn rollback(world: &World<'_>, name: &str, out: &mut dyn Write) -> Result<u8, Co
     }
     change(world, name, out, |state, now| {
         let none = "there is no version to go back to: only one has ever been ready on this node; appliance guest \
-             upgrade chooses any";
+             update chooses any";
         let version = state.rollback(now).ok_or_else(|| of(name, none))?;
-        let wish =
-            images::Wish { name: guest.config.image.name(), version: Some(&version), passed_over: &[], stage: None };
-        images::choose(&world.guests(), wish).map_err(|error| of(name, error))?;
+        let request = image::ImageRequest {
+            name: guest.config.image.name(),
+            version: Some(&version),
+            passed_over: &[],
+            stage: None,
+        };
+        image::choose(world, request).map_err(|error| of(name, error))?;
         Ok(format!("version {version} of image {} is chosen", guest.config.image.name()))
     })
 }
 
 fn systemctl(world: &World<'_>, name: &str, verb: &str) -> Result<(), CommandError> {
-    let unit = generator::unit(OsStr::new(name));
+    let unit = unit::name(OsStr::new(name));
     if verb != "stop" {
         // One that rests may be asked for again; a unit that never failed is not known here.
         let _ = world.programs.run("systemctl", &["reset-failed", &unit]);

@@ -1,6 +1,6 @@
 //! Guests for people: the table of all, and one with its story.
 
-use super::status_text::span;
+use super::time_text::{date, span};
 use crate::guests::overview::{Overview, Versions};
 
 const HEADS: [&str; 8] = ["NAME", "STATE", "IMAGE", "MEMORY", "UP", "RESTARTS", "RUNS AS", "LAST FAILURE"];
@@ -102,29 +102,3 @@ pub fn show(guest: &Overview, versions: Option<&Versions>, memory_only: bool) ->
 
 pub const MEMORY_ONLY: &str =
     "/var is in memory here: what is chosen is forgotten at the next boot; give the node a partition for /var";
-
-/// In UTC; days to a date after Howard Hinnant, "chrono-compatible low-level date algorithms".
-fn date(seconds: u64) -> String {
-    let (days, rest) = (seconds / 86_400, seconds % 86_400);
-    let shifted = days + 719_468;
-    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month + 2) / 5 + 1;
-    let (month, after) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
-    let year = year_of_era + era * 400 + after;
-    format!("{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02}", rest / 3600, rest / 60 % 60, rest % 60)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::date;
-
-    #[test]
-    fn dates_are_those_of_the_calendar() {
-        assert_eq!(date(0), "1970-01-01 00:00:00");
-        assert_eq!(date(951_827_696), "2000-02-29 12:34:56");
-        assert_eq!(date(1_793_500_000), "2026-11-01 02:26:40");
-    }
-}

@@ -1,13 +1,11 @@
 //! The folders that `/etc` is made of, and what stands at a path in each.
 
 use super::{CommandError, World};
+use appliance_contract::medium::RUN_ETC;
 use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
-
-/// Below this folder the agent keeps the layers of `/etc`.
-const FOLDER: &str = "/run/appliance/etc";
 
 pub struct Layers {
     pub image: PathBuf,
@@ -20,7 +18,7 @@ pub struct Layers {
 
 impl Layers {
     pub fn of(world: &World<'_>) -> Self {
-        let layer = |name: &str| world.at(&format!("{FOLDER}/{name}"));
+        let layer = |name: &str| world.at(format!("{RUN_ETC}/{name}"));
         Self { image: layer("image"), config: layer("config"), memory: layer("memory"), merged: world.at("/etc") }
     }
 

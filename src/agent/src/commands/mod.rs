@@ -10,21 +10,25 @@ mod guest;
 mod guest_text;
 mod layers;
 mod mounts;
+mod node_status;
 mod status;
 mod status_text;
 mod text_diff;
+mod time_text;
 mod uplink;
 
-use crate::guests;
-use crate::guests::programs::Programs;
+use crate::system::boot_record::BootRecordError;
+use crate::system::world::World;
 use crate::uplink::run::UplinkError;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::path::PathBuf;
 
-pub const FINE: u8 = 0;
+/// All is well, or nothing differs.
+pub const OK: u8 = 0;
+/// Something is wrong, or differs.
 pub const DIFFERS: u8 = 1;
-pub const TROUBLE: u8 = 2;
+/// The command could not do its work.
+pub const ERROR: u8 = 2;
 
 const HELP: &str = "\
 appliance: what this node runs, and how it differs from its image
@@ -39,7 +43,7 @@ appliance: what this node runs, and how it differs from its image
   appliance guest show NAME [--json]      one guest, its versions and their story
   appliance guest start|stop|restart NAME
   appliance guest console NAME            its console; Ctrl-] leaves it
-  appliance guest upgrade NAME [VERSION]  start it from that version, or the newest;
+  appliance guest update NAME [VERSION]   start it from that version, or the newest;
                                           not ready in time, it goes back by itself
   appliance guest rollback NAME           start it from the good version before
   appliance help                this text
@@ -48,50 +52,46 @@ Exit status: 0 all is well, nothing differs; 1 something is wrong, or differs;
 2 the command could not be done.
 ";
 
-/// What the command sees of the machine.
-pub struct World<'a> {
-    /// `/` on a node.
-    pub root: &'a Path,
-    /// The status line of a device-mapper device, by its name.
-    pub mapped_status: &'a dyn Fn(&str) -> io::Result<String>,
-    pub programs: &'a dyn Programs,
-    pub clock: &'a dyn Fn() -> SystemTime,
-}
-
-impl std::fmt::Debug for World<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("World").field("root", &self.root).finish_non_exhaustive()
-    }
-}
-
-impl World<'_> {
-    fn guests(&self) -> guests::world::World<'_> {
-        guests::world::World { root: self.root, programs: self.programs, clock: self.clock }
-    }
-
-    fn at(&self, absolute: &str) -> PathBuf {
-        self.root.join(absolute.trim_start_matches('/'))
-    }
-}
-
+/// Why a command failed.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of each variant says what it means")]
 pub enum CommandError {
     #[error("found {found:?}, expected {expected}{}; appliance help tells more", suggestion(.found, .known))]
     Usage { found: String, expected: &'static str, known: &'static [&'static str] },
     #[error("reading {path}: {error}")]
     Read { path: PathBuf, error: io::Error },
-    #[error("reading {path}, the record of this boot: {error}; it is there on nodes that appliance's agent booted")]
-    NoRecord { path: PathBuf, error: io::Error },
-    #[error("the record of this boot, {path}, is not what this version writes: {error}")]
-    BadRecord { path: PathBuf, error: serde_json::Error },
+    #[error("{0}{hint}", hint = no_record_hint(.0))]
+    Record(BootRecordError),
     #[error("guest {name} is not started: {reason}")]
     Refused { name: String, reason: String },
     #[error("guest {name}: {reason}")]
     Guest { name: String, reason: String },
     #[error("network: {0}")]
-    Uplink(#[from] UplinkError),
+    Uplink(UplinkError),
     #[error("writing the answer: {0}")]
-    Write(#[from] io::Error),
+    Write(io::Error),
+}
+
+impl From<io::Error> for CommandError {
+    fn from(error: io::Error) -> Self {
+        Self::Write(error)
+    }
+}
+
+impl From<UplinkError> for CommandError {
+    fn from(error: UplinkError) -> Self {
+        Self::Uplink(error)
+    }
+}
+
+impl From<BootRecordError> for CommandError {
+    fn from(error: BootRecordError) -> Self {
+        Self::Record(error)
+    }
+}
+
+fn no_record_hint(error: &BootRecordError) -> &'static str {
+    if error.is_not_found() { "; it is there on nodes that appliance's agent booted" } else { "" }
 }
 
 fn suggestion(found: &str, known: &[&str]) -> String {
@@ -106,11 +106,11 @@ pub fn run(arguments: &[String], world: &World<'_>, out: &mut dyn Write, errors:
     match dispatch(&arguments, world, out).and_then(|code| Ok(out.flush().map(|()| code)?)) {
         Ok(code) => code,
         // `appliance status | head` is no trouble.
-        Err(CommandError::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => FINE,
+        Err(CommandError::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => OK,
         Err(error) => {
             // Nothing is left to tell it to when this fails too.
             let _ = writeln!(errors, "appliance: {error}");
-            guest::status_of(&error).unwrap_or(TROUBLE)
+            guest::status_of(&error).unwrap_or(ERROR)
         }
     }
 }
@@ -119,7 +119,7 @@ fn dispatch(arguments: &[&str], world: &World<'_>, out: &mut dyn Write) -> Resul
     match arguments {
         [] | ["help" | "--help" | "-h", ..] => {
             out.write_all(HELP.as_bytes())?;
-            Ok(FINE)
+            Ok(OK)
         }
         ["status", options @ ..] => {
             let json = match options {

@@ -1,60 +1,13 @@
 //! `appliance status`: what the boot's record says, and what of it still holds.
 
-use super::{CommandError, DIFFERS, FINE, World, etc_diff, mounts, status_text};
-use crate::guests::overview::{self, Overview};
+use super::node_status::{Mounted, Status, Verity};
+use super::{CommandError, DIFFERS, OK, World, etc_diff, mounts, status_text};
+use crate::guests::overview;
+use crate::system::boot_record;
 use appliance_contract::boot_record::BootRecord;
 use appliance_contract::guest;
-use appliance_contract::medium;
-use serde::Serialize;
 use std::fs;
 use std::io::Write;
-
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Status {
-    pub boot: BootRecord,
-    pub kernel: Option<String>,
-    /// `xen` or whatever the kernel says it runs under.
-    pub hypervisor: Option<String>,
-    pub uptime_s: Option<u64>,
-    pub root: Option<Mounted>,
-    pub verity: Verity,
-    pub var: Option<Mounted>,
-    /// Changes of /etc since the boot; `None` where this user may not see them.
-    pub changes_in_memory: Option<usize>,
-    /// What keeps the node from running guests at all.
-    pub trouble: Option<String>,
-    pub guests: Vec<Overview>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Mounted {
-    pub source: String,
-    pub file_system: String,
-    pub read_only: bool,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(tag = "state", rename_all = "kebab-case")]
-pub enum Verity {
-    /// Booted with appliance.roothash=none.
-    Unverified,
-    Verified,
-    /// A block whose hash is wrong was met since the boot.
-    Corrupted,
-    /// Verified at boot; its present state could not be asked.
-    Unknown {
-        reason: String,
-    },
-}
-
-impl Status {
-    pub fn is_well(&self) -> bool {
-        self.verity != Verity::Corrupted
-            && self.boot.var_degraded.is_none()
-            && self.trouble.is_none()
-            && self.guests.iter().all(Overview::is_well)
-    }
-}
 
 pub fn run(world: &World<'_>, json: bool, out: &mut dyn Write) -> Result<u8, CommandError> {
     let status = gather(world)?;
@@ -64,36 +17,29 @@ pub fn run(world: &World<'_>, json: bool, out: &mut dyn Write) -> Result<u8, Com
     } else {
         out.write_all(status_text::render(&status).as_bytes())?;
     }
-    Ok(if status.is_well() { FINE } else { DIFFERS })
+    Ok(if status.is_well() { OK } else { DIFFERS })
 }
 
 fn gather(world: &World<'_>) -> Result<Status, CommandError> {
-    let path = world.at(medium::BOOT_RECORD);
-    let text = fs::read_to_string(&path).map_err(|error| CommandError::NoRecord { path: path.clone(), error })?;
-    let boot: BootRecord = serde_json::from_str(&text).map_err(|error| CommandError::BadRecord { path, error })?;
-    let line = |path: &str| {
-        let text = fs::read_to_string(world.at(path)).ok()?;
-        Some(text.trim().to_owned()).filter(|text| !text.is_empty())
-    };
-    let mountinfo = line("/proc/self/mountinfo").unwrap_or_default();
+    let boot = boot_record::read(world.root)?;
+    let mountinfo = world.line("/proc/self/mountinfo").unwrap_or_default();
     let root = mounts::at(&mountinfo, "/");
     let mounted = |mount: mounts::Mount| Mounted {
         source: mount.source,
         file_system: mount.file_system,
         read_only: mount.read_only,
     };
-    let uptime = line("/proc/uptime");
-    let guests = world.guests();
+    let uptime = world.line("/proc/uptime");
     Ok(Status {
         verity: verity(world, &boot, root.as_ref()),
-        kernel: line("/proc/sys/kernel/osrelease"),
-        hypervisor: line("/sys/hypervisor/type"),
+        kernel: world.line("/proc/sys/kernel/osrelease"),
+        hypervisor: world.line("/sys/hypervisor/type"),
         uptime_s: uptime.and_then(|text| text.split('.').next()?.parse().ok()),
         root: root.map(mounted),
         var: mounts::at(&mountinfo, "/var").map(mounted),
         changes_in_memory: etc_diff::memory_changes(world).ok(),
-        trouble: overview::trouble(&guests),
-        guests: overview::all(&guests).map_err(|error| CommandError::Read { path: guest::DIRECTORY.into(), error })?,
+        trouble: overview::trouble(world),
+        guests: overview::all(world).map_err(|error| CommandError::Read { path: guest::DIRECTORY.into(), error })?,
         boot,
     })
 }
@@ -105,7 +51,7 @@ fn verity(world: &World<'_>, boot: &BootRecord, root: Option<&mounts::Mount>) ->
     }
     let unknown = |reason: String| Verity::Unknown { reason };
     let Some(root) = root else { return unknown("/proc/self/mountinfo has no line for /".into()) };
-    let mapped = world.at(&format!("/sys/dev/block/{}/dm", root.device));
+    let mapped = world.at(format!("/sys/dev/block/{}/dm", root.device));
     let read = |name: &str| fs::read_to_string(mapped.join(name)).map(|text| text.trim().to_owned());
     let name = match read("name") {
         Ok(name) => name,

@@ -1,7 +1,8 @@
 //! `appliance status` for people.
 
 use super::guest_text;
-use super::status::{Status, Verity};
+use super::node_status::{Status, Verity};
+use super::time_text::span;
 
 pub fn render(status: &Status) -> String {
     let boot = &status.boot;
@@ -81,13 +82,8 @@ fn kernel(status: &Status) -> String {
     text
 }
 
-/// Seconds for people.
-pub fn span(seconds: u64) -> String {
-    format!("{} h {:02} min {:02} s", seconds / 3600, seconds / 60 % 60, seconds % 60)
-}
-
 fn verity(status: &Status) -> String {
-    let hash = status.boot.root.root_hash.as_deref().unwrap_or_default();
+    let hash = status.boot.root.root_hash.map_or(String::new(), |hash| hash.to_string());
     match &status.verity {
         Verity::Unverified => "not verified (appliance.roothash=none)".to_owned(),
         Verity::Verified => format!("verified, hash {hash}"),

@@ -82,7 +82,7 @@ const RECORD: &str = r#"{
 fn status_tells_the_boot_and_what_holds_now() {
     let node = Node::new();
     let (code, out, errors) = node.run("status");
-    assert_eq!((code, errors.as_str()), (FINE, ""));
+    assert_eq!((code, errors.as_str()), (OK, ""));
     let expected = format!(
         "image       host 2026.11.1
 kernel      Linux 6.12.57 under xen, up 1 h 02 min 05 s
@@ -117,7 +117,7 @@ fn status_says_what_it_could_not_ask() {
     let node = Node::new();
     let denied = |_: &str| Err(io::ErrorKind::PermissionDenied.into());
     let (code, out, _) = node.run_with("status", &denied);
-    assert_eq!(code, FINE);
+    assert_eq!(code, OK);
     assert!(out.contains("its state now is unknown: asking the kernel for appliance-root: permission denied"), "{out}");
     fs::remove_dir_all(node.at("sys")).unwrap();
     assert!(node.run("status").1.contains("which is no mapped device"));
@@ -128,7 +128,7 @@ fn status_says_what_it_could_not_ask() {
 #[test]
 fn status_as_json_is_json() {
     let (code, out, _) = Node::new().run("status --json");
-    assert_eq!(code, FINE);
+    assert_eq!(code, OK);
     let value: serde_json::Value = serde_json::from_str(&out).unwrap();
     assert_eq!(value["verity"]["state"], "verified");
     assert_eq!(value["boot"]["config"]["node"], "web1");
@@ -140,10 +140,10 @@ fn no_record_or_a_later_one_is_trouble() {
     let node = Node::new();
     node.file("run/appliance/boot.json", &RECORD.replace("\"schema\": 1", "\"schema\": 2"));
     let (code, _, errors) = node.run("status");
-    assert!(code == TROUBLE && errors.contains("schema version 2 is not known"), "{errors}");
+    assert!(code == ERROR && errors.contains("schema version 2 is not known"), "{errors}");
     fs::remove_file(node.at("run/appliance/boot.json")).unwrap();
     let (code, _, errors) = node.run("status");
-    assert!(code == TROUBLE && errors.contains("the record of this boot"), "{errors}");
+    assert!(code == ERROR && errors.contains("the record of this boot"), "{errors}");
 }
 
 #[test]
@@ -204,7 +204,7 @@ fn diff_shows_modes_and_leaves_binary_alone() {
 
 #[test]
 fn diff_of_nothing_is_nothing() {
-    assert_eq!(Node::new().run("etc diff"), (FINE, String::new(), String::new()));
+    assert_eq!(Node::new().run("etc diff"), (OK, String::new(), String::new()));
 }
 
 #[test]
@@ -212,7 +212,7 @@ fn diff_where_no_agent_booted_is_trouble() {
     let node = Node::new();
     fs::remove_dir_all(node.at("run/appliance/etc")).unwrap();
     let (code, out, errors) = node.run("etc diff");
-    assert_eq!((code, out.as_str()), (TROUBLE, ""));
+    assert_eq!((code, out.as_str()), (ERROR, ""));
     assert!(errors.contains("run/appliance/etc/config"), "{errors}");
 }
 
@@ -230,12 +230,12 @@ fn slips_get_the_nearest_word() {
         ("status --json x", "found \"x\""),
     ] {
         let (code, out, errors) = node.run(arguments);
-        assert_eq!((code, out.as_str()), (TROUBLE, ""), "{arguments}");
+        assert_eq!((code, out.as_str()), (ERROR, ""), "{arguments}");
         assert!(errors.starts_with("appliance: ") && errors.contains(said), "{arguments}: {errors}");
     }
     for arguments in ["", "help", "--help"] {
         let (code, out, _) = node.run(arguments);
-        assert!(code == FINE && out.contains("appliance status [--json]"));
+        assert!(code == OK && out.contains("appliance status [--json]"));
     }
 }
 
@@ -254,16 +254,13 @@ fn a_refused_guest_fails_in_one_line() {
 
 mod guests {
     use super::*;
-    use crate::guests::images::tests::{medium, store};
-    use crate::guests::record::supervise;
+    use crate::guests::image::tests::{medium, store};
+    use crate::guests::status::supervise;
     use crate::guests::tests::Node;
 
     fn command(node: &Node, arguments: &str) -> (u8, String, String) {
         let arguments: Vec<String> = arguments.split_whitespace().map(str::to_owned).collect();
-        let guests = node.world();
-        let mapped_status = |_: &str| Ok(String::new());
-        let world =
-            World { root: guests.root, mapped_status: &mapped_status, programs: guests.programs, clock: guests.clock };
+        let world = node.world();
         let (mut out, mut errors) = (Vec::new(), Vec::new());
         let code = run(&arguments, &world, &mut out, &mut errors);
         (code, String::from_utf8(out).unwrap(), String::from_utf8(errors).unwrap())
@@ -312,7 +309,18 @@ mod guests {
     }
 
     #[test]
-    fn an_upgrade_is_chosen_and_a_rollback_takes_it_back() {
+    fn the_old_name_of_update_works_and_is_not_listed() {
+        let node = node();
+        let pinned = |verb: &str| command(&node, &format!("guest {verb} pinned"));
+        assert_eq!(pinned("upgrade"), pinned("update"));
+        let (_, _, errors) = command(&node, "guest upgrade");
+        assert!(errors.contains("the name of a guest"), "{errors}");
+        assert!(!command(&node, "help").1.contains("upgrade"));
+        assert!(!command(&node, "guest up").2.contains("upgrade"));
+    }
+
+    #[test]
+    fn an_update_is_chosen_and_a_rollback_takes_it_back() {
         let node = node();
         medium(&node, "web", "1");
         store(&node, "web", "2");
@@ -320,22 +328,22 @@ mod guests {
         let mut known = state(&node);
         known.got_ready("1", 5);
         known.save(&node.world(), "web").unwrap();
-        let (code, out, errors) = command(&node, "guest upgrade web");
-        assert_eq!((code, errors.as_str()), (FINE, ""));
+        let (code, out, errors) = command(&node, "guest update web");
+        assert_eq!((code, errors.as_str()), (OK, ""));
         assert!(
             out.starts_with("version 2 of image web is chosen; not ready within 300 s, it goes back to version 1\n")
         );
         assert!(out.contains("/var is in memory here"), "{out}");
         assert!(out.ends_with("guest web does not run now; it takes effect at its next start\n"), "{out}");
         let (code, _, errors) = command(&node, "guest rollback web");
-        assert_eq!(code, TROUBLE);
+        assert_eq!(code, ERROR);
         assert!(errors.contains("there is no version to go back to"), "{errors}");
         let mut known = state(&node);
         known.got_ready("2", 6);
         known.save(&node.world(), "web").unwrap();
         let _lock = supervise(&node.world(), "web").unwrap();
         let (code, out, _) = command(&node, "guest rollback web");
-        assert_eq!(code, FINE);
+        assert_eq!(code, OK);
         assert!(out.starts_with("version 1 of image web is chosen\n"), "{out}");
         assert_eq!(node.programs.calls.borrow().last().unwrap(), "systemctl restart appliance-guest@web.service");
         let (_, out, _) = command(&node, "guest show web");
@@ -349,17 +357,17 @@ mod guests {
         let node = node();
         store(&node, "web", "1");
         for (arguments, said) in [
-            ("guest upgrade pinned", "its guest.toml says image = \"web@1\": change it there"),
+            ("guest update pinned", "its guest.toml says image = \"web@1\": change it there"),
             ("guest rollback pinned", "asks for version 1 and no other"),
-            ("guest upgrade web 9", "no image web of version 9 is on the medium or in the store"),
-            ("guest upgrade bad", "domUs/bad/guest.toml: "),
+            ("guest update web 9", "no image web of version 9 is on the medium or in the store"),
+            ("guest update bad", "domUs/bad/guest.toml: "),
             ("guest show none", "there is no guest none"),
             ("guest console web", "its console is not there"),
             ("guest strat web", "(did you mean start?)"),
             ("guest start", "the name of a guest"),
         ] {
             let (code, _, errors) = command(&node, arguments);
-            assert_eq!(code, TROUBLE, "{arguments}");
+            assert_eq!(code, ERROR, "{arguments}");
             assert!(errors.contains(said) && errors.trim_end().lines().count() == 1, "{arguments}: {errors}");
         }
         node.programs.answer("systemctl start", 1, "Job failed");

@@ -7,7 +7,9 @@ use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
+/// Why a plan was not carried out.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of each variant says what it means")]
 pub enum ApplyError {
     #[error("laying {path} over the image's /etc: {error}")]
     Write { path: PathBuf, error: io::Error },
@@ -15,11 +17,6 @@ pub enum ApplyError {
     Read { path: PathBuf, error: io::Error },
     #[error("{path} of the config changed while it was read: found {found} bytes, expected {expected}")]
     Changed { path: PathBuf, found: u64, expected: u64 },
-}
-
-/// The real owner setter; links themselves, not what they point to.
-pub fn chown(path: &Path, uid: u32, gid: u32) -> io::Result<()> {
-    std::os::unix::fs::lchown(path, Some(uid), Some(gid))
 }
 
 /// Makes `target` what `plan` says. `target` holds nothing but what this function

@@ -1,37 +1,44 @@
 //! What of the config goes over the image's `/etc`, with which owner and mode.
 //!
-//! [`source::read`] lists the folder, [`plan`] decides (without I/O but through
+//! [`local_etc::read`](appliance_shared::local_etc::read) lists the folder, [`plan`] decides (without I/O but through
 //! [`View`]), [`apply`] copies. `plan::Plan` holds all that is to be told.
 
 mod apply;
 mod install;
 mod owners;
 mod plan;
-mod source;
 #[cfg(test)]
 mod tests;
-mod units;
 mod view;
 
-pub use apply::{ApplyError, apply, chown};
+pub use apply::{ApplyError, apply};
 pub use plan::{Inputs, Plan, Step, What, plan};
-pub use source::{Bounds, Entry, Kind, Source, SourceError, read as read_source};
 pub use view::{Attributes, RootView, View};
 
+use appliance_contract::local_etc::Bounds;
 use appliance_contract::marker::Marker;
 use appliance_contract::modes::{self, Modes, ModesError};
+use appliance_shared::local_etc::{self, SourceError};
 use std::path::Path;
 
+/// Why there is no layer for `/etc`.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of each variant says what it means")]
 pub enum EtcError {
     #[error(transparent)]
     Source(#[from] SourceError),
     #[error("local/modes of the config: {0}")]
-    Modes(#[from] ModesError),
+    Modes(ModesError),
     #[error("local/modes of the config is no text file of 1 MiB at most, so the modes of private files are unknown")]
     ModesUnreadable,
     #[error(transparent)]
     Apply(#[from] ApplyError),
+}
+
+impl From<ModesError> for EtcError {
+    fn from(error: ModesError) -> Self {
+        Self::Modes(error)
+    }
 }
 
 /// Where things are.
@@ -57,7 +64,7 @@ pub fn prepare(
         None if local.exists(modes::FILE_NAME) => return Err(EtcError::ModesUnreadable),
         None => Modes::default(),
     };
-    let source = read_source(&places.config.join("local/etc"), Bounds::default(), attributes)?;
+    let source = local_etc::read(&places.config.join("local/etc"), Bounds::default(), attributes)?;
     Ok(plan(&Inputs {
         source: &source,
         has_modes: places.has_modes,

@@ -1,4 +1,5 @@
 use super::*;
+use appliance_shared::local_etc::{Entry, Kind, Source};
 use std::cell::RefCell;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
@@ -254,11 +255,11 @@ fn a_missing_folder_is_an_empty_one_and_told() {
 fn too_much_is_an_error_that_names_size_and_bound() {
     let world = World::new().file("config/local/etc/a", 0o644, "12345").file("config/local/etc/b/c", 0o644, "12345");
     let folder = world.at("config/local/etc");
-    let said = |bounds| read_source(&folder, bounds, &|_| Vec::new()).unwrap_err().to_string();
+    let said = |bounds| local_etc::read(&folder, bounds, &|_| Vec::new()).unwrap_err().to_string();
     assert!(said(Bounds { bytes: 9, ..Bounds::default() }).contains("holds 10 bytes, expected 9 at most"));
     assert!(said(Bounds { entries: 2, ..Bounds::default() }).contains("more than 2 files and folders"));
     assert!(said(Bounds { depth: 0, ..Bounds::default() }).contains("deeper than 0 folders"));
-    assert!(read_source(&folder, Bounds { bytes: 10, entries: 3, depth: 1 }, &|_| Vec::new()).is_ok());
+    assert!(local_etc::read(&folder, Bounds { bytes: 10, entries: 3, depth: 1 }, &|_| Vec::new()).is_ok());
     let big = fs::File::create(world.at("config/local/etc/big")).unwrap();
     big.set_len(64 * 1024 * 1024).unwrap();
     assert!(world.try_plan().unwrap_err().to_string().contains("holds 67108874 bytes, expected 67108864 at most"));

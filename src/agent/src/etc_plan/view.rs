@@ -1,3 +1,5 @@
+//! What a plan may ask of a file tree: the image's root, or a part of the config.
+
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat2};
 use nix::sys::stat::Mode;
@@ -13,8 +15,11 @@ const MAX_TEXT: u64 = 1024 * 1024;
 /// A folder's owner and mode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Attributes {
+    /// Permission bits.
     pub mode: u32,
+    /// Owner.
     pub uid: u32,
+    /// Group.
     pub gid: u32,
 }
 
@@ -30,6 +35,7 @@ pub trait View {
     fn exists(&self, path: &str) -> bool;
 }
 
+/// A directory that is seen as a root: no link leads out of it.
 #[derive(Debug)]
 pub struct RootView {
     root: Option<OwnedFd>,

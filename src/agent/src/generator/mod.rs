@@ -1,38 +1,34 @@
 //! The systemd generator `appliance-guests`: `domUs/*/guest.toml` → units. It only
 //! writes units; what needs the running system is checked as each unit starts.
 
-mod escape;
 mod units;
 
 #[cfg(test)]
 mod tests;
 
-pub use units::{Booted, Content, UnitFile, plan, unit};
+pub use units::{Content, UnitFile, plan};
 
-use crate::guest_files;
-use appliance_contract::boot_record::BootRecord;
+use crate::guests::definitions;
+use crate::guests::hypervisor::Hypervisor;
+use crate::system::boot_record::{self, BootRecordError};
+use appliance_contract::guest;
 use appliance_contract::marker::Role;
-use appliance_contract::{guest, medium};
 use std::fs;
 use std::io;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-/// The exit status of a refusal that trying again does not mend: EX_CONFIG of
-/// sysexits.h, and the RestartPreventExitStatus of appliance-guest@.service.
-pub const REFUSED: u8 = 78;
-
 /// The program's name among the generators.
 pub const PROGRAM: &str = "appliance-guests";
 
+/// What the generator could not do.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of each variant says what it means")]
 pub enum GeneratorError {
     #[error("found {found} arguments, expected three folders, as systemd gives its generators")]
     Arguments { found: usize },
-    #[error("reading {path}: {error}; no guest is started")]
-    Record { path: PathBuf, error: io::Error },
-    #[error("reading {path}: {error}; no guest is started")]
-    BadRecord { path: PathBuf, error: serde_json::Error },
+    #[error("{0}; no guest is started")]
+    Record(BootRecordError),
     #[error("reading {path}: {error}; no guest is started")]
     Guests { path: PathBuf, error: io::Error },
     #[error("writing {path}: {error}")]
@@ -53,22 +49,17 @@ pub fn run(root: &Path, arguments: &[PathBuf]) -> Vec<GeneratorError> {
 
 fn find(root: &Path) -> Result<Vec<UnitFile>, GeneratorError> {
     let at = |path: &str| root.join(path.trim_start_matches('/'));
-    let path = at(medium::BOOT_RECORD);
-    let text = match fs::read(&path) {
+    let record = match boot_record::read(root) {
         // Booted by another agent, or by none.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        text => text.map_err(|error| GeneratorError::Record { path: path.clone(), error })?,
+        Err(error) if error.is_not_found() => return Ok(Vec::new()),
+        record => record.map_err(GeneratorError::Record)?,
     };
-    let record: BootRecord =
-        serde_json::from_slice(&text).map_err(|error| GeneratorError::BadRecord { path, error })?;
     if record.role != Role::Host {
         return Ok(Vec::new());
     }
     let path = at(guest::DIRECTORY);
-    let folders = guest_files::read(&path).map_err(|error| GeneratorError::Guests { path, error })?;
-    // A node's guests other than dom0 see "xen" there, too, but are no hosts.
-    let xen = fs::read_to_string(at("/sys/hypervisor/type")).is_ok_and(|text| text.trim() == "xen");
-    Ok(plan(&guest_files::judge(&folders), if xen { Booted::Xen } else { Booted::Linux }))
+    let folders = definitions::read(&path).map_err(|error| GeneratorError::Guests { path, error })?;
+    Ok(plan(&definitions::check_all(&folders), Hypervisor::booted(root)))
 }
 
 fn write(folder: &Path, file: &UnitFile) -> Result<(), GeneratorError> {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::guest_files::{Folder, judge};
+use crate::guests::definitions::{Folder, check_all};
 use proptest::prelude::*;
 
 const RECORD: &str = r#"{"schema": 1, "role": "ROLE", "image": {"name": "host", "version": "1"},
@@ -7,7 +7,7 @@ const RECORD: &str = r#"{"schema": 1, "role": "ROLE", "image": {"name": "host", 
 "etc": {"files": 0, "bytes": 0, "dropped": [], "global_links": []}, "var": "image", "machine_id": "", "warnings": [],
 "steps": []}"#;
 
-fn planned(booted: Booted, guests: &[(&str, &str)]) -> Vec<UnitFile> {
+fn planned(booted: Hypervisor, guests: &[(&str, &str)]) -> Vec<UnitFile> {
     let folders: Vec<Folder> = guests
         .iter()
         .map(|(name, rest)| Folder {
@@ -15,7 +15,7 @@ fn planned(booted: Booted, guests: &[(&str, &str)]) -> Vec<UnitFile> {
             text: Ok(format!("schema = 1\nimage = \"guest-web\"\nmemory = \"256M\"\n{rest}")),
         })
         .collect();
-    plan(&judge(&folders), booted)
+    plan(&check_all(&folders), booted)
 }
 
 /// All files as one text.
@@ -83,22 +83,22 @@ fn units_are_as_they_were_agreed() {
         ("job", "mode = \"once\"\nafter = [\"db\"]\nstop-timeout = \"10s\"\nautostart = false\n"),
         ("web", "after = [\"job\", \"db\"]\nvcpus = 2\nhypervisor = \"kvm\"\naccel = \"tcg\"\n"),
     ];
-    let files = planned(Booted::Xen, &guests);
+    let files = planned(Hypervisor::Xen, &guests);
     assert_eq!(shown(&files), GOLDEN);
     // On plain Linux, auto is KVM.
-    let text = shown(&planned(Booted::Linux, &guests[..1]));
+    let text = shown(&planned(Hypervisor::Kvm, &guests[..1]));
     assert!(text.contains("MemoryMax=544M\nTasksMax=129\nCPUQuota=200%\n"), "{text}");
 }
 
 #[test]
 fn a_cluster_manager_alone_starts_and_restarts_its_guests() {
-    let text = shown(&planned(Booted::Xen, &[("web", "managed-by = \"cluster\"\n")]));
+    let text = shown(&planned(Hypervisor::Xen, &[("web", "managed-by = \"cluster\"\n")]));
     assert!(text.contains("Restart=no\n") && !text.contains("wants") && !text.contains("RemainAfterExit"), "{text}");
 }
 
 #[test]
 fn what_is_refused_becomes_a_unit_that_says_why() {
-    let files = planned(Booted::Xen, &[("50% $x", ""), ("bad", "mode = \"a\\\"%i\"\n"), ("good", "")]);
+    let files = planned(Hypervisor::Xen, &[("50% $x", ""), ("bad", "mode = \"a\\\"%i\"\n"), ("good", "")]);
     let text = shown(&files);
     let refused = "== appliance-guest@50\\x25\\x20\\x24x.service.d/50-guest.conf
 [Unit]
@@ -177,8 +177,8 @@ proptest! {
     fn no_input_breaks_out_of_its_unit(name in "[^/\0]{1,80}", text in "\\PC*|(?s).*", key in "[a-z-]{1,12}", value in "(?s).{0,40}") {
         let quoted = format!("schema = 1\nimage = \"a\"\nmemory = \"64M\"\n{key} = {value:?}\n");
         for text in [text, quoted] {
-            let judged = judge(&[Folder { name: name.clone().into(), text: Ok(text) }]);
-            for file in plan(&judged, Booted::Linux) {
+            let checked = check_all(&[Folder { name: name.clone().into(), text: Ok(text) }]);
+            for file in plan(&checked, Hypervisor::Kvm) {
                 prop_assert!(file.path.split('/').all(|part| !matches!(part, "" | "." | "..") && part.len() < 256));
                 prop_assert!(file.path.split('/').count() == 2 && file.path.is_ascii());
                 let Content::Text(text) = file.content else { continue };

@@ -1,14 +1,14 @@
 //! Guests → unit files. The template unit in the image holds what is the same
 //! for all; a drop-in each says the rest.
 
-use super::escape;
-use crate::guest_files::{Guest, Judged};
-use appliance_contract::guest::{Accel, GuestConfig, Hypervisor, ManagedBy, Mode};
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
+use crate::formats::unit_file;
+use crate::guests::definitions::{Checked, Guest};
+use crate::guests::hypervisor::Hypervisor;
+use crate::guests::unit;
+use appliance_contract::guest::{self, Accel, GuestConfig, ManagedBy, Mode};
+use appliance_contract::medium;
 
 const TEMPLATE: &str = "/usr/lib/systemd/system/appliance-guest@.service";
-const COMMAND: &str = "/usr/bin/appliance";
 const TARGET: &str = "appliance-guests.target";
 /// What the runtime needs, beyond the guest's own bound, to force a guest and clean up.
 const AFTER_STOP_TIMEOUT: u32 = 30;
@@ -18,35 +18,26 @@ const LONGEST_REASON: usize = 500;
 /// A file to make below the generator's folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnitFile {
+    /// Relative to the generator's directory.
     pub path: String,
+    /// Text or link.
     pub content: Content,
 }
 
+/// What is at a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Content {
+    /// A regular file with this text.
     Text(String),
     /// A symlink to this path.
     Link(&'static str),
 }
 
-/// What the host booted with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Booted {
-    Xen,
-    /// Plain Linux: KVM where the processor can.
-    Linux,
-}
-
-/// The unit's name of the guest of a folder.
-pub fn unit(folder: &OsStr) -> String {
-    format!("appliance-guest@{}.service", escape::instance(folder.as_bytes()))
-}
-
 /// The units of all guests, in the order given.
-pub fn plan(judged: &[Judged], booted: Booted) -> Vec<UnitFile> {
+pub fn plan(checked: &[Checked], booted: Hypervisor) -> Vec<UnitFile> {
     let mut files = Vec::new();
-    for one in judged {
-        let unit = unit(&one.folder);
+    for one in checked {
+        let unit = unit::name(&one.folder);
         let (text, started) = match &one.outcome {
             Ok(guest) => {
                 let config = &guest.config;
@@ -63,10 +54,10 @@ pub fn plan(judged: &[Judged], booted: Booted) -> Vec<UnitFile> {
     files
 }
 
-fn drop_in(guest: &Guest, booted: Booted) -> String {
+fn drop_in(guest: &Guest, booted: Hypervisor) -> String {
     let Guest { name, config } = guest;
     let description = format!("Guest {name}: {}, {}", config.image, config.memory);
-    let mut unit = vec!["[Unit]".to_owned(), format!("Description={}", escape::text(&description))];
+    let mut unit = vec!["[Unit]".to_owned(), format!("Description={}", unit_file::text(&description))];
     unit.extend(config.after.iter().map(|other| format!("After=appliance-guest@{other}.service")));
     let mut service = vec!["[Service]".to_owned()];
     match config.mode {
@@ -87,7 +78,7 @@ fn drop_in(guest: &Guest, booted: Booted) -> String {
         Mode::Once => service.extend(["Type=exec", "Restart=no", "RemainAfterExit=yes"].map(str::to_owned)),
         Mode::Wait => {
             service.extend(["Type=notify", "Restart=no", "RemainAfterExit=yes"].map(str::to_owned));
-            // Room for one that was upgraded, is not ready, and starts again with the version before.
+            // Room for one that was updated, is not ready, and starts again with the version before.
             let start = 2 * config.ready_timeout.get() + config.stop_timeout.get() + AFTER_STOP_TIMEOUT;
             service.push(format!("TimeoutStartSec={start}"));
         }
@@ -99,11 +90,11 @@ fn drop_in(guest: &Guest, booted: Booted) -> String {
 
 /// What the unit's processes may take of the host. Under Xen the guest's memory
 /// and processors are not the host's; under KVM they are QEMU's.
-fn limits(config: &GuestConfig, booted: Booted) -> Vec<String> {
+fn limits(config: &GuestConfig, booted: Hypervisor) -> Vec<String> {
     let xen = match config.hypervisor {
-        Hypervisor::Auto => booted == Booted::Xen,
-        Hypervisor::Xen => true,
-        Hypervisor::Kvm => false,
+        guest::Hypervisor::Auto => booted == Hypervisor::Xen,
+        guest::Hypervisor::Xen => true,
+        guest::Hypervisor::Kvm => false,
     };
     if xen {
         return vec!["MemoryMax=256M".to_owned(), "TasksMax=64".to_owned()];
@@ -128,9 +119,10 @@ fn refusal(folder: &str, reason: &str) -> String {
         reason.truncate(end);
         reason.push('…');
     }
-    let command = ["guest", "refuse", folder, &reason].map(escape::word).join(" ");
+    let command = ["guest", "refuse", folder, &reason].map(unit_file::word).join(" ");
     format!(
-        "[Unit]\nDescription={}\n\n[Service]\nType=oneshot\nRestart=no\nExecStart=\nExecStart={COMMAND} {command}\n",
-        escape::text(&format!("Guest {folder}, which is not started"))
+        "[Unit]\nDescription={}\n\n[Service]\nType=oneshot\nRestart=no\nExecStart=\nExecStart={} {command}\n",
+        unit_file::text(&format!("Guest {folder}, which is not started")),
+        medium::IN_IMAGE_COMMAND
     )
 }

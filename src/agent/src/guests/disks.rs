@@ -5,23 +5,38 @@
 //! mapped device or an array lies on others, a loop device on a file. Two disks
 //! meet where they share bytes on any of these levels.
 
-use super::world::World;
+use crate::system::world::World;
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+/// What bytes lie on in the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Base {
-    Device { major: u64, minor: u64 },
-    File { device: u64, inode: u64 },
+    /// A block device.
+    Device {
+        /// Major number.
+        major: u64,
+        /// Minor number.
+        minor: u64,
+    },
+    /// A regular file.
+    File {
+        /// The file system's device number.
+        device: u64,
+        /// The file's inode.
+        inode: u64,
+    },
 }
 
 /// Bytes on a device or in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Extent {
+    /// What the bytes lie on.
     pub base: Base,
+    /// First byte.
     pub start: u64,
     /// `u64::MAX` where the end is not known.
     pub end: u64,
@@ -32,10 +47,12 @@ pub struct Extent {
 /// A disk by all levels that it lies on; the first is the disk itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Disk {
+    /// The disk itself first, then all that it lies on.
     pub extents: Vec<Extent>,
 }
 
 impl Base {
+    /// Whether it is a block device.
     pub fn is_device(self) -> bool {
         matches!(self, Self::Device { .. })
     }
@@ -48,10 +65,12 @@ impl Extent {
 }
 
 impl Disk {
+    /// Whether two disks have bytes in common.
     pub fn meets(&self, other: &Self) -> bool {
         self.extents.iter().any(|extent| other.extents.iter().any(|one| extent.meets(one)))
     }
 
+    /// What the disk itself is, before all that it lies on.
     pub fn base(&self) -> Option<Base> {
         self.extents.first().map(|extent| extent.base)
     }
@@ -168,7 +187,7 @@ fn device_in(folder: &Path) -> Option<Base> {
 }
 
 #[cfg(test)]
-pub mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::guests::tests::Node;
     use std::os::unix::fs::symlink;

@@ -1,22 +1,26 @@
 //! What there is to say of every guest now: from the config, its supervisor's
 //! record, systemd, and the node's memory of its versions.
 
-use super::checks::{self, CheckError};
-use super::config;
-use super::record::{Failure, Hypervisor, Phase, Record, is_supervised};
+use super::definitions::lookup;
+use super::definitions::{Checked, Guest};
+use super::hypervisor::Hypervisor;
+use super::start::checks::{self, CheckError};
 use super::state::{State, StateError};
-use super::world::World;
-use crate::generator::{self, REFUSED};
-use crate::guest_files::{Guest, Judged};
+use super::status::{Failure, Phase, Record, is_supervised};
+use super::unit::{self, REFUSED};
+use crate::system::world::World;
 use appliance_contract::guest::{Mode, Seconds};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 
+/// All that is known of one guest; with `--json`, these are the keys.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Overview {
+    /// The guest's name.
     pub name: String,
+    /// Its unit of systemd.
     pub unit: String,
     /// `refused`, `not-started`, a phase's name, `failed`, `rests`, `ended`, `unsupervised`.
     pub state: String,
@@ -24,20 +28,33 @@ pub struct Overview {
     pub refused: Option<String>,
     /// What guest.toml asks for.
     pub wants: Option<String>,
+    /// What happens when it ends.
     pub mode: Option<Mode>,
+    /// What it runs or ran under.
     pub hypervisor: Option<Hypervisor>,
+    /// Xen's number of it, while it runs.
     pub domain: Option<u32>,
+    /// QEMU's process, while it runs.
     pub pid: Option<u32>,
+    /// The image that it runs or ran.
     pub image: Option<String>,
+    /// The version of the image.
     pub version: Option<String>,
+    /// How often systemd restarted it.
     pub restarts: Option<u64>,
+    /// Seconds since its start.
     pub uptime_s: Option<u64>,
+    /// Whether it reported that it is ready.
     pub ready: bool,
     /// What `systemctl is-system-running` said in the guest.
     pub ready_state: Option<String>,
+    /// The memory that guest.toml gives it.
     pub memory_mib: Option<u64>,
+    /// The socket of its console.
     pub console: Option<PathBuf>,
+    /// Why it failed the last time.
     pub last_failure: Option<Failure>,
+    /// What its start had to say.
     pub notes: Vec<String>,
 }
 
@@ -50,7 +67,7 @@ impl Overview {
 
 /// What keeps the node from starting or stopping any guest.
 pub fn trouble(world: &World<'_>) -> Option<String> {
-    let dead = checks::booted_with(world) == Hypervisor::Xen && checks::xenstored_is_dead(world);
+    let dead = Hypervisor::booted(world.root) == Hypervisor::Xen && checks::xenstored_is_dead(world);
     dead.then(|| CheckError::NoXenstore.to_string())
 }
 
@@ -75,13 +92,13 @@ impl Unit {
 
 /// All guests that the config lists, in order.
 pub fn all(world: &World<'_>) -> io::Result<Vec<Overview>> {
-    let all = config::all(world)?;
-    let names: Vec<String> = all.iter().map(|one| generator::unit(&one.folder)).collect();
+    let all = lookup::all(world)?;
+    let names: Vec<String> = all.iter().map(|one| unit::name(&one.folder)).collect();
     let units = units(world, &names);
     Ok(all.iter().zip(names).map(|(one, unit)| overview(world, one, unit, &units)).collect())
 }
 
-fn overview(world: &World<'_>, one: &Judged, name: String, units: &BTreeMap<String, Unit>) -> Overview {
+fn overview(world: &World<'_>, one: &Checked, name: String, units: &BTreeMap<String, Unit>) -> Overview {
     let guest = one.folder.to_string_lossy().into_owned();
     let unit = units.get(&name);
     let record = Record::load(world, &guest);
@@ -168,27 +185,35 @@ fn units(world: &World<'_>, names: &[String]) -> BTreeMap<String, Unit> {
 /// The node's memory of a guest's versions, with what is to be had now.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Versions {
+    /// The version that an operator chose.
     pub chosen: Option<String>,
+    /// The last version that got ready.
     pub good: Option<String>,
+    /// The good version before that.
     pub before: Option<String>,
+    /// Versions that did not get ready.
     pub failed: Vec<String>,
     /// Version and place of every image there is, the newest first.
     pub available: Vec<(String, String)>,
+    /// Place of what is no valid image, and the reason.
     pub broken: Vec<(String, String)>,
+    /// What happened, the oldest first.
     pub story: Vec<super::state::Event>,
+    /// How long a version may take to get ready.
     pub ready_timeout: Seconds,
 }
 
+/// Reads the state of a guest and looks for its images.
 pub fn versions(world: &World<'_>, guest: &Guest) -> Result<Versions, StateError> {
     let state = State::load(world, guest.name.as_str())?;
-    let found = super::images::find(world, guest.config.image.name());
+    let found = super::image::find(world, guest.config.image.name());
     Ok(Versions {
         chosen: state.chosen,
         good: state.good,
         before: state.before,
         failed: state.failed,
         available: found.images.iter().map(|image| (image.version().to_owned(), image.place.to_string())).collect(),
-        broken: found.broken.into_iter().map(|broken| (broken.place, broken.reason)).collect(),
+        broken: found.rejected.into_iter().map(|broken| (broken.place, broken.reason)).collect(),
         story: state.story,
         ready_timeout: guest.config.ready_timeout,
     })
@@ -197,7 +222,7 @@ pub fn versions(world: &World<'_>, guest: &Guest) -> Result<Versions, StateError
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::guests::record::supervise;
+    use crate::guests::status::supervise;
     use crate::guests::tests::Node;
 
     const UNITS: &str = "Result=success\nNRestarts=2\nId=appliance-guest@web.service\nActiveState=active\n\n\

@@ -1,44 +1,53 @@
 //! A guest as a hypervisor is to start it: all choices made, all files and devices there.
 
+use appliance_contract::guest::CardModel;
 use std::path::PathBuf;
 
+/// A guest as a hypervisor is to start it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
+    /// The guest's name.
     pub name: String,
+    /// Memory in MiB.
     pub memory_mib: u64,
+    /// Number of processors.
     pub vcpus: u16,
+    /// The kernel's file.
     pub kernel: PathBuf,
+    /// The initramfs's file.
     pub initramfs: PathBuf,
     /// Of the kernel, with the root's device in its place.
     pub arguments: String,
     /// In the order that the guest sees them in: the root first, the served config last.
     pub disks: Vec<PlanDisk>,
+    /// In the order of guest.toml.
     pub cards: Vec<PlanCard>,
 }
 
+/// A disk of the guest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlanDisk {
+    /// Its name in guest.toml, `root` or `config`.
     pub name: String,
+    /// The host's device or file.
     pub path: PathBuf,
+    /// Whether the guest cannot write to it.
     pub read_only: bool,
     /// Not a regular file.
     pub is_device: bool,
 }
 
+/// A network card of the guest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlanCard {
+    /// The host's bridge.
     pub bridge: String,
+    /// The card's address.
     pub mac: String,
     /// What the card looks like under KVM.
-    pub model: Model,
+    pub model: CardModel,
     /// The host's end of it.
     pub interface: String,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Model {
-    Virtio,
-    E1000e,
 }
 
 /// The letter of a disk by its place: `a` to `z`, then `aa` (drivers/block/xen-blkfront.c, encode_disk_name).
@@ -57,7 +66,7 @@ pub fn letters(index: usize) -> String {
 pub fn interface(guest: &str, card: usize) -> String {
     use sha2::{Digest, Sha256};
     let hash = Sha256::digest(guest.as_bytes());
-    format!("g{}.{card}", crate::verity::hex(&hash[..5]))
+    format!("g{}.{card}", crate::formats::verity::hex(&hash[..5]))
 }
 
 #[cfg(test)]

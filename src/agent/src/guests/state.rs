@@ -1,24 +1,26 @@
 //! What the node remembers of a guest's image across reboots: which version an
-//! operator chose, which was last good, and what became of upgrades.
+//! operator chose, which was last good, and what became of updates.
 //!
-//! Kept in `/var/lib/appliance/guests/NAME.json`, written beside and renamed.
+//! Kept in `/var/lib/appliance/guests/NAME.json`, written atomically.
 
-use super::world::World;
-use crate::folder;
+use crate::system::world::World;
+use crate::system::{atomic_file, files};
 use appliance_contract::Schema;
 use serde::{Deserialize, Serialize};
-use std::fs::{self, File};
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::PathBuf;
 
+/// Where the files lie.
 pub const FOLDER: &str = "/var/lib/appliance/guests";
 /// The story is for people: its beginning may be forgotten.
 const LONGEST_STORY: usize = 50;
 
+/// What is remembered of one guest.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
+    /// The format's version.
     pub schema: Schema,
-    /// Set by `upgrade NAME VERSION` and `rollback`; without it the newest is taken.
+    /// Set by `update NAME VERSION` and `rollback`; without it the newest is taken.
     #[serde(default)]
     pub chosen: Option<String>,
     /// The last version that got ready.
@@ -30,46 +32,52 @@ pub struct State {
     /// Versions that were tried and did not get ready.
     #[serde(default)]
     pub failed: Vec<String>,
+    /// What happened, the oldest first.
     #[serde(default)]
     pub story: Vec<Event>,
 }
 
+/// Something that happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
     /// Seconds since 1970, as the node's clock had it.
     pub at: u64,
+    /// What happened.
     pub text: String,
 }
 
+/// Why the state cannot be read or written.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of each variant says what it means")]
 pub enum StateError {
-    #[error("{doing} {path}: {source}", path = path.display())]
-    Io { doing: &'static str, path: PathBuf, source: io::Error },
+    #[error("{doing} {path}: {error}", path = path.display())]
+    Io { doing: &'static str, path: PathBuf, error: io::Error },
     #[error(
-        "{path} is not what this version writes: {source}; remove it to let the guest start from the newest image",
+        "{path} is not what this version writes: {error}; remove it to let the guest start from the newest image",
         path = path.display()
     )]
-    Invalid { path: PathBuf, source: serde_json::Error },
+    Invalid { path: PathBuf, error: serde_json::Error },
 }
 
 impl State {
     /// Of a guest that nothing was ever chosen for: the default.
     pub fn load(world: &World<'_>, guest: &str) -> Result<Self, StateError> {
         let path = path(world, guest);
-        match folder::read_file(&path) {
-            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|source| StateError::Invalid { path, source }),
+        match files::read_text(&path, files::MAX_SIZE) {
+            Ok(text) => serde_json::from_str(&text).map_err(|error| StateError::Invalid { path, error }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
-            Err(source) => Err(StateError::Io { doing: "reading", path, source }),
+            Err(error) => Err(StateError::Io { doing: "reading", path, error }),
         }
     }
 
+    /// Writes the state atomically.
     pub fn save(&self, world: &World<'_>, guest: &str) -> Result<(), StateError> {
         let path = path(world, guest);
         let text = serde_json::to_string_pretty(self).map_err(io::Error::from);
-        text.and_then(|text| replace(&path, (text + "\n").as_bytes())).map_err(|source| StateError::Io {
+        text.and_then(|text| atomic_file::write(&path, (text + "\n").as_bytes())).map_err(|error| StateError::Io {
             doing: "writing",
             path,
-            source,
+            error,
         })
     }
 
@@ -80,7 +88,7 @@ impl State {
     }
 
     /// An operator wants `version`, or the newest from now on.
-    pub fn upgrade(&mut self, version: Option<&str>, at: u64) {
+    pub fn update(&mut self, version: Option<&str>, at: u64) {
         self.chosen = version.map(str::to_owned);
         match version {
             Some(version) => {
@@ -137,29 +145,17 @@ fn path(world: &World<'_>, guest: &str) -> PathBuf {
     world.at(format!("{FOLDER}/{guest}.json"))
 }
 
-/// Puts a file in its place whole or not at all.
-pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("/"));
-    fs::create_dir_all(folder)?;
-    let beside = path.with_extension("new");
-    let mut file = File::create(&beside)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&beside, path)?;
-    File::open(folder)?.sync_all()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::guests::tests::Node;
 
     #[test]
-    fn an_upgrade_that_gets_ready_can_be_taken_back_and_forth() {
+    fn an_update_that_gets_ready_can_be_taken_back_and_forth() {
         let mut state = State::default();
         assert!(state.got_ready("1", 10));
         assert_eq!(state.stand_in_for("1"), None);
-        state.upgrade(Some("2"), 20);
+        state.update(Some("2"), 20);
         assert_eq!(state.stand_in_for("2"), Some("1"));
         assert!(state.got_ready("2", 30));
         assert!(!state.got_ready("2", 31));
@@ -171,15 +167,15 @@ mod tests {
     }
 
     #[test]
-    fn an_upgrade_that_does_not_get_ready_goes_back_by_itself() {
+    fn an_update_that_does_not_get_ready_goes_back_by_itself() {
         let mut state = State::default();
         state.got_ready("1", 10);
-        state.upgrade(None, 20);
+        state.update(None, 20);
         state.go_back("2", "was not ready within 300 s", 320);
         assert_eq!((state.chosen.as_deref(), state.failed.as_slice()), (Some("1"), ["2".to_owned()].as_slice()));
         assert_eq!(state.story.last().unwrap().text, "version 2 was not ready within 300 s: went back to version 1");
         // Asked for once more, it gets its chance.
-        state.upgrade(Some("2"), 400);
+        state.update(Some("2"), 400);
         assert!(state.failed.is_empty());
     }
 
@@ -198,7 +194,7 @@ mod tests {
         assert_eq!(State::load(&world, "web").unwrap(), State::default());
         let mut state = State::default();
         for version in 0..80 {
-            state.upgrade(Some(&version.to_string()), version);
+            state.update(Some(&version.to_string()), version);
         }
         assert_eq!(state.story.len(), LONGEST_STORY);
         state.save(&world, "web").unwrap();

@@ -1,7 +1,7 @@
 //! A made-up node for the tests of this part.
 
-use super::programs::{Output, Programs, Start};
-use super::world::World;
+use crate::system::programs::{Output, Programs, Start};
+use crate::system::world::World;
 use std::cell::RefCell;
 use std::fs;
 use std::io;
@@ -61,13 +61,17 @@ fn now() -> SystemTime {
     UNIX_EPOCH + NOW
 }
 
+fn no_mapped_device(_: &str) -> io::Result<String> {
+    Err(io::ErrorKind::NotFound.into())
+}
+
 impl Node {
     pub fn new() -> Self {
         Self { folder: TempDir::new().unwrap(), programs: Told::default() }
     }
 
     pub fn world(&self) -> World<'_> {
-        World { root: self.folder.path(), programs: &self.programs, clock: &now }
+        World { root: self.folder.path(), mapped_status: &no_mapped_device, programs: &self.programs, clock: &now }
     }
 
     pub fn at(&self, path: &str) -> PathBuf {

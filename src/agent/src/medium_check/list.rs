@@ -1,13 +1,14 @@
 //! The list of checksums, as `sha256sum` writes it.
 
-use crate::read_at::ReadAt;
+use appliance_contract::Sha256;
+use appliance_shared::read_at::ReadAt;
 use std::ops::Range;
 
 /// A list larger than this is no list.
 const MAX_LIST: u64 = 1024 * 1024;
 
 /// The files with their SHA-256, from the list in `place`.
-pub fn read(device: &dyn ReadAt, place: &Range<u64>) -> Result<Vec<([u8; 32], String)>, String> {
+pub fn read(device: &dyn ReadAt, place: &Range<u64>) -> Result<Vec<(Sha256, String)>, String> {
     let length = place.end - place.start;
     if length > MAX_LIST {
         return Err(format!("it has {length} bytes, expected {MAX_LIST} at most"));
@@ -18,21 +19,16 @@ pub fn read(device: &dyn ReadAt, place: &Range<u64>) -> Result<Vec<([u8; 32], St
 }
 
 /// Lines of `sha256sum`: 64 digits, two characters, a path relative to the medium's root.
-fn parse(text: &str) -> Result<Vec<([u8; 32], String)>, String> {
+fn parse(text: &str) -> Result<Vec<(Sha256, String)>, String> {
     let wrong = |line| format!("found the line {line:?}, expected 64 hexadecimal digits, two blanks and a path");
     let lines = text.lines().filter(|line| !line.trim().is_empty());
     lines.map(|line| entry(line).ok_or_else(|| wrong(line))).collect()
 }
 
-fn entry(line: &str) -> Option<([u8; 32], String)> {
+fn entry(line: &str) -> Option<(Sha256, String)> {
     let (digits, rest) = line.split_at_checked(64)?;
     let path = rest.strip_prefix("  ").or_else(|| rest.strip_prefix(" *")).filter(|path| !path.is_empty())?;
-    let mut sum = [0; 32];
-    for (byte, pair) in sum.iter_mut().zip(digits.as_bytes().chunks_exact(2)) {
-        let digit = |index: usize| char::from(pair[index]).to_digit(16);
-        *byte = (digit(0)? << 4 | digit(1)?) as u8;
-    }
-    Some((sum, format!("/{}", path.trim_start_matches("./").trim_start_matches('/'))))
+    Some((digits.parse().ok()?, format!("/{}", path.trim_start_matches("./").trim_start_matches('/'))))
 }
 
 #[cfg(test)]
@@ -43,7 +39,7 @@ mod tests {
     fn reads_the_list_as_sha256sum_writes_it() {
         let sum = "AB".repeat(32);
         let list = parse(&format!("{sum}  boot/vmlinuz\n{sum} *./a b\n\n")).unwrap();
-        assert_eq!(list, [([0xab; 32], "/boot/vmlinuz".to_owned()), ([0xab; 32], "/a b".to_owned())]);
+        assert_eq!(list, [([0xab; 32].into(), "/boot/vmlinuz".to_owned()), ([0xab; 32].into(), "/a b".to_owned())]);
     }
 
     #[test]

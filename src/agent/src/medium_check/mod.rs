@@ -6,16 +6,17 @@ mod tables;
 #[cfg(test)]
 mod tests;
 
-use crate::iso::{FileRange, Volume};
-use crate::read_at::{ReadAt, array_at};
-use crate::verity::hex;
+use crate::formats::iso::{FileRange, Volume};
+use appliance_contract::Sha256;
 use appliance_contract::medium;
 use appliance_contract::medium_record::{self, MediumRecord, Part};
+use appliance_shared::read_at::{ReadAt, array_at};
 use std::ops::Range;
 
 /// What is known of the medium beside its own bytes.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Known<'a> {
+    /// The root image, where it has a hash tree.
     pub verified: Option<VerifiedRoot<'a>>,
     /// A CD or DVD: nobody adds a partition to it.
     pub is_disc: bool,
@@ -24,13 +25,16 @@ pub struct Known<'a> {
 /// A root image that was read through dm-verity.
 #[derive(Debug, Clone, Copy)]
 pub struct VerifiedRoot<'a> {
+    /// Its path on the medium.
     pub path: &'a str,
     /// Where in the image the superblock is, which dm-verity does not look at.
     pub superblock: u64,
 }
 
+/// What a check found.
 #[derive(Debug, Default)]
 pub struct Findings {
+    /// A line for each damaged part.
     pub damaged: Vec<String>,
     /// The medium does not say what its length, and what lies outside its files, should be.
     pub is_unrecorded: bool,
@@ -38,6 +42,7 @@ pub struct Findings {
     pub tables_changed: bool,
     /// Files that were read, and their bytes.
     pub files: usize,
+    /// Bytes of all files.
     pub file_bytes: u64,
     /// Bytes of the whole medium, where it records them.
     pub length: Option<u64>,
@@ -87,7 +92,7 @@ fn check_files(
     let volume = Volume::open(device).map_err(|error| error.to_string())?;
     let place = bytes_of(volume.find(medium::CHECKSUMS).map_err(|error| error.to_string())?);
     if let Some(record) = record {
-        findings.damaged.extend(differs(device, medium::CHECKSUMS, &place, &[], &record.checksums));
+        findings.damaged.extend(differs(device, medium::CHECKSUMS, &place, &[], record.checksums));
     }
     let list = list::read(device, &place).map_err(|reason| format!("{}: {reason}", medium::CHECKSUMS))?;
     let mut places = vec![place];
@@ -105,13 +110,13 @@ fn check_files(
             (Some(root), Some(record)) => {
                 let start = place.start + root.superblock;
                 let block = start..start + medium_record::SUPERBLOCK as u64;
-                differs(device, "verity superblock of the root image", &block, &[], &record.superblock)
+                differs(device, "verity superblock of the root image", &block, &[], record.superblock)
             }
             (Some(_), None) => None,
             (None, _) => {
                 findings.files += 1;
                 findings.file_bytes += place.end - place.start;
-                differs(device, path, &place, &[], expected)
+                differs(device, path, &place, &[], *expected)
             }
         };
         findings.damaged.extend(damage);
@@ -164,12 +169,12 @@ fn differs(
     what: &str,
     range: &Range<u64>,
     files: &[Range<u64>],
-    expected: &[u8; 32],
+    expected: Sha256,
 ) -> Option<String> {
     let found = medium_record::sum(range.clone(), files, |at, piece| device.read_exact_at(piece, at));
     let problem = match found {
-        Ok(found) if found == *expected => return None,
-        Ok(found) => format!("SHA-256 is {}, expected {}", hex(&found), hex(expected)),
+        Ok(found) if found == expected => return None,
+        Ok(found) => format!("SHA-256 is {found}, expected {expected}"),
         Err(error) => error.to_string(),
     };
     Some(format!("{what}, bytes {} to {}: {problem}", range.start, range.end.saturating_sub(1)))

@@ -1,10 +1,10 @@
 //! The partition tables of a medium that were changed after it was made, by their structure (UEFI 2.10, 5.2 and 5.3).
 
 use super::Findings;
-use crate::gpt;
-use crate::read_at::{ReadAt, array_at, le16, le32};
 use appliance_contract::gpt_types;
 use appliance_contract::medium_record::{MediumRecord, Part};
+use appliance_shared::gpt;
+use appliance_shared::read_at::{ReadAt, array_at, le16, le32};
 
 const PRIMARY: u64 = 512;
 const SECTOR: u64 = 512;

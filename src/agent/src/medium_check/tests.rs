@@ -1,7 +1,8 @@
 use super::*;
-use crate::gpt;
-use crate::iso_writer::{self, Folder, Node};
+use crate::formats::iso_writer::{self, Folder, Node};
+use crate::formats::verity::hex;
 use appliance_contract::medium_record::{OFFSET, PartSum, SIZE, SUPERBLOCK};
+use appliance_shared::gpt;
 use proptest::prelude::*;
 use sha2::{Digest, Sha256};
 
@@ -50,7 +51,7 @@ fn medium() -> Vec<u8> {
     let end = medium.len();
     medium.resize(end + PADDING + 9 * 2048, 0);
     medium[..440].copy_from_slice(&noise(440, 5));
-    gpt::tests::write(&mut medium, &[(ESP_TYPE, esp as u64 / 512, (esp + ESP_SIZE) as u64 / 512 - 1)]);
+    gpt::fixture::write(&mut medium, &[(ESP_TYPE, esp as u64 / 512, (esp + ESP_SIZE) as u64 / 512 - 1)]);
     let mbr = [(0x80, 0x17, 64, 100), (0, 0xef, esp as u32 / 512, ESP_SIZE as u32 / 512), (0, 0xee, 1, 63)];
     for (entry, (status, kind, first, count)) in medium[MBR_ENTRIES].chunks_exact_mut(16).zip(mbr) {
         (entry[0], entry[4]) = (status, kind);
@@ -70,7 +71,7 @@ fn medium() -> Vec<u8> {
     let mut record = MediumRecord {
         checksums: sum(list),
         superblock: sum(superblock..superblock + SUPERBLOCK as u64),
-        parts: std::array::from_fn(|index| PartSum { end: ends[index], sha256: [0; 32] }),
+        parts: std::array::from_fn(|index| PartSum { end: ends[index], sha256: [0; 32].into() }),
     };
     for part in Part::ALL {
         record.parts[part as usize].sha256 = sum_of(&medium, record.range(part), &files).unwrap();
@@ -79,7 +80,7 @@ fn medium() -> Vec<u8> {
     medium
 }
 
-fn sum_of(medium: &[u8], range: Range<u64>, files: &[Range<u64>]) -> std::io::Result<[u8; 32]> {
+fn sum_of(medium: &[u8], range: Range<u64>, files: &[Range<u64>]) -> std::io::Result<appliance_contract::Sha256> {
     medium_record::sum(range, files, |at, piece| medium.read_exact_at(piece, at))
 }
 
@@ -94,7 +95,7 @@ fn with_partition() -> Vec<u8> {
     let behind = (stick.len() as u64 / 512).next_multiple_of(64);
     stick.resize((behind as usize + 200) * 512, 0);
     let old = (ESP_TYPE, esp.start / 512, esp.end / 512 - 1);
-    gpt::tests::write(&mut stick, &[old, (gpt::tests::LINUX, behind, behind + 100)]);
+    gpt::fixture::write(&mut stick, &[old, (gpt::fixture::LINUX, behind, behind + 100)]);
     stick
 }
 
@@ -241,18 +242,18 @@ fn tables_that_were_changed_must_be_valid() {
     }
     let esp = record(&stick).range(Part::Esp);
     for (partitions, said) in [
-        (vec![(gpt::tests::LINUX, 500, 510)], "it has no EFI system partition"),
+        (vec![(gpt::fixture::LINUX, 500, 510)], "it has no EFI system partition"),
         (vec![(ESP_TYPE, esp.start / 512 + 1, esp.end / 512 - 1)], "the EFI system partition's first byte is "),
         (vec![(ESP_TYPE, esp.start / 512, esp.end / 512)], "the EFI system partition's last byte is "),
     ] {
         let mut bad = stick.clone();
-        gpt::tests::write(&mut bad, &partitions);
+        gpt::fixture::write(&mut bad, &partitions);
         let found = damage(&bad);
         assert!(found.contains(said), "{said}: {found}");
     }
     // A backup of a table of before.
     let mut bad = stick.clone();
-    gpt::tests::write(&mut bad, &[(ESP_TYPE, esp.start / 512, esp.end / 512 - 1)]);
+    gpt::fixture::write(&mut bad, &[(ESP_TYPE, esp.start / 512, esp.end / 512 - 1)]);
     bad[..17_408].copy_from_slice(&stick[..17_408]);
     assert!(damage(&bad).contains("the checksum of the backup's entries is "), "{}", damage(&bad));
 }

@@ -1,6 +1,6 @@
 //! What wakes the choice. The messages' contents do not matter: each is a reason to look again.
 
-use crate::sys;
+use crate::system::sys;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use std::fs::File;
@@ -22,6 +22,7 @@ const DEVICES_PROCESSED: u32 = 2;
 pub struct Links(File);
 
 impl Links {
+    /// Subscribes to changes of network interfaces.
     pub fn open() -> io::Result<Self> {
         sys::netlink(ROUTE, ROUTE_LINKS).map(Self)
     }

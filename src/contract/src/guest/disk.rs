@@ -1,3 +1,5 @@
+//! A guest's disks: name, source, access, and how the host makes them.
+
 use super::Size;
 use serde::{Deserialize, Serialize};
 
@@ -6,18 +8,24 @@ use serde::{Deserialize, Serialize};
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "Table", into = "Table")]
 pub struct Disk {
+    /// How the guest finds it.
     pub name: DiskName,
+    /// What it is on the host.
     pub source: DiskSource,
+    /// What the guest may do with it.
     pub access: Access,
 }
 
 /// What a guest may do with a disk, and whether the host makes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
+    /// The guest reads only.
     ReadOnly,
     /// `create` says how it is made where it is not there.
     Write {
+        /// What the host writes to a new disk.
         content: Content,
+        /// The size of a new disk; `None` if the host makes none.
         create: Option<Size>,
     },
 }
@@ -25,14 +33,18 @@ pub enum Access {
 /// What a disk holds that the host makes on its first use, and never again.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Content {
+    /// An ext4 file system.
     #[default]
     Ext4,
+    /// A swap space.
     Swap,
     /// The guest's own affair.
     Nothing,
 }
 
+/// Keys of a disk that contradict each other.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[allow(missing_docs, reason = "each variant says in its message what it means")]
 pub enum DiskError {
     #[error("disk {name}: read-only and {other} exclude each other")]
     ReadOnly { name: DiskName, other: &'static str },
@@ -153,7 +165,9 @@ impl From<Disk> for Table {
 #[serde(try_from = "String", into = "String")]
 pub struct DiskName(String);
 
+/// Why a text is no name of a disk.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[allow(missing_docs, reason = "each variant says in its message what it means")]
 pub enum DiskNameError {
     #[error("found {found:?}, expected 1 to 20 lower-case letters, digits and hyphens")]
     Form { found: String },
@@ -162,6 +176,7 @@ pub enum DiskNameError {
 }
 
 impl DiskName {
+    /// Its text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -198,9 +213,11 @@ impl From<DiskName> for String {
 #[serde(try_from = "String", into = "String")]
 pub struct DiskSource(String);
 
+/// A text that names no source of a disk.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("found {found:?}, expected the absolute path of a disk or a file, without . and .. and unprintable characters")]
 pub struct DiskSourceError {
+    /// The text.
     pub found: String,
 }
 
@@ -209,6 +226,7 @@ const NO_GROUPS: [&str; 14] =
     ["block", "bsg", "bus", "char", "cpu", "disk", "dri", "fd", "input", "mapper", "md", "net", "shm", "vfio"];
 
 impl DiskSource {
+    /// Its text.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -1,3 +1,5 @@
+//! What is wrong in a `guest.toml`, and in which line.
+
 use crate::nearest::nearest;
 use std::fmt;
 
@@ -8,7 +10,9 @@ pub struct GuestError {
     pub line: Option<usize>,
     /// The key, with its table: `memory`, `disk.size`.
     pub key: Option<String>,
+    /// What is wrong.
     pub problem: String,
+    /// The nearest word that is known.
     pub did_you_mean: Option<String>,
 }
 

@@ -1,3 +1,5 @@
+//! The image that a guest runs: its name, and its version if one is pinned.
+
 use serde::{Deserialize, Serialize};
 
 /// A guest image: `NAME`, the newest verified one, or `NAME@VERSION`, that one.
@@ -13,15 +15,18 @@ pub struct ImageRef {
     version: Option<String>,
 }
 
+/// A text that names no image.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error(
     "found {found:?}, expected the name of an image, as in \"guest-web\", or NAME@VERSION, as in \"guest-web@2026.11.1\""
 )]
 pub struct ImageRefError {
+    /// The text.
     pub found: String,
 }
 
 impl ImageRef {
+    /// The image's name.
     pub fn name(&self) -> &str {
         &self.name
     }

@@ -1,3 +1,5 @@
+//! The addresses of a guest's network cards.
+
 use super::GuestName;
 use crate::marker::NodeName;
 use serde::{Deserialize, Serialize};
@@ -13,7 +15,9 @@ use sha2::{Digest, Sha256};
 #[serde(try_from = "String", into = "String")]
 pub struct MacAddress([u8; 6]);
 
+/// Why a text is no address of a card.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[allow(missing_docs, reason = "each variant says in its message what it means")]
 pub enum MacAddressError {
     #[error("found {found:?}, expected six pairs of hexadecimal digits, as in \"02:00:00:12:34:56\"")]
     Form { found: String },
@@ -36,6 +40,7 @@ impl MacAddress {
         Self(address)
     }
 
+    /// The six bytes of the address.
     pub fn octets(self) -> [u8; 6] {
         self.0
     }

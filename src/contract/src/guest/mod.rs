@@ -26,6 +26,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::num::NonZeroU16;
 
+/// Name of the file in a guest's directory.
 pub const FILE_NAME: &str = "guest.toml";
 /// Holds a folder for each guest, by its name.
 pub const DIRECTORY: &str = "/config/local/domUs";
@@ -114,15 +115,18 @@ pub struct GuestConfig {
 #[serde(try_from = "u32", into = "u32")]
 pub struct Vcpus(u16);
 
+/// A number of processors out of its range.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("found {found}, expected 1 to {}", Vcpus::MOST)]
 pub struct VcpusError {
+    /// The number.
     pub found: u32,
 }
 
 impl Vcpus {
     const MOST: u16 = 512;
 
+    /// The number of processors.
     pub fn get(self) -> u16 {
         self.0
     }
@@ -152,6 +156,7 @@ impl From<Vcpus> for u32 {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
+#[allow(missing_docs, reason = "a doc comment would change the JSON Schema")]
 pub enum Mode {
     /// Started again, ever more slowly; after 5 failures in 10 minutes it rests.
     #[default]
@@ -165,6 +170,7 @@ pub enum Mode {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
+#[allow(missing_docs, reason = "a doc comment would change the JSON Schema")]
 pub enum Hypervisor {
     #[default]
     Auto,
@@ -175,6 +181,7 @@ pub enum Hypervisor {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
+#[allow(missing_docs, reason = "a doc comment would change the JSON Schema")]
 pub enum Accel {
     #[default]
     Kvm,
@@ -184,6 +191,7 @@ pub enum Accel {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
+#[allow(missing_docs, reason = "a doc comment would change the JSON Schema")]
 pub enum Machine {
     /// A PC with PCI Express.
     #[default]
@@ -195,6 +203,7 @@ pub enum Machine {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
+#[allow(missing_docs, reason = "a doc comment would change the JSON Schema")]
 pub enum ManagedBy {
     #[default]
     Systemd,

@@ -1,3 +1,5 @@
+//! The name of a guest.
+
 use crate::marker::{NodeName, NodeNameError};
 use serde::{Deserialize, Serialize};
 
@@ -7,7 +9,9 @@ use serde::{Deserialize, Serialize};
 #[serde(try_from = "String", into = "String")]
 pub struct GuestName(String);
 
+/// Why a text is no name of a guest.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[allow(missing_docs, reason = "each variant says in its message what it means")]
 pub enum GuestNameError {
     #[error(transparent)]
     NoHostName(#[from] NodeNameError),
@@ -18,6 +22,7 @@ pub enum GuestNameError {
 }
 
 impl GuestName {
+    /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -1,3 +1,5 @@
+//! A guest's network cards.
+
 use super::MacAddress;
 use serde::{Deserialize, Serialize};
 
@@ -29,15 +31,18 @@ pub struct Network {
 #[serde(try_from = "String", into = "String")]
 pub struct Bridge(String);
 
+/// A text that is no name of a bridge.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("found {found:?}, expected a bridge's name: 1 to 15 letters, digits, hyphens, underscores and inner dots")]
 pub struct BridgeError {
+    /// The text.
     pub found: String,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
+#[allow(missing_docs, reason = "a doc comment would change the JSON Schema")]
 pub enum CardModel {
     /// Fast, and what the shipped guest images have a driver for.
     #[default]
@@ -47,6 +52,7 @@ pub enum CardModel {
 }
 
 impl Bridge {
+    /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }

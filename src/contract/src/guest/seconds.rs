@@ -1,3 +1,5 @@
+//! Spans of time in a `guest.toml`.
+
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -11,9 +13,11 @@ const LONGEST: u32 = 7 * 24 * 3600;
 #[serde(try_from = "String", into = "String")]
 pub struct Seconds(u32);
 
+/// A number of seconds out of its range.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("found {found:?}, expected a whole number and s, min or h, as in \"90s\", of a week at most")]
 pub struct SecondsError {
+    /// The number.
     pub found: String,
 }
 
@@ -22,10 +26,12 @@ impl Seconds {
         Self(seconds)
     }
 
+    /// The number of seconds.
     pub fn get(self) -> u32 {
         self.0
     }
 
+    /// The same as a duration.
     pub fn duration(self) -> Duration {
         Duration::from_secs(self.0.into())
     }

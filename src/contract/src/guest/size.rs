@@ -1,3 +1,5 @@
+//! Sizes of memory and disks in a `guest.toml`.
+
 use serde::{Deserialize, Serialize};
 
 const UNITS: [(char, u32); 4] = [('T', 40), ('G', 30), ('M', 20), ('K', 10)];
@@ -14,7 +16,9 @@ pub struct Size(u64);
 #[serde(try_from = "String", into = "String")]
 pub struct Memory(u64);
 
+/// Why a text is no size.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[allow(missing_docs, reason = "each variant says in its message what it means")]
 pub enum SizeError {
     #[error("found {found:?}, expected a whole number and K, M, G or T, as in \"256M\"")]
     Form { found: String },
@@ -25,16 +29,19 @@ pub enum SizeError {
 }
 
 impl Size {
+    /// The size in bytes.
     pub fn bytes(self) -> u64 {
         self.0
     }
 }
 
 impl Memory {
+    /// The size in bytes.
     pub fn bytes(self) -> u64 {
         self.0 << 20
     }
 
+    /// The size in MiB.
     pub fn mebibytes(self) -> u64 {
         self.0
     }

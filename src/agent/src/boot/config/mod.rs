@@ -1,15 +1,18 @@
-//! Step 4: the config partition, found without writing to any disk.
+//! Step 4, config: the config partition, found without writing to any disk.
+
+pub mod choose;
 
 use super::blocks::{Block, Look, Survey};
 use super::lookout::{Lookout, Watch};
 use super::{Boot, BootError, devices, failed};
-use crate::candidates::{Candidate, Decision, MarkerState, decide, may_open};
-use crate::probe::FileSystemKind;
+use crate::system::files;
 use appliance_contract::boot_record;
 use appliance_contract::kernel_args::ConfigChoice;
 use appliance_contract::marker::{self, Marker};
+use appliance_shared::probe::FileSystemKind;
+use choose::{Candidate, Decision, MarkerState, decide, may_open};
 use std::fs;
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
 
 /// The config partition, mounted read-only.
@@ -127,21 +130,15 @@ fn marker_in(folder: &Path) -> MarkerState {
     if !stat.is_file() {
         return MarkerState::Invalid("it is no regular file".into());
     }
-    let mut bytes = Vec::new();
-    let read = fs::File::open(&path).and_then(|file| file.take(marker::MAX_SIZE + 1).read_to_end(&mut bytes));
-    if let Err(error) = read {
-        return MarkerState::Unreadable(error.to_string());
-    }
-    if bytes.len() as u64 > marker::MAX_SIZE {
-        return MarkerState::Invalid(format!("it is larger than {} bytes", marker::MAX_SIZE));
-    }
-    match String::from_utf8(bytes) {
-        Err(_) => MarkerState::Invalid("it is not UTF-8 text".into()),
-        Ok(text) => match Marker::parse(&text) {
-            Ok(marker) => MarkerState::Valid(marker),
-            // TOML's errors draw the place over several lines; a reason is one.
-            Err(error) => MarkerState::Invalid(one_line(&error.to_string())),
-        },
+    let text = match files::read_text(&path, marker::MAX_SIZE) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => return MarkerState::Invalid(error.to_string()),
+        Err(error) => return MarkerState::Unreadable(error.to_string()),
+    };
+    match Marker::parse(&text) {
+        Ok(marker) => MarkerState::Valid(marker),
+        // TOML's errors draw the place over several lines; a reason is one.
+        Err(error) => MarkerState::Invalid(one_line(&error.to_string())),
     }
 }
 
@@ -199,6 +196,7 @@ fn take(boot: &mut Boot<'_>, mut found: Found) -> Result<(Config, String), BootE
         return Err(ConfigError::None(lines).into());
     };
     let candidate = found.candidates.swap_remove(index);
+    let described = candidate.describe();
     let others: Vec<String> = others.iter().map(|&other| format!("/dev/{}", found.survey.blocks[other].name)).collect();
     let (block, look) = (found.survey.blocks.swap_remove(index), found.survey.looks.swap_remove(index));
     let (Some(kind), MarkerState::Valid(marker)) = (look.file_system().map(|found| found.kind), candidate.marker)
@@ -220,23 +218,8 @@ fn take(boot: &mut Boot<'_>, mut found: Found) -> Result<(Config, String), BootE
         ));
     }
     let generation = marker.generation.as_ref().map(|text| format!(", generation {text}")).unwrap_or_default();
-    let line = format!("node {}{generation} on {}", marker.node, describe(&block, &look));
+    let line = format!("node {}{generation} on {described}", marker.node);
     Ok((Config { block, look, kind, marker, others }, line))
-}
-
-fn describe(block: &Block, look: &Look) -> String {
-    let mut text = format!("/dev/{}", block.name);
-    if let Some(found) = look.file_system() {
-        text += &format!(" ({}", found.kind);
-        if let Some(uuid) = &found.uuid {
-            text += &format!(", UUID {uuid}");
-        }
-        if let Some(label) = &found.label {
-            text += &format!(", label {label}");
-        }
-        text.push(')');
-    }
-    text
 }
 
 /// Undoes what a failed attempt left mounted.

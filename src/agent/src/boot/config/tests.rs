@@ -93,7 +93,7 @@ fn every_refusal_has_its_reason() {
         "/dev/sda refused: its appliance.toml is not valid",
         "schema version 2",
         "/dev/sdb refused: its appliance.toml is for the role guest, expected host",
-        "/dev/sdc refused: its appliance.toml is not valid: it is larger than 65536 bytes",
+        "/dev/sdc refused: its appliance.toml is not valid: it is larger than 64 KiB",
         "/dev/sdd refused: its appliance.toml could not be read: mounting the ext4 file system: structure needs cleaning",
         "/dev/sde refused: it is empty",
         "/dev/sdf refused: its appliance.toml is not valid: it is no regular file",

@@ -2,7 +2,7 @@
 
 use super::{World, put};
 use crate::boot::boot;
-use crate::machine::Shell;
+use crate::system::machine::Shell;
 use appliance_contract::boot_record::BootRecord;
 use appliance_contract::kernel_args::{Action, OnMissing, RootSource};
 use std::fs;
@@ -241,7 +241,7 @@ fn a_shell_that_is_turned_off_stays_off_whatever_fails() {
         boot.args.on_missing = OnMissing::Reboot;
         let error = crate::boot::root::open(&mut boot).unwrap_err();
         boot.console.say(error.to_string());
-        crate::boot::operator::ask(&mut boot, Shell::BuiltIn, &mut |_| {});
+        crate::boot::operator::on_missing(&mut boot, Shell::BuiltIn, &mut |_| {});
         crate::boot::operator::rescue(&mut boot);
     }
     assert_eq!(world.log().iter().filter(|line| *line == "reboot").count(), 2);

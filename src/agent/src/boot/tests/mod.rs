@@ -2,11 +2,12 @@
 //! moves (and asking it, where a test wants that), and a kernel that writes down what it is asked.
 
 mod flow;
+mod steps;
 
 use super::Boot;
-use crate::console::Console;
-use crate::machine::{Ended, Machine, Mount, Places, ProcessId, Shell};
-use crate::sys::Target;
+use super::console::Console;
+use crate::system::machine::{Ended, Machine, Mount, Places, ProcessId, Shell};
+use crate::system::sys::Target;
 use appliance_contract::initramfs::{Module, ModuleIndex};
 use appliance_contract::kernel_args::KernelArgs;
 use std::cell::{Cell, RefCell};

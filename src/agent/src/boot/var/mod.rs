@@ -1,4 +1,4 @@
-//! Step 8, second half: `/var`. The image's own under a layer of memory, or a
+//! Step 8, var: `/var`. The image's own under a layer of memory, or a
 //! disk: the one that `/etc/fstab` names, or the partition of the standard type
 //! beside the config partition.
 //!
@@ -9,8 +9,8 @@ use super::config::Config;
 use super::lookout::Watch;
 use super::var_disk::{self, Problem};
 use super::{Boot, BootError, failed, identity};
-use crate::fstab::{self, Entry};
-use crate::machine::{Mount, MountFlags};
+use crate::system::fstab::{self, Entry};
+use crate::system::machine::{Mount, MountFlags};
 use std::fs;
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};

@@ -1,9 +1,9 @@
 use super::*;
 use crate::boot::tests::{World, put};
-use crate::gpt;
-use crate::probe::FileSystemKind;
 use appliance_contract::gpt_types;
 use appliance_contract::marker::Marker;
+use appliance_shared::gpt;
+use appliance_shared::probe::FileSystemKind;
 use std::time::Duration;
 
 /// A machine whose image has a file below `/var`, with this fstab.
@@ -195,7 +195,7 @@ fn a_line_for_memory_is_obeyed_without_a_warning() {
 fn standard(world: &World) {
     const VAR: [u8; 16] =
         [0x16, 0xb0, 0x21, 0x4d, 0x34, 0xb5, 0xc2, 0x45, 0xa9, 0xfb, 0x5c, 0x16, 0xe0, 0x91, 0xfd, 0x2d];
-    let disk = gpt::tests::disk_of_types(200, &[(gpt::tests::LINUX, 40, 59), (VAR, 60, 99)]);
+    let disk = gpt::fixture::disk_of_types(200, &[(gpt::fixture::LINUX, 40, 59), (VAR, 60, 99)]);
     assert_eq!(gpt::partitions(&disk).unwrap().unwrap()[1].type_guid, gpt_types::VAR);
     world.content("sda", &disk);
 }

@@ -1,9 +1,9 @@
 //! What `/sys` and udev's records tell of the host's network cards.
 
 use super::choice::{Card, View};
-use crate::folder;
-use crate::guests::world::World;
-use crate::natural;
+use crate::system::device_order;
+use crate::system::files;
+use crate::system::world::World;
 
 /// The bridge of the host profile.
 pub const BRIDGE: &str = "br0";
@@ -11,8 +11,10 @@ const CONFIG: &str = "/etc/systemd/network";
 /// ARPHRD_ETHER, linux/if_arp.h.
 const ETHERNET: &str = "1";
 
+/// What a look at the network cards gives.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Look {
+    /// The wired cards.
     Cards(View),
     /// Others care for the bridge: who, in words.
     Left(String),
@@ -20,11 +22,11 @@ pub enum Look {
 
 /// `ours` is the card that we put into the bridge.
 pub fn look(world: &World<'_>, ours: Option<&str>) -> Look {
-    if let Some(file) = folder::names(&world.at(CONFIG)).iter().find(|name| name.ends_with(".network")) {
+    if let Some(file) = files::names(&world.at(CONFIG)).iter().find(|name| name.ends_with(".network")) {
         return Look::Left(format!("{CONFIG}/{file} is there"));
     }
     let mut cards = Vec::new();
-    for name in folder::names(&world.at("/sys/class/net")) {
+    for name in files::names(&world.at("/sys/class/net")) {
         if !is_wired(world, &name) {
             continue;
         }
@@ -33,7 +35,7 @@ pub fn look(world: &World<'_>, ours: Option<&str>) -> Look {
             Some(BRIDGE) if ours != Some(&name) => return Look::Left(format!("{name} is in it already")),
             None | Some(BRIDGE) if is_ready(world, &name) => {
                 let cable = world.line(format!("/sys/class/net/{name}/carrier")).as_deref() == Some("1");
-                let at = cards.partition_point(|card: &Card| natural::compare(&card.name, &name).is_lt());
+                let at = cards.partition_point(|card: &Card| device_order::compare(&card.name, &name).is_lt());
                 cards.insert(at, Card { name, cable });
             }
             // Somebody else's, or about to get another name.

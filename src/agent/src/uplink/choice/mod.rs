@@ -16,6 +16,7 @@ pub const SETTLE: Duration = Duration::from_secs(30);
 /// A wired card, under its final name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Card {
+    /// The interface's name.
     pub name: String,
     /// The kernel sees a carrier, which it does only while the card is up.
     pub cable: bool,
@@ -30,6 +31,7 @@ pub struct View {
     pub settled: bool,
 }
 
+/// What is to be done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
     /// Sets a card up, so that it shows its cable.
@@ -38,7 +40,9 @@ pub enum Action {
     Lower(String),
     /// Puts a card into the bridge.
     Bridge {
+        /// The card's name.
         card: String,
+        /// Whether a cable is plugged in.
         cable: bool,
         /// The card that is taken out first.
         before: Option<String>,
@@ -48,6 +52,7 @@ pub enum Action {
 /// What is to be done now.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Turn {
+    /// In this order.
     pub actions: Vec<Action>,
     /// When to look again, should no event come.
     pub wait: Option<Duration>,
@@ -58,6 +63,7 @@ pub struct Turn {
 /// A moment for each card. They are few, and a list makes a smaller program than a map.
 type Times = Vec<(String, Duration)>;
 
+/// Chooses the card for the bridge.
 #[derive(Debug, Default)]
 pub struct Choice {
     /// The card in the bridge.

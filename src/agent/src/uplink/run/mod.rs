@@ -2,7 +2,8 @@
 
 use super::cards::{self, BRIDGE, Look};
 use super::choice::{Action, Choice};
-use crate::guests::world::World;
+use crate::system::atomic_file;
+use crate::system::world::World;
 use std::fs;
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -12,7 +13,9 @@ use std::time::Duration;
 const FILE: &str = "/run/systemd/network/70-appliance-uplink.network";
 const NAME: &str = "Name=";
 
+/// Why no card was set up.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message of each variant says what it means")]
 pub enum UplinkError {
     #[error("waiting for events of network cards: {0}")]
     Wait(io::Error),
@@ -21,16 +24,24 @@ pub enum UplinkError {
     #[error("running {command}: {reason}")]
     Program { command: String, reason: String },
     #[error("saying what was done: {0}")]
-    Say(#[from] io::Error),
+    Say(io::Error),
+}
+
+impl From<io::Error> for UplinkError {
+    fn from(error: io::Error) -> Self {
+        Self::Say(error)
+    }
 }
 
 /// What the loop needs besides the machine.
 pub struct Setting<'a> {
+    /// The node.
     pub world: &'a World<'a>,
     /// Returns at the next event, or after the time given.
     pub wait: &'a mut dyn FnMut(Option<Duration>) -> io::Result<()>,
     /// The time since any fixed moment.
     pub now: &'a dyn Fn() -> Duration,
+    /// Where messages go.
     pub out: &'a mut dyn Write,
 }
 
@@ -127,10 +138,7 @@ impl Setting<'_> {
     fn configure(&self, card: &str, settings: &str) -> Result<(), UplinkError> {
         let path = self.world.at(FILE);
         let failed = |error| UplinkError::Write { path: path.clone(), card: card.to_owned(), error };
-        let beside = path.with_extension("new");
-        fs::create_dir_all(path.parent().unwrap_or(&path)).map_err(failed)?;
-        fs::write(&beside, format!("[Match]\n{NAME}{card}\n\n{settings}")).map_err(failed)?;
-        fs::rename(&beside, &path).map_err(failed)?;
+        atomic_file::write(&path, format!("[Match]\n{NAME}{card}\n\n{settings}").as_bytes()).map_err(failed)?;
         self.program("networkctl", &["reload"]).inspect_err(|_| {
             // What networkd has not heard of counts as not chosen at the next start.
             let _ = fs::remove_file(&path);

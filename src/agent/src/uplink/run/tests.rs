@@ -61,7 +61,7 @@ fn the_card_of_the_made_up_machine_is_put_into_the_bridge() {
     );
     let text = "[Match]\nName=ens10\n\n[Network]\nBridge=br0\nLinkLocalAddressing=no\n\n[Link]\nRequiredForOnline=no\n";
     assert_eq!(file(&node).as_deref(), Some(text));
-    assert_eq!(crate::folder::names(&node.at("/run/systemd/network")), ["70-appliance-uplink.network"]);
+    assert_eq!(crate::system::files::names(&node.at("/run/systemd/network")), ["70-appliance-uplink.network"]);
 }
 
 #[test]

@@ -1,0 +1,536 @@
+//! Package indices of suites: signature, age, identity and every hash checked.
+
+use super::inrelease;
+use super::keyring::Keyring;
+use super::locations::{Archives, known_suites};
+use super::release::{FileEntry, Release};
+use crate::cache::{Cache, CacheError, Claim, Kind};
+use crate::packages::archive::file_hash::FileHash;
+use crate::packages::error::{FetchError, IndexError};
+use crate::packages::fetch::http::{Client, HttpError};
+use crate::packages::fetch::transfer::{Memory, Sink, Size, Stop};
+use crate::packages::fetch::url::{Url, UrlError};
+use crate::packages::lock::LockedSuite;
+use crate::progress::{Progress, Stage, Unit};
+use crate::util::file_error::At as _;
+use crate::util::sha256;
+use appliance_contract::Sha256;
+use std::fs::File;
+use std::io::{self, BufRead, Cursor, Read};
+
+/// A suite of an archive, and the components wanted of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SuiteWanted {
+    /// `debian` or `debian-security`.
+    pub archive: String,
+    /// `trixie`, `trixie-security` …, or with a slash at its end, a directory of a flat archive, below the archive's own:
+    /// `/`, `some/dir/`.
+    pub name: String,
+    /// `main`, `contrib` …; none of a flat archive.
+    pub components: Vec<String>,
+}
+
+impl SuiteWanted {
+    /// Whether Release file and index lie in the directory of that name itself, as apt has it.
+    fn is_flat(&self) -> bool {
+        self.name.ends_with('/')
+    }
+
+    /// The directory of the Release file below the archive's own.
+    fn directory(&self, archive: &Url) -> Result<Url, UrlError> {
+        match self.name.strip_suffix('/') {
+            Some("") => Ok(archive.clone()),
+            Some(directory) => archive.join(directory),
+            None => archive.join("dists")?.join(&self.name),
+        }
+    }
+}
+
+/// What [`refresh`] is to fetch, and what it takes for that.
+#[derive(Debug)]
+pub struct RefreshRequest<'a> {
+    /// The suites, in the profile's order.
+    pub suites: &'a [SuiteWanted],
+    /// Debian's name: `amd64`.
+    pub architecture: &'a str,
+    /// Where the archives are.
+    pub archives: &'a Archives,
+    /// The keys that may sign archives without a key of their own.
+    pub keyring: &'a Keyring,
+    /// Keeps indices, and the newest date seen of each suite.
+    pub cache: &'a Cache,
+    /// Fetches.
+    pub client: &'a Client,
+    /// Seconds since 1970.
+    pub now: i64,
+    /// Off for an old snapshot: then neither Valid-Until nor Date is looked at.
+    pub check_age: bool,
+    /// The suites as the lock has them: none may be older now.
+    pub locked: &'a [LockedSuite],
+    /// Whether suites may go back, behind the lock and behind what was seen before.
+    pub allow_older: bool,
+}
+
+/// The packages of one component of a suite.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SuiteIndex {
+    /// As [`SuiteWanted::archive`].
+    pub archive: String,
+    /// As [`SuiteWanted::name`].
+    pub suite: String,
+    /// One of [`SuiteWanted::components`].
+    pub component: String,
+    /// SHA-256 of the suite's InRelease file, or of its Release file where there is no InRelease.
+    pub inrelease_sha256: Sha256,
+    /// Fingerprints of the keys whose signature was good.
+    pub signed_by: Vec<String>,
+    /// Fingerprints of the archive's own keys; none where it has none.
+    pub key: Vec<String>,
+    /// When the archive made the suite's Release file, seconds since 1970.
+    pub date: i64,
+    /// What [`Release::automatic`] says.
+    pub automatic: bool,
+    /// The text of `Packages`.
+    pub packages: Vec<u8>,
+}
+
+/// An InRelease of Debian's largest suite has 220 KB.
+const LARGEST_RELEASE: u64 = 16 << 20;
+
+/// What the largest preset of xz needs is 65 MiB.
+const XZ_MEMORY: u64 = 256 << 20;
+
+/// The longest distance that a zstd stream may look back, as a power of two: what `zstd` itself takes without a flag.
+const ZSTD_WINDOW: u32 = 27;
+
+/// An index whose size Release does not list in plain form. Debian's largest has 60 MB.
+const LARGEST_INDEX: u64 = 1 << 30;
+
+/// Fetches and verifies the indices of all suites at once; gives them in the order asked for.
+pub fn refresh(request: &RefreshRequest<'_>, progress: &dyn Progress) -> Result<Vec<SuiteIndex>, FetchError> {
+    progress.stage(Stage::Resolve, 0, Unit::Bytes);
+    let stop = Stop::default();
+    let results: Vec<Result<Vec<SuiteIndex>, FetchError>> = std::thread::scope(|scope| {
+        let running: Vec<_> = request
+            .suites
+            .iter()
+            .map(|suite| {
+                let stop = &stop;
+                scope.spawn(move || {
+                    let result = Fetching { request, suite, progress, stop }.run();
+                    if result.is_err() {
+                        stop.now();
+                    }
+                    result
+                })
+            })
+            .collect();
+        // A panic in a thread is this program's own fault, and goes on in the caller's.
+        running
+            .into_iter()
+            .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect()
+    });
+    let mut indices = Vec::new();
+    let mut stopped = None;
+    for result in results {
+        match result {
+            Ok(more) => indices.extend(more),
+            Err(error) if is_stop(&error) => stopped = Some(error),
+            Err(error) => return Err(error),
+        }
+    }
+    stopped.map_or(Ok(indices), Err)
+}
+
+/// Whether a transfer ended only because another one had failed.
+fn is_stop(error: &FetchError) -> bool {
+    matches!(
+        error,
+        FetchError::Suite { source: HttpError::Stopped { .. }, .. }
+            | FetchError::Index { source: IndexError::Transfer(HttpError::Stopped { .. }), .. }
+    )
+}
+
+/// A Release file whose signature is good.
+struct Signed {
+    release: Release,
+    /// Of the file with the signature in it, where that is one.
+    sha256: Sha256,
+    signed_by: Vec<String>,
+    key: Vec<String>,
+}
+
+struct Fetching<'a> {
+    request: &'a RefreshRequest<'a>,
+    suite: &'a SuiteWanted,
+    progress: &'a dyn Progress,
+    stop: &'a Stop,
+}
+
+impl Fetching<'_> {
+    fn run(&self) -> Result<Vec<SuiteIndex>, FetchError> {
+        let base = self.request.archives.base(&self.suite.archive)?;
+        let fail = |_| FetchError::UnknownSuite {
+            archive: self.suite.archive.clone(),
+            suite: self.suite.name.clone(),
+            url: base.clone(),
+            nearest: self.nearest_suite(),
+        };
+        let base = self.suite.directory(base).map_err(fail)?;
+        let signed = self.release(&base)?;
+        match self.indices(&base, &signed) {
+            // The mirror may have moved between the two requests.
+            Err(error) if is_mismatch(&error) => {
+                let newer = self.release(&base)?;
+                if newer.sha256 == signed.sha256 {
+                    return Err(error);
+                }
+                self.indices(&base, &newer)
+            }
+            result => result,
+        }
+    }
+
+    fn nearest_suite(&self) -> Option<String> {
+        nearest(&self.suite.name, known_suites(&self.suite.archive))
+    }
+
+    fn release(&self, base: &Url) -> Result<Signed, FetchError> {
+        let suite = &self.suite.name;
+        // The keys of one archive count for no other.
+        let own_key = self.request.archives.key(&self.suite.archive);
+        let keyring = own_key.map_or(self.request.keyring, |key| &key.keyring);
+        let url = below(base, "InRelease", suite)?;
+        let (read, bytes, verified) = match self.small_file(&url)? {
+            Some(bytes) => {
+                let verified = inrelease::verify(&bytes, keyring, self.request.now);
+                (url.clone(), bytes, verified)
+            }
+            // Only where there is none: one that is wrong is an error, and no reason to look elsewhere.
+            None => {
+                let plain = below(base, "Release", suite)?;
+                let Some(bytes) = self.small_file(&plain)? else {
+                    let (archive, nearest) = (self.suite.archive.clone(), self.nearest_suite());
+                    return Err(FetchError::UnknownSuite { archive, suite: suite.clone(), url, nearest });
+                };
+                let signature = below(base, "Release.gpg", suite)?;
+                let Some(signed) = self.small_file(&signature)? else {
+                    return Err(FetchError::Unsigned { url: plain, signature });
+                };
+                let verified = inrelease::verify_detached(&bytes, &signed, keyring, self.request.now);
+                (plain, bytes, verified)
+            }
+        };
+        let verified = match verified {
+            Ok(verified) => verified,
+            Err(source) => {
+                let (archive, own_key) = (self.suite.archive.clone(), own_key.map(|key| key.file.clone()));
+                return Err(FetchError::Signature { url: read, archive, own_key, source: Box::new(source) });
+            }
+        };
+        let checked = Release::parse(&verified.text, verified.signed).and_then(|release| {
+            if !self.suite.is_flat() {
+                release.check_suite(suite)?;
+            }
+            if self.request.check_age {
+                release.check_age(self.request.now)?;
+            }
+            Ok(release)
+        });
+        let release = match checked {
+            Ok(release) => release,
+            Err(source) => return Err(FetchError::Release { url: read, source }),
+        };
+        // By the one name, so that taking InRelease away does not make an older Release new.
+        self.check_not_older(&url, &release)?;
+        let key = own_key.map(|key| key.keyring.sorted_fingerprints()).unwrap_or_default();
+        Ok(Signed { release, sha256: sha256::of(&bytes), signed_by: verified.signers, key })
+    }
+
+    /// A file of a few kilobytes, if it is there.
+    fn small_file(&self, url: &Url) -> Result<Option<Vec<u8>>, FetchError> {
+        let name = url.to_string();
+        let name = name.rsplit('/').next().unwrap_or_default();
+        self.progress.item(&format!("{} {name}", self.suite.name));
+        let mut bytes = Memory::default();
+        match self.request.client.fetch(url, &mut bytes, Size::AtMost(LARGEST_RELEASE), self.stop) {
+            Ok(()) => {
+                self.progress.advance(bytes.0.len() as u64);
+                self.progress.detail(&format!("fetched {url}"));
+                Ok(Some(bytes.0))
+            }
+            Err(HttpError::NotThere { .. }) => Ok(None),
+            Err(source) => Err(FetchError::Suite { suite: self.suite.name.clone(), source }),
+        }
+    }
+
+    /// Refuses a file of yesterday, signed as it is: it would bring yesterday's holes back.
+    fn check_not_older(&self, url: &Url, release: &Release) -> Result<(), FetchError> {
+        let (archive, suite, dated) = (&self.suite.archive, &self.suite.name, release.date);
+        let older = |seen, whence| FetchError::Older { url: url.clone(), dated, seen, whence };
+        if !self.request.allow_older {
+            let of_lock = self.request.locked.iter().find(|locked| locked.archive == *archive && locked.name == *suite);
+            if let Some(locked) = of_lock.filter(|locked| dated < locked.date) {
+                return Err(older(locked.date, "the lock is made from one of"));
+            }
+            if let Some(seen) = self.request.cache.newest_release(&url.to_string()).filter(|seen| dated < *seen) {
+                return Err(older(seen, "one was seen there of"));
+            }
+        }
+        Ok(self.request.cache.saw_release(&url.to_string(), dated)?)
+    }
+
+    fn indices(&self, base: &Url, signed: &Signed) -> Result<Vec<SuiteIndex>, FetchError> {
+        let release = &signed.release;
+        let (suite, architecture) = (&self.suite.name, self.request.architecture);
+        // apt takes what is listed, whatever else the file says; what it says counts where nothing is listed.
+        let mut architectures = vec![architecture];
+        if release.may_have_architecture("all") && !release.all_is_everywhere {
+            architectures.push("all");
+        }
+        let places: Vec<(&str, Vec<String>)> = if self.suite.is_flat() {
+            vec![("", vec!["Packages".to_owned()])]
+        } else {
+            let folders = |component: &str| {
+                architectures.iter().map(|name| format!("{component}/binary-{name}/Packages")).collect()
+            };
+            self.suite.components.iter().map(|component| (component.as_str(), folders(component))).collect()
+        };
+        let mut indices = Vec::new();
+        let mut missing = None;
+        let mut found = false;
+        for (component, paths) in places {
+            let mut packages: Option<Vec<u8>> = None;
+            for path in &paths {
+                let Some(text) = self.index(base, release, component, path)? else { continue };
+                match &mut packages {
+                    None => packages = Some(text),
+                    Some(first) => {
+                        // A paragraph ends with an empty line.
+                        first.extend(b"\n\n");
+                        first.extend(text);
+                    }
+                }
+            }
+            match &packages {
+                Some(_) => found = true,
+                None if !release.may_have_component(component) => {
+                    let known: Vec<String> = release.component_names().map(str::to_owned).collect();
+                    let nearest = nearest(component, known.clone());
+                    let (suite, component) = (suite.clone(), component.to_owned());
+                    return Err(FetchError::UnknownComponent { suite, component, known, nearest });
+                }
+                None => missing = missing.or(paths.into_iter().next()),
+            }
+            indices.push(SuiteIndex {
+                archive: self.suite.archive.clone(),
+                suite: suite.clone(),
+                component: component.to_owned(),
+                inrelease_sha256: signed.sha256,
+                signed_by: signed.signed_by.clone(),
+                key: signed.key.clone(),
+                date: release.date,
+                automatic: release.automatic,
+                packages: packages.unwrap_or_default(),
+            });
+        }
+        // A component without packages for this machine is empty; a suite of such components alone is a mistake.
+        match missing {
+            Some(path) if !found => Err(self.nothing(base, release, path)),
+            _ => Ok(indices),
+        }
+    }
+
+    /// The error for a suite in which no index was found.
+    fn nothing(&self, base: &Url, release: &Release, path: String) -> FetchError {
+        let architecture = self.request.architecture;
+        if !release.may_have_architecture(architecture) && !release.may_have_architecture("all") {
+            let (suite, architecture) = (self.suite.name.clone(), architecture.to_owned());
+            return FetchError::UnknownArchitecture { suite, architecture, known: release.architectures.clone() };
+        }
+        let other = |name: &&String| name.strip_prefix(&path).is_some_and(|ending| ending.starts_with('.'));
+        let others = release.files.keys().filter(other).cloned().collect();
+        FetchError::NoIndex { url: base.clone(), path, others }
+    }
+
+    /// The text of one `Packages` file, in the smallest form that the suite offers; `None` where it lists none.
+    fn index(&self, base: &Url, release: &Release, component: &str, path: &str) -> Result<Option<Vec<u8>>, FetchError> {
+        let suite = &self.suite.name;
+        let plain = release.files.get(path).copied();
+        let mut not_there = None;
+        for (form, ending) in FORMS {
+            let packed_path = format!("{path}{ending}");
+            let Some(packed) = release.files.get(&packed_path) else { continue };
+            let url = below(base, &packed_path, suite)?;
+            self.progress.item(&format!("{suite} {component}"));
+            match self.packed(base, release, &url, &packed_path, *packed) {
+                Ok(file) => {
+                    return unpack(file, form, plain).map(Some).map_err(|source| FetchError::Index { url, source });
+                }
+                // Some archives list a form that they do not serve.
+                Err(error @ FetchError::Index { source: IndexError::Transfer(HttpError::NotThere { .. }), .. }) => {
+                    not_there.get_or_insert(error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        not_there.map_or(Ok(None), Err)
+    }
+
+    /// The packed index: in the cache, which knows files by their SHA-256, or in memory where Release lists none.
+    fn packed(
+        &self,
+        base: &Url,
+        release: &Release,
+        url: &Url,
+        path: &str,
+        entry: FileEntry,
+    ) -> Result<Box<dyn BufRead>, FetchError> {
+        let fail = |source: IndexError| FetchError::Index { url: url.clone(), source };
+        let sha256 = match entry.hash {
+            FileHash::Sha256(digest) => digest,
+            FileHash::Sha512(_) => {
+                let mut bytes = Memory::default();
+                self.transfer(base, release, url, path, entry, &mut bytes)?;
+                self.progress.advance(entry.size);
+                self.progress.detail(&format!("fetched {url}"));
+                if !entry.hash.matches(&bytes.0) {
+                    let (expected, found) = (entry.hash.to_string(), entry.hash.same_of(&bytes.0).to_string());
+                    return Err(fail(IndexError::Hash { expected, found }));
+                }
+                return Ok(Box::new(Cursor::new(bytes.0)));
+            }
+        };
+        let waiting = || self.progress.item(&format!("{path}: waiting for another build that fetches it"));
+        let claim = self.request.cache.claim(Kind::Index, sha256, entry.size, &waiting)?;
+        let whole = match claim {
+            Claim::Whole(path) => path,
+            Claim::Part(mut part) => {
+                self.transfer(base, release, url, path, entry, &mut part)?;
+                let resumed = part.resumed;
+                let finished = match part.finish(sha256) {
+                    // Half a file of an earlier run may be at fault.
+                    Err(CacheError::Mismatch { .. }) if resumed => {
+                        let size = Size::Exactly(entry.size);
+                        let again = self.request.client.fetch(url, &mut part, size, self.stop);
+                        again.map_err(|error| fail(error.into()))?;
+                        part.finish(sha256)
+                    }
+                    finished => finished,
+                };
+                self.progress.advance(entry.size);
+                self.progress.detail(&format!("fetched {url}"));
+                finished.map_err(|error| fail(error.into()))?
+            }
+        };
+        let file =
+            File::open(&whole).at("opening", &whole).map_err(|source| FetchError::Cache(CacheError::Io { source }))?;
+        Ok(Box::new(io::BufReader::with_capacity(256 << 10, file)))
+    }
+
+    /// Fetches a listed file by its hash where the archive has it so, else by its name.
+    fn transfer(
+        &self,
+        base: &Url,
+        release: &Release,
+        url: &Url,
+        path: &str,
+        entry: FileEntry,
+        sink: &mut dyn Sink,
+    ) -> Result<(), FetchError> {
+        let client = self.request.client;
+        let size = Size::Exactly(entry.size);
+        let mut fetched = Err(HttpError::NotThere { url: url.clone(), why: String::new() });
+        if release.acquire_by_hash {
+            let folder = path.rsplit_once('/').map_or(String::new(), |(folder, _)| format!("{folder}/"));
+            let by_hash = format!("{folder}by-hash/{}/{}", entry.hash.directory(), entry.hash.digits());
+            fetched = client.fetch(&below(base, &by_hash, &self.suite.name)?, sink, size, self.stop);
+        }
+        // Copies of an archive often lack the files by hash.
+        if let Err(HttpError::NotThere { .. }) = fetched {
+            fetched = client.fetch(url, sink, size, self.stop);
+        }
+        fetched.map_err(|error| FetchError::Index { url: url.clone(), source: error.into() })
+    }
+}
+
+/// Whether the mirror served another file than Release lists.
+fn is_mismatch(error: &FetchError) -> bool {
+    let FetchError::Index { source, .. } = error else { return false };
+    matches!(
+        source,
+        IndexError::Cache(CacheError::Mismatch { .. })
+            | IndexError::Hash { .. }
+            | IndexError::Transfer(HttpError::Size { .. } | HttpError::NotThere { .. })
+    )
+}
+
+fn below(base: &Url, path: &str, suite: &str) -> Result<Url, FetchError> {
+    base.join(path).map_err(|_| FetchError::NoIndex {
+        url: base.clone(),
+        path: format!("{suite}: {path}"),
+        others: Vec::new(),
+    })
+}
+
+/// The nearest of the known names, if one is near enough to be meant.
+pub(in crate::packages) fn nearest(name: &str, known: Vec<String>) -> Option<String> {
+    let others: Vec<&str> = known.iter().map(String::as_str).filter(|other| *other != name).collect();
+    appliance_contract::nearest::nearest(name, &others).map(str::to_owned)
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Form {
+    Xz,
+    Zstd,
+    Lzma,
+    Gzip,
+    Plain,
+}
+
+/// The smallest first, with their endings. apt reads .bz2 and .lz4 as well, which no archive offers alone.
+const FORMS: [(Form, &str); 5] =
+    [(Form::Xz, ".xz"), (Form::Zstd, ".zst"), (Form::Lzma, ".lzma"), (Form::Gzip, ".gz"), (Form::Plain, "")];
+
+/// Never gives more than Release lists, whatever the file would decompress to. `plain` is what Release lists of the text
+/// itself: the packed file was verified, so that it may be missing.
+fn unpack(file: Box<dyn BufRead>, form: Form, plain: Option<FileEntry>) -> Result<Vec<u8>, IndexError> {
+    use liblzma::stream::{CONCATENATED, Stream};
+    let corrupt = |source: io::Error| IndexError::Corrupt { source };
+    let reader: Box<dyn Read> = match form {
+        Form::Xz => {
+            let stream = Stream::new_stream_decoder(XZ_MEMORY, CONCATENATED).map_err(|error| corrupt(error.into()))?;
+            Box::new(liblzma::bufread::XzDecoder::new_stream(file, stream))
+        }
+        Form::Lzma => {
+            let stream = Stream::new_lzma_decoder(XZ_MEMORY).map_err(|error| corrupt(error.into()))?;
+            Box::new(liblzma::bufread::XzDecoder::new_stream(file, stream))
+        }
+        Form::Zstd => {
+            let mut decoder = zstd::stream::read::Decoder::with_buffer(file).map_err(corrupt)?;
+            decoder.window_log_max(ZSTD_WINDOW).map_err(corrupt)?;
+            Box::new(decoder)
+        }
+        Form::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(file)),
+        Form::Plain => Box::new(file),
+    };
+    let most = plain.map_or(LARGEST_INDEX, |plain| plain.size);
+    let mut text = Vec::new();
+    reader.take(most.saturating_add(1)).read_to_end(&mut text).map_err(corrupt)?;
+    let found = text.len() as u64;
+    let Some(plain) = plain else {
+        return if found > most { Err(IndexError::Endless { most }) } else { Ok(text) };
+    };
+    if found > most {
+        return Err(IndexError::TooLarge { expected: most });
+    }
+    if found != plain.size || !plain.hash.matches(&text) {
+        let expected = format!("{} bytes, {}", plain.size, plain.hash);
+        return Err(IndexError::Plain { expected, found: format!("{found} bytes, {}", plain.hash.same_of(&text)) });
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,11 @@
+//! Files from `http:`, `https:` and `file:` URLs: connections, attempts, whole transfers.
+
+#![warn(missing_docs)]
+
+pub(super) mod credentials;
+pub(crate) mod download;
+mod hosts;
+pub mod http;
+mod proxy;
+pub(super) mod transfer;
+pub(crate) mod url;
