@@ -4,7 +4,7 @@
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use tempfile::{NamedTempFile, TempPath};
 
@@ -42,7 +42,16 @@ impl AtomicFile {
 
     /// Makes a file with a temporary name of its own in `directory`, for a name that is chosen later.
     pub fn create_in(directory: &Path) -> io::Result<Self> {
-        tempfile::Builder::new().prefix(PREFIX).tempfile_in(directory).map(Self)
+        // Not by crate tempfile, whose error names the temporary file and lacks the system's error number.
+        let mut number = 0_u64;
+        loop {
+            let path = directory.join(format!("{PREFIX}{}-{number}", std::process::id()));
+            match OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path) {
+                Ok(file) => return Self::adopt(file, &path),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// Takes over the opened file at `path`, whose directory is the caller's own.
@@ -135,6 +144,15 @@ fn open_locked(path: &Path) -> io::Result<File> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_temporary_file_is_refused_with_the_systems_error() {
+        let error = AtomicFile::create_in(Path::new("/nonexistent/directory")).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(2));
+        let directory = tempfile::tempdir().unwrap();
+        let files = [0, 1].map(|_| AtomicFile::create_in(directory.path()).unwrap());
+        assert_ne!(files[0].path(), files[1].path());
+    }
 
     #[test]
     fn what_a_killed_process_left_is_taken_and_what_fails_leaves_nothing() {
