@@ -1,8 +1,8 @@
 //! The package files of a lock: from the cache, or from their archive into it.
 
-mod learn;
+mod missing_sha256;
 
-pub use learn::sha256_of;
+pub use missing_sha256::sha256_of;
 
 use super::http::{Client, HttpError, PARALLEL};
 use super::transfer::{Sink, Size, Stop};

@@ -1,5 +1,5 @@
-//! SHA-256 of packages whose archive lists none: locks and the cache know files by it alone. The file is fetched once,
-//! checked by the SHA-512 that the archive signed, and kept.
+//! The SHA-256 of packages that an archive lists by SHA-512 alone. Locks and the cache identify files by SHA-256, so the
+//! file is fetched once, verified by its signed SHA-512, and stored in the cache.
 
 use super::{failed_as, full_name_of};
 use crate::cache::{Cache, CacheError, Kind};
@@ -18,7 +18,7 @@ use std::fs;
 use std::io::{Seek, Write};
 use tempfile::NamedTempFile;
 
-/// The SHA-256 of the record's file.
+/// The SHA-256 of the record's file. Fetches the file if the record does not have it.
 pub fn sha256_of(
     record: &Record<'_>,
     archives: &Archives,
@@ -63,7 +63,7 @@ fn learn(
     Ok(sha256)
 }
 
-/// A file with both of its hashes.
+/// Writes a temporary file and computes both of its hashes.
 struct Hashed {
     file: NamedTempFile,
     sha256: sha256::Hasher,
