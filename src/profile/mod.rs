@@ -37,7 +37,7 @@ pub struct Profile {
     pub version: String,
     /// For which machines the packages are.
     pub architecture: Architecture,
-    /// What the profile says of archives, by name (`debian`, `debian-security`, or a vendor's).
+    /// The archives that the profile describes, by name (`debian`, `debian-security`, or a vendor's).
     pub archives: BTreeMap<String, Archive>,
     /// The suites that packages come from.
     pub suites: Vec<Suite>,
@@ -79,8 +79,8 @@ pub enum Architecture {
 }
 
 impl Profile {
-    /// What the profile and its guests say of archives. The host's word on where one is counts for all; on its keys and
-    /// packages they must agree, as one name is one archive.
+    /// The archives of the profile and of its guests. The host's URL of an archive takes precedence; the keys and packages
+    /// of an archive must be the same in all profiles.
     pub fn all_archives(&self) -> Result<BTreeMap<String, Archive>, ArchiveConflict> {
         let mut all = self.archives.clone();
         for guest in &self.guests {
@@ -98,7 +98,7 @@ impl Profile {
     }
 }
 
-/// A host and one of its guests describe an archive in two ways.
+/// A host and one of its guests describe an archive differently.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "archives.{name} has another key or other packages in the profile of the guest {guest}; expected the same, or another name"

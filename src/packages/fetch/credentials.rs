@@ -6,7 +6,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Logins by where they count; the first that fits is used.
+/// Logins, each with the place that it is for. The first one that matches is used.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Credentials {
     entries: Vec<Entry>,
@@ -25,7 +25,8 @@ struct Entry {
 }
 
 impl Credentials {
-    /// Those of `named`, which must be there, then those of `apt` (`/etc/apt`), which an ordinary user often may not read.
+    /// Reads the logins of `named`, which must exist, then those of `apt` (`/etc/apt`), which ordinary users often may not
+    /// read.
     pub fn find(named: Option<&Path>, apt: Option<&Path>) -> Result<Self, FileError> {
         let mut found = Self::default();
         if let Some(path) = named {
@@ -48,7 +49,7 @@ impl Credentials {
         Ok(found)
     }
 
-    /// Those of a file's text.
+    /// Parses the text of a file.
     pub fn parse(text: &[u8]) -> Self {
         Self { entries: parse(text), unread: Vec::new() }
     }
