@@ -130,7 +130,7 @@ fn installs_what_apt_would() {
     let indices = indices(&folder.path().join("cache"));
     let apt = Apt { folder: folder.path() };
     apt.set_up(&indices);
-    let sources: Vec<Source<'_>> = indices.iter().map(Source::from).collect();
+    let sources: Vec<Source<'_>> = indices.iter().map(|index| Source::new(index, Admission::All)).collect();
     let index = Index::read(&sources, "amd64");
     let mut base: Vec<&str> = index
         .ids()
