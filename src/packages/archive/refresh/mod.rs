@@ -1,5 +1,7 @@
 //! Package indices of suites: signature, age, identity and every hash checked.
 
+mod compression;
+
 use super::inrelease;
 use super::keyring::Keyring;
 use super::locations::{Archives, known_suites};
@@ -15,8 +17,9 @@ use crate::progress::{Progress, Stage, Unit};
 use crate::util::file_error::At as _;
 use crate::util::sha256;
 use appliance_contract::Sha256;
+use compression::{FORMS, decompress};
 use std::fs::File;
-use std::io::{self, BufRead, Cursor, Read};
+use std::io::{BufRead, BufReader, Cursor};
 
 /// A suite of an archive, and the components wanted of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,15 +99,6 @@ pub struct SuiteIndex {
 
 /// An InRelease of Debian's largest suite has 220 KB.
 const LARGEST_RELEASE: u64 = 16 << 20;
-
-/// What the largest preset of xz needs is 65 MiB.
-const XZ_MEMORY: u64 = 256 << 20;
-
-/// The longest distance that a zstd stream may look back, as a power of two: what `zstd` itself takes without a flag.
-const ZSTD_WINDOW: u32 = 27;
-
-/// An index whose size Release does not list in plain form. Debian's largest has 60 MB.
-const LARGEST_INDEX: u64 = 1 << 30;
 
 /// Fetches and verifies the indices of all suites at once; gives them in the order asked for.
 pub fn refresh(request: &RefreshRequest<'_>, progress: &dyn Progress) -> Result<Vec<SuiteIndex>, FetchError> {
@@ -366,7 +360,7 @@ impl Fetching<'_> {
             self.progress.item(&format!("{suite} {component}"));
             match self.packed(base, release, &url, &packed_path, *packed) {
                 Ok(file) => {
-                    return unpack(file, form, plain).map(Some).map_err(|source| FetchError::Index { url, source });
+                    return decompress(file, form, plain).map(Some).map_err(|source| FetchError::Index { url, source });
                 }
                 // Some archives list a form that they do not serve.
                 Err(error @ FetchError::Index { source: IndexError::Transfer(HttpError::NotThere { .. }), .. }) => {
@@ -426,7 +420,7 @@ impl Fetching<'_> {
         };
         let file =
             File::open(&whole).at("opening", &whole).map_err(|source| FetchError::Cache(CacheError::Io { source }))?;
-        Ok(Box::new(io::BufReader::with_capacity(256 << 10, file)))
+        Ok(Box::new(BufReader::with_capacity(256 << 10, file)))
     }
 
     /// Fetches a listed file by its hash where the archive has it so, else by its name.
@@ -478,58 +472,6 @@ fn below(base: &Url, path: &str, suite: &str) -> Result<Url, FetchError> {
 pub(in crate::packages) fn nearest(name: &str, known: Vec<String>) -> Option<String> {
     let others: Vec<&str> = known.iter().map(String::as_str).filter(|other| *other != name).collect();
     appliance_contract::nearest::nearest(name, &others).map(str::to_owned)
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Form {
-    Xz,
-    Zstd,
-    Lzma,
-    Gzip,
-    Plain,
-}
-
-/// The smallest first, with their endings. apt reads .bz2 and .lz4 as well, which no archive offers alone.
-const FORMS: [(Form, &str); 5] =
-    [(Form::Xz, ".xz"), (Form::Zstd, ".zst"), (Form::Lzma, ".lzma"), (Form::Gzip, ".gz"), (Form::Plain, "")];
-
-/// Never gives more than Release lists, whatever the file would decompress to. `plain` is what Release lists of the text
-/// itself: the packed file was verified, so that it may be missing.
-fn unpack(file: Box<dyn BufRead>, form: Form, plain: Option<FileEntry>) -> Result<Vec<u8>, IndexError> {
-    use liblzma::stream::{CONCATENATED, Stream};
-    let corrupt = |source: io::Error| IndexError::Corrupt { source };
-    let reader: Box<dyn Read> = match form {
-        Form::Xz => {
-            let stream = Stream::new_stream_decoder(XZ_MEMORY, CONCATENATED).map_err(|error| corrupt(error.into()))?;
-            Box::new(liblzma::bufread::XzDecoder::new_stream(file, stream))
-        }
-        Form::Lzma => {
-            let stream = Stream::new_lzma_decoder(XZ_MEMORY).map_err(|error| corrupt(error.into()))?;
-            Box::new(liblzma::bufread::XzDecoder::new_stream(file, stream))
-        }
-        Form::Zstd => {
-            let mut decoder = zstd::stream::read::Decoder::with_buffer(file).map_err(corrupt)?;
-            decoder.window_log_max(ZSTD_WINDOW).map_err(corrupt)?;
-            Box::new(decoder)
-        }
-        Form::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(file)),
-        Form::Plain => Box::new(file),
-    };
-    let most = plain.map_or(LARGEST_INDEX, |plain| plain.size);
-    let mut text = Vec::new();
-    reader.take(most.saturating_add(1)).read_to_end(&mut text).map_err(corrupt)?;
-    let found = text.len() as u64;
-    let Some(plain) = plain else {
-        return if found > most { Err(IndexError::Endless { most }) } else { Ok(text) };
-    };
-    if found > most {
-        return Err(IndexError::TooLarge { expected: most });
-    }
-    if found != plain.size || !plain.hash.matches(&text) {
-        let expected = format!("{} bytes, {}", plain.size, plain.hash);
-        return Err(IndexError::Plain { expected, found: format!("{found} bytes, {}", plain.hash.same_of(&text)) });
-    }
-    Ok(text)
 }
 
 #[cfg(test)]
