@@ -1,6 +1,6 @@
 //! Compares the resolver with apt, on a Debian release's real indices. Needs a mirror, so only `ci/nightly` runs it.
 
-use applbuild::packages::archive::index::{Index, Priority, Source};
+use applbuild::packages::archive::index::{Admission, Index, Priority, Source};
 use applbuild::packages::resolver::{BaseSet, Conflicts, Request, resolve};
 use applbuild::packages::{
     Archives, Cache, Client, Keyring, MirrorChoice, Policy, RefreshRequest, SuiteIndex, SuiteWanted, refresh,
@@ -130,8 +130,8 @@ fn installs_what_apt_would() {
     let indices = indices(&folder.path().join("cache"));
     let apt = Apt { folder: folder.path() };
     apt.set_up(&indices);
-    let sources: Vec<Source<'_>> = indices.iter().map(Source::from).collect();
-    let index = Index::read(&sources, "amd64").unwrap();
+    let sources: Vec<Source<'_>> = indices.iter().map(|index| Source::new(index, Admission::All)).collect();
+    let index = Index::read(&sources, "amd64");
     let mut base: Vec<&str> = index
         .ids()
         .map(|id| index.record(id))

@@ -91,7 +91,7 @@ fn profile(format: RootFormat) -> Profile {
         kind: Role::Host,
         version: "2026.11.1".into(),
         architecture: Architecture::Amd64,
-        mirrors: Default::default(),
+        archives: Default::default(),
         suites: Vec::new(),
         packages: Vec::new(),
         recommends: false,

@@ -8,11 +8,12 @@ use crate::cli::report::progress::{FinishedStage, Reporter};
 use crate::cli::report::{self, difference, interrupt, output, timings};
 use applbuild::output::Output;
 use applbuild::pipeline::{self, Built};
-use applbuild::profile::Library;
+use applbuild::profile::{Library, Profile};
 use applbuild::reproduce::Reproduction;
 use applbuild::sandbox;
 use indicatif::HumanBytes;
 use serde_json::json;
+use std::path::{Component, Path};
 use std::time::{Duration, Instant};
 
 /// Builds an output of this kind and reports the result.
@@ -49,17 +50,25 @@ pub fn run(common: &Common, arguments: Arguments, kind: &'static dyn Output) -> 
 /// The inputs of the second build.
 fn second_build(common: &Common, arguments: &Arguments, kind: &'static dyn Output) -> Result<Reproduction, Failure> {
     let profile = Library::new(&common.root).load(&arguments.target.profile)?;
-    let PackageSources { archives, cache, client, .. } = arguments.target.sources.clone().find(&profile.mirrors)?;
+    let PackageSources { archives, cache, client, .. } = arguments.target.sources.clone().find(&profile)?;
     Ok(Reproduction {
         kind,
         root: common.root.clone(),
-        profile: profile.name,
-        has_sets: !profile.sets.is_empty(),
+        profile: profile.name.clone(),
+        has_files_elsewhere: !profile.sets.is_empty() || has_keys_elsewhere(&profile),
         archives,
         cache,
         client,
         level: arguments.level,
     })
+}
+
+/// Whether a key of the profile or of one of its guests is outside of the profiles' directory.
+fn has_keys_elsewhere(profile: &Profile) -> bool {
+    let outside =
+        |name: &str| !Path::new(name).components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+    let own = profile.archives.values().filter_map(|archive| archive.key.as_ref()).any(|key| outside(&key.name));
+    own || profile.guests.iter().any(has_keys_elsewhere)
 }
 
 /// Builds again, and prints whether the two builds are the same.

@@ -25,7 +25,7 @@ Exit codes:
   1    failed
   2    the command line is wrong
   3    a profile or another input file is wrong
-  4    two images, or two builds of one image, differ
+  4    two images, or two builds of one image, differ; `lock outdated` found newer versions
   130  interrupted";
 
 /// Builds bootable appliance images: one read-only image for all servers, one small config partition for each.

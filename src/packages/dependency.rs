@@ -58,7 +58,7 @@ pub struct Group<'a> {
     pub alternatives: Vec<Dependency<'a>>,
 }
 
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
 pub enum DependencyError {
     #[error("dependency {text:?} has the name {name:?}, expected lower-case letters, digits and + - .")]
     Name { text: String, name: String },
@@ -81,6 +81,12 @@ pub fn parse(field: &str) -> Result<Vec<Group<'_>>, DependencyError> {
         groups.push(Group { alternatives });
     }
     Ok(groups)
+}
+
+/// Whether [`parse`] reads the field.
+pub fn check(field: &str) -> Result<(), DependencyError> {
+    let groups = field.split(',').filter(|group| !group.trim().is_empty());
+    groups.flat_map(|group| group.split('|')).try_for_each(|text| Dependency::parse(text).map(drop))
 }
 
 /// Whether `name` may be a package's: Policy 5.6.7, with the capitals, the `_`

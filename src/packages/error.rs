@@ -1,7 +1,6 @@
 //! What can go wrong between an archive and verified package files.
 
 #![warn(missing_docs)]
-use crate::cache::CacheError;
 
 use super::archive::inrelease::SignatureError;
 use super::archive::keyring::KeyringError;
@@ -9,6 +8,7 @@ use super::archive::locations::ArchiveError;
 use super::archive::release::{ReleaseError, date};
 use super::fetch::http::HttpError;
 use super::fetch::url::{Url, UrlError};
+use crate::cache::CacheError;
 
 /// Why indices or packages cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -42,13 +42,25 @@ pub enum FetchError {
         /// A suite that may be meant.
         nearest: Option<String>,
     },
-    /// A suite's InRelease file is not signed as it must be.
-    #[error("verifying the signature of {url}")]
+    /// A suite has no signature.
+    #[error("{url} is not signed: there is neither an InRelease nor {signature}; the archive's owner must sign it")]
+    Unsigned {
+        /// The Release file.
+        url: Url,
+        /// Where its signature would be.
+        signature: Url,
+    },
+    /// A suite's InRelease or Release file is not signed as it must be.
+    #[error("verifying the signature of {url}{}", mend_keys(source, archive, own_key))]
     Signature {
         /// The file.
         url: Url,
+        /// The archive.
+        archive: String,
+        /// The file of the archive's own keys, where it has one.
+        own_key: Option<String>,
         /// What is wrong.
-        source: SignatureError,
+        source: Box<SignatureError>,
     },
     /// A suite's Release file is refused.
     #[error("reading {url}")]
@@ -74,7 +86,7 @@ pub enum FetchError {
         whence: &'static str,
     },
     /// The suite has no such component.
-    #[error("the suite {suite} has no component {component}, only {}{}", known.join(", "), hint(.nearest))]
+    #[error("the suite {suite} has no component {component}, only {}{}", listed(known), hint(.nearest))]
     UnknownComponent {
         /// The suite.
         suite: String,
@@ -86,7 +98,7 @@ pub enum FetchError {
         nearest: Option<String>,
     },
     /// The suite has no such architecture.
-    #[error("the suite {suite} has no architecture {architecture}, only {}", known.join(", "))]
+    #[error("the suite {suite} has no architecture {architecture}, only {}", listed(known))]
     UnknownArchitecture {
         /// The suite.
         suite: String,
@@ -96,12 +108,17 @@ pub enum FetchError {
         known: Vec<String>,
     },
     /// The Release file lists no index of a component that can be read.
-    #[error("{url} lists no {path}, with its size and SHA-256, in a form that can be read (.xz, .gz or plain)")]
+    #[error(
+        "{url} lists no {path} in a form that can be read (.xz, .zst, .lzma, .gz or plain){}",
+        if others.is_empty() { String::new() } else { format!(", only {}; the archive's owner must add one", others.join(", ")) }
+    )]
     NoIndex {
         /// The Release file.
         url: Url,
         /// The index, without the ending of its compression.
         path: String,
+        /// Its forms that cannot be read.
+        others: Vec<String>,
     },
     /// An index cannot be fetched or decompressed.
     #[error("{url}{}", mend(source))]
@@ -142,6 +159,10 @@ pub enum IndexError {
     Corrupt { source: std::io::Error },
     #[error("it decompresses to more than the {expected} bytes that Release lists")]
     TooLarge { expected: u64 },
+    #[error("it decompresses to more than {most} bytes, and Release does not list how many there are")]
+    Endless { most: u64 },
+    #[error("found the {found}, expected the {expected}")]
+    Hash { expected: String, found: String },
     #[error("decompressed, found {found} and expected {expected}")]
     Plain { expected: String, found: String },
 }
@@ -153,6 +174,8 @@ pub enum PackageError {
     Archive(#[from] ArchiveError),
     #[error("its path")]
     Path(#[from] UrlError),
+    #[error("{url}: found the SHA-512 {found}, expected {expected}")]
+    Sha512 { url: Url, expected: String, found: String },
     #[error(transparent)]
     Transfer(#[from] HttpError),
     #[error("{url}")]
@@ -170,6 +193,24 @@ fn mend(error: &IndexError) -> &'static str {
         }
         _ => " (the mirror is inconsistent: try again later, or pass another with --mirror)",
     }
+}
+
+/// What to do about keys: in an archive's own file, or in the keyring of all others.
+fn mend_keys(error: &SignatureError, archive: &str, own_key: &Option<String>) -> String {
+    match own_key {
+        _ if !error.is_of_keys() => String::new(),
+        Some(file) => {
+            format!(" (put the archive's current key into {file}, which archives.{archive}.key names in the profile)")
+        }
+        None => {
+            format!(" (name the archive's key with archives.{archive}.key in the profile, or pass it with --keyring)")
+        }
+    }
+}
+
+/// All names that there are, for a message.
+fn listed(names: &[String]) -> String {
+    if names.is_empty() { "an empty list of them".to_owned() } else { names.join(", ") }
 }
 
 /// The first few of many names.

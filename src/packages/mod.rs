@@ -14,6 +14,7 @@ pub use archive::keyring::Keyring;
 pub use archive::locations::{ArchiveError, Archives, MirrorChoice};
 pub use archive::refresh::{RefreshRequest, SuiteIndex, SuiteWanted, refresh};
 pub use error::FetchError;
+pub use fetch::credentials::Credentials;
 pub use fetch::download::{are_here, download};
 pub use fetch::http::{Client, Policy};
 pub use lock::{Ids, Lock, LockedPackage, LockedSet, LockedSuite};

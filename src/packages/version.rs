@@ -13,7 +13,7 @@ pub struct Version<'a> {
     revision: &'a str,
 }
 
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
 pub enum VersionError {
     #[error("version {version:?} has the epoch {epoch:?}, expected a number up to 2147483647")]
     Epoch { version: String, epoch: String },

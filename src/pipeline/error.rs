@@ -5,7 +5,6 @@ use crate::format::verity::VerityError;
 use crate::output::OutputError;
 use crate::output::catalog::CatalogError;
 use crate::packages::FetchError;
-use crate::packages::archive::index::IndexError;
 use crate::packages::deb::DebError;
 use crate::packages::lock::LockError;
 use crate::packages::resolver::ResolveError;
@@ -22,9 +21,6 @@ pub enum BuildError {
     #[error(transparent)]
     Fetch(#[from] FetchError),
     /// Reading a package index.
-    #[error(transparent)]
-    Index(#[from] IndexError),
-    /// Resolving the dependencies.
     #[error(transparent)]
     Resolve(#[from] ResolveError),
     /// Making the root.

@@ -42,6 +42,10 @@ fn profile(profile: &Profile, parts: &mut Parts) {
     for set in &mut keys.sets {
         set.path = PathBuf::new();
     }
+    // So it is with a key's file; the lock has the fingerprints.
+    for archive in keys.archives.values_mut() {
+        archive.key = None;
+    }
     parts.add(keys.show());
     for file in profile.overlays.iter().flat_map(|overlay| &overlay.files) {
         parts.add(&file.path);

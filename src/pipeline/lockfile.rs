@@ -1,6 +1,7 @@
 //! The lock file: which one a build uses, and how it is read, updated and written.
 
 use super::BuildError;
+use crate::packages::archive::file_hash::FileHash;
 use crate::packages::archive::index::Index;
 use crate::packages::lock::{Changes, Ids};
 use crate::packages::{Lock, LockedPackage};
@@ -152,7 +153,7 @@ impl LockedVersions {
             .chain(tools)
             .filter(|package| {
                 let records = index.versions(&package.name).iter().map(|id| index.record(*id));
-                !records.into_iter().any(|record| record.sha256 == package.sha256)
+                !records.into_iter().any(|record| record.hash == FileHash::Sha256(package.sha256))
             })
             .cloned()
             .collect();

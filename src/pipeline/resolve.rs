@@ -2,11 +2,14 @@
 
 use super::lockfile::{self, LockChoice, LockedVersions, Update};
 use super::{BuildError, BuildRequest};
-use crate::packages::archive::index::{Index, Source};
+use crate::packages::archive::index::{Index, Record, Source};
 use crate::packages::deb::Deb;
+use crate::packages::fetch::download::sha256_of;
 use crate::packages::lock::request_digest;
 use crate::packages::resolver::{BaseSet, Conflicts, Request, Resolution, ResolveError, Supplied, resolve};
-use crate::packages::{Lock, LockedPackage, LockedSet, RefreshRequest, SuiteWanted, download, refresh};
+use crate::packages::{
+    Lock, LockedPackage, LockedSet, LockedSuite, RefreshRequest, SuiteIndex, SuiteWanted, download, refresh,
+};
 use crate::profile::{Origin, PackageRequest, TarSet};
 use crate::progress::{Progress, Stage, Unit};
 use crate::util::sha256;
@@ -123,7 +126,10 @@ impl BuildRequest {
         if lock.sets != self.sets() {
             return Some("has other sets than the profile".to_owned());
         }
-        let asked = self.requests(|image, tools| request_digest(&profile.suites, image, tools));
+        if let Some(moved) = lock.suites.iter().find_map(|suite| self.moved_key(suite)) {
+            return Some(moved);
+        }
+        let asked = self.requests(|image, tools| request_digest(&profile.suites, &self.archives, image, tools));
         if lock.request == asked {
             if !profile.guests.iter().map(|guest| &guest.name).eq(lock.guests.iter().map(|lock| &lock.profile)) {
                 return Some("has other guests than the profile".to_owned());
@@ -143,6 +149,29 @@ impl BuildRequest {
         })
     }
 
+    /// How the keys of an archive have changed since a suite was locked.
+    fn moved_key(&self, suite: &LockedSuite) -> Option<String> {
+        let archive = &suite.archive;
+        if !self.profile.suites.iter().any(|wanted| wanted.archive == *archive && wanted.name == suite.name) {
+            return None;
+        }
+        let own = self.archives.key(archive);
+        let now = own.map(|key| key.keyring.sorted_fingerprints()).unwrap_or_default();
+        let locked = suite.key.join(", ");
+        match own {
+            _ if now == suite.key => None,
+            Some(key) if suite.key.is_empty() => {
+                Some(format!("was made when the archive {archive} had no key of its own; now it has {}", key.file))
+            }
+            Some(key) => Some(format!(
+                "was made with other keys of the archive {archive}: {locked}; now {} has {}",
+                key.file,
+                now.join(", ")
+            )),
+            None => Some(format!("was made with the keys {locked} of the archive {archive}, which has none now")),
+        }
+    }
+
     fn sets(&self) -> Vec<LockedSet> {
         let locked = |set: &TarSet| LockedSet {
             name: set.path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
@@ -157,23 +186,11 @@ impl BuildRequest {
             Some(old) => LockedVersions::new(old, update),
             None => LockedVersions::default(),
         };
-        let suites: Vec<SuiteWanted> = self.profile.suites.iter().map(wanted).collect();
-        let request = RefreshRequest {
-            suites: &suites,
-            architecture,
-            archives: &self.archives,
-            keyring: &self.keyring,
-            cache: &self.cache,
-            client: &self.client,
-            now: self.now,
-            check_age: true,
-            locked: old.map_or(&[], |old| &old.suites),
-            allow_older: self.allow_older,
-        };
-        progress.image(&self.profile.name);
-        let indices = refresh(&request, progress)?;
-        let mut sources: Vec<Source<'_>> = indices.iter().map(Source::from).collect();
-        let mut index = Index::read(&sources, architecture)?;
+        let indices = self.indices(old.map_or(&[], |old| &old.suites), progress)?;
+        let admission = |archive: &str| self.archives.admission(archive, &self.profile.suites);
+        let mut sources: Vec<Source<'_>> =
+            indices.iter().map(|index| Source::new(index, admission(&index.archive))).collect();
+        let mut index = Index::read(&sources, architecture);
         let gone = match old {
             Some(old) => kept.missing(old, &index),
             None => Vec::new(),
@@ -185,17 +202,21 @@ impl BuildRequest {
                 suite: "the lock",
                 automatic: true,
                 packages: text.as_bytes(),
+                admission: admission(archive),
             });
             sources = first.chain(sources).collect();
-            index = Index::read(&sources, architecture)?;
+            index = Index::read(&sources, architecture);
         }
+        warn_of_ignored(&index, progress);
         progress.item("dependencies");
         let LockedVersions { packages, tools } = &mut kept;
         let found = self.requests(|image, needed| {
-            let digest = request_digest(&self.profile.suites, image, needed);
+            let digest = request_digest(&self.profile.suites, &self.archives, image, needed);
             let packages = resolve_keeping(&index, image, packages)?;
             let tools = resolve_keeping(&index, needed, tools)?;
-            Ok::<_, BuildError>(Lock::new(&self.profile.name, architecture, digest, &indices, &packages, &tools))
+            let packages = self.packages(&packages, progress)?;
+            let tools = self.packages(&tools, progress)?;
+            Ok::<_, BuildError>(Lock::new(&self.profile.name, architecture, digest, &indices, packages, tools))
         })?;
         let mut guests = Vec::new();
         for guest in &self.profile.guests {
@@ -207,6 +228,38 @@ impl BuildRequest {
             });
         }
         Ok(Lock { sets: self.sets(), ids: old.map(|old| old.ids.clone()).unwrap_or_default(), guests, ..found })
+    }
+
+    /// The indices of the profile's suites, none of which may be older than `locked` says.
+    pub(super) fn indices(
+        &self,
+        locked: &[LockedSuite],
+        progress: &dyn Progress,
+    ) -> Result<Vec<SuiteIndex>, BuildError> {
+        let suites: Vec<SuiteWanted> = self.profile.suites.iter().map(wanted).collect();
+        let request = RefreshRequest {
+            suites: &suites,
+            architecture: self.profile.architecture.debian(),
+            archives: &self.archives,
+            keyring: &self.keyring,
+            cache: &self.cache,
+            client: &self.client,
+            now: self.now,
+            check_age: true,
+            locked,
+            allow_older: self.allow_older,
+        };
+        progress.image(&self.profile.name);
+        Ok(refresh(&request, progress)?)
+    }
+
+    /// What was resolved, as the lock has it.
+    fn packages(&self, resolution: &Resolution<'_>, progress: &dyn Progress) -> Result<Vec<LockedPackage>, BuildError> {
+        let locked = |record: &&Record<'_>| {
+            let sha256 = sha256_of(record, &self.archives, &self.cache, &self.client, progress)?;
+            Ok(LockedPackage::new(record, sha256))
+        };
+        resolution.packages.iter().map(locked).collect()
     }
 
     /// `Packages` paragraphs of the locked packages that no index lists any more, for each archive. They are made from
@@ -278,6 +331,17 @@ impl Resolved {
         self.lock_text = self.lock.render().map_err(|source| BuildError::RenderLock { source })?;
         self.lock_sha256 = sha256::of(&self.lock_text);
         Ok(())
+    }
+}
+
+/// Tells of records that are wrong: nobody who wants another package needs to know more than that.
+fn warn_of_ignored(index: &Index<'_>, progress: &dyn Progress) {
+    const SHOWN: usize = 3;
+    let ignored = index.all_ignored().filter(|ignored| !ignored.fault.is_choice());
+    let ignored: Vec<String> = ignored.map(ToString::to_string).collect();
+    ignored.iter().take(SHOWN).for_each(|text| progress.warn(text));
+    if let Some(more @ 1..) = ignored.len().checked_sub(SHOWN) {
+        progress.warn(&format!("{more} more records cannot be used"));
     }
 }
 

@@ -1,20 +1,22 @@
 //! A profile while its files are merged. The farthest ancestor is applied first; later files override earlier ones.
 
-use super::error::{ProfileError, did_you_mean};
+use super::error::{Place, ProfileError, Source, did_you_mean};
 use super::keys::KEYS;
 use super::overlay;
 use super::section::{Item, Located, Section, choice, item_section, string, wrong_type};
 use super::values;
 use super::{
-    Architecture, Boot, Hypervisor, Initramfs, OnMissing, Overlay, PackageRequest, Profile, Protocol, Prune, Root,
-    RootFormat, Services, Suite, TarSet,
+    Architecture, Archive, Boot, Hypervisor, Initramfs, KeyFile, OnMissing, Overlay, PackageRequest, Profile, Protocol,
+    Prune, Root, RootFormat, Services, Suite, TarSet,
 };
 use crate::format::squashfs::Compression;
+use crate::util::bounded_read;
 use appliance_contract::marker::Role;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::Hash;
 use std::path::Path;
+use std::sync::Arc;
 use toml::de::DeValue;
 
 pub(super) const KINDS: [(&str, Role); 2] = [("host", Role::Host), ("guest", Role::Guest)];
@@ -57,7 +59,7 @@ pub(super) struct Draft {
     pub(super) source_date_epoch: Option<Located<i64>>,
     pub(super) agent: Option<Located<bool>>,
     pub(super) recommends: Option<Located<bool>>,
-    pub(super) mirrors: BTreeMap<String, String>,
+    pub(super) archives: BTreeMap<String, Archive>,
     pub(super) components: Vec<String>,
     pub(super) suites: Vec<DraftSuite>,
     pub(super) packages: Vec<PackageRequest>,
@@ -107,6 +109,10 @@ impl Draft {
         overlay_root: &overlay::OverlayRoot<'_>,
         base: &Path,
     ) -> Result<(), ProfileError> {
+        if let Some(old) = file.take("mirrors") {
+            let help = Some("for example [archives.debian] with the key url".to_owned());
+            return Err(old.refuse("the table mirrors is now archives", "not a key any more", help));
+        }
         let mut tables: BTreeMap<&str, Section<'_>> = BTreeMap::new();
         for key in KEYS {
             let Some(read) = key.read else { continue };
@@ -135,11 +141,13 @@ impl Draft {
                         let help = Some(format!("for example \"debian/{text}\""));
                         return Err(item.refuse(format!("suites: found {text:?}"), "expected \"ARCHIVE/SUITE\"", help));
                     };
-                    let check = |text: &str| {
-                        values::word(text)
-                            .map_err(|expected| item.refuse("a suite's name", format!("expected {expected}"), None))
-                    };
-                    DraftSuite { archive: check(archive)?, name: check(name)?, components: None }
+                    let refuse =
+                        |expected| item.refuse(format!("suites: found {text:?}"), format!("expected {expected}"), None);
+                    DraftSuite {
+                        archive: values::word(archive).map_err(refuse)?,
+                        name: values::suite(name).map_err(refuse)?,
+                        components: None,
+                    }
                 }
                 DeValue::Table(_) => detailed_suite(item)?,
                 _ => return Err(wrong_type(&item, "suites", "\"ARCHIVE/SUITE\" or a table")),
@@ -215,14 +223,20 @@ impl Draft {
         Ok(())
     }
 
-    pub(super) fn mirrors(&mut self, file: &mut Section<'_>) -> Result<(), ProfileError> {
-        for (archive, item) in file.entries("mirrors")? {
-            let name = format!("mirrors.{}", archive.value);
-            let text = string(item, &name)?;
-            let url = values::url(&text.value).map_err(|expected| {
-                text.refuse(format!("{name}: found {:?}", text.value), format!("expected {expected}"), None)
-            })?;
-            self.mirrors.insert(archive.value, url);
+    /// `base` is where the profile's file is.
+    pub(super) fn archives(&mut self, file: &mut Section<'_>, base: &Path) -> Result<(), ProfileError> {
+        for (name, item) in file.entries("archives")? {
+            values::word(&name.value)
+                .map_err(|expected| name.refuse("an archive's name", format!("expected {expected}"), None))?;
+            let mut table = item_section(item, &format!("archives.{}", name.value))?;
+            let url = table.string("url")?.map(|text| archive_url(text, &name.value)).transpose()?;
+            let key = table.string("key")?.map(|file| key_file(&file, base)).transpose()?;
+            let packages = table.list("packages", values::package_pattern)?;
+            table.finish()?;
+            let archive = self.archives.entry(name.value).or_default();
+            set(&mut archive.url, url.map(|url| url.value));
+            set(&mut archive.key, key);
+            set(&mut archive.packages, packages.map(|list| list.into_iter().map(|item| item.value).collect()));
         }
         Ok(())
     }
@@ -256,8 +270,13 @@ impl Draft {
         }
         let mut suites = Vec::new();
         for suite in &self.suites {
-            let components = suite.components.clone().unwrap_or_else(|| self.components.clone());
-            if components.is_empty() {
+            let flat = suite.name.ends_with('/');
+            let components = match &suite.components {
+                Some(own) => own.clone(),
+                None if flat => Vec::new(),
+                None => self.components.clone(),
+            };
+            if components.is_empty() && !flat {
                 return Err(missing("components", "such as [\"main\"]"));
             }
             suites.push(Suite { archive: suite.archive.clone(), name: suite.name.clone(), components });
@@ -278,7 +297,7 @@ impl Draft {
             kind: kind.value,
             version: version.value.clone(),
             architecture: self.architecture.map_or(Architecture::Amd64, |found| found.value),
-            mirrors: self.mirrors,
+            archives: self.archives,
             suites,
             packages: self.packages,
             recommends: self.recommends.is_some_and(|found| found.value),
@@ -371,13 +390,50 @@ impl Draft {
     }
 }
 
+/// A URL without a login. The place of one that has a login is shown with stars in its place.
+fn archive_url(text: Located<String>, archive: &str) -> Result<Located<String>, ProfileError> {
+    let key = format!("archives.{archive}.url");
+    let authority = text.value.split_once("://").map(|(_, rest)| rest.split('/').next().unwrap_or_default());
+    if let Some((login, _)) = authority.and_then(|authority| authority.rsplit_once('@')) {
+        let source = &text.place.source;
+        let hidden = source.text.replace(login, &"*".repeat(login.len()));
+        let place = Place { source: Arc::new(Source::new(source.name.clone(), hidden)), span: text.place.span };
+        let help = "put the login into /etc/apt/auth.conf, or into a file that the environment variable APPLBUILD_AUTH_CONF \
+                    names: machine HOST login NAME password PASSWORD";
+        let message = format!("{key} has a login, and a profile is no place for one");
+        return Err(place.error(message, "expected a URL without a login", Some(help.to_owned())));
+    }
+    match values::url(&text.value) {
+        Ok(value) => Ok(Located { value, place: text.place }),
+        Err(expected) => {
+            Err(text.refuse(format!("{key}: found {:?}", text.value), format!("expected {expected}"), None))
+        }
+    }
+}
+
+fn key_file(file: &Located<String>, base: &Path) -> Result<KeyFile, ProfileError> {
+    match bounded_read::read_user_file(&base.join(&file.value)) {
+        Ok(bytes) => Ok(KeyFile { name: file.value.clone(), bytes }),
+        Err(error) => {
+            let help = Some("the path is relative to the profile's file".to_owned());
+            Err(file.refuse(format!("reading the key {:?}: {error}", file.value), "expected a file of keys", help))
+        }
+    }
+}
+
 fn detailed_suite(item: Item<'_>) -> Result<DraftSuite, ProfileError> {
     let place = item.place.clone();
     let mut table = item_section(item, "suites")?;
     let archive = table.parsed("archive", values::word)?;
-    let name = table.parsed("name", values::word)?;
-    let components = table.list("components", values::word)?;
+    let name = table.parsed("name", values::suite)?;
+    let components = table.list("components", values::component)?;
     table.finish()?;
+    if let (Some(name), Some([first, ..])) = (&name, components.as_deref())
+        && name.value.ends_with('/')
+    {
+        let help = Some("leave components out".to_owned());
+        return Err(first.refuse("components of a flat archive", "a flat archive has none", help));
+    }
     match (archive, name) {
         (Some(archive), Some(name)) => Ok(DraftSuite {
             archive: archive.value,

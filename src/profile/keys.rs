@@ -2,11 +2,11 @@
 //! is shown. Parsing, `profile show`, the hash over an image's inputs, the JSON Schema and the reference page come from
 //! this table.
 
-use super::Profile;
 use super::draft::{ALGORITHMS, ARCHITECTURES, Draft, FORMATS, HYPERVISORS, KINDS, ON_MISSING, PROTOCOLS, append, set};
 use super::error::ProfileError;
 use super::section::Section;
 use super::values;
+use super::{Archive, Profile};
 use crate::format::squashfs::Compression;
 use std::path::Path;
 use toml_edit::{Array, InlineTable, Item, Table, Value, value};
@@ -224,7 +224,7 @@ pub const KEYS: &[Key] = &[
         doc: "The components of suites that name none of their own.",
         example: "components = [\"main\", \"contrib\"]",
         read: Some(|draft, section, key, _| {
-            append(&mut draft.components, section.list(key, values::word)?);
+            append(&mut draft.components, section.list(key, values::component)?);
             Ok(())
         }),
         show: None,
@@ -234,8 +234,10 @@ pub const KEYS: &[Key] = &[
         kind: Kind::Tables { text: Some("`ARCHIVE/SUITE`"), keys: &["archive", "name", "components"] },
         default: "required",
         merge: Merge::PerKey,
-        doc: "Where packages and the boot loader come from. The archive is `debian` or `debian-security`. A suite that an \
-              extended profile names already is replaced.",
+        doc: "Where packages and the boot loader come from. The archive is `debian`, `debian-security` or one that the table \
+              `archives` describes. A suite may have slashes (`stable/updates`). With a slash at its end it is a directory \
+              of a flat archive, which has no components: `vendor//` or `vendor/deb/`. A suite that an extended profile \
+              names already is replaced.",
         example: "suites = [\"debian/trixie\", { archive = \"debian-security\", name = \"trixie-security\", components = [\"main\"] }]",
         read: Some(|draft, section, _, _| draft.suites(section)),
         show: Some(|profile| {
@@ -325,14 +327,18 @@ pub const KEYS: &[Key] = &[
         }),
     },
     Key {
-        name: "mirrors",
-        kind: Kind::Map("name of an archive, and its URL (`http:`, `https:` or `file:`)"),
-        default: "the machine's apt sources, or `--mirror` and `--security-mirror`",
+        name: "archives",
+        kind: Kind::Map("name of an archive, and a table of `url`, `key` and `packages`"),
+        default: "Debian's archives, where the machine's apt sources or `--mirror` and `--security-mirror` say",
         merge: Merge::PerKey,
-        doc: "Where the archives are.",
-        example: "[mirrors]\ndebian = \"http://localhost/debian\"",
-        read: Some(|draft, section, _, _| draft.mirrors(section)),
-        show: Some(|profile| Some(strings(&profile.mirrors))),
+        doc: "Archives. `url` (`http:`, `https:` or `file:`) is the directory that apt's sources name. `key` is a file of the \
+              OpenPGP certificates that may sign the archive, binary or armored; its path is relative to the profile's \
+              file. An archive without one is signed by Debian's keys, or those of `--keyring`. `packages` are patterns of \
+              the packages that may come from the archive (`docker-*`). An archive with a key and without `packages` may \
+              add packages, and replaces none that an archive without a key has.",
+        example: "[archives.vendor]\nurl = \"http://localhost/vendor\"\npackages = [\"tool\", \"tool-*\"]",
+        read: Some(|draft, section, _, base| draft.archives(section, base)),
+        show: Some(|profile| Some(archives(&profile.archives))),
     },
     Key {
         name: "boot.hypervisors",
@@ -681,6 +687,25 @@ fn strings(map: &std::collections::BTreeMap<String, String>) -> Item {
     table.set_implicit(true);
     for (key, text) in map {
         table[key] = value(text);
+    }
+    Item::Table(table)
+}
+
+fn archives(archives: &std::collections::BTreeMap<String, Archive>) -> Item {
+    let mut table = Table::new();
+    table.set_implicit(true);
+    for (name, archive) in archives {
+        let mut keys = Table::new();
+        if let Some(url) = &archive.url {
+            keys["url"] = value(url);
+        }
+        if let Some(key) = &archive.key {
+            keys["key"] = value(&key.name);
+        }
+        if let Some(packages) = &archive.packages {
+            keys["packages"] = list(packages);
+        }
+        table[name] = Item::Table(keys);
     }
     Item::Table(table)
 }

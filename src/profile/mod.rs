@@ -37,8 +37,8 @@ pub struct Profile {
     pub version: String,
     /// For which machines the packages are.
     pub architecture: Architecture,
-    /// Where archives are, when the profile says so: archive name (`debian`, `debian-security`) → URL.
-    pub mirrors: BTreeMap<String, String>,
+    /// The archives that the profile describes, by name (`debian`, `debian-security`, or a vendor's).
+    pub archives: BTreeMap<String, Archive>,
     /// The suites that packages come from.
     pub suites: Vec<Suite>,
     /// The packages asked for by name, without what they depend on.
@@ -78,6 +78,36 @@ pub enum Architecture {
     Amd64,
 }
 
+impl Profile {
+    /// The archives of the profile and of its guests. The host's URL of an archive takes precedence; the keys and packages
+    /// of an archive must be the same in all profiles.
+    pub fn all_archives(&self) -> Result<BTreeMap<String, Archive>, ArchiveConflict> {
+        let mut all = self.archives.clone();
+        for guest in &self.guests {
+            for (name, archive) in &guest.archives {
+                let known = all.entry(name.clone()).or_insert_with(|| archive.clone());
+                let same = known.packages == archive.packages
+                    && known.key.as_ref().map(|key| &key.bytes) == archive.key.as_ref().map(|key| &key.bytes);
+                if !same {
+                    return Err(ArchiveConflict { name: name.clone(), guest: guest.name.clone() });
+                }
+                known.url = known.url.take().or_else(|| archive.url.clone());
+            }
+        }
+        Ok(all)
+    }
+}
+
+/// A host and one of its guests describe an archive differently.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "archives.{name} has another key or other packages in the profile of the guest {guest}; expected the same, or another name"
+)]
+pub struct ArchiveConflict {
+    name: String,
+    guest: String,
+}
+
 impl Architecture {
     /// Debian's name.
     pub fn debian(self) -> &'static str {
@@ -87,14 +117,34 @@ impl Architecture {
     }
 }
 
+/// An archive: where it is, who signs it, and what it is for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Archive {
+    /// The directory that apt's sources name; `None`: elsewhere, or nowhere.
+    pub url: Option<String>,
+    /// The keys that may sign it; `None`: those of Debian, or of `--keyring`.
+    pub key: Option<KeyFile>,
+    /// Patterns of the names of packages that may come from it.
+    pub packages: Option<Vec<String>>,
+}
+
+/// A file of OpenPGP certificates.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyFile {
+    /// As the profile names it.
+    pub name: String,
+    /// The file's content.
+    pub bytes: Vec<u8>,
+}
+
 /// One line of what apt would call a source: `archive` names the place, `name` the suite in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Suite {
     /// `debian` or `debian-security`.
     pub archive: String,
-    /// `trixie`, `trixie-updates`, `trixie-security` …
+    /// `trixie`, `trixie-updates`, `stable/updates` …; of a flat archive the directory with a slash at its end: `/`, `deb/`.
     pub name: String,
-    /// `main`, `contrib`, `non-free-firmware` …
+    /// `main`, `contrib`, `non-free-firmware` …; none of a flat archive.
     pub components: Vec<String>,
 }
 

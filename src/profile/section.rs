@@ -54,6 +54,11 @@ impl<'i> Section<'i> {
     /// A value of any type.
     pub fn item(&mut self, key: &'static str) -> Option<Item<'i>> {
         self.asked.push(key);
+        self.take(key)
+    }
+
+    /// A value whose key is not one of those there are.
+    pub fn take(&mut self, key: &str) -> Option<Item<'i>> {
         let value = self.table.remove(key)?;
         let place = self.place(value.span());
         Some(Located { value: value.into_inner(), place })

@@ -58,8 +58,12 @@ suites = ["debian/trixie", { archive = "debian-security", name = "trixie-securit
 packages = ["git", "less=668-1"]
 firmware = ["bnx2", "intel-microcode"]
 sets = [{ file = "sets/base.tgz", sha256 = "abababababababababababababababababababababababababababababababab" }]
-[mirrors]
-debian = "http://localhost/debian/"
+[archives.debian]
+url = "http://localhost/debian/"
+[archives.vendor]
+url = "https://vendor.example.org/apt"
+key = "keys/vendor.asc"
+packages = ["tool-*"]
 [files]
 directories = ["/data"]
 [files.modes]
@@ -99,11 +103,15 @@ colour = "red"
         ("t/etc/secret.hbs", "{{vars.colour}}"),
         ("t/etc/keys", "k"),
         ("t/usr/bin/tool", "#!/bin/sh\n"),
+        ("keys/vendor.asc", "a key"),
     ]);
     let profile = Library::new(root.path()).load("t").unwrap();
     assert_eq!((profile.kind, profile.version.as_str(), profile.agent), (Role::Guest, "2026.11.1", false));
     assert_eq!(profile.source_date_epoch, Some(1_700_000_000));
-    assert_eq!(profile.mirrors["debian"], "http://localhost/debian");
+    assert_eq!(profile.archives["debian"].url.as_deref(), Some("http://localhost/debian"));
+    let vendor = &profile.archives["vendor"];
+    assert_eq!(vendor.key, Some(KeyFile { name: "keys/vendor.asc".into(), bytes: b"a key".into() }));
+    assert_eq!(vendor.packages.as_deref(), Some(["tool-*".to_owned()].as_slice()));
     assert_eq!(profile.suites[0].components, ["main", "contrib"]);
     assert_eq!(profile.suites[1].components, ["main"]);
     let packages: Vec<_> = profile.packages.iter().map(|p| (p.name.as_str(), p.version.as_deref())).collect();
@@ -177,7 +185,16 @@ fn bad_input_is_refused_at_its_place() {
         ("architecture = \"amd46\"", r#"found "amd46""#, "\"amd46\"", r#"did you mean "amd64"?"#),
         ("source-date-epoch = 1.5", "found a float, expected an integer", "1.5", "a float"),
         ("volume-label = \"lower\"", r#"found "lower""#, "\"lower\"", "upper-case"),
-        ("[mirrors]\ndebian = \"ftp:x\"", "mirrors.debian", "\"ftp:x\"", "http:"),
+        ("[archives.debian]\nurl = \"ftp:x\"", "archives.debian.url", "\"ftp:x\"", "http:"),
+        (
+            "[archives.vendor]\nurl = \"https://me:hidden@example.org\"",
+            "has a login",
+            "\"https://me:hidden@example.org\"",
+            "APPLBUILD_AUTH_CONF",
+        ),
+        ("[archives.vendor]\nkey = \"none.asc\"", "reading the key", "\"none.asc\"", "a file of keys"),
+        ("[archives.vendor]\nurls = 1", "archives.vendor.urls", "urls", "not a key"),
+        ("[archives.vendor]\npackages = [\"A\"]", "archives.vendor.packages", "\"A\"", "a package's name"),
         ("sets = [{ file = \"a.tgz\" }]", "a set has no sha256", "{ file = \"a.tgz\" }", "sha256sum"),
         ("sets = [{ file = \"a\", sha256 = \"12\" }]", "sets.sha256", "\"12\"", "64 hexadecimal"),
         ("[root]\ncompression = \"zst\"", r#"found "zst""#, "\"zst\"", r#"did you mean "zstd"?"#),
@@ -211,6 +228,48 @@ fn bad_input_is_refused_at_its_place() {
         let said = format!("{} {}", error.label, error.help.clone().unwrap_or_default());
         assert!(said.contains(hint), "{line}: {said}");
         assert!(error.line > 5 || error.message.contains("without"), "{line}: line {}", error.line);
+    }
+}
+
+#[test]
+fn a_login_is_not_shown() {
+    let error = load(&format!("{BASE}[archives.vendor]\nurl = \"https://me:hidden@example.org\"\n")).unwrap_err();
+    let shown = format!("{:?}", miette::Report::new(error));
+    assert!(shown.contains("https://*********@example.org") && !shown.contains("hidden"), "{shown}");
+}
+
+#[test]
+fn suites_are_named_as_sources_name_them() {
+    let suites = |text: &str| {
+        let text = BASE.replace("\"debian/trixie\"", text);
+        load(&text)
+            .map(|profile| profile.suites.into_iter().map(|suite| (suite.name, suite.components)).collect::<Vec<_>>())
+    };
+    let main = || vec!["main".to_owned()];
+    for (written, name, components) in [
+        ("\"v/stable/updates\"", "stable/updates", main()),
+        ("\"v//\"", "/", vec![]),
+        ("\"v/./\"", "/", vec![]),
+        ("\"v/./deb/x:/\"", "deb/x:/", vec![]),
+        ("{ archive = \"v\", name = \"/\" }", "/", vec![]),
+        (
+            "{ archive = \"v\", name = \"a/b\", components = [\"updates/main\"] }",
+            "a/b",
+            vec!["updates/main".to_owned()],
+        ),
+    ] {
+        assert_eq!(suites(written).unwrap(), [(name.to_owned(), components)], "{written}");
+        assert_shown(&load(&BASE.replace("\"debian/trixie\"", written)).unwrap());
+    }
+    for written in [
+        "\"v/../x\"",
+        "\"v/../\"",
+        "\"v//x\"",
+        "\"v/a b/\"",
+        "\"v/\"",
+        "{ archive = \"v\", name = \"/\", components = [\"main\"] }",
+    ] {
+        assert!(suites(written).is_err(), "{written}");
     }
 }
 

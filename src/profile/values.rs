@@ -42,6 +42,36 @@ pub(super) fn word(text: &str) -> Result<String, &'static str> {
     if good { Ok(text.to_owned()) } else { Err("letters, digits and any of . - _ + ~") }
 }
 
+/// A component: the security archive's were once of several words.
+pub(super) fn component(text: &str) -> Result<String, &'static str> {
+    let good = text.split('/').all(|part| word(part).is_ok());
+    if good { Ok(text.to_owned()) } else { Err("letters, digits and any of . - _ + ~ /") }
+}
+
+/// A suite as sources.list(5) names it: words between slashes, or with a slash at its end a directory of a flat archive,
+/// which `/`, `./`, `dir/` and `./dir/` are forms of.
+pub(super) fn suite(text: &str) -> Result<String, &'static str> {
+    let part = |part: &&str| {
+        !matches!(*part, "" | "." | "..")
+            && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_+~:".contains(&byte))
+    };
+    let name = match text.strip_suffix('/') {
+        None => text.split('/').all(|found| part(&found)).then(|| text.to_owned()),
+        Some(directory) => {
+            let parts: Vec<&str> = directory.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
+            parts.iter().all(part).then(|| format!("{}/", parts.join("/")))
+        }
+    };
+    name.ok_or("a suite such as trixie or stable/updates, or a directory of a flat archive such as / or deb/")
+}
+
+/// A pattern over names of packages: `*` and `?` stand for parts of one.
+pub(super) fn package_pattern(text: &str) -> Result<String, &'static str> {
+    let good = !text.is_empty()
+        && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"+-.*?".contains(&byte));
+    if good { Ok(text.to_owned()) } else { Err("a package's name, where * and ? may stand for parts of it") }
+}
+
 /// A package's name (Debian policy 5.6.1), optionally followed by `=` and a version.
 pub(super) fn package(text: &str) -> Result<(String, Option<String>), &'static str> {
     let (name, version) = match text.split_once('=') {

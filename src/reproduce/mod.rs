@@ -33,8 +33,8 @@ pub struct Reproduction {
     pub root: PathBuf,
     /// The profile's name.
     pub profile: String,
-    /// Whether the profile uses files outside of `profiles/`, which are not copied.
-    pub has_sets: bool,
+    /// Whether the profile uses files outside of `profiles/`, which are not copied: tar sets, or keys.
+    pub has_files_elsewhere: bool,
     /// The archives of packages that the cache lacks.
     pub archives: Archives,
     /// The first build's cache.
@@ -223,7 +223,7 @@ impl SecondBuild {
         let mut command = fake_uname::command(&format!("/proc/{}/exe", std::process::id()));
         command.current_dir(&self.root).stdin(Stdio::null()).stdout(Stdio::null());
         command.args([first.kind.command(), "--profile", &first.profile, "--offline", "--replace", "--lock", "lock"]);
-        if !first.has_sets {
+        if !first.has_files_elsewhere {
             command.args(["--root", "."]);
         }
         command.arg("--cache").arg(absolute(self.cache.directory())?).arg("--output").arg(absolute(&self.output)?);

@@ -8,8 +8,8 @@ use std::path::Path;
 /// In bytes; far more than a hand-written file has.
 const MAX_BYTES: u64 = 1 << 20;
 
-/// Reads a text of at most 1 MiB.
-pub fn read_user_text(path: &Path) -> io::Result<String> {
+/// Reads a file of at most 1 MiB.
+pub fn read_user_file(path: &Path) -> io::Result<Vec<u8>> {
     // Checked before opening: opening a FIFO waits for a writer.
     let kind = fs::metadata(path)?;
     if kind.is_dir() {
@@ -23,7 +23,12 @@ pub fn read_user_text(path: &Path) -> io::Result<String> {
     if bytes.len() as u64 > MAX_BYTES {
         return Err(io::Error::other(format!("found more than {MAX_BYTES} bytes, expected fewer")));
     }
-    String::from_utf8(bytes).map_err(|error| {
+    Ok(bytes)
+}
+
+/// Reads a text of at most 1 MiB.
+pub fn read_user_text(path: &Path) -> io::Result<String> {
+    String::from_utf8(read_user_file(path)?).map_err(|error| {
         let line = error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|&&byte| byte == b'\n').count();
         io::Error::new(io::ErrorKind::InvalidData, format!("line {} is not UTF-8", line + 1))
     })

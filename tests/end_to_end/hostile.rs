@@ -98,8 +98,8 @@ fn a_server_that_does_not_serve_is_told_from_one_that_lies() {
     for (file, named) in [("InRelease", "InRelease"), (".xz", "Packages.xz"), ("/hello_1.0.deb", "package hello 1.0")] {
         std::thread::scope(|scope| {
             for (case, reply, flags, word) in TROUBLES {
-                // The index is asked for by its hash first.
-                let hit = move |path: &str| path.ends_with(file) || file == ".xz" && path.contains("/by-hash/");
+                // The index is asked for by its hash first, and in another form where one is not there.
+                let hit = move |path: &str| path.ends_with(file) || file == ".xz" && path.contains("/binary-amd64/");
                 let spoil: Spoil = Box::new(move |request, bytes| hit(&request.path).then(|| reply(request, bytes)));
                 let case = format!("{case} in the place of {file}");
                 scope.spawn(move || refused_when(flags, &case, good(), spoil, &[named, word]));

@@ -1,5 +1,6 @@
 //! The program from archive to image: with an archive that is made and signed here, and a mirror as bad as can be.
 
+mod archives;
 mod builders;
 mod cache;
 mod hostile;

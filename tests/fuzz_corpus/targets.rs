@@ -4,11 +4,11 @@
 use applbuild::differ;
 use applbuild::format::squashfs::{self, Compression, NoCache, Options};
 use applbuild::format::tar::{self, Limits};
-use applbuild::packages::archive::index::{Index, Source};
+use applbuild::packages::archive::index::{Admission, Index, Source};
 use applbuild::packages::archive::inrelease;
 use applbuild::packages::archive::release::Release;
 use applbuild::packages::deb::Deb;
-use applbuild::packages::{Keyring, Lock};
+use applbuild::packages::{Credentials, Keyring, Lock};
 use applbuild::profile::Library;
 use applbuild::progress::Silent;
 use applbuild::tree::{Kind, Metadata, Node, Tree, TreePath};
@@ -30,16 +30,19 @@ pub type Target = (&'static str, fn(&[u8]));
 
 /// The directory with a target's seeds has the target's name.
 pub const ALL: &[Target] = &[
+    ("auth", auth),
     ("deb", deb),
     ("differ", differ),
     ("guest", guest),
     ("inrelease", signed_release),
     ("iso", iso),
+    ("keyring", keyring),
     ("kernel_args", kernel_args),
     ("lock", lock),
     ("marker", marker),
     ("packages", packages),
     ("profile", profile),
+    ("release", release),
     ("squashfs", squashfs_image),
     ("tar", tar_set),
 ];
@@ -77,17 +80,43 @@ pub fn signed_release(data: &[u8]) {
     static KEYRING: LazyLock<Keyring> = LazyLock::new(|| Keyring::debian().expect("the keys carried can be read"));
     assert!(inrelease::verify(data, &KEYRING, 1_790_000_000).is_err());
     if let Ok(text) = std::str::from_utf8(data) {
-        let _ = Release::parse(text);
+        let _ = Release::parse(text, 0);
     }
 }
 
-pub fn packages(data: &[u8]) {
-    let source = Source { archive: "debian", suite: "trixie", automatic: true, packages: data };
-    if let Ok(index) = Index::read(&[source], "amd64") {
-        for id in index.ids() {
-            assert!(index.versions(index.record(id).name).contains(&id));
-        }
+/// A Release file whose signature is in another: what is before the last empty line, which signs what is behind it.
+pub fn release(data: &[u8]) {
+    static KEYRING: LazyLock<Keyring> = LazyLock::new(|| Keyring::debian().expect("the keys carried can be read"));
+    let at = data.windows(2).rposition(|pair| pair == b"\n\n").unwrap_or(data.len());
+    let (signature, text) = data.split_at(at);
+    assert!(inrelease::verify_detached(text, signature, &KEYRING, 1_790_000_000).is_err());
+    if let Ok(release) = Release::parse(&String::from_utf8_lossy(text), 0) {
+        let _ = release.check_suite("trixie/updates");
     }
+}
+
+/// A key file, as a vendor gives it.
+pub fn keyring(data: &[u8]) {
+    match Keyring::parse("fuzz", data) {
+        Ok(keyring) => assert!(!keyring.fingerprints().is_empty()),
+        Err(error) => assert!(!error.to_string().is_empty()),
+    }
+}
+
+/// Logins: none is for a host that the file does not name.
+pub fn auth(data: &[u8]) {
+    let credentials = Credentials::parse(data);
+    let _ = format!("{credentials:?}");
+}
+
+pub fn packages(data: &[u8]) {
+    let source =
+        Source { archive: "debian", suite: "trixie", automatic: true, packages: data, admission: Admission::All };
+    let index = Index::read(&[source], "amd64");
+    for id in index.ids() {
+        assert!(index.versions(index.record(id).name).contains(&id));
+    }
+    index.all_ignored().for_each(|ignored| assert!(!ignored.to_string().is_empty()));
 }
 
 /// A lock that is accepted is the same after it is written and read again.

@@ -1,8 +1,8 @@
 //! OpenPGP keys and signatures, also such as no archive would make.
 
 use pgp::composed::{
-    ArmorOptions, CleartextSignedMessage, KeyType, SecretKeyParamsBuilder, SignedKeyDetails, SignedPublicKey,
-    SignedPublicSubKey, SignedSecretKey, SubkeyParamsBuilder,
+    ArmorOptions, CleartextSignedMessage, DetachedSignature, KeyType, SecretKeyParamsBuilder, SignedKeyDetails,
+    SignedPublicKey, SignedPublicSubKey, SignedSecretKey, SubkeyParamsBuilder,
 };
 use pgp::crypto::hash::HashAlgorithm;
 use pgp::packet::{KeyFlags, Signature, SignatureConfig, SignatureType, Subpacket, SubpacketData, UserId};
@@ -101,6 +101,11 @@ impl Signer {
         self.certificate(terms).to_bytes().unwrap()
     }
 
+    /// The armored text of a keyring with this one certificate.
+    pub fn armored_keyring(&self) -> String {
+        self.certificate(&Terms::default()).to_armored_string(ArmorOptions::default()).unwrap()
+    }
+
     fn certificate(&self, terms: &Terms) -> SignedPublicKey {
         let (primary, public) = (&self.secret.primary_key, self.secret.primary_key.public_key());
         let none = Password::empty();
@@ -168,6 +173,13 @@ impl Signer {
 
     pub fn sign(&self, text: &str) -> String {
         clear_sign(text, &[(self, How::default())])
+    }
+
+    /// The signature alone, as Release.gpg has it.
+    pub fn sign_apart(&self, text: &str) -> String {
+        let how = How { kind: SignatureType::Binary, ..How::default() };
+        let signature = DetachedSignature::new(self.signature(text, how));
+        signature.to_armored_string(ArmorOptions::default()).unwrap()
     }
 }
 

@@ -13,12 +13,17 @@ pub mod project;
 pub mod squashfs;
 pub mod tar_sets;
 
-use sha2::{Digest, Sha256};
+use sha2::{Digest, Sha256, Sha512};
 use std::path::PathBuf;
 
 /// SHA-256 in hex.
 pub fn sha256(bytes: &[u8]) -> String {
     hex::encode(Sha256::digest(bytes))
+}
+
+/// SHA-512 in hex.
+pub fn sha512(bytes: &[u8]) -> String {
+    hex::encode(Sha512::digest(bytes))
 }
 
 /// A directory for large files and files with extended attributes, neither of which every `/tmp` takes:

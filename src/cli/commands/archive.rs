@@ -5,7 +5,7 @@ use crate::cli::report::output;
 use crate::cli::report::progress::Reporter;
 use applbuild::packages::archive::directory::{self, FolderError, Stock, Supply};
 use applbuild::packages::{Client, Lock, Policy};
-use applbuild::profile::Library;
+use applbuild::profile::{Archive, Library};
 use indicatif::HumanBytes;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -37,7 +37,7 @@ pub fn run(common: &Common, command: Command) -> Result<(), Failure> {
     let (dir, what, stock) = match command {
         Command::Export { dir, locks, sources } => {
             let locks = if locks.is_empty() { own_locks(common)? } else { locks };
-            let PackageSources { archives, cache, client, .. } = sources.find(&mirrors(common, &locks))?;
+            let PackageSources { archives, cache, client, .. } = sources.find_with(archives(common, &locks))?;
             let _held = cache.lock_shared();
             let supply = Supply { archives: &archives, cache: &cache, client: &client };
             (dir.clone(), "exported", directory::export(&dir, &locks, supply, &reporter))
@@ -74,12 +74,12 @@ fn own_locks(common: &Common) -> Result<Vec<PathBuf>, Failure> {
     Ok(paths)
 }
 
-/// The mirrors that the locks' profiles name. A lock whose profile is gone names none.
-fn mirrors(common: &Common, locks: &[PathBuf]) -> BTreeMap<String, String> {
+/// The archives that the locks' profiles describe. A lock whose profile is gone describes none.
+fn archives(common: &Common, locks: &[PathBuf]) -> BTreeMap<String, Archive> {
     let library = Library::new(&common.root);
     let texts = locks.iter().filter_map(|path| std::fs::read_to_string(path).ok());
     let profiles = texts.filter_map(|text| library.load(&Lock::parse(&text).ok()?.profile).ok());
-    profiles.flat_map(|profile| profile.mirrors).collect()
+    profiles.filter_map(|profile| profile.all_archives().ok()).flatten().collect()
 }
 
 fn report(common: &Common, dir: &Path, what: &str, stock: &Stock) {

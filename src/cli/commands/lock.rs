@@ -1,6 +1,7 @@
 use crate::cli::flags::common::Common;
+use crate::cli::flags::environment::source_date_epoch;
 use crate::cli::flags::lock::own;
-use crate::cli::flags::sources::{PackageSources, Sources};
+use crate::cli::flags::sources::{PackageSources, Sources, now};
 use crate::cli::report;
 use crate::cli::report::failure::Failure;
 use crate::cli::report::output;
@@ -9,7 +10,7 @@ use applbuild::output::default_kind;
 use applbuild::packages::Lock;
 use applbuild::packages::lock::{Changes, LockError};
 use applbuild::pipeline::{self, BuildRequest, LockChoice, LockOutcome, Update};
-use applbuild::profile::Library;
+use applbuild::profile::{Library, Profile};
 use applbuild::sandbox;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -31,6 +32,20 @@ pub struct Arguments {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    /// Print the locked packages that have newer versions in the archives; exit code 4 if there are some
+    Outdated {
+        /// The profile whose lock is compared
+        #[arg(long, value_name = "NAME")]
+        profile: String,
+        /// Compare this lock [default: profiles/NAME.lock]
+        #[arg(long, value_name = "FILE")]
+        lock: Option<PathBuf>,
+        /// Only versions in security suites
+        #[arg(long)]
+        security: bool,
+        #[command(flatten)]
+        sources: Box<Sources>,
+    },
     /// Print the differences between two locks: packages, sets, users and suites
     Diff {
         /// The older lock
@@ -41,10 +56,15 @@ enum Command {
 }
 
 pub fn run(common: &Common, arguments: Arguments) -> Result<(), Failure> {
-    if let Some(Command::Diff { old, new }) = arguments.command {
-        let changes = Changes::between(&read(&old)?, &read(&new)?);
-        report::lock::print(common, &changes);
-        return Ok(());
+    match arguments.command {
+        Some(Command::Diff { old, new }) => {
+            report::lock::print(common, &Changes::between(&read(&old)?, &read(&new)?));
+            return Ok(());
+        }
+        Some(Command::Outdated { profile, lock, security, sources }) => {
+            return outdated(common, &profile, lock, security, *sources);
+        }
+        None => {}
     }
     // Clap lets nobody come here without one.
     let name = arguments.profile.unwrap_or_default();
@@ -55,22 +75,7 @@ pub fn run(common: &Common, arguments: Arguments) -> Result<(), Failure> {
         Some(names) => Update::Packages(names),
     };
     let path = own(common, &profile);
-    let PackageSources { archives, keyring, cache, client, allow_older } = arguments.sources.find(&profile.mirrors)?;
-    let request = BuildRequest {
-        kind: default_kind(profile.kind),
-        profile,
-        archives,
-        keyring,
-        cache,
-        client: Arc::new(client),
-        lock: LockChoice::Own { path: path.clone(), update },
-        allow_older,
-        now: crate::cli::flags::sources::now(),
-        source_date_epoch: crate::cli::flags::environment::source_date_epoch()?,
-        templates: None,
-        output: common.root.join("images"),
-        replace: false,
-    };
+    let request = request(common, profile, LockChoice::Own { path: path.clone(), update }, arguments.sources)?;
     // Before anything begins a thread: bars do.
     sandbox::enter_user_namespace().map_err(Failure::plain)?;
     crate::cli::report::interrupt::watch(common.json)?;
@@ -83,6 +88,47 @@ pub fn run(common: &Common, arguments: Arguments) -> Result<(), Failure> {
     }
     report::lock::print_outcome(common, &path, &outcome);
     Ok(())
+}
+
+/// The exit code if the archives have newer versions.
+const OUTDATED: u8 = 4;
+
+fn outdated(
+    common: &Common,
+    profile: &str,
+    lock: Option<PathBuf>,
+    security: bool,
+    sources: Sources,
+) -> Result<(), Failure> {
+    let profile = Library::new(&common.root).load(profile)?;
+    let lock = LockChoice::Exactly(lock.unwrap_or_else(|| own(common, &profile)));
+    let request = request(common, profile, lock, sources)?;
+    let reporter = Reporter::new(common.json);
+    let found = pipeline::outdated(&request, security, &reporter);
+    reporter.finish();
+    let found = found?;
+    report::lock::print_outdated(common, &found);
+    if found.is_empty() { Ok(()) } else { Err(Failure::Ended(OUTDATED)) }
+}
+
+/// A request that makes the lock of a profile, or compares it.
+fn request(common: &Common, profile: Profile, lock: LockChoice, sources: Sources) -> Result<BuildRequest, Failure> {
+    let PackageSources { archives, keyring, cache, client, allow_older } = sources.find(&profile)?;
+    Ok(BuildRequest {
+        kind: default_kind(profile.kind),
+        profile,
+        archives,
+        keyring,
+        cache,
+        client: Arc::new(client),
+        lock,
+        allow_older,
+        now: now(),
+        source_date_epoch: source_date_epoch()?,
+        templates: None,
+        output: common.root.join("images"),
+        replace: false,
+    })
 }
 
 fn read(path: &Path) -> Result<Lock, Failure> {

@@ -59,7 +59,7 @@ fn directory(text: &str) -> Result<PathBuf, String> {
 pub fn request(common: &Common, target: Target, kind: &'static dyn Output) -> Result<BuildRequest, Failure> {
     let profile = Library::new(&common.root).load(&target.profile)?;
     let lock = target.lock.choose(common, &profile);
-    let PackageSources { archives, keyring, cache, client, allow_older } = target.sources.find(&profile.mirrors)?;
+    let PackageSources { archives, keyring, cache, client, allow_older } = target.sources.find(&profile)?;
     Ok(BuildRequest {
         profile,
         kind,

@@ -1,8 +1,10 @@
 //! Flags for the sources of packages, for every command that needs packages.
 
+use crate::cli::flags::environment::variable;
 use crate::cli::report::failure::Failure;
 use applbuild::cache::{self, Cache};
-use applbuild::packages::{Archives, Client, Keyring, MirrorChoice, Policy};
+use applbuild::packages::{Archives, Client, Credentials, Keyring, MirrorChoice, Policy};
+use applbuild::profile::{Archive, Profile};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -15,7 +17,7 @@ pub struct Sources {
     /// Mirror of Debian's security archive [default: from the machine's apt sources]
     #[arg(long, value_name = "URL")]
     security_mirror: Option<String>,
-    /// OpenPGP keys to trust for the archives, instead of Debian's
+    /// OpenPGP keys to trust for archives that have no key in the profile, instead of Debian's
     #[arg(long, value_name = "FILE")]
     keyring: Option<PathBuf>,
     #[command(flatten)]
@@ -72,16 +74,28 @@ impl Sources {
         Policy { connect_timeout, read_timeout: timeout, retries: self.retries, longest_wait: timeout, ..usual }
     }
 
-    /// `mirrors` are the profile's.
-    pub fn find(self, mirrors: &BTreeMap<String, String>) -> Result<PackageSources, Failure> {
-        let client = if self.offline { Client::offline() } else { Client::new(self.policy()) };
+    /// With the archives of the profile and of its guests.
+    pub fn find(self, profile: &Profile) -> Result<PackageSources, Failure> {
+        self.find_with(profile.all_archives().map_err(Failure::input)?)
+    }
+
+    /// With these archives of profiles.
+    pub fn find_with(self, archives: BTreeMap<String, Archive>) -> Result<PackageSources, Failure> {
+        let apt = PathBuf::from("/etc/apt");
+        let client = if self.offline {
+            Client::offline()
+        } else {
+            let named = variable("APPLBUILD_AUTH_CONF")?.filter(|path| !path.is_empty()).map(PathBuf::from);
+            let credentials = Credentials::find(named.as_deref(), Some(&apt)).map_err(Failure::input)?;
+            Client::new(self.policy()).with_credentials(credentials)
+        };
         let choice = MirrorChoice {
             mirror: self.mirror,
             security_mirror: self.security_mirror,
-            environment: crate::cli::flags::environment::variable("APPLBUILD_MIRROR")?,
-            environment_security: crate::cli::flags::environment::variable("APPLBUILD_SECURITY_MIRROR")?,
-            profile: mirrors.clone(),
-            apt: Some(PathBuf::from("/etc/apt")),
+            environment: variable("APPLBUILD_MIRROR")?,
+            environment_security: variable("APPLBUILD_SECURITY_MIRROR")?,
+            profile: archives,
+            apt: Some(apt),
         };
         let archives = Archives::find(&choice)?;
         let keyring = match &self.keyring {

@@ -203,7 +203,7 @@ impl From<ReproduceError> for Failure {
 impl From<ArchiveError> for Failure {
     fn from(error: ArchiveError) -> Self {
         match error {
-            ArchiveError::Url { in_profile: true, .. } => Self::input(error),
+            ArchiveError::Url { in_profile: true, .. } | ArchiveError::Key { .. } => Self::input(error),
             ArchiveError::Url { .. } => Self::usage(error.with_causes()),
             _ => Self::plain(error),
         }

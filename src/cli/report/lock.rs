@@ -1,9 +1,9 @@
-//! Prints how a lock has changed.
+//! Prints how a lock has changed, and which locked packages have newer versions.
 
 use crate::cli::flags::common::Common;
 use crate::cli::report::output::{self, Verbosity};
 use applbuild::packages::lock::{Change, Changes};
-use applbuild::pipeline::LockOutcome;
+use applbuild::pipeline::{LockOutcome, Outdated};
 use serde_json::json;
 use std::path::Path;
 
@@ -62,5 +62,26 @@ fn shown(kind: &str, change: &Change) -> String {
         Change::Added { to } if kind == "suite" => format!("added, of {}", date(to)),
         Change::Removed { from } if kind == "suite" => format!("removed, of {}", date(from)),
         other => other.to_string(),
+    }
+}
+
+/// Prints the packages of a lock that have newer versions.
+pub fn print_outdated(common: &Common, found: &[Outdated]) {
+    for Outdated { guest, name, locked, newest, archive, suite, security } in found {
+        if common.json {
+            let fields = json!({
+                "guest": guest, "name": name, "locked": locked, "newest": newest, "archive": archive, "suite": suite,
+                "security": security,
+            });
+            output::event("outdated", fields);
+        } else {
+            let guest = guest.as_ref().map(|guest| format!("{guest}: ")).unwrap_or_default();
+            let urgent = if *security { ", security" } else { "" };
+            output::text(format_args!("  {guest}{name}: {locked}, newest {newest} ({archive} {suite}{urgent})\n"));
+        }
+    }
+    if !common.json {
+        let urgent = found.iter().filter(|outdated| outdated.security).count();
+        output::result(format_args!("outdated: {}, in security suites: {urgent}\n", found.len()));
     }
 }

@@ -1,7 +1,7 @@
 //! A directory with the packages of locks, for when mirrors no longer have them. It is also an archive that apt takes
 //! as a `file:` source (`deb [trusted=yes] file:DIR ./`).
 
-use super::locations::{ArchiveError, Archives};
+use super::locations::{ArchiveError, Archives, DEBIAN, SECURITY};
 use crate::cache::Cache;
 use crate::packages::deb::{Deb, DebError};
 use crate::packages::error::FetchError;
@@ -20,6 +20,8 @@ use time::OffsetDateTime;
 
 /// Holds the locks, each under its own name.
 const LOCKS: &str = "locks";
+/// Of archives other than Debian's, a directory each.
+const OTHERS: &str = "archives";
 const PACKAGES: &str = "Packages";
 const RELEASE: &str = "Release";
 
@@ -97,14 +99,27 @@ fn read_lock(path: &Path) -> Result<(String, Lock), FolderError> {
     Ok((text, lock))
 }
 
-/// The packages of the locks and of the guests in them, each once, by path.
+/// Below the folder: where the packages of an archive are. Debian's share their names with nobody; another archive may
+/// give any path to its own.
+fn directory_of(archive: &str) -> PathBuf {
+    match archive {
+        DEBIAN | SECURITY => PathBuf::new(),
+        other => Path::new(OTHERS).join(other),
+    }
+}
+
+fn place_of(package: &LockedPackage) -> PathBuf {
+    directory_of(&package.archive).join(&package.path)
+}
+
+/// The packages of the locks and of the guests in them, each once, by place.
 fn packages_of<'l>(locks: impl IntoIterator<Item = &'l Lock>) -> Result<Vec<LockedPackage>, FolderError> {
-    let mut by_path: BTreeMap<&str, &LockedPackage> = BTreeMap::new();
+    let mut by_path: BTreeMap<PathBuf, &LockedPackage> = BTreeMap::new();
     let mut left: Vec<&Lock> = locks.into_iter().collect();
     while let Some(lock) = left.pop() {
         left.extend(&lock.guests);
         for package in lock.packages.iter().chain(&lock.tools) {
-            let before = by_path.insert(&package.path, package);
+            let before = by_path.insert(place_of(package), package);
             if before.is_some_and(|before| before.sha256 != package.sha256) {
                 let (name, path) = (package.name.clone(), package.path.clone());
                 return Err(FolderError::SamePath { name, path });
@@ -132,9 +147,11 @@ pub fn export(
     progress.stage(Stage::Export, packages.len() as u64, Unit::Packages);
     let mut index = String::new();
     for (package, file) in packages.iter().zip(&files) {
-        let target = folder.join(&package.path);
-        put(&target, |out| io::copy(&mut File::open(file)?, out).map(drop))?;
-        index.push_str(&Deb::open(file)?.paragraph(package)?);
+        let place = place_of(package);
+        put(&folder.join(&place), |out| io::copy(&mut File::open(file)?, out).map(drop))?;
+        // For apt all is one archive.
+        let listed = LockedPackage { path: place.to_string_lossy().into_owned(), ..package.clone() };
+        index.push_str(&Deb::open(file)?.paragraph(&listed)?);
         progress.advance(1);
     }
     put(&folder.join(PACKAGES), |out| out.write_all(index.as_bytes()))?;
@@ -159,7 +176,12 @@ pub fn import(folder: &Path, cache: &Cache, client: &Client, progress: &dyn Prog
     let packages = packages_of(&locks)?;
     let whole = fs::canonicalize(folder).at("reading", folder)?;
     let names: BTreeSet<&str> = packages.iter().map(|package| package.archive.as_str()).collect();
-    let archives = Archives::in_folder(&whole, names);
+    let folder_of = |name: &str| {
+        let own = whole.join(directory_of(name));
+        // Older folders have the packages of all archives in one place.
+        if own.is_dir() { own } else { whole.clone() }
+    };
+    let archives = Archives::in_folders(names.into_iter().map(|name| (name, folder_of(name))));
     download(&packages, &archives, cache, client, progress)?;
     let bytes = packages.iter().map(|package| package.size).sum();
     Ok(Stock { locks: paths, packages: packages.len(), bytes })
@@ -221,16 +243,20 @@ mod tests {
 
     #[test]
     fn two_packages_of_one_path_are_refused() {
-        let lock = |sha256: &str| {
+        let lock = |archive: &str, sha256: &str| {
             let text = format!(
                 "schema = 1\nprofile = \"a\"\narchitecture = \"amd64\"\nrequest = \"\"\ndate = 0\nsuites = []\n\
                  [[packages]]\nname = \"a\"\nversion = \"1\"\narchitecture = \"all\"\nsha256 = \"{}\"\nsize = 1\n\
-                 archive = \"debian\"\npath = \"pool/a.deb\"\n",
+                 archive = \"{archive}\"\npath = \"pool/a.deb\"\n",
                 sha256.repeat(64)
             );
             Lock::parse(&text).unwrap()
         };
-        assert_eq!(packages_of(&[lock("a"), lock("a")]).unwrap().len(), 1);
-        assert!(matches!(packages_of(&[lock("a"), lock("b")]), Err(FolderError::SamePath { .. })));
+        assert_eq!(packages_of(&[lock("debian", "a"), lock("debian", "a")]).unwrap().len(), 1);
+        let twice = packages_of(&[lock("debian", "a"), lock("debian-security", "b")]);
+        assert!(matches!(twice, Err(FolderError::SamePath { .. })));
+        // What another archive calls by the same path is another file.
+        assert_eq!(packages_of(&[lock("debian", "a"), lock("vendor", "b")]).unwrap().len(), 2);
+        assert_eq!(place_of(&lock("vendor", "b").packages[0]), Path::new("archives/vendor/pool/a.deb"));
     }
 }

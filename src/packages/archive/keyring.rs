@@ -55,6 +55,9 @@ const BUILT_IN: [(&str, &[u8]); 6] = [
     ("bookworm-stable", include_bytes!("keys/bookworm-stable.gpg")),
 ];
 
+const BEGIN: &[u8] = b"-----BEGIN PGP PUBLIC KEY BLOCK-----";
+const END: &[u8] = b"-----END PGP PUBLIC KEY BLOCK-----";
+
 /// Larger is no keyring.
 const LARGEST: u64 = 16 << 20;
 
@@ -79,30 +82,35 @@ impl Keyring {
         Self::parse(&path.display().to_string(), &std::fs::read(path).map_err(fail)?)
     }
 
-    /// The keys in `bytes`, binary or armored; `name` stands in messages.
+    /// The keys in `bytes`: certificates one after the other, binary or armored, in any order, as `cat` makes them of several
+    /// files. `name` stands in messages.
     pub fn parse(name: &str, bytes: &[u8]) -> Result<Self, KeyringError> {
-        let fail = |found: String| KeyringError::Parse { name: name.to_owned(), found };
-        let bad = |error: pgp::errors::Error| fail(format!("found {error}"));
+        let fail = |found: &str| KeyringError::Parse { name: name.to_owned(), found: found.to_owned() };
         let mut certificates = Vec::new();
-        // The first octet of a packet has its high bit set (RFC 9580, 4.2): no ASCII letter does.
-        if bytes.first().is_some_and(|byte| byte & 0x80 != 0) {
-            for certificate in SignedPublicKey::from_bytes_many(bytes).map_err(bad)? {
-                certificates.push(certificate.map_err(bad)?);
+        let mut rest = bytes;
+        loop {
+            let begin = find(rest, BEGIN);
+            // The first octet of a packet has its high bit set (RFC 9580, 4.2): no ASCII letter does.
+            let before = rest[..begin.unwrap_or(rest.len())].trim_ascii_start();
+            if before.first().is_some_and(|byte| byte & 0x80 != 0) {
+                // A key may end with any octet, so that a line end behind it is one only if all of it is no key.
+                let found = binary(before).or_else(|_| binary(before.trim_ascii_end()));
+                certificates.extend(found.map_err(|_| fail("found bytes that are no whole OpenPGP keys"))?);
             }
-        } else {
-            let text = std::str::from_utf8(bytes).map_err(|_| fail("found neither".into()))?;
-            const BEGIN: &str = "-----BEGIN PGP PUBLIC KEY BLOCK-----";
-            let starts: Vec<usize> = text.match_indices(BEGIN).map(|(at, _)| at).collect();
-            for (number, &start) in starts.iter().enumerate() {
-                let end = starts.get(number + 1).copied().unwrap_or(text.len());
-                let block = Cursor::new(&text.as_bytes()[start..end]);
-                for certificate in SignedPublicKey::from_armor_many(block).map_err(bad)?.0 {
-                    certificates.push(certificate.map_err(bad)?);
-                }
+            let Some(begin) = begin else { break };
+            let block = &rest[begin..];
+            let length =
+                find(block, END).ok_or_else(|| fail("found an armored block without its last line"))? + END.len();
+            let unreadable = |_| fail("found an armored block that is damaged or no public key");
+            let (found, _) = SignedPublicKey::from_armor_many(Cursor::new(&block[..length])).map_err(unreadable)?;
+            for certificate in found {
+                certificates.push(certificate.map_err(unreadable)?);
             }
+            rest = &block[length..];
         }
         if certificates.is_empty() {
-            return Err(fail("found no key".into()));
+            let secret = find(bytes, b"-----BEGIN PGP PRIVATE KEY BLOCK-----").is_some();
+            return Err(fail(if secret { "found a private key" } else { "found no key" }));
         }
         let keys: Vec<TrustedKey> = certificates.iter().flat_map(signing_keys).collect();
         if keys.is_empty() {
@@ -111,10 +119,27 @@ impl Keyring {
         Ok(Self { keys })
     }
 
+    /// As [`Self::fingerprints`], each once and in order: the same for the same keys in any file.
+    pub fn sorted_fingerprints(&self) -> Vec<String> {
+        let mut fingerprints = self.fingerprints();
+        fingerprints.sort();
+        fingerprints.dedup();
+        fingerprints
+    }
+
     /// Fingerprints of all keys that may sign, in capitals.
     pub fn fingerprints(&self) -> Vec<String> {
         self.keys.iter().map(|key| format!("{:X}", key.fingerprint)).collect()
     }
+}
+
+fn binary(bytes: &[u8]) -> Result<Vec<SignedPublicKey>, pgp::errors::Error> {
+    SignedPublicKey::from_bytes_many(bytes)?.collect()
+}
+
+/// Where `part` first is in `bytes`.
+fn find(bytes: &[u8], part: &[u8]) -> Option<usize> {
+    bytes.windows(part.len()).position(|window| window == part)
 }
 
 /// The primary key and the subkeys of a certificate that may sign.
@@ -251,6 +276,31 @@ mod tests {
             text += &certificate.to_armored_string(Default::default()).unwrap();
         }
         assert_eq!(Keyring::parse("two", text.as_bytes()).unwrap().keys.len(), 3);
+    }
+
+    #[test]
+    fn armored_and_binary_keys_may_follow_each_other() {
+        let (first, second) = (BUILT_IN[2].1, BUILT_IN[5].1);
+        let certificate = SignedPublicKey::from_bytes_many(second).unwrap().next().unwrap().unwrap();
+        let armored = certificate.to_armored_bytes(Default::default()).unwrap();
+        for (case, parts) in [
+            ("armored behind binary", [first, &armored]),
+            ("binary behind armored", [&armored, first]),
+            ("a line end between", [&[first, b"\n"].concat(), &armored]),
+            ("other line ends", [first, String::from_utf8_lossy(&armored).replace('\n', "\r\n").as_bytes()]),
+        ] {
+            assert_eq!(Keyring::parse("mixed", &parts.concat()).unwrap().keys.len(), 2, "{case}");
+        }
+        // What is wrong is told in words, not in Rust.
+        for (bytes, said) in [
+            ([first, &armored[..200]].concat(), "found an armored block without its last line"),
+            ([first, b"\xffrest"].concat(), "found bytes that are no whole OpenPGP keys"),
+            (b"-----BEGIN PGP PRIVATE KEY BLOCK-----\n".to_vec(), "found a private key"),
+            (String::from_utf8_lossy(&armored).replace("\n\n", "\n\n!!").into_bytes(), "damaged"),
+        ] {
+            let found = Keyring::parse("mixed", &bytes).unwrap_err().to_string();
+            assert!(found.contains(said) && !found.contains("{"), "{found}: expected {said}");
+        }
     }
 
     #[test]

@@ -1,11 +1,14 @@
 //! Where each archive is: flag, environment, profile, the machine's own apt sources, in this order.
 
 use super::apt_sources::{Source, Sources};
+use super::index::Admission;
+use super::keyring::{Keyring, KeyringError};
 use super::refresh::nearest;
 use crate::packages::error::hint;
 use crate::packages::fetch::url::{Url, UrlError};
+use crate::profile::{Archive, Suite};
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// The main archive's name.
 pub const DEBIAN: &str = "debian";
@@ -23,23 +26,43 @@ pub struct MirrorChoice {
     pub environment: Option<String>,
     /// `APPLBUILD_SECURITY_MIRROR`
     pub environment_security: Option<String>,
-    /// The profile's `mirrors`: archive name → URL.
-    pub profile: BTreeMap<String, String>,
+    /// The profile's `archives`.
+    pub profile: BTreeMap<String, Archive>,
     /// `/etc/apt`; `None` leaves the machine out.
     pub apt: Option<PathBuf>,
 }
 
-/// Archive names, with the URL that each is at.
+/// Archive names, with the URL that each is at, and what the profile says of it.
 #[derive(Debug, Clone, Default)]
 pub struct Archives {
     known: BTreeMap<String, Url>,
+    keys: BTreeMap<String, ArchiveKey>,
+    /// Patterns of the packages that may come from an archive.
+    packages: BTreeMap<String, Vec<String>>,
     /// Why the machine's sources did not tell, for the error.
     looked_at: String,
+}
+
+/// The keys of one archive alone.
+#[derive(Debug, Clone)]
+pub struct ArchiveKey {
+    /// The file, as the profile names it.
+    pub file: String,
+    /// The keys in it.
+    pub keyring: Keyring,
 }
 
 /// Why it is not known where an archive is.
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
+    /// The key that the profile names is no key.
+    #[error("the key of the archive {archive}")]
+    Key {
+        /// The archive's name.
+        archive: String,
+        /// What is wrong with it.
+        source: KeyringError,
+    },
     /// What was given is no URL.
     #[error("{from}")]
     Url {
@@ -52,7 +75,7 @@ pub enum ArchiveError {
     },
     /// Nobody says where one of Debian's archives is.
     #[error(
-        "it is not known where the archive {archive} is: {looked_at}; pass {flag} URL, or set {variable} or mirrors.{archive} in the profile"
+        "it is not known where the archive {archive} is: {looked_at}; pass {flag} URL, or set {variable} or archives.{archive}.url in the profile"
     )]
     Unknown {
         /// The archive's name.
@@ -65,7 +88,7 @@ pub enum ArchiveError {
         variable: &'static str,
     },
     /// The profile does not say where an archive is that is not Debian's.
-    #[error("it is not known where the archive {archive} is: set mirrors.{archive} in the profile{}", hint(.nearest))]
+    #[error("it is not known where the archive {archive} is: set archives.{archive}.url in the profile{}", hint(.nearest))]
     Foreign {
         /// The archive's name.
         archive: String,
@@ -83,8 +106,18 @@ impl Archives {
             Some(apt) => archives.ask_machine(&Sources::read(apt), &apt.display().to_string()),
             None => archives.looked_at = "the machine's apt sources were not asked".into(),
         }
-        for (archive, url) in &choice.profile {
-            archives.set(archive, url, &format!("mirrors.{archive} in the profile"), true)?;
+        for (name, archive) in &choice.profile {
+            if let Some(url) = &archive.url {
+                archives.set(name, url, &format!("archives.{name}.url in the profile"), true)?;
+            }
+            if let Some(key) = &archive.key {
+                let keyring = Keyring::parse(&key.name, &key.bytes)
+                    .map_err(|source| ArchiveError::Key { archive: name.clone(), source })?;
+                archives.keys.insert(name.clone(), ArchiveKey { file: key.name.clone(), keyring });
+            }
+            if let Some(packages) = &archive.packages {
+                archives.packages.insert(name.clone(), packages.clone());
+            }
         }
         let given = [
             (DEBIAN, &choice.environment, "APPLBUILD_MIRROR"),
@@ -101,10 +134,28 @@ impl Archives {
         Ok(archives)
     }
 
-    /// All of `names` in one folder, whose path is absolute.
-    pub fn in_folder<'n>(folder: &Path, names: impl IntoIterator<Item = &'n str>) -> Self {
-        let known = names.into_iter().map(|name| (name.to_owned(), Url::of_folder(folder))).collect();
-        Self { known, looked_at: String::new() }
+    /// Each of `names` in a folder of its own, whose path is absolute.
+    pub fn in_folders<'n>(folders: impl IntoIterator<Item = (&'n str, PathBuf)>) -> Self {
+        let known = folders.into_iter().map(|(name, folder)| (name.to_owned(), Url::of_folder(&folder))).collect();
+        Self { known, ..Self::default() }
+    }
+
+    /// The keys that an archive has of its own, and that alone may sign it.
+    pub fn key(&self, archive: &str) -> Option<&ArchiveKey> {
+        self.keys.get(archive)
+    }
+
+    /// Which packages may come from an archive beside the others of `suites`. One with a key of its own adds to those
+    /// without; where there are none without, nothing is added to, and each is as good as the other.
+    pub fn admission(&self, archive: &str, suites: &[Suite]) -> Admission<'_> {
+        let adds = |name: &str| {
+            ![DEBIAN, SECURITY].contains(&name) && self.keys.contains_key(name) && !self.packages.contains_key(name)
+        };
+        match self.packages.get(archive) {
+            Some(patterns) => Admission::Named(patterns),
+            None if adds(archive) && suites.iter().any(|suite| !adds(&suite.archive)) => Admission::Additional,
+            None => Admission::All,
+        }
     }
 
     /// The URL that the archive's paths are below.
@@ -195,6 +246,11 @@ fn is_security_suite(suite: &str) -> bool {
     name.is_some_and(|name| CODENAMES.contains(&name))
 }
 
+/// Whether the suite has what is urgent: by the name of its archive, or by its own as Debian and Ubuntu form it.
+pub(crate) fn is_security_suite_of(archive: &str, suite: &str) -> bool {
+    archive == SECURITY || suite.ends_with("-security") || suite.ends_with("/updates")
+}
+
 fn last_segment(uri: &str) -> &str {
     uri.trim_end_matches('/').rsplit('/').next().unwrap_or_default()
 }
@@ -235,6 +291,10 @@ mod tests {
         std::fs::write(apt.path().join("sources.list"), text).unwrap();
         let choice = MirrorChoice { apt: Some(apt.path().to_owned()), ..MirrorChoice::default() };
         (apt, choice)
+    }
+
+    fn at(url: &str) -> Archive {
+        Archive { url: Some(url.to_owned()), ..Archive::default() }
     }
 
     fn places(text: &str) -> [Option<String>; 2] {
@@ -288,7 +348,7 @@ mod tests {
     fn flag_then_environment_then_profile_then_machine() {
         let (_apt, mut choice) = machine(BOOKWORM);
         let base = |choice: &MirrorChoice| Archives::find(choice).unwrap().base(DEBIAN).unwrap().to_string();
-        choice.profile.insert(DEBIAN.into(), "http://profile.example.org/debian".into());
+        choice.profile.insert(DEBIAN.into(), at("http://profile.example.org/debian"));
         assert_eq!(base(&choice), "http://profile.example.org/debian");
         choice.environment = Some("http://environment.example.org/debian".into());
         assert_eq!(base(&choice), "http://environment.example.org/debian");
@@ -296,6 +356,31 @@ mod tests {
         assert_eq!(base(&choice), "file:/srv/debian");
         choice.mirror = Some(String::new());
         assert_eq!(base(&choice), "http://environment.example.org/debian");
+    }
+
+    #[test]
+    fn an_archive_with_a_key_adds_to_those_without() {
+        let key =
+            || crate::profile::KeyFile { name: "k".into(), bytes: include_bytes!("keys/trixie-stable.gpg").to_vec() };
+        let keyed = |packages| Archive { key: Some(key()), packages, ..Archive::default() };
+        let mut choice = MirrorChoice::default();
+        for (name, packages) in
+            [(DEBIAN, None), ("vendor", None), ("ubuntu", None), ("some", Some(vec!["a*".to_owned()]))]
+        {
+            choice.profile.insert(name.into(), keyed(packages));
+        }
+        let archives = Archives::find(&choice).unwrap();
+        let suites = |names: &[&str]| -> Vec<Suite> {
+            let suite = |name: &&str| Suite { archive: (*name).into(), name: "x".into(), components: vec![] };
+            names.iter().map(suite).collect()
+        };
+        let admission = |archive: &str, beside: &[&str]| archives.admission(archive, &suites(beside));
+        assert_eq!(admission("vendor", &[DEBIAN, "vendor"]), Admission::Additional);
+        assert_eq!(admission("vendor", &["some", "vendor"]), Admission::Additional);
+        assert_eq!(admission(DEBIAN, &[DEBIAN, "vendor"]), Admission::All);
+        // Another distribution is signed by its own key, and is all that there is.
+        assert_eq!(admission("ubuntu", &["ubuntu", "vendor"]), Admission::All);
+        assert_eq!(admission("some", &["some"]), Admission::Named(&["a*".to_owned()]));
     }
 
     #[test]
@@ -309,7 +394,7 @@ mod tests {
         {
             assert!(said.contains(part), "{said}");
         }
-        assert!(archives.base("acme").unwrap_err().with_causes().contains("mirrors.acme"));
+        assert!(archives.base("acme").unwrap_err().with_causes().contains("archives.acme.url"));
     }
 
     #[test]

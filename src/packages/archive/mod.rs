@@ -4,9 +4,10 @@
 
 mod apt_sources;
 pub mod directory;
+pub(crate) mod file_hash;
 pub mod index;
 pub mod inrelease;
 pub(super) mod keyring;
-pub(super) mod locations;
+pub(crate) mod locations;
 pub(super) mod refresh;
 pub mod release;

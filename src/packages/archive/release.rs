@@ -1,6 +1,6 @@
 //! A suite's Release file: what it is, how old, and the hashes of its indices.
 
-use appliance_contract::Sha256;
+use super::file_hash::FileHash;
 use std::collections::BTreeMap;
 use time::{Date, Month, Time};
 
@@ -20,9 +20,12 @@ pub struct Release {
     /// Off for backports and the like: their packages are taken when asked for by version,
     /// or when no other suite has the name.
     pub automatic: bool,
-    /// `Architectures`.
+    /// `Architectures`; empty where the file has no such field, and so names none.
     pub architectures: Vec<String>,
-    /// `Components`.
+    /// Packages of the architecture `all` are in the indices of every architecture, and those in `binary-all` are the
+    /// same ones (`No-Support-for-Architecture-all: Packages`).
+    pub all_is_everywhere: bool,
+    /// `Components`; empty where the file has no such field, and so names none.
     pub components: Vec<String>,
     /// Path below the suite's folder → what it must be.
     pub files: BTreeMap<String, FileEntry>,
@@ -33,8 +36,8 @@ pub struct Release {
 pub struct FileEntry {
     /// Bytes of the file.
     pub size: u64,
-    /// What the file hashes to.
-    pub sha256: Sha256,
+    /// The hash of the file.
+    pub hash: FileHash,
 }
 
 /// Why a Release file is refused.
@@ -50,12 +53,11 @@ pub enum ReleaseError {
         /// The form.
         expected: &'static str,
     },
-    /// A field that is needed is not there.
-    #[error("found no {field}, expected one")]
-    Missing {
-        /// The field.
-        field: &'static str,
-    },
+    /// It lists no hash that cannot be forged.
+    #[error(
+        "found no SHA256 and no SHA512, expected one of them: MD5 and SHA-1 can be forged; the archive's owner must add one"
+    )]
+    NoHashes,
     /// It is of another suite.
     #[error("found the suite {codename} ({suite}), expected {wanted}")]
     OtherSuite {
@@ -91,10 +93,11 @@ pub enum ReleaseError {
 const CLOCK_SLACK: i64 = 3600;
 
 impl Release {
-    /// Reads the signed text. Fields that we do not use are passed over.
-    pub fn parse(text: &str) -> Result<Self, ReleaseError> {
+    /// Reads the signed text. Fields that we do not use are passed over. `signed`, the time of the signature, stands in
+    /// for a Date that is not there or not readable: apt takes such a file, too.
+    pub fn parse(text: &str, signed: i64) -> Result<Self, ReleaseError> {
         let mut fields: BTreeMap<String, (usize, &str)> = BTreeMap::new();
-        let mut files = BTreeMap::new();
+        let (mut files, mut weaker) = (BTreeMap::new(), BTreeMap::new());
         let mut field = String::new();
         for (number, line) in text.lines().enumerate() {
             let number = number + 1;
@@ -103,11 +106,14 @@ impl Release {
                 continue;
             }
             if line.starts_with([' ', '\t']) {
-                if field == "sha256" {
-                    let (path, entry) = parse_file(line).ok_or_else(|| fail("a SHA-256, a size and a path"))?;
-                    if files.insert(path.to_owned(), entry).is_some_and(|before| before != entry) {
-                        return Err(fail("one hash a file"));
-                    }
+                let list = match field.as_str() {
+                    "sha256" => &mut files,
+                    "sha512" => &mut weaker,
+                    _ => continue,
+                };
+                let (path, entry) = parse_file(line).ok_or_else(|| fail("a hash, a size and a path"))?;
+                if list.insert(path.to_owned(), entry).is_some_and(|before| before != entry) {
+                    return Err(fail("one hash a file"));
                 }
                 continue;
             }
@@ -119,36 +125,41 @@ impl Release {
         }
         let get = |name: &str| fields.get(name).copied();
         let text = |name: &str| get(name).map_or(String::new(), |(_, value)| value.to_owned());
-        let words = |name: &str| text(name).split_whitespace().map(str::to_owned).collect();
-        let moment = |name| match get(name) {
-            Some((line, value)) => match parse_date(value) {
-                Some(seconds) => Ok(Some(seconds)),
-                None => {
-                    let expected = "a date such as Sat, 12 Sep 2026 07:55:41 UTC";
-                    Err(ReleaseError::Line { line, found: value.to_owned(), expected })
-                }
-            },
-            None => Ok(None),
+        let words = |name: &str| -> Vec<String> { text(name).split_whitespace().map(str::to_owned).collect() };
+        let valid_until = match get("valid-until") {
+            Some((line, value)) => Some(parse_date(value).ok_or_else(|| {
+                let expected = "a date such as Sat, 12 Sep 2026 07:55:41 UTC";
+                ReleaseError::Line { line, found: value.to_owned(), expected }
+            })?),
+            None => None,
         };
-        if !fields.contains_key("sha256") {
-            return Err(ReleaseError::Missing { field: "SHA256" });
+        if !fields.contains_key("sha256") && !fields.contains_key("sha512") {
+            return Err(ReleaseError::NoHashes);
+        }
+        for (path, entry) in weaker {
+            files.entry(path).or_insert(entry);
         }
         Ok(Self {
             suite: text("suite"),
             codename: text("codename"),
-            date: moment("date")?.ok_or(ReleaseError::Missing { field: "Date" })?,
-            valid_until: moment("valid-until")?,
+            date: get("date").and_then(|(_, value)| parse_date(value)).unwrap_or(signed),
+            valid_until,
             acquire_by_hash: text("acquire-by-hash") == "yes",
             automatic: text("notautomatic") != "yes",
             architectures: words("architectures"),
+            all_is_everywhere: words("no-support-for-architecture-all").iter().any(|word| word == "Packages"),
             components: words("components"),
             files,
         })
     }
 
-    /// That this is the suite asked for, under its own name or the one it has for now (`stable`).
+    /// That this is the suite asked for, under its own name or the one it has for now (`stable`). A file that names no
+    /// suite cannot be compared. Of a suite with slashes the file may name only the beginning: Debian's `buster/updates`
+    /// called itself `buster`.
     pub fn check_suite(&self, wanted: &str) -> Result<(), ReleaseError> {
-        if wanted == self.codename || wanted == self.suite {
+        let names = [&self.codename, &self.suite];
+        let is = |name: &str| wanted.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        if names.iter().all(|name| name.is_empty()) || names.iter().any(|name| !name.is_empty() && is(name)) {
             return Ok(());
         }
         let (codename, suite) = (self.codename.clone(), self.suite.clone());
@@ -170,28 +181,77 @@ impl Release {
     pub fn component_names(&self) -> impl Iterator<Item = &str> {
         self.components.iter().map(|name| name.rsplit('/').next().unwrap_or(name))
     }
+
+    /// Whether it names the component, or names none at all.
+    pub fn may_have_component(&self, wanted: &str) -> bool {
+        let mut names = self.component_names().chain(self.components.iter().map(String::as_str)).peekable();
+        names.peek().is_none() || names.any(|name| name == wanted)
+    }
+
+    /// Whether it names the architecture, or names none at all.
+    pub fn may_have_architecture(&self, wanted: &str) -> bool {
+        self.architectures.is_empty() || self.architectures.iter().any(|name| name == wanted)
+    }
 }
 
 fn parse_file(line: &str) -> Option<(&str, FileEntry)> {
     let mut words = line.split_whitespace();
-    let sha256 = words.next()?.parse().ok()?;
+    let hash = words.next()?;
+    let hash = hash.parse().map(FileHash::Sha256).or_else(|_| hash.parse().map(FileHash::Sha512)).ok()?;
     let size = words.next()?.parse().ok()?;
     let path = words.next()?;
-    words.next().is_none().then_some((path, FileEntry { size, sha256 }))
+    words.next().is_none().then_some((path.trim_start_matches("./"), FileEntry { size, hash }))
 }
 
-/// RFC 7231, 7.1.1.1 as Release files write it: `Sat, 12 Sep 2026 07:55:41 UTC`.
+/// The three forms of RFC 7231, 7.1.1.1: `Sat, 12 Sep 2026 07:55:41 UTC`, `Saturday, 12-Sep-26 07:55:41 GMT` and
+/// `Sat Sep 12 07:55:41 2026`; the zone may be an offset as well.
 pub(in crate::packages) fn parse_date(text: &str) -> Option<i64> {
     let text = text.split_once(',').map_or(text, |(_, rest)| rest);
     let words: Vec<&str> = text.split_whitespace().collect();
-    let [day, month, year, clock, "UTC" | "GMT" | "Z" | "+0000"] = words[..] else { return None };
-    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let (day, month, year, clock, zone) = match words[..] {
+        [weekday, month, day, clock, year] if !weekday.starts_with(|first: char| first.is_ascii_digit()) => {
+            (day, month, year, clock, "UTC")
+        }
+        [day, month, year, clock, zone] => (day, month, year, clock, zone),
+        [date, clock, zone] => {
+            let mut parts = date.split('-');
+            let (day, month, year) = (parts.next()?, parts.next()?, parts.next()?);
+            parts.next().is_none().then_some((day, month, year, clock, zone))?
+        }
+        _ => return None,
+    };
     let month = MONTHS.iter().position(|name| *name == month)? as u8 + 1;
+    let year = match (year.len(), year.parse::<i32>().ok()?) {
+        (2, year @ 70..) => 1900 + year,
+        (2, year) => 2000 + year,
+        (_, year) => year,
+    };
     let mut parts = clock.split(':').map(|part| part.parse::<u8>().ok());
     let mut part = || parts.next().flatten();
     let time = Time::from_hms(part()?, part()?, part()?).ok()?;
-    let date = Date::from_calendar_date(year.parse().ok()?, Month::try_from(month).ok()?, day.parse().ok()?).ok()?;
-    parts.next().is_none().then(|| date.with_time(time).assume_utc().unix_timestamp())
+    let date = Date::from_calendar_date(year, Month::try_from(month).ok()?, day.parse().ok()?).ok()?;
+    let ended = parts.next().is_none();
+    let moment = date.with_time(time).assume_utc().unix_timestamp();
+    ended.then_some(moment - offset(zone)?)
+}
+
+const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+
+/// Seconds that a zone is ahead of UTC.
+fn offset(zone: &str) -> Option<i64> {
+    if matches!(zone, "UTC" | "GMT" | "Z") {
+        return Some(0);
+    }
+    let (sign, digits) = match zone.split_at_checked(1)? {
+        ("+", digits) => (1, digits),
+        ("-", digits) => (-1, digits),
+        _ => return None,
+    };
+    if digits.len() != 4 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let (hours, minutes): (i64, i64) = (digits[..2].parse().ok()?, digits[2..].parse().ok()?);
+    (hours <= 14 && minutes < 60).then_some(sign * (hours * 3600 + minutes * 60))
 }
 
 /// A moment for a message.
@@ -208,10 +268,13 @@ pub(in crate::packages) fn date(seconds: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::packages::archive::file_hash::Sha512;
     use appliance_contract::causes::WithCauses as _;
     use proptest::prelude::*;
 
     const HASH: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+    const SIGNED: i64 = 1_795_000_000;
 
     fn sample() -> String {
         format!(
@@ -225,21 +288,21 @@ mod tests {
 
     #[test]
     fn reads_what_a_refresh_needs() {
-        let release = Release::parse(&sample()).unwrap();
+        let release = Release::parse(&sample(), SIGNED).unwrap();
         assert_eq!((release.suite.as_str(), release.codename.as_str()), ("stable-security", "trixie-security"));
         assert_eq!((release.date, release.valid_until), (1_795_040_263, Some(1_795_645_063)));
         assert!(release.acquire_by_hash);
         assert_eq!(release.component_names().collect::<Vec<_>>(), ["main", "contrib"]);
         assert_eq!(
             release.files["main/binary-amd64/Packages"],
-            FileEntry { size: 0, sha256: crate::util::sha256::of("") }
+            FileEntry { size: 0, hash: FileHash::Sha256(crate::util::sha256::of("")) }
         );
         assert_eq!(release.files.len(), 1);
     }
 
     #[test]
     fn is_the_suite_asked_for_or_none() {
-        let release = Release::parse(&sample()).unwrap();
+        let release = Release::parse(&sample(), SIGNED).unwrap();
         assert_eq!(release.check_suite("trixie-security"), Ok(()));
         assert_eq!(release.check_suite("stable-security"), Ok(()));
         let said = release.check_suite("bookworm-security").unwrap_err().with_causes();
@@ -248,7 +311,7 @@ mod tests {
 
     #[test]
     fn its_time_is_checked_at_both_ends() {
-        let release = Release::parse(&sample()).unwrap();
+        let release = Release::parse(&sample(), SIGNED).unwrap();
         assert_eq!(release.check_age(release.date), Ok(()));
         assert_eq!(release.check_age(release.date - 3600), Ok(()));
         assert!(matches!(release.check_age(release.date - 3601), Err(ReleaseError::Future { .. })));
@@ -262,19 +325,48 @@ mod tests {
 
     #[test]
     fn refuses_what_is_not_a_release_file() {
-        let refused = |text: &str| Release::parse(text).unwrap_err().with_causes();
-        assert_eq!(refused("SHA256:\n"), "found no Date, expected one");
-        assert_eq!(refused("Date: Sat, 12 Sep 2026 07:55:41 UTC\n"), "found no SHA256, expected one");
+        let refused = |text: &str| Release::parse(text, SIGNED).unwrap_err().with_causes();
+        let md5 = "Date: Sat, 12 Sep 2026 07:55:41 UTC\nMD5Sum:\n d41d8cd98f00b204e9800998ecf8427e 0 Packages\n";
+        assert!(refused(md5).starts_with("found no SHA256 and no SHA512, expected one of them"));
         assert!(refused("hello\n").starts_with("line 1: found \"hello\""));
-        assert!(refused("Date: x\nSHA256:\n").contains("expected a date such as"));
-        assert!(refused("SHA256:\n abc 0 path\n").contains("a SHA-256, a size and a path"));
+        assert!(refused("Valid-Until: x\nSHA256:\n").contains("expected a date such as"));
+        assert!(refused("SHA256:\n abc 0 path\n").contains("a hash, a size and a path"));
         assert!(refused(&format!("SHA256:\n {HASH} 0 a\n {HASH} 1 a\n")).contains("one hash a file"));
         assert!(refused("Suite: a\nSuite: b\n").contains("a field that was not there before"));
     }
 
     #[test]
+    fn what_a_small_archive_leaves_out_is_not_needed() {
+        let sha512 = Sha512::of("");
+        let text = format!("SHA512:\n {sha512} 0 ./Packages\n {sha512} 0 b\nSHA256:\n {HASH} 0 b\n");
+        let release = Release::parse(&text, SIGNED).unwrap();
+        assert_eq!(release.date, SIGNED);
+        assert_eq!(release.files["Packages"], FileEntry { size: 0, hash: FileHash::Sha512(sha512) });
+        assert_eq!(release.files["b"].hash, FileHash::Sha256(crate::util::sha256::of("")));
+        assert_eq!(release.check_suite("anything"), Ok(()));
+        assert!(release.may_have_component("main") && release.may_have_architecture("amd64"));
+        // A Date that nobody can read is as good as none.
+        assert_eq!(Release::parse("Date: yesterday\nSHA256:\n", SIGNED).unwrap().date, SIGNED);
+    }
+
+    #[test]
+    fn a_suite_with_slashes_may_name_its_beginning_only() {
+        let release = Release::parse("Codename: buster\nSHA256:\n", SIGNED).unwrap();
+        assert_eq!(release.check_suite("buster/updates"), Ok(()));
+        assert!(release.check_suite("buster-updates").is_err());
+        assert!(release.check_suite("updates/buster").is_err());
+    }
+
+    #[test]
     fn reads_dates() {
         assert_eq!(parse_date("Thu, 01 Jan 1970 00:00:00 UTC"), Some(0));
+        assert_eq!(parse_date("Thu, 1 Jan 1970 08:00:00 +0800"), Some(0));
+        assert_eq!(parse_date("Wed, 31 Dec 1969 19:30:00 -0430"), Some(0));
+        assert_eq!(parse_date("Thursday, 01-Jan-70 00:00:00 GMT"), Some(0));
+        assert_eq!(parse_date("Thu Jan  1 00:00:00 1970"), Some(0));
+        for wrong in ["01 Jan 1970 00:00:00 +08", "01 Jan 1970 00:00:00 +1500", "01 Jan 1970 00:00:00 +0é0"] {
+            assert_eq!(parse_date(wrong), None, "{wrong}");
+        }
         assert_eq!(parse_date("29 Feb 2024 23:59:59 GMT"), Some(1_709_251_199));
         for wrong in ["", "Thu, 30 Feb 2024 00:00:00 UTC", "Thu, 01 Jan 1970 24:00:00 UTC", "01 Jan 1970 00:00 UTC"] {
             assert_eq!(parse_date(wrong), None, "{wrong}");
@@ -286,7 +378,7 @@ mod tests {
     proptest! {
         #[test]
         fn parsing_never_panics(text in "(Date|SHA256|Suite|Valid-Until|:| |\n|,|Jan|é|[0-9a-f]{1,4}|UTC){0,60}") {
-            let _ = Release::parse(&text);
+            let _ = Release::parse(&text, SIGNED);
             let _ = parse_date(&text);
         }
 

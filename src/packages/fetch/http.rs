@@ -1,5 +1,6 @@
 //! One attempt to read a file from its URL, from an offset on.
 
+use super::credentials::Credentials;
 use super::hosts::{Hosts, LookUp, LookUpError, System};
 use super::proxy;
 use super::url::{Place, Url};
@@ -9,6 +10,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use ureq::config::RedirectAuthHeaders;
 use ureq::http::{HeaderMap, Response, StatusCode, header};
 use ureq::tls::{PemItem, RootCerts, TlsConfig};
 use ureq::{Agent, Body, Proxy};
@@ -17,6 +19,8 @@ use ureq::{Agent, Body, Proxy};
 pub enum HttpError {
     #[error("{url}: found nothing there ({why})")]
     NotThere { url: Url, why: String },
+    #[error("{url}: the server answered 401: it wants a login{}", mend_login(*sent, unread))]
+    Unauthorized { url: Url, sent: bool, unread: Vec<std::path::PathBuf> },
     #[error("{url}: the server answered {status}")]
     Status { url: Url, status: u16 },
     #[error("{url}")]
@@ -48,6 +52,19 @@ pub enum HttpError {
     Stopped { url: Url },
     #[error("using the cache (another folder may be given with --cache)")]
     Write { source: FileError },
+}
+
+/// What to do where a login is missing or wrong.
+fn mend_login(sent: bool, unread: &[std::path::PathBuf]) -> String {
+    if sent {
+        return " other than the one that is known; correct it in the auth.conf file".to_owned();
+    }
+    let unread: Vec<String> = unread.iter().map(|path| path.display().to_string()).collect();
+    let unread = if unread.is_empty() { String::new() } else { format!(" ({} may not be read)", unread.join(", ")) };
+    format!(
+        "; put it into /etc/apt/auth.conf, or into a file that APPLBUILD_AUTH_CONF names: \
+         machine HOST login NAME password PASSWORD{unread}"
+    )
 }
 
 /// Six transfers at once work; sixteen made name look-ups fail.
@@ -88,6 +105,7 @@ impl Default for Policy {
 pub struct Client {
     pub(in crate::packages) policy: Policy,
     offline: bool,
+    credentials: Credentials,
     /// One for each scheme, for they may have different proxies.
     plain: Agent,
     secure: Agent,
@@ -154,6 +172,8 @@ impl Client {
                     .proxy(proxy)
                     .tls_config(tls.clone())
                     .max_redirects(8)
+                    // A login is for the host that it was given for, and for no other.
+                    .redirect_auth_headers(RedirectAuthHeaders::Never)
                     // Twice: of the archive's host and of the security archive's.
                     .max_idle_connections(2 * PARALLEL)
                     .max_idle_connections_per_host(PARALLEL)
@@ -167,7 +187,12 @@ impl Client {
             )
         };
         let (plain, secure) = (agent(plain), agent(secure));
-        Self { policy, offline: false, plain, secure }
+        Self { policy, offline: false, credentials: Credentials::default(), plain, secure }
+    }
+
+    /// This client, with logins for archives that want one.
+    pub fn with_credentials(self, credentials: Credentials) -> Self {
+        Self { credentials, ..self }
     }
 
     /// One that fetches nothing: what is not in the cache is an error.
@@ -193,6 +218,11 @@ impl Client {
     fn request(&self, url: &Url, text: &str, offset: u64, validator: Option<&str>) -> Result<Opened, Failure> {
         let agent = if text.starts_with("https:") { &self.secure } else { &self.plain };
         let mut request = agent.get(text).header(header::ACCEPT_ENCODING, "identity");
+        let authorization = self.credentials.authorization(text);
+        let sent = authorization.is_some();
+        if let Some(authorization) = authorization {
+            request = request.header(header::AUTHORIZATION, authorization);
+        }
         if offset > 0 {
             request = request.header(header::RANGE, format!("bytes={offset}-"));
             if let Some(validator) = validator {
@@ -203,6 +233,11 @@ impl Client {
             let again = if may_pass(&source) { Again::Later } else { Again::Never };
             Failure { error: not_answered(url, source), again }
         })?;
+        if response.status() == StatusCode::UNAUTHORIZED {
+            drain(response.into_body());
+            let error = HttpError::Unauthorized { url: url.clone(), sent, unread: self.credentials.unread().to_vec() };
+            return Err(Failure { error, again: Again::Never });
+        }
         read_response(url, response, offset)
     }
 }

@@ -2,7 +2,8 @@
 
 #![warn(missing_docs)]
 
-pub(super) mod download;
+pub(super) mod credentials;
+pub(crate) mod download;
 mod hosts;
 pub mod http;
 mod proxy;

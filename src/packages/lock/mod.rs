@@ -8,10 +8,11 @@ mod ids;
 pub use diff::{Change, Changes};
 pub use ids::{Ids, IdsError, is_dynamic};
 
-use super::archive::index::{Record, is_pool_path};
+use super::archive::index::{Admission, Record, is_pool_path};
+use super::archive::locations::Archives;
 use super::archive::refresh::SuiteIndex;
 use super::dependency::is_package_name;
-use super::resolver::{BaseSet, Conflicts, Request, Resolution};
+use super::resolver::{BaseSet, Conflicts, Request};
 use super::version::Version;
 use crate::profile::Suite;
 use crate::util::sha256;
@@ -59,10 +60,16 @@ pub struct LockedSuite {
     pub archive: String,
     /// `trixie`, `trixie-updates` …
     pub name: String,
-    /// SHA-256 of its InRelease file.
+    /// SHA-256 of its InRelease file, or of its Release file where there is no InRelease.
     pub inrelease_sha256: Sha256,
     /// Seconds since 1970.
     pub date: i64,
+    /// Fingerprints of the keys that signed it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub signed_by: Vec<String>,
+    /// Fingerprints of all keys in the archive's own file, which alone may sign; none where it has no such file.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub key: Vec<String>,
 }
 
 /// A package by its exact bytes.
@@ -135,8 +142,8 @@ impl Lock {
         architecture: &str,
         request: String,
         indices: &[SuiteIndex],
-        packages: &Resolution<'_>,
-        tools: &Resolution<'_>,
+        packages: Vec<LockedPackage>,
+        tools: Vec<LockedPackage>,
     ) -> Self {
         let mut suites: Vec<LockedSuite> = vec![];
         for index in indices {
@@ -145,14 +152,12 @@ impl Lock {
                 suites.push(suite);
             }
         }
-        let locked =
-            |resolution: &Resolution<'_>| resolution.packages.iter().map(|r| LockedPackage::from(*r)).collect();
         Self {
             request,
             date: suites.iter().map(|suite| suite.date).max().unwrap_or(0),
             suites,
-            packages: locked(packages),
-            tools: locked(tools),
+            packages,
+            tools,
             ..Self::empty(profile, architecture)
         }
     }
@@ -222,13 +227,14 @@ impl LockedPackage {
     }
 }
 
-impl From<&Record<'_>> for LockedPackage {
-    fn from(record: &Record<'_>) -> Self {
+impl LockedPackage {
+    /// A record that was chosen, whose file has this SHA-256.
+    pub fn new(record: &Record<'_>, sha256: Sha256) -> Self {
         Self {
             name: record.name.to_owned(),
             version: record.version.to_string(),
             architecture: record.architecture.to_owned(),
-            sha256: record.sha256,
+            sha256,
             size: record.size,
             archive: record.archive.to_owned(),
             path: record.path.to_owned(),
@@ -243,15 +249,22 @@ impl From<&SuiteIndex> for LockedSuite {
             name: index.suite.clone(),
             inrelease_sha256: index.inrelease_sha256,
             date: index.date,
+            signed_by: index.signed_by.clone(),
+            key: index.key.clone(),
         }
     }
 }
 
 /// A SHA-256 over all that decides a resolution besides the archives' content.
-pub fn request_digest(suites: &[Suite], image: &Request<'_>, tools: &Request<'_>) -> String {
+pub fn request_digest(suites: &[Suite], archives: &Archives, image: &Request<'_>, tools: &Request<'_>) -> String {
     let mut text = String::new();
     for suite in suites {
         text += &format!("suite {} {} {}\n", suite.archive, suite.name, suite.components.join(" "));
+        match archives.admission(&suite.archive, suites) {
+            Admission::All => {}
+            Admission::Additional => text += "additional\n",
+            Admission::Named(patterns) => text += &format!("only {}\n", patterns.join(" ")),
+        }
     }
     for (list, request) in [("image", image), ("tools", tools)] {
         let base = match request.base {
@@ -291,6 +304,8 @@ pub(super) mod tests {
             name: "trixie".to_owned(),
             inrelease_sha256: [0xbb; 32].into(),
             date: 1_700_000_000,
+            signed_by: vec!["E".repeat(40)],
+            key: vec!["E".repeat(40)],
         };
         Lock {
             schema: Schema::CURRENT,
@@ -350,7 +365,7 @@ pub(super) mod tests {
             supplied: &[],
             keep: const { &BTreeMap::new() },
         };
-        let digest = |recommends| request_digest(&[], &request(recommends), &request(false));
+        let digest = |recommends| request_digest(&[], &Archives::default(), &request(recommends), &request(false));
         assert_eq!(digest(true), digest(true));
         assert_ne!(digest(true), digest(false));
     }

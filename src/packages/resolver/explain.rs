@@ -100,10 +100,12 @@ fn sentence(universe: &Universe<'_>, reason: &Because<'_>) -> String {
     }
 }
 
-/// What there is instead of a dependency that nothing satisfies.
+/// What there is instead of a dependency that nothing satisfies, and what there would be, were it not wrong.
 fn found(universe: &Universe<'_>, group: &Group<'_>) -> String {
     let parts: Vec<_> = group.alternatives.iter().map(|alternative| found_of(universe, alternative)).collect();
-    format!(", of which there is {}", parts.join(" and "))
+    let ignored = group.alternatives.iter().flat_map(|alternative| universe.index.ignored(alternative.name));
+    let ignored: String = ignored.map(|ignored| format!(" ({ignored})")).collect();
+    format!(", of which there is {}{ignored}", parts.join(" and "))
 }
 
 fn found_of(universe: &Universe<'_>, wanted: &Dependency<'_>) -> String {

@@ -101,6 +101,16 @@ pub enum ResolveError {
         /// A name that may be meant.
         nearest: Option<String>,
     },
+    /// No record of the package can be used.
+    #[error("{origin} asks for {name}, but {}", ignored.join("; "))]
+    Ignored {
+        /// The line that asks for it.
+        origin: Origin,
+        /// The name.
+        name: String,
+        /// The records, each with what is wrong.
+        ignored: Vec<String>,
+    },
     /// No suite has this version of the package.
     #[error("{origin} asks for {name} in version {version}, found {}", found.join(", "))]
     UnknownVersion {
@@ -226,7 +236,10 @@ fn pins<'a>(
                 origin: request.origin.clone(),
                 name: request.name.clone(),
                 version: wanted.clone(),
-                found: found.map(|record| format!("{} in {}", record.version, record.suite)).collect(),
+                found: found
+                    .map(|record| format!("{} in {}", record.version, record.suite))
+                    .chain(universe.index.ignored(&request.name).iter().map(ToString::to_string))
+                    .collect(),
             });
         };
         if let Some((_, first)) = pins.get(request.name.as_str()).filter(|(other, _)| *other != id) {

@@ -74,7 +74,8 @@ impl<'a> Search<'a> {
                 BaseSet::Essential => record.essential,
                 BaseSet::Required => record.essential || record.priority == Priority::Required,
             };
-            if wanted {
+            // An archive that may only add packages does not say what every image has.
+            if wanted && !record.additional {
                 base.insert(record.name);
             }
         }
@@ -96,6 +97,11 @@ impl<'a> Search<'a> {
         }
         let providers = self.universe.providers(&request.name);
         match providers.as_slice() {
+            [] if !self.universe.index.ignored(&request.name).is_empty() => Err(ResolveError::Ignored {
+                origin: request.origin.clone(),
+                name: request.name.clone(),
+                ignored: self.universe.index.ignored(&request.name).iter().map(ToString::to_string).collect(),
+            }),
             [] => {
                 let suites = self.universe.index.suites();
                 Err(ResolveError::Unknown {

@@ -120,6 +120,7 @@ impl<'a> Universe<'a> {
             (
                 // What the build supplies is meant to be used.
                 record.is_some(),
+                record.is_some_and(|record| record.additional),
                 !record.is_some_and(|record| record.essential),
                 !record.is_some_and(|record| record.protected),
                 record.map_or(Priority::Optional, |record| record.priority),

@@ -1,9 +1,10 @@
 //! A record of a `Packages` file.
 
-use super::{IndexError, Source};
-use crate::packages::dependency::is_package_name;
+use super::fault::Fault;
+use super::{Admission, Source};
+use crate::packages::archive::file_hash::FileHash;
+use crate::packages::dependency::{self, is_package_name};
 use crate::packages::version::Version;
-use appliance_contract::Sha256;
 
 /// A package that an archive offers. Relations are the field's text, read when wanted.
 #[derive(Debug, Clone)]
@@ -14,6 +15,8 @@ pub struct Record<'a> {
     pub suite: &'a str,
     /// Of a suite whose packages are taken without being asked for by version.
     pub automatic: bool,
+    /// Of an archive that may add packages and replace none.
+    pub additional: bool,
     /// `Package`.
     pub name: &'a str,
     /// `Version`.
@@ -30,8 +33,8 @@ pub struct Record<'a> {
     pub priority: Priority,
     /// Bytes of the package's file.
     pub size: u64,
-    /// SHA-256 of the package's file.
-    pub sha256: Sha256,
+    /// The hash of the package's file.
+    pub hash: FileHash,
     /// Below the archive's root: `pool/…`.
     pub path: &'a str,
     /// `Pre-Depends`.
@@ -89,6 +92,7 @@ pub(super) enum Field {
     Priority,
     Size,
     Sha256,
+    Sha512,
     Filename,
     PreDepends,
     Depends,
@@ -102,7 +106,7 @@ pub(super) enum Field {
 const FIELDS: usize = Field::Provides as usize + 1;
 
 impl Field {
-    fn named(name: &str) -> Option<Self> {
+    fn named(name: &[u8]) -> Option<Self> {
         const NAMES: [(&str, Field); FIELDS] = [
             ("Package", Field::Package),
             ("Version", Field::Version),
@@ -112,6 +116,7 @@ impl Field {
             ("Filename", Field::Filename),
             ("Size", Field::Size),
             ("SHA256", Field::Sha256),
+            ("SHA512", Field::Sha512),
             ("Priority", Field::Priority),
             ("Multi-Arch", Field::MultiArch),
             ("Recommends", Field::Recommends),
@@ -122,75 +127,101 @@ impl Field {
             ("Protected", Field::Protected),
             ("Important", Field::Important),
         ];
-        NAMES.iter().find(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, field)| *field)
+        NAMES.iter().find(|(field, _)| field.as_bytes().eq_ignore_ascii_case(name)).map(|(_, field)| *field)
     }
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Paragraph<'a> {
-    values: [&'a str; FIELDS],
+    /// Bytes: what we do not read may be in any encoding.
+    values: [&'a [u8]; FIELDS],
     /// Where the value of the field being read begins, when it is one of ours.
     open: Option<(Field, usize)>,
     pub(super) any: bool,
+    /// The first line that is no field, with its number.
+    stray: Option<(usize, &'a [u8])>,
 }
 
 impl<'a> std::ops::Index<Field> for Paragraph<'a> {
-    type Output = &'a str;
+    type Output = &'a [u8];
 
-    fn index(&self, field: Field) -> &&'a str {
+    fn index(&self, field: Field) -> &&'a [u8] {
         &self.values[field as usize]
     }
 }
 
 impl<'a> Paragraph<'a> {
-    pub(super) fn set(&mut self, name: &str, text: &'a str, start: usize, end: usize) {
+    pub(super) fn set(&mut self, name: &[u8], text: &'a [u8], start: usize, end: usize) {
         self.any = true;
         self.open = Field::named(name).map(|field| (field, start));
         self.continue_with(text, end);
     }
 
     /// Folded fields (deb822(5)) go on in lines that begin with a space.
-    pub(super) fn continue_with(&mut self, text: &'a str, end: usize) {
+    pub(super) fn continue_with(&mut self, text: &'a [u8], end: usize) {
         if let Some((field, start)) = self.open {
             self.values[field as usize] = text[start..end].trim_ascii();
         }
     }
 
-    pub(super) fn record(&self, source: &Source<'a>, line: usize) -> Result<Record<'a>, IndexError> {
-        let suite = || source.suite.to_owned();
-        for (field, name) in [
-            (Field::Package, "Package"),
-            (Field::Version, "Version"),
-            (Field::Filename, "Filename"),
-            (Field::Size, "Size"),
-            (Field::Sha256, "SHA256"),
-        ] {
-            if self[field].is_empty() {
-                return Err(IndexError::Missing { suite: suite(), line, field: name });
-            }
+    /// Takes a line that is neither a field nor the continuation of one.
+    pub(super) fn stray(&mut self, number: usize, line: &'a [u8]) {
+        self.any = true;
+        self.open = None;
+        self.stray.get_or_insert((number, line));
+    }
+
+    /// The value as far as it is text, for a message.
+    pub(super) fn readable(&self, field: Field) -> &'a str {
+        std::str::from_utf8(self[field]).unwrap_or_default()
+    }
+
+    fn text(&self, field: Field, name: &'static str) -> Result<&'a str, Fault> {
+        std::str::from_utf8(self[field]).map_err(|_| Fault::Encoding { field: name })
+    }
+
+    fn needed(&self, field: Field, name: &'static str) -> Result<&'a str, Fault> {
+        match self.text(field, name)? {
+            "" => Err(Fault::Missing { field: name }),
+            text => Ok(text),
         }
-        let name = self[Field::Package];
-        let wrong = |field, found: &str, expected| IndexError::Value {
-            suite: suite(),
-            name: name.to_owned(),
-            field,
-            found: found.to_owned(),
-            expected,
-        };
+    }
+
+    /// Relations are read when they are wanted; here it counts that they can be.
+    fn relations(&self, field: Field, name: &'static str) -> Result<&'a str, Fault> {
+        let text = self.text(field, name)?;
+        dependency::check(text).map_err(|source| Fault::Relation { field: name, source })?;
+        Ok(text)
+    }
+
+    /// SHA-256, or where the record has none, SHA-512.
+    fn hash(&self) -> Result<FileHash, Fault> {
+        let (sha256, sha512) = (self.text(Field::Sha256, "SHA256")?, self.text(Field::Sha512, "SHA512")?);
+        let wrong = |field, found: &str, expected| Fault::Value { field, found: found.to_owned(), expected };
+        match (sha256, sha512) {
+            ("", "") => Err(Fault::NoHash),
+            ("", text) => {
+                text.parse().map(FileHash::Sha512).map_err(|_| wrong("SHA512", text, "128 hexadecimal digits"))
+            }
+            (text, _) => text.parse().map(FileHash::Sha256).map_err(|_| wrong("SHA256", text, "64 hexadecimal digits")),
+        }
+    }
+
+    pub(super) fn record(&self, source: &Source<'a>) -> Result<Record<'a>, Fault> {
+        if let Some((line, found)) = self.stray {
+            let found = String::from_utf8_lossy(found).chars().take(60).collect();
+            return Err(Fault::Line { line, found });
+        }
+        let wrong = |field, found: &str, expected| Fault::Value { field, found: found.to_owned(), expected };
+        let name = self.needed(Field::Package, "Package")?;
         if !is_package_name(name) {
             return Err(wrong("Package", name, "lower-case letters, digits and + - ."));
         }
-        let version = Version::parse(self[Field::Version]).map_err(|source| IndexError::Version {
-            suite: suite(),
-            name: name.to_owned(),
-            source,
-        })?;
-        let size = self[Field::Size];
+        let version = Version::parse(self.needed(Field::Version, "Version")?).map_err(Fault::Version)?;
+        let size = self.needed(Field::Size, "Size")?;
         let size = size.parse().map_err(|_| wrong("Size", size, "a number of bytes"))?;
-        let sha256 = self[Field::Sha256];
-        let sha256 = sha256.parse().map_err(|_| wrong("SHA256", sha256, "64 hexadecimal digits"))?;
         // Flat archives, as dpkg-scanpackages makes them, name files `./…`.
-        let path = self[Field::Filename].trim_start_matches("./");
+        let path = self.needed(Field::Filename, "Filename")?.trim_start_matches("./");
         if !is_pool_path(path) {
             return Err(wrong("Filename", path, "a path below the archive's root"));
         }
@@ -198,33 +229,34 @@ impl<'a> Paragraph<'a> {
             archive: source.archive,
             suite: source.suite,
             automatic: source.automatic,
+            additional: source.admission == Admission::Additional,
             name,
             version,
-            architecture: self[Field::Architecture],
+            architecture: self.text(Field::Architecture, "Architecture")?,
             multi_arch: match self[Field::MultiArch] {
-                "same" => MultiArch::Same,
-                "foreign" => MultiArch::Foreign,
-                "allowed" => MultiArch::Allowed,
+                b"same" => MultiArch::Same,
+                b"foreign" => MultiArch::Foreign,
+                b"allowed" => MultiArch::Allowed,
                 _ => MultiArch::No,
             },
-            essential: self[Field::Essential] == "yes",
-            protected: self[Field::Protected] == "yes" || self[Field::Important] == "yes",
+            essential: self[Field::Essential] == b"yes",
+            protected: self[Field::Protected] == b"yes" || self[Field::Important] == b"yes",
             priority: match self[Field::Priority] {
-                "required" => Priority::Required,
-                "important" => Priority::Important,
-                "standard" => Priority::Standard,
-                "extra" => Priority::Extra,
+                b"required" => Priority::Required,
+                b"important" => Priority::Important,
+                b"standard" => Priority::Standard,
+                b"extra" => Priority::Extra,
                 _ => Priority::Optional,
             },
             size,
-            sha256,
+            hash: self.hash()?,
             path,
-            pre_depends: self[Field::PreDepends],
-            depends: self[Field::Depends],
-            recommends: self[Field::Recommends],
-            conflicts: self[Field::Conflicts],
-            breaks: self[Field::Breaks],
-            provides: self[Field::Provides],
+            pre_depends: self.relations(Field::PreDepends, "Pre-Depends")?,
+            depends: self.relations(Field::Depends, "Depends")?,
+            recommends: self.relations(Field::Recommends, "Recommends")?,
+            conflicts: self.relations(Field::Conflicts, "Conflicts")?,
+            breaks: self.relations(Field::Breaks, "Breaks")?,
+            provides: self.relations(Field::Provides, "Provides")?,
         })
     }
 }

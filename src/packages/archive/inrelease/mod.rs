@@ -1,17 +1,20 @@
-//! Clear-signed text (RFC 9580, 7), as in InRelease files: verifies the signature and gives exactly the signed text.
+//! Verifies signed text and gives exactly what was signed: clear-signed text (RFC 9580, 7), as in InRelease files, or text
+//! with its signature in a file of its own, as Release files have it.
 
 use super::keyring::{Keyring, Material, TrustedKey, strong, strong_hash};
 use super::release::date;
 use pgp::packet::{Packet, PacketParser, Signature, SignatureType};
-use std::io::{BufReader, Cursor};
+use std::io::{BufRead, BufReader, Cursor};
 
 /// The text that a trusted key signed, and by whom.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verified {
-    /// The text, with LF line ends.
+    /// The text, with LF line ends where it is clear-signed; what is not UTF-8, which only free text may be, is replaced.
     pub text: String,
     /// Fingerprints of the keys whose signature is good, in capitals.
     pub signers: Vec<String>,
+    /// When the newest good signature was made, seconds since 1970.
+    pub signed: i64,
 }
 
 /// Why a clear-signed file is refused.
@@ -50,7 +53,7 @@ pub enum SignatureError {
         found: String,
     },
     /// No key of the keyring signed it.
-    #[error("it is signed only by keys that are not in the keyring ({}); pass another keyring with --keyring", keys.join(", "))]
+    #[error("it is signed only by keys that are not in the keyring ({})", keys.join(", "))]
     UnknownKeys {
         /// Fingerprints or ids of the keys that did.
         keys: Vec<String>,
@@ -62,7 +65,7 @@ pub enum SignatureError {
         key: String,
     },
     /// The key was too old when it signed.
-    #[error("the key {key} had expired at {} when it signed at {}; pass a newer keyring with --keyring", date(*expired), date(*signed))]
+    #[error("the key {key} had expired at {} when it signed at {}", date(*expired), date(*signed))]
     ExpiredKey {
         /// The key's fingerprint.
         key: String,
@@ -82,7 +85,7 @@ pub enum SignatureError {
         now: i64,
     },
     /// The key's owner has revoked it.
-    #[error("the key {key} is revoked; pass a newer keyring with --keyring")]
+    #[error("the key {key} is revoked")]
     RevokedKey {
         /// The key's fingerprint.
         key: String,
@@ -107,6 +110,13 @@ pub enum SignatureError {
     },
 }
 
+impl SignatureError {
+    /// Whether the keys are at fault, and others may mend it.
+    pub fn is_of_keys(&self) -> bool {
+        matches!(self, Self::UnknownKeys { .. } | Self::ExpiredKey { .. } | Self::RevokedKey { .. })
+    }
+}
+
 const BEGIN: &str = "-----BEGIN PGP SIGNED MESSAGE-----";
 const SIGNATURE: &str = "-----BEGIN PGP SIGNATURE-----";
 const END: &str = "-----END PGP SIGNATURE-----";
@@ -116,18 +126,34 @@ const CLOCK_SLACK: i64 = 3600;
 
 /// Checks a clear-signed file. One good signature by a key of the keyring is enough.
 pub fn verify(bytes: &[u8], keyring: &Keyring, now: i64) -> Result<Verified, SignatureError> {
-    let Ok(file) = std::str::from_utf8(bytes) else {
-        return Err(SignatureError::Unsigned { found: "text that is not UTF-8".into() });
-    };
-    let (text, armor) = split(file)?;
-    let signatures = read_signatures(armor)?;
+    let (text, armor) = split(bytes)?;
+    let verified = verify_text(&text, &read_signatures(armor)?, keyring, now)?;
+    // The hash was made over CRLF line ends; ours are the ones that files have.
+    Ok(Verified { text: verified.text.replace("\r\n", "\n"), ..verified })
+}
+
+/// Checks a file whose signature, armored or binary, is in another.
+pub fn verify_detached(
+    bytes: &[u8],
+    signature: &[u8],
+    keyring: &Keyring,
+    now: i64,
+) -> Result<Verified, SignatureError> {
+    verify_text(bytes, &read_signatures(signature)?, keyring, now)
+}
+
+fn verify_text(text: &[u8], signatures: &[Signature], keyring: &Keyring, now: i64) -> Result<Verified, SignatureError> {
     let (mut signers, mut failures, mut unknown) = (Vec::new(), Vec::new(), Vec::new());
-    for signature in &signatures {
+    let mut newest = i64::MIN;
+    for signature in signatures {
         let mut known = false;
         for key in keyring.keys.iter().filter(|key| names(signature, key)) {
             known = true;
-            match check(signature, key, &text, now) {
-                Ok(()) => signers.push(format!("{:X}", key.fingerprint)),
+            match check(signature, key, text, now) {
+                Ok(signed) => {
+                    signers.push(format!("{:X}", key.fingerprint));
+                    newest = newest.max(signed);
+                }
                 Err(error) => failures.push(error),
             }
         }
@@ -136,72 +162,81 @@ pub fn verify(bytes: &[u8], keyring: &Keyring, now: i64) -> Result<Verified, Sig
         }
     }
     if !signers.is_empty() {
-        // The hash was made over CRLF line ends; ours are the ones that files have.
-        return Ok(Verified { text: text.replace("\r\n", "\n"), signers });
+        return Ok(Verified { text: String::from_utf8_lossy(text).into_owned(), signers, signed: newest });
     }
     // An altered text is worse news than an old key.
     failures.sort_by_key(|error| !matches!(error, SignatureError::Bad { .. }));
     Err(failures.into_iter().next().unwrap_or(SignatureError::UnknownKeys { keys: unknown }))
 }
 
+/// The start of a line, for a message.
+fn excerpt(line: &[u8]) -> String {
+    String::from_utf8_lossy(line).chars().take(80).collect()
+}
+
+fn trimmed(line: &[u8]) -> &[u8] {
+    let end = line.iter().rposition(|byte| !matches!(byte, b' ' | b'\t' | b'\r')).map_or(0, |last| last + 1);
+    &line[..end]
+}
+
 /// The text as it was hashed, and the armored signature. Nothing may stand before or after.
-fn split(file: &str) -> Result<(String, &str), SignatureError> {
-    let mut lines = file.split_inclusive('\n').enumerate();
+fn split(file: &[u8]) -> Result<(Vec<u8>, &[u8]), SignatureError> {
+    let mut lines = file.split_inclusive(|byte| *byte == b'\n').enumerate();
     let mut offset = 0;
     let mut next = || {
         let (number, line) = lines.next()?;
         offset += line.len();
-        Some((number + 1, line.strip_suffix('\n').unwrap_or(line), offset))
+        Some((number + 1, line.strip_suffix(b"\n").unwrap_or(line), offset))
     };
-    let trimmed = |line: &str| line.trim_end_matches([' ', '\t', '\r']).to_owned();
-    let fail = |line, found: &str, expected| {
-        let found = found.chars().take(80).collect();
-        Err(SignatureError::Framing { line, found, expected })
+    let fail = |line, found: &[u8], expected| Err(SignatureError::Framing { line, found: excerpt(found), expected });
+    let cut_off = |expected| {
+        let lines = file.split_inclusive(|byte| *byte == b'\n').count();
+        Err(SignatureError::CutOff { lines, expected })
     };
-    let cut_off = |expected| Err(SignatureError::CutOff { lines: file.lines().count(), expected });
     match next() {
-        Some((_, line, _)) if trimmed(line) == BEGIN => {}
+        Some((_, line, _)) if trimmed(line) == BEGIN.as_bytes() => {}
         other => {
-            let found = other.map_or("", |(_, line, _)| line).chars().take(80).collect();
-            return Err(SignatureError::Unsigned { found });
+            return Err(SignatureError::Unsigned { found: other.map_or(String::new(), |(_, line, _)| excerpt(line)) });
         }
     }
     loop {
         match next() {
             Some((_, line, _)) if trimmed(line).is_empty() => break,
-            Some((_, line, _)) if line.starts_with("Hash: ") => {}
+            Some((_, line, _)) if line.starts_with(b"Hash: ") => {}
             Some((number, line, _)) => return fail(number, line, "a Hash header, then an empty line"),
             None => return cut_off("the empty line that ends its header"),
         }
     }
-    let mut text = String::with_capacity(file.len());
+    let mut text = Vec::with_capacity(file.len());
     let mut first = true;
     let start = loop {
         let Some((number, line, end)) = next() else { return cut_off(SIGNATURE) };
-        if trimmed(line) == SIGNATURE {
-            break end - line.len() - usize::from(file[..end].ends_with('\n'));
+        if trimmed(line) == SIGNATURE.as_bytes() {
+            break end - line.len() - usize::from(file[..end].ends_with(b"\n"));
         }
-        let line = match line.strip_prefix("- ") {
+        let line = match line.strip_prefix(b"- ") {
             Some(escaped) => escaped,
-            None if line.starts_with('-') => return fail(number, line, "`- ` before a line that begins with a dash"),
+            None if line.starts_with(b"-") => {
+                return fail(number, line, "`- ` before a line that begins with a dash");
+            }
             None => line,
         };
-        let line = line.trim_end_matches([' ', '\t', '\r']);
-        if line.contains('\r') {
+        let line = trimmed(line);
+        if line.contains(&b'\r') {
             return fail(number, line, "no carriage return inside a line");
         }
         // The last line end before the signature is not part of the text.
         if !first {
-            text.push_str("\r\n");
+            text.extend(b"\r\n");
         }
         first = false;
-        text.push_str(line);
+        text.extend(line);
     };
     let mut ended = None;
     while let Some((number, line, end)) = next() {
         match ended {
-            None if trimmed(line) == END => ended = Some(end),
-            Some(_) if !line.trim().is_empty() => return fail(number, line, "nothing after the signature"),
+            None if trimmed(line) == END.as_bytes() => ended = Some(end),
+            Some(_) if !line.trim_ascii().is_empty() => return fail(number, line, "nothing after the signature"),
             _ => {}
         }
     }
@@ -211,13 +246,20 @@ fn split(file: &str) -> Result<(String, &str), SignatureError> {
     }
 }
 
-fn read_signatures(armor: &str) -> Result<Vec<Signature>, SignatureError> {
+/// Signatures, armored or binary.
+fn read_signatures(file: &[u8]) -> Result<Vec<Signature>, SignatureError> {
     let unreadable = |found: String| SignatureError::Unreadable { found };
-    let mut dearmor = pgp::armor::Dearmor::new(Cursor::new(armor.as_bytes()));
-    dearmor.read_header().map_err(|error| unreadable(error.to_string()))?;
+    // The first octet of a packet has its high bit set (RFC 9580, 4.2): no ASCII letter does.
+    let packets: Box<dyn BufRead> = if file.first().is_some_and(|byte| byte & 0x80 != 0) {
+        Box::new(Cursor::new(file))
+    } else {
+        let mut dearmor = pgp::armor::Dearmor::new(Cursor::new(file));
+        dearmor.read_header().map_err(|error| unreadable(error.to_string()))?;
+        Box::new(BufReader::new(dearmor))
+    };
     let mut signatures = Vec::new();
     let mut problem = None;
-    for packet in PacketParser::new(BufReader::new(dearmor)) {
+    for packet in PacketParser::new(packets) {
         match packet {
             Ok(Packet::Signature(signature)) => signatures.push(signature),
             Ok(other) => return Err(unreadable(format!("found a packet of another kind ({:?})", tag(&other)))),
@@ -250,7 +292,8 @@ fn issuer(signature: &Signature) -> String {
     fingerprint.or_else(id).unwrap_or_else(|| "a key that is not named".into())
 }
 
-fn check(signature: &Signature, key: &TrustedKey, text: &str, now: i64) -> Result<(), SignatureError> {
+/// When the signature was made, if it is good.
+fn check(signature: &Signature, key: &TrustedKey, text: &[u8], now: i64) -> Result<i64, SignatureError> {
     let name = || format!("{:X}", key.fingerprint);
     if key.revoked {
         return Err(SignatureError::RevokedKey { key: name() });
@@ -264,8 +307,8 @@ fn check(signature: &Signature, key: &TrustedKey, text: &str, now: i64) -> Resul
     }
     let signs_text = matches!(signature.typ(), Some(SignatureType::Text | SignatureType::Binary));
     let good = match &key.material {
-        Material::Primary(material) => signature.verify(material, text.as_bytes()).is_ok(),
-        Material::Sub(material) => signature.verify(material, text.as_bytes()).is_ok(),
+        Material::Primary(material) => signature.verify(material, text).is_ok(),
+        Material::Sub(material) => signature.verify(material, text).is_ok(),
     };
     let Some(signed) = signature.created().filter(|_| good && signs_text) else {
         return Err(SignatureError::Bad { key: name() });
@@ -284,7 +327,7 @@ fn check(signature: &Signature, key: &TrustedKey, text: &str, now: i64) -> Resul
     match key.expires {
         Some(expired) if signed >= expired => Err(SignatureError::ExpiredKey { key: name(), expired, signed }),
         _ if signed < key.created => Err(SignatureError::Bad { key: name() }),
-        _ => Ok(()),
+        _ => Ok(signed),
     }
 }
 

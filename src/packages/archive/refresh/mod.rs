@@ -1,31 +1,52 @@
 //! Package indices of suites: signature, age, identity and every hash checked.
 
+mod compression;
+
 use super::inrelease;
 use super::keyring::Keyring;
 use super::locations::{Archives, known_suites};
 use super::release::{FileEntry, Release};
 use crate::cache::{Cache, CacheError, Claim, FileKind};
+use crate::packages::archive::file_hash::FileHash;
 use crate::packages::error::{FetchError, IndexError};
 use crate::packages::fetch::http::{Client, HttpError};
-use crate::packages::fetch::transfer::{Memory, Size, Stop};
-use crate::packages::fetch::url::Url;
+use crate::packages::fetch::transfer::{Memory, Sink, Size, Stop};
+use crate::packages::fetch::url::{Url, UrlError};
 use crate::packages::lock::LockedSuite;
 use crate::progress::{Progress, Stage, Unit};
-use crate::util::file_error::FileError;
+use crate::util::file_error::At as _;
 use crate::util::sha256;
 use appliance_contract::Sha256;
+use compression::{FORMS, decompress};
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{BufRead, BufReader, Cursor};
 
 /// A suite of an archive, and the components wanted of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SuiteWanted {
     /// `debian` or `debian-security`.
     pub archive: String,
-    /// `trixie`, `trixie-updates`, `trixie-security` …
+    /// `trixie`, `trixie-security` …, or with a slash at its end, a directory of a flat archive, below the archive's own:
+    /// `/`, `some/dir/`.
     pub name: String,
-    /// `main`, `contrib` …
+    /// `main`, `contrib` …; none of a flat archive.
     pub components: Vec<String>,
+}
+
+impl SuiteWanted {
+    /// Whether Release file and index lie in the directory of that name itself, as apt has it.
+    fn is_flat(&self) -> bool {
+        self.name.ends_with('/')
+    }
+
+    /// The directory of the Release file below the archive's own.
+    fn directory(&self, archive: &Url) -> Result<Url, UrlError> {
+        match self.name.strip_suffix('/') {
+            Some("") => Ok(archive.clone()),
+            Some(directory) => archive.join(directory),
+            None => archive.join("dists")?.join(&self.name),
+        }
+    }
 }
 
 /// What [`refresh`] is to fetch, and what it takes for that.
@@ -37,7 +58,7 @@ pub struct RefreshRequest<'a> {
     pub architecture: &'a str,
     /// Where the archives are.
     pub archives: &'a Archives,
-    /// The keys that may sign.
+    /// The keys that may sign archives without a key of their own.
     pub keyring: &'a Keyring,
     /// Keeps indices, and the newest date seen of each suite.
     pub cache: &'a Cache,
@@ -62,8 +83,12 @@ pub struct SuiteIndex {
     pub suite: String,
     /// One of [`SuiteWanted::components`].
     pub component: String,
-    /// SHA-256 of the suite's InRelease file.
+    /// SHA-256 of the suite's InRelease file, or of its Release file where there is no InRelease.
     pub inrelease_sha256: Sha256,
+    /// Fingerprints of the keys whose signature was good.
+    pub signed_by: Vec<String>,
+    /// Fingerprints of the archive's own keys; none where it has none.
+    pub key: Vec<String>,
     /// When the archive made the suite's Release file, seconds since 1970.
     pub date: i64,
     /// What [`Release::automatic`] says.
@@ -74,9 +99,6 @@ pub struct SuiteIndex {
 
 /// An InRelease of Debian's largest suite has 220 KB.
 const LARGEST_RELEASE: u64 = 16 << 20;
-
-/// What the largest preset of xz needs is 65 MiB.
-const XZ_MEMORY: u64 = 256 << 20;
 
 /// Fetches and verifies the indices of all suites at once; gives them in the order asked for.
 pub fn refresh(request: &RefreshRequest<'_>, progress: &dyn Progress) -> Result<Vec<SuiteIndex>, FetchError> {
@@ -124,6 +146,15 @@ fn is_stop(error: &FetchError) -> bool {
     )
 }
 
+/// A Release file whose signature is good.
+struct Signed {
+    release: Release,
+    /// Of the file with the signature in it, where that is one.
+    sha256: Sha256,
+    signed_by: Vec<String>,
+    key: Vec<String>,
+}
+
 struct Fetching<'a> {
     request: &'a RefreshRequest<'a>,
     suite: &'a SuiteWanted,
@@ -140,16 +171,16 @@ impl Fetching<'_> {
             url: base.clone(),
             nearest: self.nearest_suite(),
         };
-        let base = base.join("dists").and_then(|dists| dists.join(&self.suite.name)).map_err(fail)?;
-        let (release, sha256) = self.release(&base)?;
-        match self.indices(&base, &release, sha256) {
+        let base = self.suite.directory(base).map_err(fail)?;
+        let signed = self.release(&base)?;
+        match self.indices(&base, &signed) {
             // The mirror may have moved between the two requests.
             Err(error) if is_mismatch(&error) => {
-                let (newer, newer_sha256) = self.release(&base)?;
-                if newer_sha256 == sha256 {
+                let newer = self.release(&base)?;
+                if newer.sha256 == signed.sha256 {
                     return Err(error);
                 }
-                self.indices(&base, &newer, newer_sha256)
+                self.indices(&base, &newer)
             }
             result => result,
         }
@@ -159,26 +190,43 @@ impl Fetching<'_> {
         nearest(&self.suite.name, known_suites(&self.suite.archive))
     }
 
-    fn release(&self, base: &Url) -> Result<(Release, Sha256), FetchError> {
-        let suite = || self.suite.name.clone();
-        let url = below(base, "InRelease", &suite())?;
-        self.progress.item(&format!("{} InRelease", self.suite.name));
-        let mut bytes = Memory::default();
-        match self.request.client.fetch(&url, &mut bytes, Size::AtMost(LARGEST_RELEASE), self.stop) {
-            Ok(()) => self.progress.detail(&format!("fetched {url}")),
-            Err(HttpError::NotThere { .. }) => {
-                let (archive, nearest) = (self.suite.archive.clone(), self.nearest_suite());
-                return Err(FetchError::UnknownSuite { archive, suite: suite(), url, nearest });
+    fn release(&self, base: &Url) -> Result<Signed, FetchError> {
+        let suite = &self.suite.name;
+        // The keys of one archive count for no other.
+        let own_key = self.request.archives.key(&self.suite.archive);
+        let keyring = own_key.map_or(self.request.keyring, |key| &key.keyring);
+        let url = below(base, "InRelease", suite)?;
+        let (read, bytes, verified) = match self.small_file(&url)? {
+            Some(bytes) => {
+                let verified = inrelease::verify(&bytes, keyring, self.request.now);
+                (url.clone(), bytes, verified)
             }
-            Err(source) => return Err(FetchError::Suite { suite: suite(), source }),
-        }
-        self.progress.advance(bytes.0.len() as u64);
-        let verified = match inrelease::verify(&bytes.0, self.request.keyring, self.request.now) {
-            Ok(verified) => verified,
-            Err(source) => return Err(FetchError::Signature { url, source }),
+            // Only where there is none: one that is wrong is an error, and no reason to look elsewhere.
+            None => {
+                let plain = below(base, "Release", suite)?;
+                let Some(bytes) = self.small_file(&plain)? else {
+                    let (archive, nearest) = (self.suite.archive.clone(), self.nearest_suite());
+                    return Err(FetchError::UnknownSuite { archive, suite: suite.clone(), url, nearest });
+                };
+                let signature = below(base, "Release.gpg", suite)?;
+                let Some(signed) = self.small_file(&signature)? else {
+                    return Err(FetchError::Unsigned { url: plain, signature });
+                };
+                let verified = inrelease::verify_detached(&bytes, &signed, keyring, self.request.now);
+                (plain, bytes, verified)
+            }
         };
-        let checked = Release::parse(&verified.text).and_then(|release| {
-            release.check_suite(&self.suite.name)?;
+        let verified = match verified {
+            Ok(verified) => verified,
+            Err(source) => {
+                let (archive, own_key) = (self.suite.archive.clone(), own_key.map(|key| key.file.clone()));
+                return Err(FetchError::Signature { url: read, archive, own_key, source: Box::new(source) });
+            }
+        };
+        let checked = Release::parse(&verified.text, verified.signed).and_then(|release| {
+            if !self.suite.is_flat() {
+                release.check_suite(suite)?;
+            }
             if self.request.check_age {
                 release.check_age(self.request.now)?;
             }
@@ -186,10 +234,29 @@ impl Fetching<'_> {
         });
         let release = match checked {
             Ok(release) => release,
-            Err(source) => return Err(FetchError::Release { url, source }),
+            Err(source) => return Err(FetchError::Release { url: read, source }),
         };
+        // By the one name, so that taking InRelease away does not make an older Release new.
         self.check_not_older(&url, &release)?;
-        Ok((release, sha256::of(&bytes.0)))
+        let key = own_key.map(|key| key.keyring.sorted_fingerprints()).unwrap_or_default();
+        Ok(Signed { release, sha256: sha256::of(&bytes), signed_by: verified.signers, key })
+    }
+
+    /// A file of a few kilobytes, if it is there.
+    fn small_file(&self, url: &Url) -> Result<Option<Vec<u8>>, FetchError> {
+        let name = url.to_string();
+        let name = name.rsplit('/').next().unwrap_or_default();
+        self.progress.item(&format!("{} {name}", self.suite.name));
+        let mut bytes = Memory::default();
+        match self.request.client.fetch(url, &mut bytes, Size::AtMost(LARGEST_RELEASE), self.stop) {
+            Ok(()) => {
+                self.progress.advance(bytes.0.len() as u64);
+                self.progress.detail(&format!("fetched {url}"));
+                Ok(Some(bytes.0))
+            }
+            Err(HttpError::NotThere { .. }) => Ok(None),
+            Err(source) => Err(FetchError::Suite { suite: self.suite.name.clone(), source }),
+        }
     }
 
     /// Refuses a file of yesterday, signed as it is: it would bring yesterday's holes back.
@@ -208,52 +275,104 @@ impl Fetching<'_> {
         Ok(self.request.cache.record_release(&url.to_string(), dated)?)
     }
 
-    fn indices(&self, base: &Url, release: &Release, inrelease: Sha256) -> Result<Vec<SuiteIndex>, FetchError> {
-        let suite = &self.suite.name;
-        if !release.architectures.iter().any(|known| known == self.request.architecture) {
-            let (architecture, known) = (self.request.architecture.to_owned(), release.architectures.clone());
-            return Err(FetchError::UnknownArchitecture { suite: suite.clone(), architecture, known });
+    fn indices(&self, base: &Url, signed: &Signed) -> Result<Vec<SuiteIndex>, FetchError> {
+        let release = &signed.release;
+        let (suite, architecture) = (&self.suite.name, self.request.architecture);
+        // apt takes what is listed, whatever else the file says; what it says counts where nothing is listed.
+        let mut architectures = vec![architecture];
+        if release.may_have_architecture("all") && !release.all_is_everywhere {
+            architectures.push("all");
         }
+        let places: Vec<(&str, Vec<String>)> = if self.suite.is_flat() {
+            vec![("", vec!["Packages".to_owned()])]
+        } else {
+            let folders = |component: &str| {
+                architectures.iter().map(|name| format!("{component}/binary-{name}/Packages")).collect()
+            };
+            self.suite.components.iter().map(|component| (component.as_str(), folders(component))).collect()
+        };
         let mut indices = Vec::new();
-        for component in &self.suite.components {
-            if !release.component_names().any(|known| known == component) {
-                let known: Vec<String> = release.component_names().map(str::to_owned).collect();
-                let nearest = nearest(component, known.clone());
-                let (suite, component) = (suite.clone(), component.clone());
-                return Err(FetchError::UnknownComponent { suite, component, known, nearest });
+        let mut missing = None;
+        let mut found = false;
+        for (component, paths) in places {
+            let mut packages: Option<Vec<u8>> = None;
+            for path in &paths {
+                let Some(text) = self.index(base, release, component, path)? else { continue };
+                match &mut packages {
+                    None => packages = Some(text),
+                    Some(first) => {
+                        // A paragraph ends with an empty line.
+                        first.extend(b"\n\n");
+                        first.extend(text);
+                    }
+                }
+            }
+            match &packages {
+                Some(_) => found = true,
+                None if !release.may_have_component(component) => {
+                    let known: Vec<String> = release.component_names().map(str::to_owned).collect();
+                    let nearest = nearest(component, known.clone());
+                    let (suite, component) = (suite.clone(), component.to_owned());
+                    return Err(FetchError::UnknownComponent { suite, component, known, nearest });
+                }
+                None => missing = missing.or(paths.into_iter().next()),
             }
             indices.push(SuiteIndex {
                 archive: self.suite.archive.clone(),
                 suite: suite.clone(),
-                component: component.clone(),
-                inrelease_sha256: inrelease,
+                component: component.to_owned(),
+                inrelease_sha256: signed.sha256,
+                signed_by: signed.signed_by.clone(),
+                key: signed.key.clone(),
                 date: release.date,
                 automatic: release.automatic,
-                packages: self.index(base, release, component)?,
+                packages: packages.unwrap_or_default(),
             });
         }
-        Ok(indices)
+        // A component without packages for this machine is empty; a suite of such components alone is a mistake.
+        match missing {
+            Some(path) if !found => Err(self.nothing(base, release, path)),
+            _ => Ok(indices),
+        }
     }
 
-    /// The text of one `Packages` file, in the smallest form that the suite offers.
-    fn index(&self, base: &Url, release: &Release, component: &str) -> Result<Vec<u8>, FetchError> {
+    /// The error for a suite in which no index was found.
+    fn nothing(&self, base: &Url, release: &Release, path: String) -> FetchError {
+        let architecture = self.request.architecture;
+        if !release.may_have_architecture(architecture) && !release.may_have_architecture("all") {
+            let (suite, architecture) = (self.suite.name.clone(), architecture.to_owned());
+            return FetchError::UnknownArchitecture { suite, architecture, known: release.architectures.clone() };
+        }
+        let other = |name: &&String| name.strip_prefix(&path).is_some_and(|ending| ending.starts_with('.'));
+        let others = release.files.keys().filter(other).cloned().collect();
+        FetchError::NoIndex { url: base.clone(), path, others }
+    }
+
+    /// The text of one `Packages` file, in the smallest form that the suite offers; `None` where it lists none.
+    fn index(&self, base: &Url, release: &Release, component: &str, path: &str) -> Result<Option<Vec<u8>>, FetchError> {
         let suite = &self.suite.name;
-        let path = format!("{component}/binary-{}/Packages", self.request.architecture);
-        let forms = [(Form::Xz, ".xz"), (Form::Gzip, ".gz"), (Form::Plain, "")];
-        let offered = forms.iter().find_map(|(form, ending)| {
-            let path = format!("{path}{ending}");
-            release.files.get(&path).map(|entry| (*form, path, *entry))
-        });
-        let (Some((form, packed_path, packed)), Some(plain)) = (offered, release.files.get(&path)) else {
-            return Err(FetchError::NoIndex { url: base.clone(), path });
-        };
-        let url = below(base, &packed_path, suite)?;
-        self.progress.item(&format!("{suite} {component}"));
-        let file = self.packed(base, release, &url, &packed_path, packed)?;
-        unpack(file, form, *plain).map_err(|source| FetchError::Index { url, source })
+        let plain = release.files.get(path).copied();
+        let mut not_there = None;
+        for (form, ending) in FORMS {
+            let packed_path = format!("{path}{ending}");
+            let Some(packed) = release.files.get(&packed_path) else { continue };
+            let url = below(base, &packed_path, suite)?;
+            self.progress.item(&format!("{suite} {component}"));
+            match self.packed(base, release, &url, &packed_path, *packed) {
+                Ok(file) => {
+                    return decompress(file, form, plain).map(Some).map_err(|source| FetchError::Index { url, source });
+                }
+                // Some archives list a form that they do not serve.
+                Err(error @ FetchError::Index { source: IndexError::Transfer(HttpError::NotThere { .. }), .. }) => {
+                    not_there.get_or_insert(error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        not_there.map_or(Ok(None), Err)
     }
 
-    /// The packed index, in the cache.
+    /// The packed index: in the cache, which knows files by their SHA-256, or in memory where Release lists none.
     fn packed(
         &self,
         base: &Url,
@@ -261,31 +380,36 @@ impl Fetching<'_> {
         url: &Url,
         path: &str,
         entry: FileEntry,
-    ) -> Result<File, FetchError> {
+    ) -> Result<Box<dyn BufRead>, FetchError> {
         let fail = |source: IndexError| FetchError::Index { url: url.clone(), source };
+        let sha256 = match entry.hash {
+            FileHash::Sha256(digest) => digest,
+            FileHash::Sha512(_) => {
+                let mut bytes = Memory::default();
+                self.transfer(base, release, url, path, entry, &mut bytes)?;
+                self.progress.advance(entry.size);
+                self.progress.detail(&format!("fetched {url}"));
+                if !entry.hash.matches(&bytes.0) {
+                    let (expected, found) = (entry.hash.to_string(), entry.hash.same_of(&bytes.0).to_string());
+                    return Err(fail(IndexError::Hash { expected, found }));
+                }
+                return Ok(Box::new(Cursor::new(bytes.0)));
+            }
+        };
         let waiting = || self.progress.item(&format!("{path}: waiting for another build that fetches it"));
-        let claim = self.request.cache.claim(FileKind::Index, entry.sha256, entry.size, &waiting)?;
+        let claim = self.request.cache.claim(FileKind::Index, sha256, entry.size, &waiting)?;
         let whole = match claim {
             Claim::Whole(path) => path,
             Claim::Part(mut part) => {
-                let client = self.request.client;
-                let size = Size::Exactly(entry.size);
-                let mut fetched = Err(HttpError::NotThere { url: url.clone(), why: String::new() });
-                if let (true, Some((folder, _))) = (release.acquire_by_hash, path.rsplit_once('/')) {
-                    let by_hash = below(base, &format!("{folder}/by-hash/SHA256/{}", entry.sha256), &self.suite.name)?;
-                    fetched = client.fetch(&by_hash, &mut part, size, self.stop);
-                }
-                // Copies of an archive often lack the files by hash.
-                if let Err(HttpError::NotThere { .. }) = fetched {
-                    fetched = client.fetch(url, &mut part, size, self.stop);
-                }
-                fetched.map_err(|error| fail(error.into()))?;
+                self.transfer(base, release, url, path, entry, &mut part)?;
                 let resumed = part.resumed;
-                let finished = match part.finish(entry.sha256) {
+                let finished = match part.finish(sha256) {
                     // Half a file of an earlier run may be at fault.
                     Err(CacheError::Mismatch { .. }) if resumed => {
-                        client.fetch(url, &mut part, size, self.stop).map_err(|error| fail(error.into()))?;
-                        part.finish(entry.sha256)
+                        let size = Size::Exactly(entry.size);
+                        let again = self.request.client.fetch(url, &mut part, size, self.stop);
+                        again.map_err(|error| fail(error.into()))?;
+                        part.finish(sha256)
                     }
                     finished => finished,
                 };
@@ -294,8 +418,34 @@ impl Fetching<'_> {
                 finished.map_err(|error| fail(error.into()))?
             }
         };
-        File::open(&whole)
-            .map_err(|source| FetchError::Cache(CacheError::Io { source: FileError::new("opening", &whole, source) }))
+        let file =
+            File::open(&whole).at("opening", &whole).map_err(|source| FetchError::Cache(CacheError::Io { source }))?;
+        Ok(Box::new(BufReader::with_capacity(256 << 10, file)))
+    }
+
+    /// Fetches a listed file by its hash where the archive has it so, else by its name.
+    fn transfer(
+        &self,
+        base: &Url,
+        release: &Release,
+        url: &Url,
+        path: &str,
+        entry: FileEntry,
+        sink: &mut dyn Sink,
+    ) -> Result<(), FetchError> {
+        let client = self.request.client;
+        let size = Size::Exactly(entry.size);
+        let mut fetched = Err(HttpError::NotThere { url: url.clone(), why: String::new() });
+        if release.acquire_by_hash {
+            let folder = path.rsplit_once('/').map_or(String::new(), |(folder, _)| format!("{folder}/"));
+            let by_hash = format!("{folder}by-hash/{}/{}", entry.hash.directory(), entry.hash.digits());
+            fetched = client.fetch(&below(base, &by_hash, &self.suite.name)?, sink, size, self.stop);
+        }
+        // Copies of an archive often lack the files by hash.
+        if let Err(HttpError::NotThere { .. }) = fetched {
+            fetched = client.fetch(url, sink, size, self.stop);
+        }
+        fetched.map_err(|error| FetchError::Index { url: url.clone(), source: error.into() })
     }
 }
 
@@ -305,54 +455,23 @@ fn is_mismatch(error: &FetchError) -> bool {
     matches!(
         source,
         IndexError::Cache(CacheError::Mismatch { .. })
+            | IndexError::Hash { .. }
             | IndexError::Transfer(HttpError::Size { .. } | HttpError::NotThere { .. })
     )
 }
 
 fn below(base: &Url, path: &str, suite: &str) -> Result<Url, FetchError> {
-    base.join(path).map_err(|_| FetchError::NoIndex { url: base.clone(), path: format!("{suite}: {path}") })
+    base.join(path).map_err(|_| FetchError::NoIndex {
+        url: base.clone(),
+        path: format!("{suite}: {path}"),
+        others: Vec::new(),
+    })
 }
 
 /// The nearest of the known names, if one is near enough to be meant.
 pub(in crate::packages) fn nearest(name: &str, known: Vec<String>) -> Option<String> {
     let others: Vec<&str> = known.iter().map(String::as_str).filter(|other| *other != name).collect();
     appliance_contract::nearest::nearest(name, &others).map(str::to_owned)
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Form {
-    Xz,
-    Gzip,
-    Plain,
-}
-
-/// Never gives more than Release lists, whatever the file would decompress to.
-fn unpack(file: File, form: Form, plain: FileEntry) -> Result<Vec<u8>, IndexError> {
-    let file = io::BufReader::with_capacity(256 << 10, file);
-    let reader: Box<dyn Read> = match form {
-        Form::Xz => {
-            let stream = liblzma::stream::Stream::new_stream_decoder(XZ_MEMORY, liblzma::stream::CONCATENATED);
-            let stream = stream.map_err(|error| IndexError::Corrupt { source: error.into() })?;
-            Box::new(liblzma::bufread::XzDecoder::new_stream(file, stream))
-        }
-        Form::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(file)),
-        Form::Plain => Box::new(file),
-    };
-    let mut text = Vec::new();
-    reader
-        .take(plain.size.saturating_add(1))
-        .read_to_end(&mut text)
-        .map_err(|source| IndexError::Corrupt { source })?;
-    let found = text.len() as u64;
-    if found > plain.size {
-        return Err(IndexError::TooLarge { expected: plain.size });
-    }
-    let (length, digest) = (found, sha256::of(&text));
-    if length != plain.size || digest != plain.sha256 {
-        let expected = format!("{} bytes, SHA-256 {}", plain.size, plain.sha256);
-        return Err(IndexError::Plain { expected, found: format!("{length} bytes, SHA-256 {digest}") });
-    }
-    Ok(text)
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 use super::{RefreshRequest, SuiteIndex, SuiteWanted, refresh};
 use crate::cache::Cache;
+use crate::packages::archive::file_hash::Sha512;
 use crate::packages::archive::keyring::Keyring;
 use crate::packages::archive::locations::{Archives, MirrorChoice};
 use crate::packages::error::FetchError;
@@ -277,8 +278,9 @@ fn an_unknown_component_or_architecture_is_named_with_those_there_are() {
     let (_server, mut machine) = serve(good());
     machine.components = vec!["mian".into()];
     assert_eq!(machine.said(), "the suite trixie has no component mian, only main, contrib; did you mean main?");
-    let (_server, machine) = serve(suite("trixie", true, |text| text.replace("all amd64", "all arm64")));
-    assert_eq!(machine.said(), "the suite trixie has no architecture amd64, only all, arm64");
+    let foreign = |text: String| text.replace("all amd64", "armhf arm64").replace("binary-amd64", "binary-arm64");
+    let (_server, machine) = serve(suite("trixie", true, foreign));
+    assert_eq!(machine.said(), "the suite trixie has no architecture amd64, only armhf, arm64");
 }
 
 #[test]
@@ -339,6 +341,8 @@ fn a_suite_that_goes_back_is_refused_unless_asked_not_to() {
         name: "trixie".into(),
         inrelease_sha256: Sha256::default(),
         date,
+        signed_by: Vec::new(),
+        key: Vec::new(),
     };
     machine.locked = vec![locked("debian-security", i64::MAX), locked("debian", 1_700_856_000)];
     let said = machine.said();
@@ -368,4 +372,220 @@ fn the_first_failure_ends_the_other_suites() {
     let (_server, mut machine) = serve(files);
     machine.suites = vec!["trixie".into(), "sid".into(), "forky".into()];
     assert!(machine.said().contains("has no suite sid"), "{}", machine.said());
+}
+
+/// What a small archive is like.
+struct Odd {
+    head: &'static str,
+    algorithm: &'static str,
+    /// Path below the suite's directory and content; those that begin with `-` are listed and not there.
+    files: Vec<(&'static str, Vec<u8>)>,
+    inrelease: bool,
+    at: &'static str,
+}
+
+const HEAD: &str = "Suite: stable\nDate: Fri, 24 Nov 2023 20:00:00 UTC\nArchitectures: amd64\nComponents: main\n";
+const INDEX: &str = "main/binary-amd64/Packages";
+
+impl Odd {
+    fn new(files: Vec<(&'static str, Vec<u8>)>) -> Self {
+        Self { head: HEAD, algorithm: "SHA256", files, inrelease: true, at: "dists/stable" }
+    }
+
+    fn serve(&self) -> (Server, Machine) {
+        let mut served = Files::new();
+        let mut text = format!("{}{}:\n", self.head, self.algorithm);
+        for (path, bytes) in &self.files {
+            let hash = match self.algorithm {
+                "SHA256" => sha256::of(bytes).to_string(),
+                "SHA512" => Sha512::of(bytes).to_string(),
+                _ => "d41d8cd98f00b204e9800998ecf8427e".to_owned(),
+            };
+            let listed = path.trim_start_matches('-');
+            text += &format!(" {hash} {} {listed}\n", bytes.len());
+            if listed == *path {
+                served.insert(format!("/debian/{}/{path}", self.at), bytes.clone());
+            }
+        }
+        let file = |name: &str| format!("/debian/{}/{name}", self.at);
+        if self.inrelease {
+            served.insert(file("InRelease"), signer().0.sign(&text).into_bytes());
+        } else {
+            served.insert(file("Release.gpg"), signer().0.sign_apart(&text).into_bytes());
+            served.insert(file("Release"), text.into_bytes());
+        }
+        let (server, mut machine) = serve(served);
+        machine.suites = vec!["stable".into()];
+        machine.components = vec!["main".into()];
+        (server, machine)
+    }
+
+    /// The text of the one index.
+    fn text(&self) -> String {
+        let (_server, machine) = self.serve();
+        let indices = machine.refresh().unwrap_or_else(|error| panic!("{}", error.with_causes()));
+        String::from_utf8(indices[0].packages.clone()).unwrap()
+    }
+
+    fn said(&self) -> String {
+        let (_server, machine) = self.serve();
+        machine.said()
+    }
+}
+
+#[test]
+fn one_packed_form_alone_is_enough() {
+    let zst = zstd::encode_all(&b"text"[..], 1).unwrap();
+    let mut lzma = liblzma::write::XzEncoder::new_stream(
+        Vec::new(),
+        liblzma::stream::Stream::new_lzma_encoder(&liblzma::stream::LzmaOptions::new_preset(1).unwrap()).unwrap(),
+    );
+    lzma.write_all(b"text").unwrap();
+    for (path, bytes) in [
+        ("main/binary-amd64/Packages.gz", gz(b"text")),
+        ("main/binary-amd64/Packages.xz", xz(b"text")),
+        ("main/binary-amd64/Packages.zst", zst),
+        ("main/binary-amd64/Packages.lzma", lzma.finish().unwrap()),
+        (INDEX, b"text".to_vec()),
+    ] {
+        for algorithm in ["SHA256", "SHA512"] {
+            assert_eq!(Odd { algorithm, ..Odd::new(vec![(path, bytes.clone())]) }.text(), "text", "{path}");
+        }
+    }
+    let said = Odd::new(vec![("main/binary-amd64/Packages.bz2", vec![1])]).said();
+    assert!(said.contains("(.xz, .zst, .lzma, .gz or plain), only main/binary-amd64/Packages.bz2"), "{said}");
+}
+
+#[test]
+fn a_form_that_is_listed_and_not_served_is_passed_over() {
+    let odd = Odd::new(vec![("-main/binary-amd64/Packages.xz", xz(b"text")), (INDEX, b"text".to_vec())]);
+    assert_eq!(odd.text(), "text");
+    let said = Odd::new(vec![("-main/binary-amd64/Packages.xz", xz(b"text"))]).said();
+    assert!(said.contains("Packages.xz: found nothing there"), "{said}");
+}
+
+#[test]
+fn an_index_that_is_not_what_release_lists_is_refused_by_any_hash() {
+    for algorithm in ["SHA256", "SHA512"] {
+        let odd = Odd { algorithm, ..Odd::new(vec![(INDEX, b"text".to_vec())]) };
+        let (server, machine) = odd.serve();
+        drop(server);
+        let spoiled = Server::start(move |request| match request.path.ends_with("Packages") {
+            true => Reply::whole(b"tent"),
+            false => Reply::whole(&odd_release(&odd)),
+        });
+        let said = Machine { base: spoiled.url("debian"), ..machine }.said();
+        assert!(said.contains("found the SHA-") && said.contains("expected"), "{said}");
+    }
+    let said = Odd { algorithm: "MD5Sum", ..Odd::new(vec![(INDEX, b"text".to_vec())]) }.said();
+    assert!(said.contains("found no SHA256 and no SHA512") && said.contains("owner must add"), "{said}");
+}
+
+/// The signed file of an archive that is served no more.
+fn odd_release(odd: &Odd) -> Vec<u8> {
+    let mut text = format!("{}{}:\n", odd.head, odd.algorithm);
+    for (path, bytes) in &odd.files {
+        let hash = match odd.algorithm {
+            "SHA256" => sha256::of(bytes).to_string(),
+            _ => Sha512::of(bytes).to_string(),
+        };
+        text += &format!(" {hash} {} {path}\n", bytes.len());
+    }
+    signer().0.sign(&text).into_bytes()
+}
+
+#[test]
+fn release_with_its_signature_apart_counts_where_there_is_no_inrelease() {
+    let odd = || Odd { inrelease: false, ..Odd::new(vec![(INDEX, b"text".to_vec())]) };
+    assert_eq!(odd().text(), "text");
+
+    // A wrong InRelease is an error, whatever stands beside it.
+    let (server, machine) = odd().serve();
+    let good = server.url("debian");
+    let with = |inrelease: &'static [u8]| {
+        let good = good.clone();
+        Server::start(move |request| {
+            if request.path.ends_with("/InRelease") {
+                return Reply::whole(inrelease);
+            }
+            let path = request.path.strip_prefix("/debian").unwrap();
+            Reply::status(302, &format!("Location: {good}{path}\r\n"))
+        })
+    };
+    let bad = with(b"Suite: stable\n");
+    let said = Machine { base: bad.url("debian"), ..machine }.said();
+    assert!(said.contains("InRelease: it is not signed"), "{said}");
+
+    // Nor is one without a signature taken.
+    let text = odd().head.as_bytes().to_vec();
+    let unsigned = Server::start(move |request| match request.path.ends_with("/Release") {
+        true => Reply::whole(&text),
+        false => Reply::status(404, ""),
+    });
+    let mut machine = Machine::at(unsigned.url("debian"));
+    machine.suites = vec!["stable".into()];
+    let said = machine.said();
+    assert!(said.contains("/Release is not signed") && said.contains("Release.gpg"), "{said}");
+}
+
+#[test]
+fn taking_inrelease_away_does_not_make_an_older_release_new() {
+    let files = || vec![(INDEX, b"text".to_vec())];
+    let (new, _) = Odd::new(files()).serve();
+    let older = "Suite: stable\nDate: Thu, 23 Nov 2023 20:00:00 UTC\nComponents: main\n";
+    let (old, _) = Odd { head: older, inrelease: false, ..Odd::new(files()) }.serve();
+    let (new, old) = (new.url(""), old.url(""));
+    let back = Arc::new(Mutex::new(false));
+    let went = back.clone();
+    let server = Server::start(move |request| {
+        let base = if *went.lock().unwrap() { &old } else { &new };
+        Reply::status(302, &format!("Location: {}{}\r\n", base.trim_end_matches('/'), request.path))
+    });
+    let mut machine = Machine::at(server.url("debian"));
+    (machine.suites, machine.components) = (vec!["stable".into()], vec!["main".into()]);
+    machine.refresh().unwrap();
+    *back.lock().unwrap() = true;
+    assert!(machine.said().contains("the mirror has gone back"), "{}", machine.said());
+}
+
+#[test]
+fn what_release_does_not_say_is_found_by_what_it_lists() {
+    const ALL: &str = "main/binary-all/Packages";
+    let both = || vec![(INDEX, b"amd64".to_vec()), (ALL, b"all".to_vec())];
+    let date = "Date: Fri, 24 Nov 2023 20:00:00 UTC\n";
+    assert_eq!(Odd { head: "", ..Odd::new(both()) }.text(), "amd64\n\nall");
+    for (architectures, files, expected) in [
+        ("Architectures: all amd64\nDate: Fri, 24 Nov 2023 20:00:00 UTC\n", both(), "amd64\n\nall"),
+        ("Architectures: all amd64\nNo-Support-for-Architecture-all: Packages\n", both(), "amd64"),
+        ("Architectures: amd64\n", both(), "amd64"),
+        ("Architectures: all\n", vec![(ALL, b"all".to_vec())], "all"),
+        ("Architectures: noarch\nComponents:\n", vec![(INDEX, b"amd64".to_vec())], "amd64"),
+        (date, vec![(INDEX, b"amd64".to_vec())], "amd64"),
+    ] {
+        assert_eq!(Odd { head: architectures, ..Odd::new(files) }.text(), expected, "{architectures}");
+    }
+    // A component that has nothing for this machine is empty, as long as another one has something.
+    let (_server, mut machine) = Odd { head: "Components: main contrib\n", ..Odd::new(both()) }.serve();
+    machine.components = vec!["contrib".into(), "main".into()];
+    assert_eq!(machine.refresh().unwrap()[0].packages, b"");
+    machine.components = vec!["contrib".into()];
+    assert!(machine.said().contains("lists no contrib/binary-amd64/Packages"), "{}", machine.said());
+    let said = Odd { head: "Architectures: armhf\n", ..Odd::new(vec![]) }.said();
+    assert_eq!(said, "the suite stable has no architecture amd64, only armhf");
+}
+
+#[test]
+fn a_flat_archive_has_its_files_in_one_directory() {
+    for (below, suite) in [("", "/"), ("/dir", "dir/")] {
+        let files = vec![("Packages.gz", gz(b"text"))];
+        let odd = Odd { at: "some/dir", head: "Origin: vendor\n", ..Odd::new(files) };
+        let (server, machine) = odd.serve();
+        let base = server.url(if below.is_empty() { "debian/some/dir" } else { "debian/some" });
+        let machine = Machine { base, suites: vec![suite.into()], components: vec![], ..machine };
+        let indices = machine.refresh().unwrap_or_else(|error| panic!("{}", error.with_causes()));
+        assert_eq!((indices[0].packages.as_slice(), indices[0].component.as_str()), (&b"text"[..], ""));
+    }
+    let (_server, machine) = Odd { at: "dists/a/b/1.0", head: "Suite: a\n", ..Odd::new(vec![(INDEX, vec![])]) }.serve();
+    let machine = Machine { suites: vec!["a/b/1.0".into()], ..machine };
+    machine.refresh().unwrap();
 }

@@ -1,5 +1,9 @@
 //! The package files of a lock: from the cache, or from their archive into it.
 
+mod missing_sha256;
+
+pub use missing_sha256::sha256_of;
+
 use super::http::{Client, HttpError, PARALLEL};
 use super::transfer::{Sink, Size, Stop};
 use super::url::Url;
@@ -82,11 +86,19 @@ pub fn are_here(packages: &[LockedPackage], cache: &Cache) -> bool {
 }
 
 fn failed(package: &LockedPackage, source: PackageError) -> FetchError {
-    FetchError::Package { package: full_name(package), source: Box::new(source) }
+    failed_as(full_name(package), source)
+}
+
+fn failed_as(package: String, source: PackageError) -> FetchError {
+    FetchError::Package { package, source: Box::new(source) }
 }
 
 fn full_name(package: &LockedPackage) -> String {
-    format!("{} {}", package.name, package.version)
+    full_name_of(&package.name, &package.version)
+}
+
+fn full_name_of(name: &str, version: &str) -> String {
+    format!("{name} {version}")
 }
 
 fn cached(package: &LockedPackage, cache: &Cache, progress: &dyn Progress) -> Result<Option<PathBuf>, PackageError> {

@@ -1,0 +1,5 @@
+#![no_main]
+
+use applbuild_fuzz::auth;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| auth(data));
