@@ -36,8 +36,8 @@ fn facts_that_do_not_fit() {
     let device = |major, minor| move |node: &mut Node| node.kind = Kind::BlockDevice { major, minor };
     let symlink = |length| move |node: &mut Node| node.kind = Kind::Symlink(vec![b'x'; length]);
     for (found, expected) in [
-        (refused(|node| node.metadata.mtime = -1), "its time -1 does not fit"),
-        (refused(|node| node.metadata.mtime = 1 << 32), "its time 4294967296 does not fit"),
+        (refused(|node| node.metadata.mtime = -1), "its time -1 is out of range"),
+        (refused(|node| node.metadata.mtime = 1 << 32), "its time 4294967296 is out of range"),
         (
             refused(xattr("system.posix_acl_access", 4)),
             "cannot store the POSIX ACL in attribute system.posix_acl_access",
@@ -47,8 +47,8 @@ fn facts_that_do_not_fit() {
         (refused(xattr("user.", 4)), "user. is in no namespace"),
         (refused(xattr(&format!("user.{}", "n".repeat(251)), 4)), "a name of 256 and a value of 4 bytes"),
         (refused(xattr("user.big", 65537)), "a value of 65537 bytes"),
-        (refused(device(4096, 1)), "device 4096:1 does not fit"),
-        (refused(device(1, 1 << 20)), "device 1:1048576 does not fit"),
+        (refused(device(4096, 1)), "device 4096:1 is out of range"),
+        (refused(device(1, 1 << 20)), "device 1:1048576 is out of range"),
         (refused(symlink(0)), "the symlink's target has 0 bytes"),
         (refused(symlink(4096)), "the symlink's target has 4096 bytes"),
     ] {

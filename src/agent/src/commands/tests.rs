@@ -118,7 +118,7 @@ fn status_says_what_it_could_not_ask() {
     let denied = |_: &str| Err(io::ErrorKind::PermissionDenied.into());
     let (code, out, _) = node.run_with("status", &denied);
     assert_eq!(code, OK);
-    assert!(out.contains("its state now is unknown: asking the kernel for appliance-root: permission denied"), "{out}");
+    assert!(out.contains("its state now is unknown: reading the status of appliance-root: permission denied"), "{out}");
     fs::remove_dir_all(node.at("sys")).unwrap();
     assert!(node.run("status").1.contains("which is no mapped device"));
     node.file("run/appliance/boot.json", &RECORD.replace("\"HASH\"", "null"));
@@ -224,7 +224,7 @@ fn slips_get_the_nearest_word() {
         ("status --jsn", "did you mean --json?"),
         ("etc dif", "did you mean diff?"),
         ("etc diff --memroy", "did you mean --memory?"),
-        ("reboot", "expected status, etc diff, guest or help; appliance help"),
+        ("reboot", "expected status, etc diff, guest or help; see appliance help"),
         ("etc", "expected diff after etc"),
         ("etc diff --config --memory", "expected one of the two"),
         ("status --json x", "found \"x\""),

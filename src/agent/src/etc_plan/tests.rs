@@ -248,7 +248,7 @@ fn a_missing_folder_is_an_empty_one_and_told() {
     assert_eq!((plan.files, plan.steps.len()), (0, 1));
     assert_eq!(reasons(&plan), ["local/etc: it is missing, so /etc is the image's own"]);
     let world = world.link("config/local/etc", "/etc");
-    assert!(reasons(&world.plan())[0].contains("it is not a folder"));
+    assert!(reasons(&world.plan())[0].contains("it is not a directory"));
 }
 
 #[test]

@@ -141,7 +141,7 @@ fn a_disk_that_cannot_be_var_fails_with_its_reason() {
     fails(with_disk("LABEL=var /var xfs OPTIONS 0 2\n", &|_| {}), "/dev/vdb is ext4, but /etc/fstab says xfs");
     fails(with_disk("/dev/sda2 /var ext4 OPTIONS 0 2\n", &|_| {}), "/dev/sda2 holds no file system, found: empty");
     fails(with_disk("/dev/disk/by-id/x /var ext4 OPTIONS 0 2\n", &|_| {}), "udev creates that name");
-    fails(with_disk("/dev/mapper/vg-var /var ext4 OPTIONS 0 2\n", &|_| {}), "assembled by the running system");
+    fails(with_disk("/dev/mapper/vg-var /var ext4 OPTIONS 0 2\n", &|_| {}), "assembled later, by the running system");
     fails(with_disk("server:/var /var nfs OPTIONS 0 2\n", &|_| {}), "only the running system");
     fails(
         with_disk(line, &|world| *world.ends_with.borrow_mut() = (4, "x\nUNEXPECTED INCONSISTENCY\n\n".into())),
@@ -228,7 +228,7 @@ fn the_partition_of_the_standard_type_is_taken_and_must_not_be_replaced_by_memor
     standard(&unformatted);
     let error = mount_in(&unformatted).unwrap_err();
     assert!(error.starts_with("/dev/sda2 holds no file system"), "{error}");
-    assert!(error.contains("a line for /var in /etc/fstab decides instead"), "{error}");
+    assert!(error.contains("a line for /var in /etc/fstab overrides it"), "{error}");
     let overruled = world("LABEL=other /var ext4 nofail 0 0\n");
     standard(&overruled);
     assert_eq!(mount_in(&overruled).unwrap().source, "image");
