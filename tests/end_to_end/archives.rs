@@ -124,7 +124,7 @@ fn the_profile_says_which_packages_may_come_from_an_archive() {
     let text = named.read("profiles/tiny.toml").replace("\"hel*\", ", "");
     fs::write(named.at("profiles/tiny.toml"), text).unwrap();
     let stale = named.make("iso", &debian.url(), &["--locked"]).assert().code(3);
-    stale.stderr(contains("is not what the profile asks for now"));
+    stale.stderr(contains("does not match what the profile requests now"));
 }
 
 #[test]
