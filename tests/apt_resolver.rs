@@ -1,9 +1,10 @@
 //! Compares the resolver with apt, on a Debian release's real indices. Needs a mirror, so only `ci/nightly` runs it.
 
+use applbuild::cache::Cache;
 use applbuild::packages::archive::index::{Admission, Index, Priority, Source};
 use applbuild::packages::resolver::{BaseSet, Conflicts, Request, resolve};
 use applbuild::packages::{
-    Archives, Cache, Client, Keyring, MirrorChoice, Policy, RefreshRequest, SuiteIndex, SuiteWanted, refresh,
+    Archives, Client, Keyring, MirrorChoice, Policy, RefreshRequest, SuiteIndex, SuiteWanted, refresh,
 };
 use applbuild::profile::{Origin, PackageRequest};
 use applbuild::progress::Silent;
