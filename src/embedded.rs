@@ -1,7 +1,5 @@
 //! The files that this program embeds: the agent and the profiles.
 
-#![warn(missing_docs)]
-
 /// The agent: the static program that becomes `/init` in the initramfs.
 pub static AGENT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/init"));
 
