@@ -1,7 +1,5 @@
 //! The interface through which long work reports progress, independent of how progress is shown.
 
-#![warn(missing_docs)]
-
 /// The stages of a build, in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Stage {

@@ -1,7 +1,5 @@
 //! Handlebars templates: embedded ones, which a directory of the user may override, and sources from profiles.
 
-#![warn(missing_docs)]
-
 use crate::util::file_error::FileError;
 use appliance_contract::nearest::nearest;
 use handlebars::{Handlebars, RenderErrorReason, Template, no_escape};

@@ -1,8 +1,6 @@
 //! Everything that a machine loads before the root image: the kernel's modules, the initramfs, CPU microcode, the boot
 //! entries and GRUB.
 
-#![warn(missing_docs)]
-
 pub(crate) mod drivers;
 pub(crate) mod entries;
 pub mod grub;

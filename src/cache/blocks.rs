@@ -17,6 +17,7 @@ use std::time::SystemTime;
 /// A killed build loses at most this many bytes of compressed blocks.
 const PACK_SIZE: u64 = 64 << 20;
 
+/// The store of compressed blocks, open for reading and for appending. Builds may share it.
 #[derive(Debug)]
 pub struct BlockStore {
     folder: PathBuf,

@@ -23,9 +23,12 @@ const KEEP_INDEX: Duration = Duration::from_secs(30 * 24 * 3600);
 /// The directory in the bucket. In it, files are grouped by the first two digits of their hash.
 const BY_SHA256: &str = "sha256";
 
+/// What a fetched file is; it decides the bucket, the suffix of the name, and whether the file expires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FileKind {
+pub(crate) enum FileKind {
+    /// A `.deb` file. It stays in the cache until it is pruned.
     Package,
+    /// An index of an archive. It expires when it is not used.
     Index,
 }
 
@@ -38,7 +41,7 @@ pub(crate) enum Claim {
 
 impl Cache {
     /// The path of the file, whether or not it is cached.
-    pub fn path(&self, kind: FileKind, digest: Sha256) -> PathBuf {
+    pub(crate) fn path(&self, kind: FileKind, digest: Sha256) -> PathBuf {
         let name = digest.to_string();
         let (bucket, ending) = match kind {
             FileKind::Package => (Bucket::Packages, ".deb"),
@@ -48,7 +51,7 @@ impl Cache {
     }
 
     /// The file, if it is cached and its content has this hash. A damaged file is removed.
-    pub fn get(&self, kind: FileKind, digest: Sha256, size: u64) -> Result<Option<PathBuf>, CacheError> {
+    pub(crate) fn get(&self, kind: FileKind, digest: Sha256, size: u64) -> Result<Option<PathBuf>, CacheError> {
         let path = self.path(kind, digest);
         let fail = |action| failed(&path, action);
         let file = match File::open(&path) {

@@ -11,9 +11,9 @@ mod unpacked;
 mod usage;
 
 pub use blocks::BlockStore;
-pub use files::FileKind;
-pub(crate) use files::{Claim, Part};
-pub use unpacked::{CachedArchive, CachingReader, Unpacked};
+pub(crate) use files::{Claim, FileKind, Part};
+pub(crate) use unpacked::CachedArchive;
+pub use unpacked::Unpacked;
 pub(crate) use usage::TREE_LOCK;
 pub use usage::{Entry, Pruned};
 
@@ -59,7 +59,9 @@ impl Bucket {
     }
 }
 
+/// Why the cache could not be used.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "each variant says in its message what it means")]
 pub enum CacheError {
     #[error("using the cache (another directory may be given with --cache)")]
     Io { source: FileError },
@@ -85,6 +87,7 @@ impl Cache {
         Self { directory: directory.into() }
     }
 
+    /// The directory of the cache; it may not exist yet.
     pub fn directory(&self) -> &Path {
         &self.directory
     }

@@ -27,6 +27,7 @@ pub struct Unpacked {
 }
 
 impl Unpacked {
+    /// The directory in `cache`; it is created when an archive is stored.
     pub fn new(cache: &Cache) -> Self {
         Self { folder: cache.bucket(Bucket::Unpacked) }
     }
@@ -36,7 +37,7 @@ impl Unpacked {
     }
 
     /// The cached archive of the package with this SHA-256. It may be damaged.
-    pub fn get(&self, package: Sha256) -> Option<CachedArchive> {
+    pub(crate) fn get(&self, package: Sha256) -> Option<CachedArchive> {
         let file = File::open(self.path(package)).ok()?;
         let length = file.metadata().ok()?.len().checked_sub(HASH as u64)?;
         // Pruning removes the least recently used.
@@ -47,7 +48,7 @@ impl Unpacked {
     }
 
     /// A reader of `from` that also writes all bytes to the temporary file `aside`, to cache them for the next build.
-    pub fn caching_reader<R: Read>(&self, package: Sha256, from: R, aside: PathBuf) -> CachingReader<R> {
+    pub(crate) fn caching_reader<R: Read>(&self, package: Sha256, from: R, aside: PathBuf) -> CachingReader<R> {
         let make = || AtomicFile::adopt(File::create_new(&aside)?, &aside);
         let to =
             self.has_room(&aside).then(make).and_then(Result::ok).map(|file| BufWriter::with_capacity(BUFFER, file));
@@ -67,22 +68,23 @@ impl Unpacked {
     }
 
     /// Removes a damaged archive.
-    pub fn remove(&self, package: Sha256) {
+    pub(crate) fn remove(&self, package: Sha256) {
         let _ = fs::remove_file(self.path(package));
     }
 }
 
 /// A cached archive.
 #[derive(Debug)]
-pub struct CachedArchive {
-    pub archive: Take<BufReader<File>>,
+pub(crate) struct CachedArchive {
+    /// The tar archive, without the hash that follows it in the file.
+    pub(crate) archive: Take<BufReader<File>>,
     /// The expected hash of its content.
-    pub hash: Sha256,
+    pub(crate) hash: Sha256,
 }
 
 /// Reads an archive and caches it at the same time. If caching fails, the archive is not cached; reading continues.
 #[derive(Debug)]
-pub struct CachingReader<R> {
+pub(crate) struct CachingReader<R> {
     from: R,
     to: Option<BufWriter<AtomicFile>>,
     ended: bool,
@@ -104,7 +106,7 @@ impl<R: Read> Read for CachingReader<R> {
 
 impl<R> CachingReader<R> {
     /// Stores the archive in the cache if it was read to its end. `hash` is the hash of its content.
-    pub fn finish(mut self, hash: Sha256) {
+    pub(crate) fn finish(mut self, hash: Sha256) {
         let Some(mut to) = self.to.take().filter(|_| self.ended) else { return };
         let keep = || -> io::Result<()> {
             to.write_all(hash.as_bytes())?;

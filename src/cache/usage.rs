@@ -9,9 +9,13 @@ use std::time::SystemTime;
 /// A unit of the cache, which is used and removed as a whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
+    /// The kind of content.
     pub bucket: Bucket,
+    /// The file or directory of the entry.
     pub path: PathBuf,
+    /// The length of the file, or the sum of the lengths of the files below the directory, in bytes.
     pub size: u64,
+    /// When it was last used.
     pub used: SystemTime,
 }
 
@@ -21,8 +25,11 @@ const IN_USE: &str = "in-use";
 /// The result of pruning.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Pruned {
+    /// The number of entries removed.
     pub removed: usize,
+    /// The sum of their sizes, in bytes.
     pub freed: u64,
+    /// The size of the remaining entries, in bytes.
     pub left: u64,
     /// Another process uses the cache, so only blocks and unpacked packages were removed.
     pub in_use: bool,

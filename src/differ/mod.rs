@@ -1,7 +1,5 @@
 //! Compares two images: opens nested ISO 9660, squashfs and cpio containers, down to the first file that differs.
 
-#![warn(missing_docs)]
-
 mod cpio;
 mod excerpt;
 mod iso;

@@ -11,9 +11,12 @@ use std::path::{Path, PathBuf};
 /// Files and directories of version control in a checkout.
 const NOT_CONFIG: &[&str] = &[".git", ".svn", ".hg", ".gitignore", ".gitattributes"];
 
+/// The config of one node or guest.
 #[derive(Debug)]
 pub struct ConfigTree {
+    /// The name of the node or guest.
     pub node: NodeName,
+    /// The files of its config partition.
     pub tree: Tree,
 }
 

@@ -19,17 +19,21 @@ use uuid::Uuid;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ConfigFormat {
+    /// ext4, in a partition of a GPT disk.
     #[default]
     Ext4,
+    /// FAT16 or FAT32, in a partition of a GPT disk. FAT stores neither links nor modes.
     Vfat,
-    /// A whole volume without a partition table: CD drives have no partitions.
+    /// ISO 9660 as a whole volume, without a partition table: CD drives have no partitions.
     Iso,
 }
 
 /// What to write.
 #[derive(Debug, Clone)]
 pub struct ConfigImage {
+    /// The name of the node; the UUIDs of the disk and the partition are made from it.
     pub node: String,
+    /// The file system to write.
     pub format: ConfigFormat,
     /// The number of the config partition; partitions before it exist and are empty. ISO 9660 has no partitions.
     pub partition: u32,
@@ -37,8 +41,10 @@ pub struct ConfigImage {
     pub time: i64,
 }
 
+/// What was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Written {
+    /// The size of the image file, in bytes.
     pub size: u64,
     /// What the format could not store, and how it was handled.
     pub warnings: Vec<String>,

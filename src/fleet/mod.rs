@@ -13,13 +13,16 @@ pub use init::{init, init_trial};
 use crate::util::file_error::FileError;
 use std::path::PathBuf;
 
-/// Directories of a fleet.
+/// The directory of a fleet with a config for each node.
 pub const NODES: &str = "pservers";
-pub const GUESTS: &str = "vservers";
-pub const GLOBAL: &str = "global";
-pub const DOCUMENTS: &str = "docs";
+/// The directory of a fleet with a config for each guest.
+const GUESTS: &str = "vservers";
+/// The directory of a fleet with the files that all nodes get.
+const GLOBAL: &str = "global";
 
+/// Why a fleet could not be read, or a config partition could not be written.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "each variant says in its message what it means")]
 pub enum FleetError {
     #[error(transparent)]
     File(#[from] FileError),

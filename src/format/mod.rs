@@ -1,7 +1,5 @@
 //! File system and archive formats. Bytes only: nothing here knows what a profile is.
 
-#![warn(missing_docs)]
-
 pub mod boot_code;
 pub(crate) mod compression;
 pub(crate) mod cpio;

@@ -1,8 +1,6 @@
 //! The identity of the program that builds an image: its source, the embedded agent, its compiler and its compression
 //! libraries. Build options are left out: builders that differ only in them make the same images.
 
-#![warn(missing_docs)]
-
 #[cfg(test)]
 mod source;
 

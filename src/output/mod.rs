@@ -1,7 +1,5 @@
 //! Outputs: what a build makes of a configured root. A kind of output is one file behind the trait [`Output`].
 
-#![warn(missing_docs)]
-
 pub mod catalog;
 mod error;
 mod guest;

@@ -1,7 +1,5 @@
 //! What can go wrong between an archive and verified package files.
 
-#![warn(missing_docs)]
-
 use super::archive::inrelease::SignatureError;
 use super::archive::keyring::KeyringError;
 use super::archive::locations::ArchiveError;

@@ -1,7 +1,5 @@
 //! The stages of a build, from profile to published image. Each stage is a type that the next one consumes.
 
-#![warn(missing_docs)]
-
 mod assemble;
 mod configure;
 mod error;

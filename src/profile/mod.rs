@@ -1,7 +1,5 @@
 //! Profiles, the definitions of images: parses TOML into a checked [`Profile`].
 
-#![warn(missing_docs)]
-
 mod draft;
 mod error;
 pub mod keys;

@@ -1,7 +1,5 @@
 //! Virtual machines in QEMU: command line, serial console, and boot scenarios that say what must appear on the console.
 
-#![warn(missing_docs)]
-
 mod accelerator;
 mod console;
 mod damage;

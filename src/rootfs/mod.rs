@@ -1,7 +1,5 @@
 //! From a locked profile to the tree of its image: unpacks and configures packages, applies the overlay, normalises.
 
-#![warn(missing_docs)]
-
 mod dpkg;
 mod error;
 mod finish;

@@ -5,8 +5,6 @@
 //! root. Both need a process without threads, so they re-execute this binary with another `argv[0]`: `main` calls
 //! [`dispatch`] first.
 
-#![warn(missing_docs)]
-
 mod command;
 mod error;
 mod ids;

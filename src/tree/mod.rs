@@ -1,8 +1,6 @@
 //! The file tree of an image, in memory: metadata, and content by reference.
 //! Depends on no format and imports only `util`.
 
-#![warn(missing_docs)]
-
 mod content;
 pub mod fingerprint;
 mod host;

@@ -59,10 +59,12 @@ impl AtomicFile {
         Ok(Self(NamedTempFile::from_parts(file, TempPath::try_from_path(path)?)))
     }
 
+    /// The open temporary file.
     pub fn as_file(&self) -> &File {
         self.0.as_file()
     }
 
+    /// The open temporary file, for `Write`.
     pub fn as_file_mut(&mut self) -> &mut File {
         self.0.as_file_mut()
     }

@@ -13,6 +13,7 @@ pub trait RootedPath: Clone + Default {
     /// `None` for the root.
     fn parent(&self) -> Option<Self>;
 
+    /// The path of the entry `name` in this directory.
     fn join(&self, name: &[u8]) -> Result<Self, Self::Error>;
 }
 

@@ -1,11 +1,11 @@
 //! Helpers that do not depend on images: files, threads, this program's own executable.
 
-pub mod atomic_file;
-pub mod bounded_read;
-pub mod chroot_path;
+pub(crate) mod atomic_file;
+pub(crate) mod bounded_read;
+pub(crate) mod chroot_path;
 pub mod file_error;
 pub mod poison;
-pub mod priority;
-pub mod self_exe;
+pub(crate) mod priority;
+pub(crate) mod self_exe;
 pub mod sha256;
-pub mod writeback;
+pub(crate) mod writeback;

@@ -5,6 +5,7 @@ use std::sync::{LockResult, PoisonError};
 
 /// The value behind a lock, poisoned or not.
 pub trait Unpoisoned<T> {
+    /// The value; a poisoned lock is treated like any other.
     fn unpoisoned(self) -> T;
 }
 

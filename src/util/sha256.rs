@@ -25,6 +25,7 @@ pub fn of_reader(mut reader: impl Read) -> io::Result<(Sha256, u64)> {
 pub struct Hasher(sha2::Sha256);
 
 impl Hasher {
+    /// Adds `bytes`.
     pub fn update(&mut self, bytes: impl AsRef<[u8]>) {
         self.0.update(bytes);
     }

@@ -1,7 +1,5 @@
 //! Archives: where they are, what they sign and list, and a directory that is one.
 
-#![warn(missing_docs)]
-
 mod apt_sources;
 pub mod directory;
 pub(crate) mod file_hash;

@@ -1,8 +1,6 @@
 //! The reader of `.deb` files: deb(5), an ar archive of `debian-binary`,
 //! `control.tar` and `data.tar`.
 
-#![warn(missing_docs)]
-
 use super::lock::LockedPackage;
 use crate::format::compression::{Compression, CompressionError, decompress_verified};
 use crate::format::tar::{self, EntryKind, Limits, TarError};

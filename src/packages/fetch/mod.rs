@@ -1,7 +1,5 @@
 //! Files from `http:`, `https:` and `file:` URLs: connections, attempts, whole transfers.
 
-#![warn(missing_docs)]
-
 pub(super) mod credentials;
 pub(crate) mod download;
 mod hosts;

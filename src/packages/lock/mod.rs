@@ -1,7 +1,5 @@
 //! The exact packages of a profile, by version and SHA-256.
 
-#![warn(missing_docs)]
-
 mod diff;
 mod ids;
 

@@ -8,8 +8,6 @@
 //! order of choice nor virtual packages, and its reasons name neither profile
 //! lines nor fields.)
 
-#![warn(missing_docs)]
-
 mod explain;
 mod order;
 mod sat;
