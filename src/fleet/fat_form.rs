@@ -5,7 +5,7 @@ use super::FleetError;
 use crate::tree::{Kind, Metadata, Node, Tree, TreeError, TreePath};
 use crate::util::file_error::At as _;
 use appliance_contract::marker::{self, Marker};
-use appliance_contract::modes;
+use appliance_contract::modes::{self, Modes};
 use std::collections::BTreeSet;
 
 #[derive(Debug)]
@@ -24,6 +24,8 @@ pub fn convert(tree: &Tree) -> Result<FatTree, FleetError> {
     let mut links = Vec::new();
     let mut mode_lines = String::new();
     let mut names = BTreeSet::new();
+    // Directories that are omitted, each with a slash at its end.
+    let mut omitted = Vec::new();
     for (place, id) in tree.walk().filter(|(place, _)| !place.is_root()) {
         let node = tree.node(id);
         let mut omit = |why: &str| held.warnings.push(format!("{place} is omitted: FAT {why}"));
@@ -36,14 +38,20 @@ pub fn convert(tree: &Tree) -> Result<FatTree, FleetError> {
             }
             continue;
         }
+        if omitted.iter().any(|directory: &String| text.starts_with(directory)) {
+            omit("does not allow a character in the name of its directory");
+            continue;
+        }
         let name = place.name().unwrap_or_default();
         let bad_end = name.ends_with(b".") || name.ends_with(b" ");
         if bad_end || name.iter().any(|byte| FORBIDDEN.contains(byte) || *byte < 0x20) {
             omit("does not allow a character of its name");
+            omitted.push(format!("{text}/"));
             continue;
         }
         if !names.insert(text.to_lowercase()) {
             omit("does not distinguish it from a name that differs only in case");
+            omitted.push(format!("{text}/"));
             continue;
         }
         match &node.kind {
@@ -53,7 +61,7 @@ pub fn convert(tree: &Tree) -> Result<FatTree, FleetError> {
             }
             Kind::File(_) => {
                 if let (Some(path), true) = (local, node.metadata.mode != 0o644) {
-                    mode_lines += &format!("{path} root:root {:04o}\n", node.metadata.mode);
+                    mode_lines += &mode_line(path, node.metadata.mode)?;
                 }
                 held.tree.insert(&place, node.clone())?;
             }
@@ -67,6 +75,14 @@ pub fn convert(tree: &Tree) -> Result<FatTree, FleetError> {
         add_links(&mut held.tree, &marker_path, links)?;
     }
     Ok(held)
+}
+
+/// The line of `local/modes` for a file, as the agent reads it back.
+fn mode_line(path: &str, mode: u16) -> Result<String, FleetError> {
+    let line = format!("{path} root:root {mode:04o}\n");
+    let read = Modes::parse(&line).ok();
+    let is_exact = read.is_some_and(|modes| matches!(modes.entries(), [entry] if entry.path() == path));
+    if is_exact { Ok(line) } else { Err(FleetError::FatMode { path: path.to_owned(), mode: mode.into() }) }
 }
 
 /// Inserts the lines before the tree's own, because later lines have precedence.
@@ -87,11 +103,15 @@ fn add_links(to: &mut Tree, at: &TreePath, links: Vec<(String, String)>) -> Resu
     let place = std::path::PathBuf::from(at.to_string());
     let failed = |source| FleetError::Marker { path: place.clone(), source: Box::new(source) };
     let mut marker = Marker::parse(&text).map_err(failed)?;
+    let count = links.len();
     for (link, target) in links {
         // The marker's own links have precedence.
         marker.links.entry(link).or_insert(target);
     }
     let text = toml::to_string(&marker).map_err(|source| FleetError::MarkerText { source })?;
+    if text.len() as u64 > marker::MAX_SIZE {
+        return Err(FleetError::FatLinks { links: count, found: text.len() as u64, expected: marker::MAX_SIZE });
+    }
     to.insert(at, Node::file(Metadata::new(0o644), text.into_bytes().into()))?;
     Ok(())
 }
@@ -135,6 +155,41 @@ mod tests {
         let modes = text(&held.tree, "local/modes").unwrap();
         assert!(modes.contains("etc/ssh/ssh_host_ed25519_key root:root 0600\n"), "{modes}");
         assert!(modes.ends_with("etc/issue root 0600\n"), "{modes}");
+    }
+
+    #[test]
+    fn what_the_agent_would_not_read_back_is_refused() {
+        let mut tree = sample();
+        for number in 0..800 {
+            let name = format!("local/etc/alternatives/some-long-manual-page-name-{number}.1.gz");
+            tree.insert(&path(&name).unwrap(), Node::symlink("/usr/share/man/man1/some-long-name.1.gz", 0)).unwrap();
+        }
+        let error = convert(&tree).unwrap_err().to_string();
+        assert!(error.contains("the config's 801 has") && error.contains("at most 65536"), "{error}");
+        assert!(error.contains("--format ext4"), "{error}");
+        for name in ["my job", "#local.sh", "a\u{a0}b", "tab\u{2003}"] {
+            let mut tree = sample();
+            let at = path(&format!("local/etc/cron.daily/{name}")).unwrap();
+            tree.insert(&at, Node::file(Metadata::new(0o644), "x".into())).unwrap();
+            convert(&tree).unwrap();
+            let id = tree.lookup(&at).unwrap();
+            tree.node_mut(id).metadata.mode = 0o755;
+            let error = convert(&tree).unwrap_err().to_string();
+            assert!(error.contains(name) && error.contains("--format ext4"), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_below_an_omitted_directory_is_omitted_too() {
+        let mut tree = sample();
+        for name in ["local/etc/c:d/x", "local/etc/c:d/y/z", "local/etc/c-d"] {
+            tree.insert(&path(name).unwrap(), Node::file(Metadata::new(0o644), "x".into())).unwrap();
+        }
+        let held = convert(&tree).unwrap();
+        assert!(text(&held.tree, "local/etc/c-d").is_some());
+        for omitted in ["/local/etc/c:d is", "/local/etc/c:d/x is", "/local/etc/c:d/y/z is"] {
+            assert!(held.warnings.iter().any(|warning| warning.starts_with(omitted)), "{omitted}: {:?}", held.warnings);
+        }
     }
 
     #[test]

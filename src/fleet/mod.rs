@@ -46,6 +46,16 @@ pub enum FleetError {
     Modes { path: PathBuf, source: appliance_contract::modes::ModesError },
     #[error("{path} names {entry:?}, which does not exist", path = path.display())]
     ModesEntry { path: PathBuf, entry: String },
+    #[error(
+        "FAT stores no symlinks, and the marker that lists the config's {links} has {found} bytes, expected at most \
+         {expected}; pass --format ext4"
+    )]
+    FatLinks { links: usize, found: u64, expected: u64 },
+    #[error(
+        "FAT stores no modes, and local/modes cannot name {path} (mode {mode:04o}), as its name contains a blank or a #; \
+         pass --format ext4"
+    )]
+    FatMode { path: String, mode: u32 },
     #[error("{path} is {found}, expected files, directories and symlinks; remove it", path = path.display())]
     NotConfig { path: PathBuf, found: &'static str },
     #[error(

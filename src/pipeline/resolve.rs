@@ -199,7 +199,7 @@ impl BuildRequest {
         if !paragraphs.is_empty() {
             let first = paragraphs.iter().map(|(archive, text)| Source {
                 archive,
-                suite: "the lock",
+                suite: "(as locked)",
                 automatic: true,
                 packages: text.as_bytes(),
                 admission: admission(archive),

@@ -39,7 +39,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     if arguments.topic.is_empty() {
         let names: Vec<&str> = CHAPTERS.iter().map(|(name, _)| *name).collect();
         output::text(format_args!(
-            "{}\nChapters (applbuild help CHAPTER):\n  {}\n",
+            "{}\nChapters (applbuild help CHAPTER; with .md if a command has the same name, as in help config.md):\n  {}\n",
             command.render_help(),
             names.join(", ")
         ));

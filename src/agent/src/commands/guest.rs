@@ -7,6 +7,8 @@ use crate::guests::definitions::lookup::{self, ConfigError};
 use crate::guests::hypervisor::launch::LaunchError;
 use crate::guests::image;
 use crate::guests::overview::{self, Overview, Versions};
+use crate::guests::start::checks::CheckError;
+use crate::guests::start::prepare::PrepareError;
 use crate::guests::state::State;
 use crate::guests::supervise::notify::Notify;
 use crate::guests::supervise::run::{self as supervisor, RunError, Supervision};
@@ -73,6 +75,10 @@ pub fn supervise(world: &World<'_>, name: &str, out: &mut dyn Write) -> Result<u
 
 fn is_refusal(error: &RunError) -> bool {
     use RunError::{Config, Launch, Prepare, State, Supervised};
+    // A command that timed out may succeed at the next attempt.
+    if matches!(error, Prepare(PrepareError::Check(CheckError::MemoryUnknown { .. }))) {
+        return false;
+    }
     matches!(error, Config(_) | Prepare(_) | State(_) | Supervised(_) | Launch(LaunchError::Template(_)))
 }
 
@@ -221,4 +227,16 @@ fn systemctl(world: &World<'_>, name: &str, verb: &str) -> Result<(), CommandErr
 /// The exit status of an error, if it has one of its own.
 pub fn status_of(error: &CommandError) -> Option<u8> {
     matches!(error, CommandError::Refused { .. }).then_some(REFUSED)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_that_timed_out_is_no_refusal() {
+        let check = |error| RunError::Prepare(PrepareError::Check(error));
+        assert!(!is_refusal(&check(CheckError::MemoryUnknown { reason: "xl info: exit status 124".into() })));
+        assert!(is_refusal(&check(CheckError::Memory { wanted: 2, free: 1 })));
+    }
 }
