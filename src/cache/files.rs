@@ -60,7 +60,10 @@ impl Cache {
             Err(error) => return Err(fail("opening")(error)),
         };
         let found = file.metadata().map_err(fail("reading"))?.len();
-        if found == size && sha256::of_reader(&file).map_err(fail("reading"))?.0 == digest {
+        if sha256::of_reader(&file).map_err(fail("reading"))?.0 == digest {
+            if found != size {
+                return Err(CacheError::Size { path, found, expected: size });
+            }
             if kind == FileKind::Index {
                 // Its age counts from its last use. In another user's cache this fails, but so does removing.
                 let _ = file.set_modified(SystemTime::now());

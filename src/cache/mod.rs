@@ -65,6 +65,12 @@ impl Bucket {
 pub enum CacheError {
     #[error("using the cache (another directory may be given with --cache)")]
     Io { source: FileError },
+    #[error(
+        "{} has the right SHA-256 and {found} bytes, expected {expected}: the size in the lock or in the index is wrong; \
+         write it anew: applbuild lock --update",
+        path.display()
+    )]
+    Size { path: PathBuf, found: u64, expected: u64 },
     #[error("found the SHA-256 {found}, expected {expected}")]
     Mismatch { expected: Sha256, found: Sha256 },
 }

@@ -105,11 +105,30 @@ fn list(bucket: Bucket, folder: &Path, entries: &mut Vec<Entry>) -> io::Result<(
         let Ok(stat) = entry.metadata() else { continue };
         if stat.is_dir() {
             list(bucket, &entry.path(), entries)?;
-        } else if !entry.file_name().as_encoded_bytes().starts_with(b".") {
+        } else if is_entry(bucket, &entry.file_name().to_string_lossy()) {
             entries.push(Entry { bucket, path: entry.path(), size: stat.len(), used: stat.modified()? });
         }
     }
     Ok(())
+}
+
+/// Whether a file or tree of this name in a bucket is the cache's own. Pruning leaves all others: the directory may be
+/// somebody's that is no cache.
+fn is_entry(bucket: Bucket, name: &str) -> bool {
+    let is_hash = |text: &str, digits| text.len() == digits && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let whole = name.strip_suffix(".part").unwrap_or(name);
+    let stem = |suffix: &str| whole.strip_suffix(suffix).unwrap_or_default().to_owned();
+    match bucket {
+        Bucket::Packages => is_hash(&stem(".deb"), 64),
+        Bucket::Indices => is_hash(whole, 64),
+        Bucket::Blocks => is_hash(&stem(super::pack::SUFFIX), 32),
+        Bucket::Unpacked => is_hash(&stem(".tar"), 64),
+        // Work directories, and roots, with what their last owner renamed.
+        Bucket::Trees => {
+            let name = name.strip_prefix("tools-").unwrap_or(name);
+            name.starts_with("build-") || is_hash(name.split('.').next().unwrap_or_default(), 64)
+        }
+    }
 }
 
 /// The lock file of a tree, held while it is used or created.
@@ -121,7 +140,11 @@ fn list_trees(folder: &Path, entries: &mut Vec<Entry>) -> io::Result<()> {
         listing => listing?,
     };
     for entry in listing {
-        let path = entry?.path();
+        let entry = entry?;
+        let path = entry.path();
+        if !is_entry(Bucket::Trees, &entry.file_name().to_string_lossy()) {
+            continue;
+        }
         let Ok(stat) = fs::metadata(path.join(TREE_LOCK)).or_else(|_| fs::metadata(&path)) else { continue };
         entries.push(Entry { bucket: Bucket::Trees, size: size_below(&path), used: stat.modified()?, path });
     }
@@ -160,11 +183,55 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
+    /// A name of the cache's in the bucket `room`.
+    fn name(room: &str, digit: char) -> String {
+        let digits = |count| digit.to_string().repeat(count);
+        match room {
+            "packages" => format!("packages/sha256/{}/{}.deb", digits(2), digits(64)),
+            "indices" => format!("indices/sha256/{}/{}", digits(2), digits(64)),
+            "blocks" => format!("blocks/{}.pack", digits(32)),
+            "unpacked" => format!("unpacked/{}.tar", digits(64)),
+            _ => format!("trees/{}", digits(64)),
+        }
+    }
+
+    #[test]
+    fn files_of_others_are_no_entries() {
+        let cache = tempfile::tempdir().unwrap();
+        let others = [
+            "packages/mine.txt",
+            "packages/sha256/ab/thesis.doc",
+            "packages/sha256/ab/cafe.deb",
+            "indices/notes",
+            "blocks/site.pack",
+            "unpacked/photos.tar",
+            "trees/oak/file",
+            "trees/oak/lock",
+        ];
+        let own = ["packages", "indices", "blocks", "unpacked"].map(|room| name(room, 'a'));
+        for file in others.iter().map(|file| (*file).to_owned()).chain(own.iter().cloned()) {
+            let path = cache.path().join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, [0; 10]).unwrap();
+        }
+        assert_eq!(
+            Cache::new(cache.path()).prune(0).unwrap(),
+            Pruned { removed: 4, freed: 40, left: 0, in_use: false }
+        );
+        assert!(others.iter().all(|file| cache.path().join(file).exists()));
+        assert!(!own.iter().any(|file| cache.path().join(file).exists()));
+    }
+
     #[test]
     fn what_was_used_last_stays() {
         let cache = tempfile::tempdir().unwrap();
-        for (name, age) in [("packages/a", 30), ("blocks/b.pack", 20), ("indices/c/d", 10), ("blocks/.lock", 90)] {
-            let path = cache.path().join(name);
+        for (file, age) in [
+            (name("packages", 'a'), 30),
+            (name("blocks", 'b'), 20),
+            (name("indices", 'c'), 10),
+            ("blocks/.lock".into(), 90),
+        ] {
+            let path = cache.path().join(file);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(&path, [0; 100]).unwrap();
             let time = SystemTime::now() - Duration::from_secs(age);
@@ -179,7 +246,7 @@ mod tests {
             Cache::new(cache.path()).prune(250).unwrap(),
             Pruned { removed: 1, freed: 100, left: 200, in_use: false }
         );
-        assert!(!cache.path().join("packages/a").exists());
+        assert!(!cache.path().join(name("packages", 'a')).exists());
         assert_eq!(
             Cache::new(cache.path()).prune(0).unwrap(),
             Pruned { removed: 2, freed: 200, left: 0, in_use: false }
@@ -191,14 +258,14 @@ mod tests {
     #[test]
     fn trees_go_whole_unless_they_are_used() {
         let cache = tempfile::tempdir().unwrap();
-        let tree = |name: &str| {
-            let path = cache.path().join("trees").join(name);
+        let tree = |digit| {
+            let path = cache.path().join(name("trees", digit));
             fs::create_dir_all(path.join("root/deep")).unwrap();
             fs::write(path.join("root/deep/file"), [0; 100]).unwrap();
             fs::write(path.join(TREE_LOCK), "").unwrap();
             path
         };
-        let (used, free) = (tree("used"), tree("free"));
+        let (used, free) = (tree('a'), tree('f'));
         let lock = File::open(used.join(TREE_LOCK)).unwrap();
         lock.lock_shared().unwrap();
         assert_eq!(
@@ -213,9 +280,11 @@ mod tests {
     #[test]
     fn while_a_build_runs_what_it_needs_stays() {
         let cache = tempfile::tempdir().unwrap();
-        for room in ["packages", "indices", "blocks", "unpacked", "trees/a"] {
-            fs::create_dir_all(cache.path().join(room)).unwrap();
-            fs::write(cache.path().join(room).join("file"), [0; 10]).unwrap();
+        for room in ["packages", "indices", "blocks", "unpacked", "trees"] {
+            let file = name(room, 'e') + if room == "trees" { "/file" } else { "" };
+            let path = cache.path().join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, [0; 10]).unwrap();
         }
         let (one, other) = (Cache::new(cache.path()).lock_shared(), Cache::new(cache.path()).lock_shared());
         assert!(one.is_some() && other.is_some());
@@ -224,7 +293,8 @@ mod tests {
             Cache::new(cache.path()).prune(0).unwrap(),
             Pruned { removed: 2, freed: 20, left: 30, in_use: true }
         );
-        assert!(!cache.path().join("blocks/file").exists() && !cache.path().join("unpacked/file").exists());
+        assert!(!cache.path().join(name("blocks", 'e')).exists());
+        assert!(!cache.path().join(name("unpacked", 'e')).exists());
         drop(other);
         assert_eq!(
             Cache::new(cache.path()).prune(0).unwrap(),

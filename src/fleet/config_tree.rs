@@ -2,10 +2,12 @@
 
 use super::{FleetError, GLOBAL, GUESTS, NODES, guests};
 use crate::tree::{Kind, Metadata, Node, Tree, TreePath};
-use crate::util::file_error::FileError;
+use crate::util::bounded_read::read_optional_text;
+use crate::util::file_error::{At as _, FileError};
 use appliance_contract::local_etc::{Bounds, Excess, Meter};
 use appliance_contract::marker::{self, Marker, NodeName, Role};
 use appliance_contract::modes::{self, Modes};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// Files and directories of version control in a checkout.
@@ -36,7 +38,7 @@ impl ConfigTree {
 
     fn read_as(role: Role, fleet: &Path, name: &str, time: i64) -> Result<(Self, PathBuf), FleetError> {
         let node: NodeName = name.parse()?;
-        if !fleet.join(NODES).is_dir() {
+        if !is_directory(&fleet.join(NODES))? {
             return Err(FleetError::NoFleet { folder: fleet.to_owned() });
         }
         let nodes = fleet.join(match role {
@@ -44,7 +46,7 @@ impl ConfigTree {
             Role::Guest => GUESTS,
         });
         let folder = nodes.join(name);
-        if !folder.is_dir() {
+        if !is_directory(&folder)? {
             return Err(FleetError::NoNode { name: name.to_owned(), hint: nearest(&nodes, name), folder: nodes });
         }
         let directory = || Node::directory(Metadata::new(0o755).with_mtime(time));
@@ -90,11 +92,7 @@ impl Source {
 
     fn read_modes(&mut self) -> Result<(), FleetError> {
         let path = self.folder.join(modes::FILE_NAME);
-        let text = match crate::util::bounded_read::read_user_text(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-            Err(source) => return Err(FleetError::from(FileError::new("reading", path, source))),
-        };
+        let Some(text) = read_optional_text(&path).at("reading", &path)? else { return Ok(()) };
         let modes = Modes::parse(&text).map_err(|source| FleetError::Modes { path: path.clone(), source })?;
         for entry in modes.entries() {
             let there = TreePath::parse(entry.path()).is_ok_and(|path| self.tree.lookup(&path).is_some());
@@ -195,16 +193,24 @@ fn without_entries(kind: &Kind) -> Kind {
     }
 }
 
+/// Whether `path` is a directory; an error if the system does not tell.
+fn is_directory(path: &Path) -> Result<bool, FleetError> {
+    match std::fs::metadata(path) {
+        Ok(found) => Ok(found.is_dir()),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(false),
+        Err(source) => Err(FileError::new("reading", path, source).into()),
+    }
+}
+
 /// The machine's own marker, after a check, or a default one with its name.
 pub(super) fn marker_text(folder: &Path, node: &NodeName, role: Role) -> Result<String, FleetError> {
     let path = folder.join(marker::FILE_NAME);
-    let text = match crate::util::bounded_read::read_user_text(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return Ok(format!("schema = 1\nrole = \"{role}\"\nnode = \"{node}\"\nglobal-links = [\"/etc/hosts\"]\n"));
-        }
-        Err(source) => return Err(FleetError::from(FileError::new("reading", path, source))),
+    let Some(text) = read_optional_text(&path).at("reading", &path)? else {
+        return Ok(format!("schema = 1\nrole = \"{role}\"\nnode = \"{node}\"\nglobal-links = [\"/etc/hosts\"]\n"));
     };
+    if text.len() as u64 > marker::MAX_SIZE {
+        return Err(FleetError::MarkerSize { path, found: text.len() as u64, expected: marker::MAX_SIZE });
+    }
     let marker =
         Marker::parse(&text).map_err(|source| FleetError::Marker { path: path.clone(), source: Box::new(source) })?;
     let mismatch =
@@ -246,6 +252,24 @@ mod tests {
         fs::write(fleet.path().join("pservers/web1/etc/secret"), "x").unwrap();
         fs::write(fleet.path().join("global/hosts"), "127.0.0.1 localhost\n").unwrap();
         fleet
+    }
+
+    #[test]
+    fn a_marker_that_a_node_would_not_read_is_refused() {
+        let fleet = fleet();
+        let path = fleet.path().join("pservers/web1/appliance.toml");
+        let read = || ConfigTree::read(fleet.path(), "web1", 0).map(drop).map_err(|error| error.with_causes());
+        let text = "schema = 1\nrole = \"host\"\nnode = \"web1\"\n";
+        let comment = |length: usize| format!("{text}#{}\n", "x".repeat(length - text.len() - 2));
+        fs::write(&path, comment(65_536)).unwrap();
+        assert_eq!(read(), Ok(()));
+        fs::write(&path, comment(65_537)).unwrap();
+        let error = read().unwrap_err();
+        assert!(error.contains("appliance.toml has 65537 bytes, expected at most 65536"), "{error}");
+        fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink("nowhere.toml", &path).unwrap();
+        let error = read().unwrap_err();
+        assert!(error.contains("appliance.toml: No such file"), "{error}");
     }
 
     fn get<'a>(config: &'a ConfigTree, path: &str) -> Option<&'a Node> {

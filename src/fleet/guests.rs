@@ -3,7 +3,8 @@
 use super::config_tree::Source;
 use super::{FleetError, GUESTS};
 use crate::tree::Tree;
-use crate::util::file_error::FileError;
+use crate::util::bounded_read::read_optional_text;
+use crate::util::file_error::{At as _, FileError};
 use appliance_contract::guest::{CONFIG, FILE_NAME, GuestConfig};
 use appliance_contract::marker::{NodeName, Role};
 use appliance_contract::nearest::nearest;
@@ -17,11 +18,7 @@ pub(super) fn put(fleet: &Path, folder: &Path, tree: &mut Tree, time: i64) -> Re
     let guests = folder.join(FOLDER);
     for name in names(&guests)? {
         let path = guests.join(&name).join(FILE_NAME);
-        let text = match std::fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-            Err(source) => return Err(FleetError::from(FileError::new("reading", path, source))),
-        };
+        let Some(text) = read_optional_text(&path).at("reading", &path)? else { continue };
         let config = GuestConfig::parse(&text).map_err(|source| FleetError::Guest { path: path.clone(), source })?;
         let Some(vserver) = config.vserver else { continue };
         let own = guests.join(&name).join(CONFIG);
@@ -85,6 +82,18 @@ mod tests {
     }
 
     const GUEST: &str = "schema = 1\nimage = \"guest-web\"\nmemory = \"128M\"\n";
+
+    #[test]
+    fn a_guest_toml_that_is_no_file_is_refused_at_once() {
+        let fleet = fleet(GUEST);
+        let path = fleet.path().join("pservers/node1/domUs/web/guest.toml");
+        let read = || ConfigTree::read(fleet.path(), "node1", 7).map(drop).unwrap_err().with_causes();
+        fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink("nowhere", &path).unwrap();
+        assert!(read().contains("guest.toml: No such file"), "{}", read());
+        nix::unistd::mkfifo(&path.with_file_name("nowhere"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert!(read().contains("guest.toml: found a pipe"), "{}", read());
+    }
 
     #[test]
     fn a_vservers_tree_becomes_the_guests_config_with_its_modes() {

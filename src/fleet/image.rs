@@ -91,6 +91,11 @@ impl ConfigImage {
 
     /// Writes the image of `tree` to a temporary file, which [`TemporaryImage::persist`] renames to `file`.
     pub fn write_temporary(&self, tree: &Tree, file: &Path) -> Result<TemporaryImage, FleetError> {
+        // A rename would replace a symlink, such as /dev/stdout, by the image.
+        let is_link = std::fs::symlink_metadata(file).is_ok_and(|there| there.is_symlink());
+        let target =
+            if is_link { std::fs::canonicalize(file).at("following the link", file)? } else { file.to_owned() };
+        let file = target.as_path();
         // A rename would replace a drive's device node with a file.
         if std::fs::metadata(file).is_ok_and(|there| !there.is_file()) {
             return Err(FleetError::NotAFile(file.to_owned()));
@@ -272,6 +277,20 @@ mod tests {
         }
         assert!(!pipe.is_file() && pipe.exists());
         assert!(image.write(fleet.path(), &fleet.path().join("config.iso")).is_ok());
+    }
+
+    #[test]
+    fn a_link_leads_to_the_image_and_stays() {
+        let fleet = tempfile::tempdir().unwrap();
+        crate::fleet::init(fleet.path()).unwrap();
+        let (link, file) = (fleet.path().join("link"), fleet.path().join("config.iso"));
+        std::os::unix::fs::symlink("config.iso", &link).unwrap();
+        let image = ConfigImage { node: "node1".into(), format: ConfigFormat::Iso, partition: 1, time: 0 };
+        let error = image.write(fleet.path(), &link).unwrap_err().with_causes();
+        assert!(error.contains("following the link") && error.contains("link: No such file"), "{error}");
+        std::fs::write(&file, "old").unwrap();
+        image.write(fleet.path(), &link).unwrap();
+        assert!(link.is_symlink() && std::fs::metadata(&file).unwrap().len() > 32768);
     }
 
     #[test]

@@ -40,6 +40,8 @@ pub enum FleetError {
     NodeName(#[from] appliance_contract::marker::NodeNameError),
     #[error("in {path}", path = path.display())]
     Marker { path: PathBuf, source: Box<toml::de::Error> },
+    #[error("{path} has {found} bytes, expected at most {expected}; shorten it", path = path.display())]
+    MarkerSize { path: PathBuf, found: u64, expected: u64 },
     #[error("{path} has {key} = {found:?}, expected {expected:?}, by its directory", path = path.display())]
     MarkerMismatch { path: PathBuf, key: &'static str, found: String, expected: String },
     #[error("in {path}", path = path.display())]

@@ -34,6 +34,15 @@ pub fn read_user_text(path: &Path) -> io::Result<String> {
     })
 }
 
+/// [`read_user_text`]; `None` if there is no entry of this name. A symlink that leads nowhere is an error.
+pub fn read_optional_text(path: &Path) -> io::Result<Option<String>> {
+    match read_user_text(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound && fs::symlink_metadata(path).is_err() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -59,5 +68,16 @@ mod tests {
             assert!(error.contains(said), "{name}: {error}");
         }
         assert_eq!(read_user_text(&path("none")).unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn only_a_name_that_is_free_is_no_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("link");
+        assert_eq!(read_optional_text(&path).unwrap(), None);
+        std::os::unix::fs::symlink("nowhere", &path).unwrap();
+        assert_eq!(read_optional_text(&path).unwrap_err().kind(), io::ErrorKind::NotFound);
+        fs::write(directory.path().join("nowhere"), "x").unwrap();
+        assert_eq!(read_optional_text(&path).unwrap().as_deref(), Some("x"));
     }
 }

@@ -38,7 +38,7 @@ impl Url {
                 let rest = rest.strip_prefix("//").ok_or_else(fail)?.trim_end_matches('/');
                 let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
                 let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-                if host.is_empty() || host.starts_with(':') || rest.contains(['?', '#']) {
+                if !is_host_and_port(host) || rest.contains(['?', '#']) {
                     return Err(fail());
                 }
                 Ok(Self(Kind::Web(format!("{scheme}://{rest}"))))
@@ -142,6 +142,19 @@ fn decode(text: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
+/// Whether the text is a host, or an IPv6 address in brackets, with or without a port from 1 to 65535 (RFC 3986, 3.2).
+fn is_host_and_port(text: &str) -> bool {
+    let (host, rest) = match text.strip_prefix('[').map(|inner| inner.split_once(']')) {
+        Some(Some((address, rest))) if address.parse::<std::net::Ipv6Addr>().is_ok() => (address, rest),
+        Some(_) => return false,
+        None => text.split_at(text.find(':').unwrap_or(text.len())),
+    };
+    let is_port = |port: &str| {
+        port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|number| number > 0)
+    };
+    !host.is_empty() && (rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -162,9 +175,22 @@ mod tests {
 
     #[test]
     fn refuses_everything_else() {
-        for text in
-            ["", "/srv", "ftp://a/b", "http:/a", "http://", "http://:80/a", "http://u@/a", "file:srv", "http://a b/"]
-        {
+        for text in [
+            "",
+            "/srv",
+            "ftp://a/b",
+            "http:/a",
+            "http://",
+            "http://:80/a",
+            "http://u@/a",
+            "http://h:99999/a",
+            "http://h:/a",
+            "http://h:0",
+            "http://h:x",
+            "http://[::1/x",
+            "file:srv",
+            "http://a b/",
+        ] {
             assert_eq!(shown(text), None, "{text}");
         }
         assert_eq!(shown("http://a/b?c"), None);
