@@ -14,7 +14,7 @@
 //! - [`profile`]: TOML to a checked [`profile::Profile`].
 //! - [`cache`]: results of earlier builds: files, blocks, unpacked packages and configured roots.
 //! - [`sandbox`]: runs programs in namespaces.
-//! - [`format`]: file system and archive formats.
+//! - [`mod@format`]: file system and archive formats.
 //! - [`templates`]: Handlebars templates, embedded and of the user.
 //! - [`tree`]: the file tree of an image, in memory.
 //! - [`identity`]: the identity of this builder: hashes of its source and agent, versions of libraries.

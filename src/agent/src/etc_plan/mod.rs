@@ -1,6 +1,6 @@
 //! Plans and writes the config's layer over the image's `/etc`, with owners and modes.
 //!
-//! [`local_etc::read`](appliance_shared::local_etc::read) lists the directory, [`plan`] decides (without I/O except
+//! [`local_etc::read`] lists the directory, [`plan`] decides (without I/O except
 //! through [`View`]), [`apply`] copies. `plan::Plan` also has everything to report.
 
 mod apply;
