@@ -4,7 +4,7 @@ use super::version::{Version, VersionError};
 use std::cmp::Ordering;
 use std::fmt;
 
-/// How a version must stand to the one named.
+/// How a version must compare with the one in the dependency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Relation {
     Less,
@@ -36,7 +36,7 @@ impl Relation {
     }
 }
 
-/// What stands after the colon of `python3:any`.
+/// The architecture qualifier, as in `python3:any`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Qualifier<'a> {
     Any,
@@ -44,7 +44,7 @@ pub enum Qualifier<'a> {
     Architecture(&'a str),
 }
 
-/// A package name with what is asked of it.
+/// A package name with its architecture qualifier and version restriction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Dependency<'a> {
     pub name: &'a str,
@@ -52,7 +52,7 @@ pub struct Dependency<'a> {
     pub version: Option<(Relation, Version<'a>)>,
 }
 
-/// `a | b | c`: never empty.
+/// Alternatives, as in `a | b | c`; never empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Group<'a> {
     pub alternatives: Vec<Dependency<'a>>,
@@ -72,8 +72,7 @@ pub enum DependencyError {
     Trailing { text: String, rest: String },
 }
 
-/// Reads a field: groups apart by commas, alternatives by bars. Empty groups
-/// are passed over, as dpkg does.
+/// Parses a field: commas separate groups and bars separate alternatives. Empty groups are skipped, as in dpkg.
 pub fn parse(field: &str) -> Result<Vec<Group<'_>>, DependencyError> {
     let mut groups = Vec::new();
     for group in field.split(',').filter(|group| !group.trim().is_empty()) {
@@ -83,14 +82,14 @@ pub fn parse(field: &str) -> Result<Vec<Group<'_>>, DependencyError> {
     Ok(groups)
 }
 
-/// Whether [`parse`] reads the field.
+/// Checks that [`parse`] accepts the field.
 pub fn check(field: &str) -> Result<(), DependencyError> {
     let groups = field.split(',').filter(|group| !group.trim().is_empty());
     groups.flat_map(|group| group.split('|')).try_for_each(|text| Dependency::parse(text).map(drop))
 }
 
-/// Whether `name` may be a package's: Policy 5.6.7, with the capitals, the `_`
-/// and the one-letter names that old and foreign packages have.
+/// Whether `name` is accepted as a package name: Policy 5.6.7, and also the capitals, the `_` and the one-letter names
+/// that old and third-party packages have.
 pub fn is_package_name(name: &str) -> bool {
     let mut bytes = name.bytes();
     bytes.next().is_some_and(|first| first.is_ascii_alphanumeric())
@@ -134,8 +133,8 @@ impl<'a> Dependency<'a> {
         Ok(Self { name, qualifier, version })
     }
 
-    /// Whether a package or provision of this version is what is asked for;
-    /// `None` is a provision without a version, which satisfies no restriction (Policy 7.5).
+    /// Whether a package or provision of this version satisfies the dependency. `None` is a provision without a
+    /// version, which satisfies no version restriction (Policy 7.5).
     pub fn accepts(&self, version: Option<Version<'_>>) -> bool {
         match (self.version, version) {
             (None, _) => true,
@@ -150,7 +149,7 @@ fn parse_restriction<'a>(text: &str, restriction: &'a str) -> Result<(Relation, 
     let (relation, version) = restriction.split_at(end);
     let relation = match relation {
         "<<" => Relation::Less,
-        // `<` and `>` are obsolete spellings that dpkg reads so.
+        // `<` and `>` are obsolete spellings, which dpkg reads as `<=` and `>=`.
         "<=" | "<" => Relation::LessOrEqual,
         "=" => Relation::Equal,
         ">=" | ">" => Relation::GreaterOrEqual,

@@ -8,10 +8,10 @@ use super::fetch::http::HttpError;
 use super::fetch::url::{Url, UrlError};
 use crate::cache::CacheError;
 
-/// Why indices or packages cannot be had.
+/// Why indices or packages cannot be obtained.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
-    /// It is not known where an archive is.
+    /// The location of an archive is unknown.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
     /// The keyring cannot be read.
@@ -25,7 +25,7 @@ pub enum FetchError {
     Suite {
         /// The suite.
         suite: String,
-        /// Why not.
+        /// The cause.
         source: HttpError,
     },
     /// The archive has no such suite.
@@ -35,9 +35,9 @@ pub enum FetchError {
         archive: String,
         /// The suite.
         suite: String,
-        /// Where its InRelease file would be.
+        /// The URL at which its InRelease file was expected.
         url: Url,
-        /// A suite that may be meant.
+        /// The nearest known suite, if one is near enough.
         nearest: Option<String>,
     },
     /// A suite has no signature.
@@ -45,19 +45,19 @@ pub enum FetchError {
     Unsigned {
         /// The Release file.
         url: Url,
-        /// Where its signature would be.
+        /// The URL at which its signature was expected.
         signature: Url,
     },
-    /// A suite's InRelease or Release file is not signed as it must be.
+    /// The signature of a suite's InRelease or Release file is not accepted.
     #[error("verifying the signature of {url}{}", mend_keys(source, archive, own_key))]
     Signature {
         /// The file.
         url: Url,
         /// The archive.
         archive: String,
-        /// The file of the archive's own keys, where it has one.
+        /// The archive's own key file, if it has one.
         own_key: Option<String>,
-        /// What is wrong.
+        /// Why the signature is not accepted.
         source: Box<SignatureError>,
     },
     /// A suite's Release file is refused.
@@ -68,7 +68,7 @@ pub enum FetchError {
         /// What is wrong with it.
         source: ReleaseError,
     },
-    /// A suite's Release file is older than one that was seen before: a replay attack, or a mirror that lags.
+    /// A suite's Release file is older than one that was seen before: a replay attack or a stale mirror.
     #[error(
         "{url}: it is dated {}, and {whence} {}: the mirror has gone back; try again later, pass another mirror with --mirror, or take it as it is with --allow-older",
         date(*dated), date(*seen)
@@ -78,9 +78,9 @@ pub enum FetchError {
         url: Url,
         /// Its date, in seconds since 1970.
         dated: i64,
-        /// The newest date before, in seconds since 1970.
+        /// The newer date that is known, in seconds since 1970.
         seen: i64,
-        /// Where that date is from.
+        /// The origin of that date, as a part of the message.
         whence: &'static str,
     },
     /// The suite has no such component.
@@ -92,7 +92,7 @@ pub enum FetchError {
         component: String,
         /// The components that it has.
         known: Vec<String>,
-        /// A component that may be meant.
+        /// The nearest component, if one is near enough.
         nearest: Option<String>,
     },
     /// The suite has no such architecture.
@@ -105,17 +105,17 @@ pub enum FetchError {
         /// The architectures that it has.
         known: Vec<String>,
     },
-    /// The Release file lists no index of a component that can be read.
+    /// The Release file lists no readable index of a component.
     #[error(
         "{url} lists no {path} in a form that can be read (.xz, .zst, .lzma, .gz or plain){}",
         if others.is_empty() { String::new() } else { format!(", only {}; the archive's owner must add one", others.join(", ")) }
     )]
     NoIndex {
-        /// The Release file.
+        /// The directory of the Release file.
         url: Url,
-        /// The index, without the ending of its compression.
+        /// The index's path, without the suffix of its compression.
         path: String,
-        /// Its forms that cannot be read.
+        /// Its listed forms that cannot be read.
         others: Vec<String>,
     },
     /// An index cannot be fetched or decompressed.
@@ -123,7 +123,7 @@ pub enum FetchError {
     Index {
         /// The index.
         url: Url,
-        /// Why not.
+        /// The cause.
         source: IndexError,
     },
     /// A package cannot be fetched.
@@ -131,7 +131,7 @@ pub enum FetchError {
     Package {
         /// The package and its version.
         package: String,
-        /// Why not.
+        /// The cause.
         source: Box<PackageError>,
     },
     /// The build is offline, and packages are not in the cache.
@@ -146,7 +146,7 @@ pub enum FetchError {
     },
 }
 
-/// What is wrong with an index file.
+/// Why an index file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum IndexError {
     #[error(transparent)]
@@ -165,7 +165,7 @@ pub enum IndexError {
     Plain { expected: String, found: String },
 }
 
-/// What is wrong with one package.
+/// Why a package cannot be fetched.
 #[derive(Debug, thiserror::Error)]
 pub enum PackageError {
     #[error(transparent)]
@@ -182,7 +182,7 @@ pub enum PackageError {
     Cache(#[from] CacheError),
 }
 
-/// What to do about an index. A server that does not serve says nothing about its files.
+/// Advice for an index error. A failed transfer does not show that the mirror is inconsistent.
 fn mend(error: &IndexError) -> &'static str {
     match error {
         IndexError::Cache(CacheError::Io { .. }) | IndexError::Transfer(HttpError::Offline { .. }) => "",
@@ -193,7 +193,7 @@ fn mend(error: &IndexError) -> &'static str {
     }
 }
 
-/// What to do about keys: in an archive's own file, or in the keyring of all others.
+/// Advice for a signature error caused by keys: those in the archive's own file, or those in the common keyring.
 fn mend_keys(error: &SignatureError, archive: &str, own_key: &Option<String>) -> String {
     match own_key {
         _ if !error.is_of_keys() => String::new(),
@@ -206,12 +206,12 @@ fn mend_keys(error: &SignatureError, archive: &str, own_key: &Option<String>) ->
     }
 }
 
-/// All names that there are, for a message.
+/// All names, for a message.
 fn listed(names: &[String]) -> String {
     if names.is_empty() { "an empty list of them".to_owned() } else { names.join(", ") }
 }
 
-/// The first few of many names.
+/// The first few names and the number of the others, for a message.
 fn some(names: &[String]) -> String {
     const SHOWN: usize = 12;
     match names.len().checked_sub(SHOWN) {
@@ -220,7 +220,7 @@ fn some(names: &[String]) -> String {
     }
 }
 
-/// The end of a message on a name that is not known.
+/// The last part of a message about an unknown name: the nearest name, if there is one.
 pub(super) fn hint(name: &Option<String>) -> String {
     name.as_ref().map_or(String::new(), |name| format!("; did you mean {name}?"))
 }

@@ -3,8 +3,7 @@
 use std::cmp::Ordering;
 use std::fmt;
 
-/// A version as its text says it; equality and order are dpkg's, by which
-/// `1.0`, `1.00` and `0:1.0-0` are one version.
+/// A version with its original text. Equality and order are dpkg's: `1.0`, `1.00` and `0:1.0-0` are equal.
 #[derive(Clone, Copy)]
 pub struct Version<'a> {
     text: &'a str,
@@ -93,8 +92,7 @@ impl fmt::Debug for Version<'_> {
     }
 }
 
-/// Texts and numbers by turns: texts byte by byte in the order of [`weight`],
-/// numbers by value.
+/// Compares texts and numbers alternately: texts byte by byte in the order of [`weight`], numbers by value.
 fn compare_part(left: &str, right: &str) -> Ordering {
     let (mut left, mut right) = (left.as_bytes(), right.as_bytes());
     while !left.is_empty() || !right.is_empty() {
@@ -111,7 +109,7 @@ fn compare_part(left: &str, right: &str) -> Ordering {
         let (left_number, right_number);
         (left_number, left) = split_number(left);
         (right_number, right) = split_number(right);
-        // Without leading zeros the longer number is the greater one: no overflow.
+        // Without leading zeros the longer number is the greater one. Comparing digits cannot overflow.
         let order = left_number.len().cmp(&right_number.len()).then_with(|| left_number.cmp(right_number));
         if order != Ordering::Equal {
             return order;
@@ -120,7 +118,7 @@ fn compare_part(left: &str, right: &str) -> Ordering {
     Ordering::Equal
 }
 
-/// `~` before the end, the end (or a digit) before letters, letters before the rest.
+/// The sort order: `~`, then the end or a digit, then letters, then all other characters.
 fn weight(byte: Option<&u8>) -> i32 {
     match byte {
         None => 0,
@@ -143,7 +141,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// What `dpkg --compare-versions` (dpkg 1.21) answers.
+    /// Results of `dpkg --compare-versions` (dpkg 1.21).
     const DPKG: &[(&str, char, &str)] = &[
         ("1.0", '=', "1.0"),
         ("1.0", '=', "1.00"),

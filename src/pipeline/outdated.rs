@@ -1,4 +1,4 @@
-//! Which packages of a lock the archives have in newer versions.
+//! Finds the locked packages that have newer versions in the archives.
 
 use super::{BuildError, BuildRequest, lockfile};
 use crate::packages::Lock;
@@ -8,16 +8,16 @@ use crate::packages::version::Version;
 use crate::progress::Progress;
 use std::collections::BTreeMap;
 
-/// A package that the archives have in a newer version than the lock.
+/// A locked package that has a newer version in the archives.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outdated {
-    /// The guest whose package it is; `None`: the profile's own.
+    /// The guest that the package belongs to; `None` for the profile itself.
     pub guest: Option<String>,
     /// The package.
     pub name: String,
     /// The lock's version.
     pub locked: String,
-    /// The version that an update of the lock would take; where only security suites count, the newest of theirs.
+    /// The version that an update of the lock would choose; if only security suites count, their newest version.
     pub newest: String,
     /// The archive that has `newest`.
     pub archive: String,
@@ -27,8 +27,8 @@ pub struct Outdated {
     pub security: bool,
 }
 
-/// Asks the archives for newer versions of all packages that the lock of `request` has for images and for the build's
-/// tools; with `only_security` for those of security suites. Changes nothing.
+/// Looks in the archives for newer versions of all packages that the lock of `request` has for images and for the
+/// build's tools. With `only_security`, only versions in security suites count. Changes nothing.
 pub fn outdated(
     request: &BuildRequest,
     only_security: bool,
@@ -63,14 +63,14 @@ impl BuildRequest {
         let sources: Vec<Source<'_>> =
             indices.iter().map(|index| Source::new(index, admission(&index.archive))).collect();
         let index = Index::read(&sources, &lock.architecture);
-        // The image's version of a package that is a tool, too, comes first.
+        // If a package is also a tool, the image's version takes precedence.
         let mut packages: BTreeMap<&str, &str> = BTreeMap::new();
         for package in lock.packages.iter().chain(&lock.tools) {
             packages.entry(&package.name).or_insert(&package.version);
         }
         let mut found = Vec::new();
         for (name, locked) in packages {
-            // The lock was read: each of its versions is one.
+            // Does not fail: the versions were checked when the lock was parsed.
             let Ok(version) = Version::parse(locked) else { continue };
             let newer =
                 index.versions(name).iter().map(|id| index.record(*id)).filter(|record| record.version > version);

@@ -1,4 +1,4 @@
-//! Archives of vendors beside Debian's: each with its own key, in any form that apt takes.
+//! Vendors' archives in addition to Debian's: each with its own key, in any format that apt accepts.
 
 use applbuild_test_support::debs::Deb;
 use applbuild_test_support::http_server::{Reply, Server};
@@ -16,7 +16,7 @@ fn vendor() -> &'static Signer {
     VENDOR.get_or_init(|| Signer::new(31))
 }
 
-/// The paragraph of a package in a flat archive, with what it may be listed by.
+/// The paragraph and file of a package in a flat archive, listed by the given hash.
 fn paragraph(deb: &Deb, hash: &str) -> (String, Vec<u8>) {
     let bytes = made(deb.clone()).bytes;
     let hash = match hash {
@@ -27,7 +27,7 @@ fn paragraph(deb: &Deb, hash: &str) -> (String, Vec<u8>) {
     (text, bytes)
 }
 
-/// A flat archive in one directory, as small vendors have it: packed index only, Release with Release.gpg.
+/// A flat archive in one directory, as small vendors publish it: compressed index only, Release with Release.gpg.
 fn flat(signer: &Signer, debs: &[Deb], hash: &str, change: impl FnOnce(String) -> String) -> Files {
     let mut files = Files::new();
     let mut packages = String::new();
@@ -59,7 +59,7 @@ fn debian() -> Mirror {
     Mirror::start(Archive::new(TODAY, &[package("hello", "1.0"), package("world", "1.0")]))
 }
 
-/// The tiny profile with the vendor's archive in it.
+/// The tiny profile with the vendor's archive added.
 fn project(server: &Server, packages: &str, more: &str) -> Project {
     let project = Project::new();
     let text = project.read("profiles/tiny.toml");
@@ -73,7 +73,7 @@ fn project(server: &Server, packages: &str, more: &str) -> Project {
     project
 }
 
-/// The version that the lock has of a package.
+/// The lock's entry of a package.
 fn locked(project: &Project, name: &str) -> toml::Table {
     let lock: toml::Table = project.lock().parse().unwrap();
     let mut packages = lock["packages"].as_array().unwrap().iter().filter_map(|package| package.as_table());
@@ -95,7 +95,7 @@ fn a_flat_archive_with_its_own_key_adds_packages_and_replaces_none() {
         assert_eq!((tool["archive"].as_str(), tool["path"].as_str()), (Some("vendor"), Some("tool.deb")));
         let bytes = made(package("tool", "1.0").field("Depends: hello")).bytes;
         assert_eq!(tool["sha256"].as_str().unwrap(), sha256(&bytes));
-        // Which key vouched for which suite.
+        // The lock records which key signed which suite.
         let lock: toml::Table = project.lock().parse().unwrap();
         let suites = lock["suites"].as_array().unwrap();
         assert_eq!((suites[1]["archive"].as_str(), suites[1]["name"].as_str()), (Some("vendor"), Some("/")));
@@ -103,7 +103,7 @@ fn a_flat_archive_with_its_own_key_adds_packages_and_replaces_none() {
         assert!(own.iter().any(|key| key.as_str() == Some(&vendor().fingerprint(false))), "{own:?}");
         assert_eq!(suites[1]["signed-by"][0].as_str(), Some(vendor().fingerprint(false).as_str()));
         assert!(suites[0].get("key").is_none() && suites[0]["signed-by"][0].as_str().is_some());
-        // Nothing is asked for again.
+        // A second run resolves nothing again.
         project.make("lock", &debian.url(), &[]).assert().success().stdout(contains("is up to date"));
     }
 }
@@ -120,7 +120,7 @@ fn the_profile_says_which_packages_may_come_from_an_archive() {
     let said = String::from_utf8(said).unwrap();
     assert!(said.contains("asks for tool, but tool 1.0 in vendor / cannot be used"), "{said}");
     assert!(said.contains("name it in archives.vendor.packages"), "{said}");
-    // Another choice is another request.
+    // A different selection is a different request.
     let text = named.read("profiles/tiny.toml").replace("\"hel*\", ", "");
     fs::write(named.at("profiles/tiny.toml"), text).unwrap();
     let stale = named.make("iso", &debian.url(), &["--locked"]).assert().code(3);
@@ -151,7 +151,7 @@ fn another_key_makes_the_lock_stale() {
     let vendors = serve(files);
     let project = project(&vendors, ", \"tool\"", "");
     project.make("lock", &debian.url(), &[]).assert().success();
-    // The same key in another form is the same key.
+    // The same key in another format counts as the same key.
     let key = project.at("profiles/keys/vendor.asc");
     let binary = vendor().keyring(&Terms::default());
     fs::write(&key, &binary).unwrap();
@@ -215,7 +215,7 @@ fn a_login_goes_to_its_archive_and_nowhere_else() {
     let base = elsewhere.url("vendor");
     let private = Server::start(move |request| match request.header("authorization") {
         None => Reply::status(401, "WWW-Authenticate: Basic\r\n"),
-        // As large archives do it: the files are on another host.
+        // As large archives do: the files are on another host.
         Some(_) => Reply::status(302, &format!("Location: {base}{}\r\n", request.path.trim_start_matches("/vendor"))),
     });
     let project = project(&private, ", \"tool\"", "");
@@ -266,7 +266,7 @@ fn newer_versions_are_told_by_the_exit_code() {
     assert_eq!((&event["name"], &event["newest"], &event["security"]), (&"hello".into(), &"1.1".into(), &false.into()));
     assert_eq!(project.lock(), before);
 
-    // The same archive under the security archive's name.
+    // The same archive, now also as the security archive.
     let text = project
         .read("profiles/tiny.toml")
         .replace("\"debian/trixie\"", "\"debian/trixie\", \"debian-security/trixie\"");

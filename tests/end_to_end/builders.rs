@@ -1,4 +1,4 @@
-//! Images tell of the source that their builder was compiled from, and not of how it was compiled.
+//! Images record the source that their builder was compiled from, and not how it was compiled.
 
 use applbuild_test_support::mirror::{Archive, Mirror, TODAY, package, with_user};
 use applbuild_test_support::project::Project;
@@ -34,8 +34,8 @@ impl Builders {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// A program of these bytes. Another process writes it: as long as one has it open for writing, which a process that
-    /// another test starts would inherit, it cannot be executed.
+    /// A program with these bytes. Another process writes it: a program cannot be executed while it is open for
+    /// writing, and a process that another test starts would inherit the open file descriptor.
     fn program(&self, name: &str, bytes: &[u8]) -> PathBuf {
         let (written, program) = (self.project.at("bytes"), self.project.at(name));
         fs::write(&written, bytes).unwrap();
@@ -65,7 +65,7 @@ fn a_builder_of_other_bytes_from_the_same_source_makes_the_same_image() {
     let other = builders.program("other", &bytes);
     builders.iso(&other, &[]).assert().success().stdout(contains("was there already"));
     assert!(!builders.project.at(SECOND).exists());
-    // Nothing that the first kept is at hand.
+    // With an empty cache and another output directory, nothing of the first build is reused.
     builders.iso(&other, &["--cache", "another", "--output", "again"]).assert().success();
     assert_eq!(builders.project.sum("again/tiny-1.iso"), image);
 }

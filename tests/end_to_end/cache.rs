@@ -1,4 +1,4 @@
-//! What is kept between builds is never trusted: damaged, pruned or half gone, it costs time and nothing else.
+//! Cached files are never trusted: if they are damaged, pruned or incomplete, this costs time and nothing else.
 
 use applbuild_test_support::mirror::{Archive, Mirror, TODAY, package, with_user};
 use applbuild_test_support::project::{Project, all};
@@ -20,7 +20,7 @@ fn start() -> (Mirror, Project, String) {
     (mirror, project, sum)
 }
 
-/// Builds the image anew, from what is kept.
+/// Builds the image again from the cache.
 fn build_again(project: &Project, mirror: &Mirror, sum: &str, case: &str) -> Assert {
     fs::remove_dir_all(project.at("images")).unwrap();
     let built = project.make("iso", &mirror.url(), &["--locked"]).assert().success();
@@ -63,7 +63,7 @@ fn a_cache_that_lacks_any_part_gives_the_same_bytes() {
     for room in ["packages", "indices", "blocks", "trees", "seen"] {
         fs::remove_dir_all(project.at("cache").join(room)).unwrap();
         build_again(&project, &mirror, &sum, room);
-        // Also where a root is kept, of which they were made: its key goes with the program.
+        // Packages are fetched again even if a root made from them is cached: its key depends on the program.
         assert!(project.at("cache/packages").is_dir(), "{room}");
     }
 }

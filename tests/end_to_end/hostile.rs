@@ -1,4 +1,4 @@
-//! Mirrors that lie, break, hang and flood: nothing of theirs is accepted, and each is told by its own error.
+//! Mirrors that lie, break, hang and flood: none of their data is accepted, and each kind of failure has its own error.
 
 use applbuild::util::sha256;
 use applbuild_test_support::debs::{Deb, frame};
@@ -13,9 +13,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
-/// A mirror is asked twice.
+/// One retry.
 const TWICE: &[&str] = &["--retries", "1"];
-/// And waited for two seconds each time.
+/// One retry, with a timeout of two seconds per attempt.
 const IMPATIENT: &[&str] = &["--retries", "1", "--timeout", "2"];
 
 type Spoil = Box<dyn Fn(&Request, &[u8]) -> Option<Reply> + Send + Sync>;
@@ -28,19 +28,19 @@ fn good() -> Archive {
     Archive::new(TODAY, &packages())
 }
 
-/// Answers in the place of files whose path ends so.
+/// Replaces the answers for files whose path has this suffix.
 fn at(ending: &'static str, reply: impl Fn(&Request, &[u8]) -> Reply + Send + Sync + 'static) -> Spoil {
     Box::new(move |request, bytes| request.path.ends_with(ending).then(|| reply(request, bytes)))
 }
 
-/// Every file but those of the cache, by content.
+/// Every file outside the cache, with its content.
 fn outside(project: &Project) -> BTreeMap<PathBuf, Vec<u8>> {
     let files =
         all(project.folder()).into_iter().filter(|path| path.is_file() && !path.starts_with(project.at("cache")));
     files.map(|path| (path.clone(), fs::read(path).unwrap())).collect()
 }
 
-/// What the cache holds under its final name is what the name says.
+/// Checks that every cached file under a final name matches the hash in that name.
 fn cache_is_sound(project: &Project) {
     for room in ["cache/packages", "cache/indices"] {
         for path in all(&project.at(room)) {
@@ -52,7 +52,7 @@ fn cache_is_sound(project: &Project) {
     }
 }
 
-/// The mirror is refused, with these words in the error, and nothing of it is kept.
+/// The mirror is refused, with these words in the error, and nothing is written outside the cache.
 fn refused(case: &str, archive: Archive, spoil: Spoil, words: &[&str]) {
     refused_when(TWICE, case, archive, spoil, words);
 }
@@ -73,7 +73,7 @@ fn nothing_is_spoiled() -> Spoil {
     Box::new(|_, _| None)
 }
 
-/// How a server does not serve, and what is said of it.
+/// A server's failure: name, reply, flags, and a part of the expected error.
 type Trouble = (&'static str, fn(&Request, &[u8]) -> Reply, &'static [&'static str], &'static str);
 
 const TROUBLES: &[Trouble] = &[
@@ -98,7 +98,7 @@ fn a_server_that_does_not_serve_is_told_from_one_that_lies() {
     for (file, named) in [("InRelease", "InRelease"), (".xz", "Packages.xz"), ("/hello_1.0.deb", "package hello 1.0")] {
         std::thread::scope(|scope| {
             for (case, reply, flags, word) in TROUBLES {
-                // The index is asked for by its hash first, and in another form where one is not there.
+                // The index is requested by its hash first, and in another form if that fails.
                 let hit = move |path: &str| path.ends_with(file) || file == ".xz" && path.contains("/binary-amd64/");
                 let spoil: Spoil = Box::new(move |request, bytes| hit(&request.path).then(|| reply(request, bytes)));
                 let case = format!("{case} in the place of {file}");
@@ -129,7 +129,7 @@ fn a_release_file_that_is_not_the_archives_is_refused() {
     refused("by another key", good(), at("InRelease", by_another), &["not in the keyring", "--keyring"]);
     refused("empty", good(), at("InRelease", |_, _| Reply::whole(b"")), &["it is not signed"]);
     refused("half", good(), at("InRelease", half), &["InRelease", "expected -----"]);
-    // Signed by the right key, each of them.
+    // Each of these is signed by the right key.
     for (case, from, to, word) in [
         (
             "another suite",
@@ -162,14 +162,14 @@ fn a_suite_that_goes_back_is_refused() {
         assert_eq!(project.lock(), made);
     };
     refused(&["--update"], "--allow-older");
-    // A cache that has seen nothing does not help the mirror: the lock knows.
+    // An empty cache does not help the mirror: the lock has the newer date.
     refused(&["--cache", "new", "--update"], "the lock");
-    // Nor does it that the lock is gone: the cache knows.
+    // Nor does a missing lock: the cache has the newer date.
     fs::rename(project.at("profiles/tiny.lock"), project.at("put-by")).unwrap();
     assert!(project.refused(lock(&[])).contains("one was seen there of 2023-11-24"));
     assert!(!project.at("profiles/tiny.lock").exists());
     fs::rename(project.at("put-by"), project.at("profiles/tiny.lock")).unwrap();
-    // What the lock has needs no archive.
+    // A build from the lock needs no index.
     project.make("iso", &mirror.url(), &["--locked"]).assert().success();
     lock(&["--allow-older", "--update"]).assert().success().stdout(contains("back from 2023-11-24"));
     mirror.change(|archive| archive.files = newer.files);
@@ -193,13 +193,13 @@ fn an_index_that_is_not_the_listed_one_is_refused() {
     refused("too short", good(), spoiled(|bytes| bytes[1..].to_vec()), &["expected", inconsistent]);
     refused("too long", good(), spoiled(|bytes| [bytes, b"x"].concat()), &["expected", inconsistent]);
     refused("empty", good(), spoiled(|_| Vec::new()), &["after 0 bytes, expected"]);
-    // Of another suite, signed as well as this one's.
+    // The index of another suite, which is also validly signed.
     let other = Archive::new(TODAY, &[package("hello", "6.6.6"), package("world", "1.0")]);
     let packed = other.files[&format!("{PACKAGES}.xz")].clone();
     let swap: Spoil = Box::new(move |request, _| index(request).then(|| Reply::whole(&packed)));
     refused("another suite's", good(), swap, &[inconsistent]);
 
-    // What is not the mirror's fault: signed, and wrong.
+    // Not the mirror's fault: the archive signed a wrong index.
     let with_index = |plain: &[u8], packed: &[u8]| {
         let mut archive = good();
         archive.index(TODAY, plain, packed, |text| text);
@@ -213,7 +213,7 @@ fn an_index_that_is_not_the_listed_one_is_refused() {
     refused("half an xz", with_index(&plain, &xz(&plain)[..500]), nothing_is_spoiled(), &["decompressing"]);
 }
 
-/// The archive, with the file of hello as it is, and as the index says.
+/// The archive with this file for hello; the index has the file's real hash and size.
 fn with_hello(bytes: Vec<u8>) -> Archive {
     let mut archive = Archive::default();
     archive.publish_made(TODAY, &[Made { deb: package("hello", "1.0"), bytes }, made(package("world", "1.0"))]);
@@ -233,7 +233,7 @@ fn a_package_that_is_not_the_listed_one_is_refused() {
     refused("too long", good(), at(HELLO, |_, bytes| Reply::whole(&[bytes, b"x"].concat())), &[named, "expected"]);
 }
 
-/// An archive of one entry, which says that it has `size` bytes, all zeros.
+/// An archive with one entry of `size` zero bytes.
 fn zeros(name: &str, size: u64) -> impl std::io::Read {
     use std::io::Read;
     let mut header = tar::Header::new_gnu();
@@ -283,7 +283,7 @@ fn a_package_that_is_listed_and_wrong_in_itself_is_refused() {
     }
 }
 
-/// These get as far as the work folder, and no farther.
+/// These packages reach the work directory, and nothing is left of them.
 fn refused_by_its_content(case: &str, bytes: Vec<u8>, word: &str) {
     let (project, mirror) = (Project::new(), Mirror::start(with_hello(bytes)));
     let said = project.refused(project.make("lock", &mirror.url(), &[]));
@@ -309,7 +309,7 @@ fn a_flaky_mirror_gives_the_same_bytes_in_the_end() {
     let mirror = Mirror::with(good(), move |request, bytes| {
         let bytes = bytes?;
         let path = request.path.trim_start_matches("/debian/");
-        // One kind of trouble for each file, by its name's length.
+        // One kind of failure per file, selected by the length of its path.
         match (request.before, path.len() % 5) {
             (0, 0) => Some(Reply::status(503, "Retry-After: 1\r\n")),
             (0, 1) => Some(Reply::status(429, "")),
@@ -337,7 +337,7 @@ fn what_a_bad_mirror_left_does_not_stop_a_good_one() {
     let folder = project.at("mirror");
     good().write(&folder);
     let url = format!("file:{}", folder.display());
-    // The packages, too, begin with junk.
+    // The packages' partial files also begin with junk.
     for path in [pool("hello", "1.0"), pool("world", "1.0")] {
         let bytes = &good().files[&path];
         let name = sha256::of(bytes).to_string();

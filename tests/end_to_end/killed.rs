@@ -1,4 +1,4 @@
-//! Builds that are ended at any moment, that run at once, and that find the disk full.
+//! Builds that are killed at any moment, that run concurrently, or that find the disk full.
 
 use applbuild_test_support::mirror::{Archive, Mirror, TODAY, package, with_user};
 use applbuild_test_support::project::Project;
@@ -23,14 +23,14 @@ fn start(project: &Project, url: &str) -> Child {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
-/// What interrupted work goes by the name of.
+/// Temporary files and directories of interrupted builds, found by their name prefixes.
 fn leftovers(project: &Project) -> Vec<std::path::PathBuf> {
     let folders =
         [("images", ".new-"), ("images/.work", "build-"), ("profiles", "."), ("cache", ".new-"), ("cache", "build-")];
     folders.iter().flat_map(|(folder, prefix)| project.named(folder, prefix)).collect()
 }
 
-/// A number of the environment, for longer runs.
+/// A number from the environment, which allows longer runs.
 fn number(name: &str, usual: u64) -> u64 {
     std::env::var(name)
         .map_or(usual, |text| text.parse().unwrap_or_else(|_| panic!("{name}={text}: expected a number")))
@@ -48,7 +48,8 @@ fn a_build_that_is_killed_leaves_nothing_half_made() {
     let (image, lock) = (project.sum(ISO), project.lock());
     let mut random = StdRng::seed_from_u64(seed);
     for round in 0..kills {
-        // Cold: all is fetched, configured and compressed anew. Else the next build finds what this one left.
+        // Cold: everything is fetched, configured and compressed again. Otherwise the build reuses what the last one
+        // left.
         let cold = round % 2 == 0;
         for gone in ["images", "profiles/tiny.lock", "cache"].iter().take(if cold { 3 } else { 1 }) {
             let path = project.at(gone);

@@ -1,4 +1,4 @@
-//! A lock through its life: made, built from, kept while the archive moves on, updated, built from without a mirror.
+//! The life of a lock: created, built from, unchanged while the archive moves on, updated, built from without a mirror.
 
 use applbuild_test_support::mirror::{Archive, Mirror, TODAY, TOMORROW, YESTERDAY, package, pool, with_user};
 use applbuild_test_support::project::Project;
@@ -7,10 +7,10 @@ use predicates::str::contains;
 use std::fs;
 
 const ISO: &str = "images/tiny-1.iso";
-/// Where nobody listens.
+/// A URL where nothing listens.
 const NOWHERE: &str = "http://127.0.0.1:1/debian";
 
-/// What the archive has on its first day and on its second.
+/// The archive's content on its first and second day.
 fn first_day() -> Archive {
     Archive::new(YESTERDAY, &[with_user("hello", "1.0"), package("world", "1.0")])
 }
@@ -60,10 +60,10 @@ fn a_lock_holds_while_the_archive_moves_on() {
     diff.stdout(
         contains(expected).and(contains("suite debian/trixie: from 2023-11-23 20:00 UTC to 2023-11-24 20:00 UTC")),
     );
-    // Other packages, another image.
+    // Different packages give a different image.
     project.make("iso", &url, &["--locked"]).assert().success().stdout(contains("tiny-1-2.iso"));
     assert_ne!(project.sum("images/tiny-1-2.iso"), image);
-    // The ids of users are for ever.
+    // The ids of users do not change.
     let ids = |lock: &str| lock[lock.find("[ids").unwrap()..lock.find("[[packages").unwrap()].to_owned();
     assert_eq!(ids(&project.lock()), ids(&first));
 }
@@ -109,7 +109,7 @@ fn a_version_that_the_archive_has_no_more_stays_as_long_as_the_cache_has_it() {
     project.make("lock", &url, &["--update", "world"]).assert().success().stdout(contains("package world: upgraded"));
     assert_eq!(version(&project.lock(), "hello"), "1.0");
     project.make("iso", &url, &["--locked"]).assert().success();
-    // Nowhere else can it be had.
+    // With an empty cache the package is not available.
     let elsewhere =
         |what, more: &[&str]| project.make(what, &url, &[&["--cache", "new"], more].concat()).assert().code(1);
     elsewhere("iso", &["--locked", "--output", "elsewhere"])
@@ -123,20 +123,20 @@ fn a_version_that_the_archive_has_no_more_stays_as_long_as_the_cache_has_it() {
 fn a_second_build_with_all_varied_gives_the_same_bytes() {
     let mirror = Mirror::start(first_day());
     let project = Project::new();
-    // `--check` is its old name.
+    // `--check` is the old name of `--reproduce`.
     project.make("tar", &mirror.url(), &["--check"]).assert().success().stdout(contains("built twice, the same bytes"));
     let check = || project.make("iso", &mirror.url(), &["--reproduce"]).assert().success();
     check().stdout(
         contains("built twice, the same bytes").and(contains("the file system").and(contains("the kernel's release"))),
     );
     assert!(project.named("images/.work", "build-").is_empty());
-    // The second build takes packages that the first made nothing of: what is gone or damaged is fetched again.
+    // Packages that are missing or damaged before the second build are fetched again.
     let packages = || project.named("cache/packages", "").into_iter().filter(|path| path.is_file());
     fs::write(packages().next().unwrap(), "x").unwrap();
     check().stdout(contains("was there already").and(contains("built twice, the same bytes")));
     packages().for_each(|path| fs::remove_file(path).unwrap());
     check().stdout(contains("built twice, the same bytes"));
-    // One that was killed while it checked leaves its folder to the next.
+    // The directory of a killed check is removed by the next build.
     fs::create_dir_all(project.at("images/.work/build-dead/a folder")).unwrap();
     project.make("iso", &mirror.url(), &[]).assert().success().stdout(contains("was there already"));
     assert!(project.named("images/.work", "build-").is_empty());

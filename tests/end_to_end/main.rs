@@ -1,4 +1,4 @@
-//! The program from archive to image: with an archive that is made and signed here, and a mirror as bad as can be.
+//! The whole program, from archive to image, with an archive that is created and signed here, and with hostile mirrors.
 
 mod archives;
 mod builders;

@@ -1,4 +1,4 @@
-//! `applbuild shell`: a program in the configured root.
+//! `applbuild shell` runs a program in the configured root.
 
 use applbuild_test_support::mirror::{Archive, Mirror, YESTERDAY, package, with_user};
 use applbuild_test_support::project::Project;
@@ -10,14 +10,14 @@ fn a_shell_sees_the_configured_root_and_leaves_nothing() {
     let mirror = Mirror::start(Archive::new(YESTERDAY, &[with_user("hello", "1.0"), package("world", "1.0")]));
     let project = Project::new();
     let shell = |command: &[&str]| project.make("shell", &mirror.url(), command);
-    // Standard input, which ends, and an exit code.
+    // Standard input up to its end, and the exit code.
     shell(&["--verbose"])
         .write_stdin("dpkg --status hello && echo >/usr/made; exit 7")
         .assert()
         .code(7)
         .stdout(contains("Version: 1.0"))
         .stderr(contains("Setting up hello (1.0)").and(is_match("(?m)^fetched http://.*hello_1.0.*deb$").unwrap()));
-    // A cache of its own, so that the packages are fetched and configured again.
+    // A separate cache, so that the packages are fetched and configured again.
     shell(&["--cache", "other", "--", "sh", "-c", ":"])
         .assert()
         .success()

@@ -1,4 +1,4 @@
-//! Systems that come as tar sets, by the program itself: hostile sets leave no image, and nothing outside the cache.
+//! Systems from tar sets, built by the whole program: hostile sets leave no image, and nothing outside the cache.
 
 use applbuild::util::sha256;
 use applbuild_test_support::mirror::{Archive, Mirror, TODAY};
@@ -10,7 +10,7 @@ use std::path::PathBuf;
 const PROFILE: &str = "kind = \"host\"\nversion = \"1\"\nagent = false\nsuites = [\"debian/trixie\"]\n\
     components = [\"main\"]\n[boot]\nkernel = \"/netbsd\"\nprotocol = \"multiboot\"\n[root]\nformat = \"plain\"\n";
 
-/// Writes the sets and a profile of theirs.
+/// Writes the sets and a profile that uses them.
 fn write(project: &Project, archives: &[Vec<u8>]) {
     let mut text = PROFILE.to_owned();
     for (number, bytes) in archives.iter().enumerate() {
@@ -20,7 +20,7 @@ fn write(project: &Project, archives: &[Vec<u8>]) {
     fs::write(project.at("profiles/sets.toml"), text).unwrap();
 }
 
-/// What is there besides the cache and the lock.
+/// All files except the cache and the lock.
 fn outside(project: &Project) -> Vec<PathBuf> {
     let mut paths = all(project.folder());
     paths.retain(|path| !path.starts_with(project.at("cache")) && *path != project.at("profiles/sets.lock"));

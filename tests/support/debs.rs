@@ -1,4 +1,4 @@
-//! Packages made in a test: ar and tar written by their crates, as dpkg-deb would.
+//! Packages created in tests: ar and tar written by their crates, as dpkg-deb would.
 
 #[cfg(feature = "builder")]
 use applbuild::packages::{Lock, LockedPackage};
@@ -8,13 +8,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A package to be.
+/// A builder of a package.
 #[derive(Debug, Clone)]
 pub struct Deb {
     pub name: String,
     pub version: String,
     pub architecture: &'static str,
-    /// Further fields, a line each.
+    /// Further fields, one per line.
     fields: String,
     control: Vec<(String, String, u32)>,
     data: Vec<Member>,
@@ -44,7 +44,7 @@ impl Deb {
         self
     }
 
-    /// A script or list in the control archive.
+    /// Adds a script or list to the control archive.
     pub fn control(mut self, name: &str, text: &str) -> Self {
         let mode = if text.starts_with("#!") { 0o755 } else { 0o644 };
         self.control.push((name.into(), text.into(), mode));
@@ -118,7 +118,7 @@ impl Deb {
         archive.into_inner().unwrap()
     }
 
-    /// Its control file, which is also the beginning of its paragraph in an index.
+    /// Its control file, which is also the start of its paragraph in an index.
     pub fn control_text(&self) -> String {
         format!(
             "Package: {}\nVersion: {}\nArchitecture: {}\nMaintainer: nobody\n{}Description: made in a test\n",
@@ -144,7 +144,7 @@ impl Deb {
     }
 }
 
-/// The file of a package, from its two archives.
+/// A package file made of its two archives.
 pub fn frame(control: (&str, &[u8]), data: (&str, &[u8])) -> Vec<u8> {
     let mut archive = ar::Builder::new(Vec::new());
     for (name, bytes) in [("debian-binary", b"2.0\n".as_slice()), control, data] {
@@ -153,7 +153,7 @@ pub fn frame(control: (&str, &[u8]), data: (&str, &[u8])) -> Vec<u8> {
     archive.into_inner().unwrap()
 }
 
-/// Writes the packages into `folder`, and a lock that names them.
+/// Writes the packages into the directory `folder`, and a lock that lists them.
 #[cfg(feature = "builder")]
 pub fn lock(debs: &[Deb], folder: &Path) -> (Lock, Files) {
     let mut packages = Vec::new();
@@ -191,7 +191,7 @@ pub fn lock(debs: &[Deb], folder: &Path) -> (Lock, Files) {
     (lock, files.into_iter().collect())
 }
 
-/// base-files and the machine's own dpkg and shell, with the libraries that they load.
+/// base-files and the host's dpkg and shell, with the libraries that they load.
 pub fn base() -> Vec<Deb> {
     let mut files = Deb::new("base-files").field("Essential: yes").folder(".");
     for path in ["dev", "etc", "home", "proc", "root", "run", "sys", "tmp", "usr", "usr/bin", "usr/sbin", "usr/lib"] {
@@ -217,7 +217,7 @@ pub fn base() -> Vec<Deb> {
         tools = tools.program(&format!("usr/bin/{name}"), fs::read(&program).unwrap(), 0o755);
         libraries.extend(loaded(&program));
     }
-    // dpkg wants to see them; nothing here has them do anything.
+    // dpkg requires that these exist; no test here needs them to do anything.
     for name in ["dpkg-deb", "dpkg-split", "tar", "diff", "ldconfig", "start-stop-daemon", "update-rc.d"] {
         tools = tools.program(&format!("usr/sbin/{name}"), "#!/bin/sh\n", 0o755);
     }
@@ -233,7 +233,7 @@ pub fn base() -> Vec<Deb> {
     vec![files, tools]
 }
 
-/// The machine's own program.
+/// The path of the host's program.
 pub fn which(name: &str) -> PathBuf {
     ["/usr/bin", "/bin", "/usr/sbin"]
         .iter()
@@ -244,7 +244,7 @@ pub fn which(name: &str) -> PathBuf {
         })
 }
 
-/// The libraries of a program, and its loader.
+/// The libraries of a program and its dynamic loader.
 fn loaded(program: &Path) -> Vec<String> {
     let output = Command::new("ldd").arg(program).output().unwrap();
     String::from_utf8(output.stdout)

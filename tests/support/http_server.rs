@@ -1,4 +1,4 @@
-//! A small HTTP server in this process, as bad as a test wants it.
+//! A small HTTP server in this process that fails in the way a test wants.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
@@ -18,10 +18,10 @@ type Log = Arc<Mutex<Vec<Request>>>;
 
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// As on the request line: a path, or a whole URL when it is asked as a proxy.
+    /// As on the request line: a path, or a whole URL if the server acts as a proxy.
     pub path: String,
     pub headers: BTreeMap<String, String>,
-    /// How often this path was asked for before.
+    /// The number of earlier requests for this path.
     pub before: usize,
 }
 
@@ -40,7 +40,7 @@ pub struct Reply {
     head: String,
     body: Vec<u8>,
     manner: Manner,
-    /// The body is shorter than the head says.
+    /// The body is shorter than its `Content-Length`.
     broken: bool,
 }
 
@@ -48,15 +48,15 @@ pub struct Reply {
 enum Manner {
     #[default]
     Proper,
-    /// Goes on with the body until the client leaves.
+    /// Repeats the body until the client disconnects.
     Endless,
-    /// Says nothing more until the client leaves.
+    /// Sends nothing more until the client disconnects.
     ThenSilent,
-    /// Never says a word.
+    /// Sends nothing at all.
     Mute,
-    /// An octet of the body now and then.
+    /// Sends the body one byte at a time.
     Slow,
-    /// Of the head, too.
+    /// Sends the head slowly, too.
     SlowFromTheStart,
 }
 
@@ -65,7 +65,7 @@ impl Reply {
         Self { head: format!("HTTP/1.1 {status} x\r\nContent-Length: 0\r\n{headers}"), ..Self::default() }
     }
 
-    /// A file as a good server sends it: with ranges and an ETag.
+    /// A file as a correct server sends it: with ranges and an ETag.
     pub fn file(request: &Request, bytes: &[u8]) -> Self {
         match request.range_start() {
             Some(start) if request.header("if-range").is_none_or(|tag| tag == "\"one\"") => {
@@ -79,7 +79,7 @@ impl Reply {
         }
     }
 
-    /// A file without regard to ranges.
+    /// The whole file; ranges are ignored.
     pub fn whole(bytes: &[u8]) -> Self {
         Self::sized(200, bytes, "")
     }
@@ -89,18 +89,18 @@ impl Reply {
         Self { head, body: bytes.to_vec(), ..Self::default() }
     }
 
-    /// Without a length: the body ends where the connection does, if it does.
+    /// Without a length: the body ends when the connection closes, if it does.
     pub fn endless(bytes: &[u8]) -> Self {
         let head = "HTTP/1.1 200 x\r\n".to_owned();
         Self { head, body: bytes.to_vec(), manner: Manner::Endless, broken: false }
     }
 
-    /// Takes the request, and that is all.
+    /// Accepts the request and never answers.
     pub fn none() -> Self {
         Self { manner: Manner::Mute, ..Self::default() }
     }
 
-    /// Sends the body an octet at a time, with a pause after each.
+    /// Sends the body one byte at a time, with a pause after each.
     pub fn slowly(self) -> Self {
         Self { manner: Manner::Slow, ..self }
     }
@@ -109,14 +109,14 @@ impl Reply {
         Self { manner: Manner::SlowFromTheStart, ..self }
     }
 
-    /// Breaks off after `length` octets of the body.
+    /// Stops after `length` bytes of the body.
     pub fn cut(mut self, length: usize) -> Self {
         self.body.truncate(length);
         self.broken = true;
         self
     }
 
-    /// Falls silent after what there is.
+    /// Sends the reply, then stays silent.
     pub fn then_silence(mut self) -> Self {
         self.manner = Manner::ThenSilent;
         self
@@ -143,7 +143,7 @@ impl Server {
         self.address.port()
     }
 
-    /// How many connections were made to it.
+    /// The number of connections accepted.
     pub fn connections(&self) -> usize {
         self.connections.load(Ordering::Relaxed)
     }
@@ -157,14 +157,14 @@ impl Server {
     }
 }
 
-/// Answers one request after the other, as long as all of an answer was sent.
+/// Answers requests one after the other, until an answer is not sent completely.
 fn serve(stream: TcpStream, seen: &Log, answer: &dyn Fn(&Request) -> Reply) -> Option<()> {
     let mut lines = BufReader::new(stream.try_clone().ok()?).lines().map_while(Result::ok);
     while serve_one(&stream, &mut lines, seen, answer)? {}
     Some(())
 }
 
-/// Whether the connection goes on.
+/// Returns whether the connection stays open.
 fn serve_one(
     mut stream: &TcpStream,
     lines: &mut impl Iterator<Item = String>,
@@ -201,7 +201,7 @@ fn serve_one(
         while stream.write_all(&reply.body).is_ok() {}
     }
     if matches!(reply.manner, Manner::ThenSilent | Manner::Mute) {
-        // Ends when the client closes its side.
+        // Returns when the client closes its side.
         lines.next();
     }
     Some(goes_on)

@@ -1,4 +1,4 @@
-//! OpenPGP keys and signatures, also such as no archive would make.
+//! OpenPGP keys and signatures, including ones that no archive would create.
 
 use pgp::composed::{
     ArmorOptions, CleartextSignedMessage, DetachedSignature, KeyType, SecretKeyParamsBuilder, SignedKeyDetails,
@@ -11,10 +11,10 @@ use pgp::types::{Duration, KeyDetails, Password, SignedUser, SigningKey, Tag, Ti
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
-/// When all keys here are born, unless a test says otherwise.
+/// The creation time of all keys here, unless a test says otherwise.
 pub const BORN: u32 = 1_700_000_000;
 pub const DAY: u32 = 86_400;
-/// A good moment to check signatures at.
+/// A time at which the signatures are valid.
 pub const NOW: i64 = BORN as i64 + 10 * DAY as i64;
 
 /// A certificate with one signing subkey.
@@ -23,7 +23,7 @@ pub struct Signer {
     secret: SignedSecretKey,
 }
 
-/// What a certificate says of its keys.
+/// The properties that a certificate states for its keys.
 #[derive(Debug, Clone)]
 pub struct Terms {
     pub expires_after: u32,
@@ -70,7 +70,7 @@ impl Signer {
         Self::of(KeyType::Ed25519Legacy, seed)
     }
 
-    /// One whose primary key signs by any hash, however weak; crate pgp lets an Ed25519 key not do it.
+    /// A signer whose primary key signs with any hash, however weak; crate pgp does not allow that for an Ed25519 key.
     pub fn rsa() -> Self {
         Self::of(KeyType::Rsa(2048), 1)
     }
@@ -175,7 +175,7 @@ impl Signer {
         clear_sign(text, &[(self, How::default())])
     }
 
-    /// The signature alone, as Release.gpg has it.
+    /// A detached signature, as in Release.gpg.
     pub fn sign_apart(&self, text: &str) -> String {
         let how = How { kind: SignatureType::Binary, ..How::default() };
         let signature = DetachedSignature::new(self.signature(text, how));
@@ -183,7 +183,7 @@ impl Signer {
     }
 }
 
-/// The framing is crate pgp's, so that ours is read against another's.
+/// The framing is crate pgp's, so that our reader is tested against another implementation.
 pub fn clear_sign(text: &str, signers: &[(&Signer, How)]) -> String {
     let sign = |text: &str| Ok(signers.iter().map(|(signer, how)| signer.signature(text, *how)).collect());
     CleartextSignedMessage::new_many(text, sign).unwrap().to_armored_string(ArmorOptions::default()).unwrap()

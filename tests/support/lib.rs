@@ -1,5 +1,5 @@
-//! Support code of the tests: of the builder's unit tests, of the integration tests and of the agent's.
-//! Modules that need the builder's types are behind the feature `builder`.
+//! Support code for the tests: the builder's unit tests, the integration tests and the agent's tests. Modules that need
+//! the builder's types are behind the feature `builder`.
 
 pub mod debs;
 pub mod http_server;
@@ -26,12 +26,12 @@ pub fn sha512(bytes: &[u8]) -> String {
     hex::encode(Sha512::digest(bytes))
 }
 
-/// A directory for large files and files with extended attributes, neither of which every `/tmp` takes:
-/// `CARGO_TARGET_TMPDIR`, or `tmp` beside the profile's directory in cargo's target directory.
+/// A directory for large files and files with extended attributes, which not every `/tmp` supports:
+/// `CARGO_TARGET_TMPDIR`, or `tmp` next to the profile's directory in cargo's target directory.
 pub fn target_tmp() -> PathBuf {
     std::env::var_os("CARGO_TARGET_TMPDIR").map_or_else(
         || {
-            // The test programs lie in TARGET/PROFILE/deps.
+            // The test programs are in TARGET/PROFILE/deps.
             let program = std::env::current_exe().unwrap();
             let tmp = program.ancestors().nth(3).unwrap().join("tmp");
             std::fs::create_dir_all(&tmp).unwrap();

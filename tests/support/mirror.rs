@@ -1,4 +1,4 @@
-//! A small signed archive of packages made here, behind a server in this process or in a folder.
+//! A small signed archive of packages created here, served by a server in this process or written into a directory.
 
 use crate::debs::{self, Deb};
 use crate::http_server::{Reply, Request, Server};
@@ -11,12 +11,12 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock};
 
 pub const SUITE: &str = "trixie";
-/// Days of the archive's Release files: after the key was made, and before any clock says that it is now.
+/// Dates of the archive's Release files: later than the key's creation, and in the past for any clock.
 pub const YESTERDAY: &str = "Thu, 23 Nov 2023 20:00:00 UTC";
 pub const TODAY: &str = "Fri, 24 Nov 2023 20:00:00 UTC";
 pub const TOMORROW: &str = "Sat, 25 Nov 2023 20:00:00 UTC";
 
-/// By path below the archive's root.
+/// File contents by path below the archive's root.
 pub type Files = BTreeMap<String, Vec<u8>>;
 
 #[derive(Debug, Clone, Default)]
@@ -31,7 +31,7 @@ pub struct Made {
     pub bytes: Vec<u8>,
 }
 
-/// What every image and every build needs.
+/// The packages that every image and every build needs.
 fn base() -> &'static [Made] {
     static BASE: OnceLock<Vec<Made>> = OnceLock::new();
     BASE.get_or_init(|| debs::base().into_iter().chain(boot_loader()).chain([kernel()]).map(made).collect())
@@ -42,7 +42,7 @@ pub fn made(deb: Deb) -> Made {
     Made { deb, bytes }
 }
 
-/// Packages of GRUB's and shim's names, with files of the right shapes that boot nothing.
+/// Packages with the names of GRUB's and shim's. Their files have the right format but boot nothing.
 fn boot_loader() -> Vec<Deb> {
     let make_image = "#!/bin/sh\nset -e\nfor option; do case $option in --output=*) output=${option#--output=} ;; \
                       --config=*) config=${option#--config=} ;; esac; done\n\
@@ -63,7 +63,7 @@ fn boot_loader() -> Vec<Deb> {
     ]
 }
 
-/// A kernel of the right shape.
+/// A kernel with the right format.
 fn kernel() -> Deb {
     const VERSION: &str = "6.12.1-test";
     let modules = format!("usr/lib/modules/{VERSION}");
@@ -79,13 +79,13 @@ fn kernel() -> Deb {
         .file(&format!("{modules}/modules.builtin"), "kernel/fs/nls/nls_cp437.ko\n")
 }
 
-/// A package that the tiny profile asks for: its version is in its one file.
+/// A package that the tiny profile requests; its only file contains its version.
 pub fn package(name: &str, version: &str) -> Deb {
     let (folder, file) = (format!("usr/share/{name}"), format!("usr/share/{name}/version"));
     Deb::new(name).version(version).folder(&folder).file(&file, format!("{version}\n"))
 }
 
-/// One that makes a user as it is configured.
+/// A package that creates a user when it is configured.
 pub fn with_user(name: &str, version: &str) -> Deb {
     let script = "case \"$(cat /etc/passwd)\" in *_hello:*) exit 0 ;; esac\n\
                   echo '_hello:x:321:321::/:/bin/false' >>/etc/passwd\n\
@@ -98,7 +98,7 @@ fn signer() -> &'static Signer {
     SIGNER.get_or_init(|| Signer::new(20))
 }
 
-/// The key that signs the archive, as `--keyring` takes it.
+/// The key that signs the archive, in the format of `--keyring`.
 pub fn keyring() -> Vec<u8> {
     signer().keyring(&Default::default())
 }
@@ -113,19 +113,19 @@ pub const INRELEASE: &str = "dists/trixie/InRelease";
 pub const PACKAGES: &str = "dists/trixie/main/binary-amd64/Packages";
 
 impl Archive {
-    /// An archive of the day with what every build needs, and these.
+    /// An archive of this date with the packages that every build needs, and these.
     pub fn new(date: &str, debs: &[Deb]) -> Self {
         let mut archive = Self::default();
         archive.publish(date, debs);
         archive
     }
 
-    /// A day later: these are listed now in the place of what was; what was listed once stays in the pool.
+    /// Publishes a new state: these packages replace the listed ones; files that were listed before stay in the pool.
     pub fn publish(&mut self, date: &str, debs: &[Deb]) {
         self.publish_made(date, &debs.iter().cloned().map(made).collect::<Vec<_>>());
     }
 
-    /// Lists `extra` as it is: what a package's file holds need not be what the index says of it.
+    /// Lists `extra` unchanged: a package's file need not match its description in the index.
     pub fn publish_made(&mut self, date: &str, extra: &[Made]) {
         let mut packages = String::new();
         for Made { deb, bytes } in base().iter().chain(extra) {
@@ -141,7 +141,7 @@ impl Archive {
         self.index(date, packages.as_bytes(), &xz(packages.as_bytes()), |release| release);
     }
 
-    /// Puts an index there and signs it; `change` spoils the Release text before.
+    /// Adds an index and signs it; `change` may corrupt the Release text first.
     pub fn index(&mut self, date: &str, plain: &[u8], packed: &[u8], change: impl FnOnce(String) -> String) {
         let mut listed = String::new();
         for (ending, bytes) in [("", plain), (".xz", packed)] {
@@ -174,7 +174,7 @@ pub fn pool(name: &str, version: &str) -> String {
     format!("pool/main/{name}_{version}.deb")
 }
 
-/// An archive behind a server.
+/// An archive with its server.
 #[derive(Debug)]
 pub struct Mirror {
     pub server: Server,
@@ -186,7 +186,7 @@ impl Mirror {
         Self::with(archive, |_, _| None)
     }
 
-    /// `spoil` may answer in the place of a good server; it sees what the archive has at the path.
+    /// `spoil` may answer instead of a correct server; it gets the archive's content at the path.
     pub fn with(
         archive: Archive,
         spoil: impl Fn(&Request, Option<&[u8]>) -> Option<Reply> + Send + Sync + 'static,

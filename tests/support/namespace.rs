@@ -5,11 +5,11 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
-/// A test's module, name and body.
+/// A test's module, name and function.
 pub type Test = (&'static str, &'static str, fn());
 
-/// Lists the tests of a module. A test program denies `dead_code`, so that a test function that is in no list, and a
-/// list that its `main` does not name, do not compile.
+/// Lists the tests of a module. Test programs deny `dead_code`, so a test function that is in no list does not compile,
+/// nor does a list that `main` does not name.
 #[macro_export]
 macro_rules! tests {
     ($($test:ident),+ $(,)?) => {
@@ -30,13 +30,13 @@ pub fn main(modules: &[&[Test]]) -> ExitCode {
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--list" => list = true,
-            // libtest's options with a value, none of which means anything here.
+            // libtest's options with a value; they have no effect here.
             "--skip" | "--test-threads" | "--format" | "--color" => drop(arguments.next()),
             option if option.starts_with('-') => {}
             filter => filters.push(filter.to_owned()),
         }
     }
-    // As libtest calls them: without the crate's name.
+    // Named as by libtest: without the crate's name.
     let named = modules.iter().copied().flatten().map(|(module, name, test)| match module.split_once("::") {
         Some((_, module)) => (format!("{module}::{name}"), test),
         None => ((*name).to_owned(), test),

@@ -1,4 +1,4 @@
-//! A directory with a tiny profile, and the program run in it.
+//! A directory with a tiny profile, in which the program is run.
 
 use crate::mirror;
 use assert_cmd::Command;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// A run that takes longer hangs.
+/// A run that takes longer counts as hung.
 const PATIENCE: Duration = Duration::from_secs(300);
 
 #[derive(Debug)]
@@ -48,7 +48,7 @@ impl Project {
         self.folder.path()
     }
 
-    /// The program, with nothing of the environment that would tell it something.
+    /// The program, without environment variables that affect it.
     pub fn run(&self, arguments: &[&str]) -> Command {
         let mut command = Command::from_std(self.plain(arguments));
         command.timeout(PATIENCE);
@@ -59,7 +59,7 @@ impl Project {
         self.plain_of(&assert_cmd::cargo::cargo_bin("applbuild"), arguments)
     }
 
-    /// As [`Self::plain`], of another program.
+    /// Like [`Self::plain`], for another program.
     pub fn plain_of(&self, program: &Path, arguments: &[&str]) -> std::process::Command {
         let mut command = std::process::Command::new(program);
         command.current_dir(self.folder()).args(arguments).env("NO_COLOR", "1").env("APPLBUILD_CACHE", "cache");
@@ -72,12 +72,12 @@ impl Project {
         command
     }
 
-    /// `iso` or `lock` of the tiny profile from the mirror at `url`.
+    /// The command `what` (`iso`, `lock` …) for the tiny profile, with the mirror at `url`.
     pub fn make(&self, what: &str, url: &str, more: &[&str]) -> Command {
         self.run(&[&[what, "--profile", "tiny", "--keyring", "keyring.pgp", "--mirror", url], more].concat())
     }
 
-    /// Why the program failed, by `--json`: not broken into lines as wide as a terminal.
+    /// The error of the failed program, from its `--json` output, which is not wrapped to a terminal's width.
     pub fn refused(&self, mut command: Command) -> String {
         let output = command.arg("--json").output().unwrap();
         let text = String::from_utf8_lossy(&output.stdout);
@@ -98,13 +98,13 @@ impl Project {
         self.read("profiles/tiny.lock")
     }
 
-    /// SHA-256 of a file.
+    /// The SHA-256 of a file.
     pub fn sum(&self, path: &str) -> String {
         let bytes = fs::read(self.at(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
         crate::sha256(&bytes)
     }
 
-    /// Every file and folder below `path` whose name begins so.
+    /// Every file and directory below `path` whose name has this prefix.
     pub fn named(&self, path: &str, prefix: &str) -> Vec<PathBuf> {
         let mut found = all(&self.at(path));
         found.retain(|path| path.file_name().unwrap().to_string_lossy().starts_with(prefix));
@@ -112,7 +112,7 @@ impl Project {
     }
 }
 
-/// Every file and folder below one, which need not be there.
+/// Every file and directory below `folder`, which need not exist.
 pub fn all(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {

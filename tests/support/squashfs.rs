@@ -1,4 +1,4 @@
-//! Somebody else's reader: what `unsquashfs` finds in an image, compared with the tree that went in.
+//! An independent reader: compares what `unsquashfs` finds in an image with the tree that was written.
 
 use crate::judges::judge;
 use crate::target_tmp;
@@ -25,7 +25,7 @@ pub fn folder() -> tempfile::TempDir {
     tempfile::tempdir_in(target_tmp()).expect("making a folder for a test")
 }
 
-/// Writes `tree` and has the image compared with it.
+/// Writes `tree` and compares the image with it.
 #[track_caller]
 pub fn check(tree: &Tree, options: &Options) {
     let folder = folder();
@@ -56,7 +56,7 @@ pub fn compare(tree: &Tree, image: &Path) {
 #[track_caller]
 pub fn unsquashfs(options: &[&str], paths: &[&Path]) -> Vec<u8> {
     let output = judge("unsquashfs").args(options).args(paths).output().expect("running unsquashfs");
-    // As an ordinary user it leaves out devices and attributes, and says so with 2.
+    // As an ordinary user it skips devices and attributes and exits with code 2.
     let fine = output.status.success() || (!is_root() && output.status.code() == Some(2));
     assert!(fine, "unsquashfs {}: {}", output.status, String::from_utf8_lossy(&output.stderr));
     output.stdout
@@ -66,8 +66,7 @@ pub fn is_root() -> bool {
     nix::unistd::geteuid().is_root()
 }
 
-/// `unsquashfs -lln` tells type, mode, owner, size, device and minute of every
-/// entry, to an ordinary user too.
+/// `unsquashfs -lln` lists type, mode, owner, size, device and minute of every entry, also for an ordinary user.
 #[track_caller]
 fn compare_listing(tree: &Tree, listing: &[u8]) {
     let mut rest = listing;
@@ -78,7 +77,7 @@ fn compare_listing(tree: &Tree, listing: &[u8]) {
         assert_eq!(line.word(), format!("{}/{}", node.metadata.uid, node.metadata.gid), "owner of {path}");
         match &node.kind {
             Kind::CharacterDevice { major, minor } | Kind::BlockDevice { major, minor } => {
-                // "  1,  3", with spaces where the numbers are short.
+                // "  1,  3": short numbers are padded with spaces.
                 let mut found = line.word();
                 if found.ends_with(',') {
                     found += &line.word();
@@ -153,7 +152,7 @@ fn mode(node: &Node) -> String {
     text
 }
 
-/// Content, times to the second, links and attributes; as root, owners and devices too.
+/// Compares content, times to the second, links and attributes; as root, also owners and devices.
 #[track_caller]
 fn compare_extracted(expected: &Tree, found: &Tree) {
     let mut links: HashMap<NodeId, NodeId> = HashMap::new();

@@ -1,9 +1,9 @@
-//! Tar sets as attackers and accidents make them: the crate tar would refuse to write most of these.
+//! Malicious and damaged tar sets; the crate tar would refuse to write most of them.
 
 use tar::{Builder, EntryType, Header};
 
-/// An entry in short: a path that ends in `/` is a directory, `a -> b` a symlink, `a => b` a hard link, `a = text` a
-/// file, `a c` a character device.
+/// Appends an entry in a short notation: a path that ends in `/` is a directory, `a -> b` a symlink, `a => b` a hard
+/// link, `a = text` a file, `a c` a character device.
 fn append(builder: &mut Builder<Vec<u8>>, text: &str) {
     let (path, kind, rest) = [(" -> ", EntryType::Symlink), (" => ", EntryType::Link), (" = ", EntryType::Regular)]
         .into_iter()
@@ -36,7 +36,7 @@ pub fn archive(entries: &[&str]) -> Vec<u8> {
     builder.into_inner().unwrap()
 }
 
-/// What it is, the sets, the last of which is refused, and what the error says.
+/// For each case: its name, the sets, of which the last is refused, and a part of the error.
 pub fn hostile() -> Vec<(&'static str, Vec<Vec<u8>>, &'static str)> {
     let one = |entries: &[&str]| vec![archive(entries)];
     let good = archive(&["etc/", "etc/rc = x", "netbsd = k"]);

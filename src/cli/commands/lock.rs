@@ -66,7 +66,7 @@ pub fn run(common: &Common, arguments: Arguments) -> Result<(), Failure> {
         }
         None => {}
     }
-    // Clap lets nobody come here without one.
+    // Clap requires `--profile` when there is no subcommand.
     let name = arguments.profile.unwrap_or_default();
     let profile = Library::new(&common.root).load(&name)?;
     let update = match arguments.update {
@@ -76,7 +76,7 @@ pub fn run(common: &Common, arguments: Arguments) -> Result<(), Failure> {
     };
     let path = own(common, &profile);
     let request = request(common, profile, LockChoice::Own { path: path.clone(), update }, arguments.sources)?;
-    // Before anything begins a thread: bars do.
+    // Must come before the first thread starts; the progress bars start one.
     sandbox::enter_user_namespace().map_err(Failure::plain)?;
     crate::cli::report::interrupt::watch(common.json)?;
     let reporter = Reporter::new(common.json);
@@ -111,7 +111,7 @@ fn outdated(
     if found.is_empty() { Ok(()) } else { Err(Failure::Ended(OUTDATED)) }
 }
 
-/// A request that makes the lock of a profile, or compares it.
+/// A request to make or compare the lock of a profile.
 fn request(common: &Common, profile: Profile, lock: LockChoice, sources: Sources) -> Result<BuildRequest, Failure> {
     let PackageSources { archives, keyring, cache, client, allow_older } = sources.find(&profile)?;
     Ok(BuildRequest {

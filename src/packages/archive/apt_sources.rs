@@ -1,6 +1,6 @@
 //! The machine's apt sources, in both formats (sources.list(5)).
 //!
-//! They are asked for one thing only: where an archive is.
+//! They are used only to find where an archive is.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -29,7 +29,7 @@ impl fmt::Display for Place {
     }
 }
 
-/// A line that says nothing to us. It stops nothing, for it may be about another archive.
+/// A line or file that cannot be read. It does not stop the build, because it may be about another archive.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
     #[error("{place}: found {found:?}, expected {expected}")]
@@ -190,8 +190,8 @@ impl Sources {
         }
     }
 
-    /// `mirror+file:` names a file that lists URIs (apt-transport-mirror(1));
-    /// Debian's cloud images use it. Its first one is taken.
+    /// Replaces `mirror+file:` URIs, which Debian's cloud images use. Each names a file that lists URIs
+    /// (apt-transport-mirror(1)); the first one in the list is used.
     fn follow_mirror_lists(&mut self) {
         for source in &mut self.entries {
             let Some(path) = source.uri.strip_prefix("mirror+file:") else { continue };
@@ -212,7 +212,7 @@ struct Stanza {
 }
 
 impl Stanza {
-    /// The last one wins, as with apt.
+    /// The value of a field. Of several, the last one wins, as in apt.
     fn get(&self, field: &str) -> &str {
         self.fields.iter().rev().find(|(name, _)| name == field).map_or("", |(_, value)| value)
     }
@@ -222,7 +222,7 @@ impl Stanza {
     }
 }
 
-/// apt passes over files with other endings or letters (apt.conf(5)).
+/// Whether apt reads a file. It ignores names with other suffixes or characters (apt.conf(5)).
 fn apt_reads(path: &Path) -> bool {
     let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return false };
     (name.ends_with(".list") || name.ends_with(".sources"))
@@ -244,7 +244,7 @@ fn without_comment(line: &str) -> &str {
     line
 }
 
-/// A word and what follows it. Brackets and quotes hold spaces, as in `cdrom:[Debian 13]/`.
+/// The first word and the rest. Brackets and quotes may contain spaces, as in `cdrom:[Debian 13]/`.
 fn next_word(text: &str) -> Option<(&str, &str)> {
     let text = text.trim_start();
     let mut until = None;

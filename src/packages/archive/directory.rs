@@ -1,5 +1,5 @@
-//! A directory with the packages of locks, for when mirrors no longer have them. It is also an archive that apt takes
-//! as a `file:` source (`deb [trusted=yes] file:DIR ./`).
+//! A directory that stores the packages of locks, for when mirrors no longer have them. It is also an archive that apt
+//! accepts as a `file:` source (`deb [trusted=yes] file:DIR ./`).
 
 use super::locations::{ArchiveError, Archives, DEBIAN, SECURITY};
 use crate::cache::Cache;
@@ -18,9 +18,9 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use time::OffsetDateTime;
 
-/// Holds the locks, each under its own name.
+/// The subdirectory of the locks, each under its own name.
 const LOCKS: &str = "locks";
-/// Of archives other than Debian's, a directory each.
+/// The subdirectory of archives other than Debian's, with a directory for each.
 const OTHERS: &str = "archives";
 const PACKAGES: &str = "Packages";
 const RELEASE: &str = "Release";
@@ -31,7 +31,7 @@ pub enum FolderError {
     /// A package cannot be fetched.
     #[error(transparent)]
     Fetch(#[from] FetchError),
-    /// It is not known where an archive is.
+    /// The location of an archive is unknown.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
     /// A package's file cannot be read.
@@ -48,7 +48,7 @@ pub enum FolderError {
         /// The parser's error.
         source: LockError,
     },
-    /// Two packages of the locks would have one path.
+    /// Two different packages of the locks have the same path.
     #[error(
         "{} and another package of the locks have the path {path} and are not the same; export their locks into a folder each",
         name
@@ -56,7 +56,7 @@ pub enum FolderError {
     SamePath {
         /// One of the packages.
         name: String,
-        /// The path, from the directory on.
+        /// The path in the archive.
         path: String,
     },
     /// The directory has no lock.
@@ -67,7 +67,7 @@ pub enum FolderError {
     },
 }
 
-/// What is in the folder.
+/// The contents of the directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stock {
     /// The locks' files.
@@ -83,9 +83,9 @@ pub struct Stock {
 pub struct Supply<'a> {
     /// Where the archives are.
     pub archives: &'a Archives,
-    /// What was fetched before.
+    /// Has the packages that were fetched before.
     pub cache: &'a Cache,
-    /// Fetches the rest.
+    /// Fetches the others.
     pub client: &'a Client,
 }
 
@@ -99,8 +99,8 @@ fn read_lock(path: &Path) -> Result<(String, Lock), FolderError> {
     Ok((text, lock))
 }
 
-/// Below the folder: where the packages of an archive are. Debian's share their names with nobody; another archive may
-/// give any path to its own.
+/// The directory of an archive's packages, relative to the exported directory. The paths of Debian's archives do not
+/// collide, so these archives share one. Any other archive may use any path, and has its own directory.
 fn directory_of(archive: &str) -> PathBuf {
     match archive {
         DEBIAN | SECURITY => PathBuf::new(),
@@ -112,7 +112,7 @@ fn place_of(package: &LockedPackage) -> PathBuf {
     directory_of(&package.archive).join(&package.path)
 }
 
-/// The packages of the locks and of the guests in them, each once, by place.
+/// The packages of the locks and of the guests in them, without duplicates, sorted by path.
 fn packages_of<'l>(locks: impl IntoIterator<Item = &'l Lock>) -> Result<Vec<LockedPackage>, FolderError> {
     let mut by_path: BTreeMap<PathBuf, &LockedPackage> = BTreeMap::new();
     let mut left: Vec<&Lock> = locks.into_iter().collect();
@@ -129,8 +129,8 @@ fn packages_of<'l>(locks: impl IntoIterator<Item = &'l Lock>) -> Result<Vec<Lock
     Ok(by_path.into_values().cloned().collect())
 }
 
-/// Puts every package of `locks` into `folder`. What is there already, of earlier
-/// exports, stays listed; the same locks give the same bytes.
+/// Writes every package of `locks` to `folder`. Packages of earlier exports stay listed. The same locks give the same
+/// bytes.
 pub fn export(
     folder: &Path,
     locks: &[PathBuf],
@@ -149,7 +149,7 @@ pub fn export(
     for (package, file) in packages.iter().zip(&files) {
         let place = place_of(package);
         put(&folder.join(&place), |out| io::copy(&mut File::open(file)?, out).map(drop))?;
-        // For apt all is one archive.
+        // For apt, the whole directory is one archive.
         let listed = LockedPackage { path: place.to_string_lossy().into_owned(), ..package.clone() };
         index.push_str(&Deb::open(file)?.paragraph(&listed)?);
         progress.advance(1);
@@ -158,7 +158,7 @@ pub fn export(
     let date = all.values().map(|(_, lock)| lock.date).max().unwrap_or(0);
     let architectures: BTreeSet<&str> = all.values().map(|(_, lock)| lock.architecture.as_str()).collect();
     put(&folder.join(RELEASE), |out| out.write_all(release(&index, date, &architectures).as_bytes()))?;
-    // Last: where a lock is, all that it names is.
+    // Locks are written last: if a lock exists, so do all packages that it names.
     for (path, (text, _)) in &all {
         put(path, |out| out.write_all(text.as_bytes()))?;
     }
@@ -166,7 +166,7 @@ pub fn export(
     Ok(Stock { locks: all.into_keys().collect(), packages: packages.len(), bytes })
 }
 
-/// Takes all packages of the folder's locks into the cache, each checked by its hash.
+/// Imports all packages of the directory's locks into the cache; verifies the hash of each.
 pub fn import(folder: &Path, cache: &Cache, client: &Client, progress: &dyn Progress) -> Result<Stock, FolderError> {
     let paths = kept(folder)?;
     if paths.is_empty() {
@@ -178,7 +178,7 @@ pub fn import(folder: &Path, cache: &Cache, client: &Client, progress: &dyn Prog
     let names: BTreeSet<&str> = packages.iter().map(|package| package.archive.as_str()).collect();
     let folder_of = |name: &str| {
         let own = whole.join(directory_of(name));
-        // Older folders have the packages of all archives in one place.
+        // Older exports have the packages of all archives in one directory.
         if own.is_dir() { own } else { whole.clone() }
     };
     let archives = Archives::in_folders(names.into_iter().map(|name| (name, folder_of(name))));
@@ -187,7 +187,7 @@ pub fn import(folder: &Path, cache: &Cache, client: &Client, progress: &dyn Prog
     Ok(Stock { locks: paths, packages: packages.len(), bytes })
 }
 
-/// The locks in the folder, sorted.
+/// The locks in the directory, sorted.
 fn kept(folder: &Path) -> Result<Vec<PathBuf>, FolderError> {
     let place = folder.join(LOCKS);
     let list = || -> io::Result<Vec<PathBuf>> { fs::read_dir(&place)?.map(|entry| Ok(entry?.path())).collect() };
@@ -202,7 +202,7 @@ fn kept(folder: &Path) -> Result<Vec<PathBuf>, FolderError> {
     }
 }
 
-/// As apt's repository format asks for it; dated by the archives, not by the clock.
+/// The Release file, in apt's repository format. Its date is that of the archives, not the current time.
 fn release(index: &str, date: i64, architectures: &BTreeSet<&str>) -> String {
     let moment = OffsetDateTime::from_unix_timestamp(date).unwrap_or(OffsetDateTime::UNIX_EPOCH);
     // RFC 1123, in UTC: names of days and months are cut to three letters.
@@ -255,7 +255,7 @@ mod tests {
         assert_eq!(packages_of(&[lock("debian", "a"), lock("debian", "a")]).unwrap().len(), 1);
         let twice = packages_of(&[lock("debian", "a"), lock("debian-security", "b")]);
         assert!(matches!(twice, Err(FolderError::SamePath { .. })));
-        // What another archive calls by the same path is another file.
+        // The same path in another archive is another file.
         assert_eq!(packages_of(&[lock("debian", "a"), lock("vendor", "b")]).unwrap().len(), 2);
         assert_eq!(place_of(&lock("vendor", "b").packages[0]), Path::new("archives/vendor/pool/a.deb"));
     }

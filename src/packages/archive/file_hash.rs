@@ -1,4 +1,4 @@
-//! The hash that an archive lists of a file.
+//! The hash that an archive lists for a file.
 
 use crate::util::sha256;
 use appliance_contract::Sha256;
@@ -53,7 +53,7 @@ impl fmt::Debug for Sha512 {
     }
 }
 
-/// What an archive lists of a file: its SHA-256, or where it lists none, its SHA-512. MD5 and SHA-1 do not count.
+/// The hash that an archive lists for a file: SHA-256, or SHA-512 if it lists no SHA-256. MD5 and SHA-1 are ignored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileHash {
     /// `SHA256`.
@@ -76,7 +76,7 @@ impl FileHash {
         }
     }
 
-    /// The name of the algorithm in an archive: `by-hash/SHA256`.
+    /// The algorithm's name in the paths of an archive, as in `by-hash/SHA256`.
     pub fn directory(self) -> &'static str {
         match self {
             Self::Sha256(_) => "SHA256",
@@ -84,7 +84,7 @@ impl FileHash {
         }
     }
 
-    /// In hexadecimal digits, without the algorithm.
+    /// The hash in hexadecimal digits, without the algorithm's name.
     pub fn digits(self) -> String {
         match self {
             Self::Sha256(hash) => hash.to_string(),

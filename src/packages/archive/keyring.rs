@@ -1,8 +1,7 @@
-//! The OpenPGP keys that an archive may sign with, and which of them count.
+//! The OpenPGP keys that may sign an archive, and the policy by which they are accepted.
 //!
-//! The crate checks mathematics; the policy is here: a key counts when its newest
-//! self-signature is valid and lets it sign, made with SHA-256 or better, and
-//! nothing revokes it. Whether it had expired is asked for each signature.
+//! The `pgp` crate verifies the cryptography; the policy is here. A key is accepted if its newest valid self-signature
+//! lets it sign and is made with SHA-256 or better, and nothing revokes it. Expiry is checked for each signature.
 
 use pgp::composed::{Deserializable, SignedPublicKey, SignedPublicSubKey};
 use pgp::crypto::hash::HashAlgorithm;
@@ -17,7 +16,7 @@ pub struct Keyring {
     pub(in crate::packages) keys: Vec<TrustedKey>,
 }
 
-/// A primary key or a subkey, with what its certificate says of it.
+/// A primary key or a subkey, with its properties from the certificate.
 #[derive(Debug, Clone)]
 pub(in crate::packages) struct TrustedKey {
     pub fingerprint: Fingerprint,
@@ -45,7 +44,7 @@ pub enum KeyringError {
     Empty { name: String, certificates: usize },
 }
 
-/// See `keys/README.md` for where they are from.
+/// Debian's archive keys; `keys/README.md` names their origin.
 const BUILT_IN: [(&str, &[u8]); 6] = [
     ("trixie-automatic", include_bytes!("keys/trixie-automatic.gpg")),
     ("trixie-security-automatic", include_bytes!("keys/trixie-security-automatic.gpg")),
@@ -58,11 +57,11 @@ const BUILT_IN: [(&str, &[u8]); 6] = [
 const BEGIN: &[u8] = b"-----BEGIN PGP PUBLIC KEY BLOCK-----";
 const END: &[u8] = b"-----END PGP PUBLIC KEY BLOCK-----";
 
-/// Larger is no keyring.
+/// The size limit of a keyring file.
 const LARGEST: u64 = 16 << 20;
 
 impl Keyring {
-    /// Debian's archive keys, as this program carries them.
+    /// Debian's archive keys, which are built into this program.
     pub fn debian() -> Result<Self, KeyringError> {
         let mut keys = Vec::new();
         for (name, bytes) in BUILT_IN {
@@ -71,7 +70,7 @@ impl Keyring {
         Ok(Self { keys })
     }
 
-    /// A keyring file, binary or armored.
+    /// Reads a keyring file, binary or armored.
     pub fn read(path: &Path) -> Result<Self, KeyringError> {
         let fail = |source| KeyringError::Read { path: path.to_owned(), source };
         let length = std::fs::metadata(path).map_err(fail)?.len();
@@ -82,8 +81,8 @@ impl Keyring {
         Self::parse(&path.display().to_string(), &std::fs::read(path).map_err(fail)?)
     }
 
-    /// The keys in `bytes`: certificates one after the other, binary or armored, in any order, as `cat` makes them of several
-    /// files. `name` stands in messages.
+    /// Parses concatenated certificates, binary or armored, in any order, such as the output of `cat` with several
+    /// files. `name` is for messages.
     pub fn parse(name: &str, bytes: &[u8]) -> Result<Self, KeyringError> {
         let fail = |found: &str| KeyringError::Parse { name: name.to_owned(), found: found.to_owned() };
         let mut certificates = Vec::new();
@@ -93,7 +92,7 @@ impl Keyring {
             // The first octet of a packet has its high bit set (RFC 9580, 4.2): no ASCII letter does.
             let before = rest[..begin.unwrap_or(rest.len())].trim_ascii_start();
             if before.first().is_some_and(|byte| byte & 0x80 != 0) {
-                // A key may end with any octet, so that a line end behind it is one only if all of it is no key.
+                // A key may end with any octet, so trailing white space is removed only if the key is invalid with it.
                 let found = binary(before).or_else(|_| binary(before.trim_ascii_end()));
                 certificates.extend(found.map_err(|_| fail("found bytes that are no whole OpenPGP keys"))?);
             }
@@ -119,7 +118,7 @@ impl Keyring {
         Ok(Self { keys })
     }
 
-    /// As [`Self::fingerprints`], each once and in order: the same for the same keys in any file.
+    /// As [`Self::fingerprints`], sorted and without duplicates: the same for the same keys in any file.
     pub fn sorted_fingerprints(&self) -> Vec<String> {
         let mut fingerprints = self.fingerprints();
         fingerprints.sort();
@@ -127,7 +126,7 @@ impl Keyring {
         fingerprints
     }
 
-    /// Fingerprints of all keys that may sign, in capitals.
+    /// Fingerprints of all keys that may sign, in upper case.
     pub fn fingerprints(&self) -> Vec<String> {
         self.keys.iter().map(|key| format!("{:X}", key.fingerprint)).collect()
     }
@@ -137,16 +136,16 @@ fn binary(bytes: &[u8]) -> Result<Vec<SignedPublicKey>, pgp::errors::Error> {
     SignedPublicKey::from_bytes_many(bytes)?.collect()
 }
 
-/// Where `part` first is in `bytes`.
+/// The offset of the first `part` in `bytes`.
 fn find(bytes: &[u8], part: &[u8]) -> Option<usize> {
     bytes.windows(part.len()).position(|window| window == part)
 }
 
-/// The primary key and the subkeys of a certificate that may sign.
+/// The keys of a certificate that may sign: the primary key and the subkeys.
 fn signing_keys(certificate: &SignedPublicKey) -> Vec<TrustedKey> {
     let primary = &certificate.primary_key;
     let Some(own) = newest(own_signatures(certificate)) else { return Vec::new() };
-    // Whoever signs a revocation, even one that does not verify, casts doubt: such a key is not used.
+    // A key with a revocation signature is not used, even if that signature cannot be verified.
     let revoked = !certificate.details.revocation_signatures.is_empty();
     let primary_expires = expiry(primary.created_at().as_secs(), own);
     let mut keys = Vec::new();
@@ -170,7 +169,7 @@ fn signing_keys(certificate: &SignedPublicKey) -> Vec<TrustedKey> {
             fingerprint: subkey.key.fingerprint(),
             id: subkey.key.legacy_key_id(),
             created: subkey.key.created_at().as_secs().into(),
-            // A subkey dies with its primary key.
+            // A subkey expires with its primary key at the latest.
             expires: [own_expiry, primary_expires].into_iter().flatten().min(),
             revoked: revoked || subkey.signatures.iter().any(|sig| sig.typ() == Some(SignatureType::SubkeyRevocation)),
             material: Material::Sub(subkey.key.clone()),
@@ -179,7 +178,7 @@ fn signing_keys(certificate: &SignedPublicKey) -> Vec<TrustedKey> {
     keys
 }
 
-/// Self-signatures on the key and on its user ids that are not revoked.
+/// Valid self-signatures on the primary key, and on its user IDs that are not revoked.
 fn own_signatures(certificate: &SignedPublicKey) -> Vec<&Signature> {
     let primary = &certificate.primary_key;
     let direct =
@@ -201,7 +200,7 @@ fn bindings<'a>(subkey: &'a SignedPublicSubKey, primary: &PublicKey) -> Vec<&'a 
         sig.typ() == Some(SignatureType::SubkeyBinding)
             && strong(sig)
             && sig.verify_subkey_binding(primary, &subkey.key).is_ok()
-            // A key that signs must say itself that it belongs to the primary one (RFC 9580, 10.1.5).
+            // A signing subkey must confirm its primary key with an embedded signature (RFC 9580, 10.1.5).
             && (!sig.key_flags().sign()
                 || sig.embedded_signature().is_some_and(|back| {
                     strong(back) && back.verify_primary_key_binding(&subkey.key, primary).is_ok()
@@ -214,7 +213,8 @@ fn newest(signatures: Vec<&Signature>) -> Option<&Signature> {
     signatures.into_iter().max_by_key(|sig| sig.created().map(|moment| moment.as_secs()))
 }
 
-/// A primary key without flags may sign; a subkey must be told so, or its back signature was not checked.
+/// A primary key without key flags may sign. A subkey needs the flag that it may sign: without it, [`bindings`] checks
+/// no embedded signature.
 fn may_sign(signature: &Signature, primary: bool) -> bool {
     let flags = signature.key_flags();
     let told = signature.config().is_some_and(|config| {
@@ -229,13 +229,13 @@ fn expiry(created: u32, signature: &Signature) -> Option<i64> {
     (after != 0).then(|| i64::from(created) + i64::from(after))
 }
 
-/// MD5, SHA-1 and RIPEMD-160 are broken or near it; SHA-224 is no gain over them here.
+/// Whether the hash is accepted. MD5, SHA-1 and RIPEMD-160 are broken or nearly so; SHA-224 is no gain over them here.
 pub(in crate::packages) fn strong_hash(hash: HashAlgorithm) -> bool {
     use HashAlgorithm::{Sha3_256, Sha3_512, Sha256, Sha384, Sha512};
     matches!(hash, Sha256 | Sha384 | Sha512 | Sha3_256 | Sha3_512)
 }
 
-/// Of a known version, by a good hash, and without a critical part that we do not understand.
+/// Whether the signature has a known version, a strong hash, and no critical subpacket of an unknown type.
 pub(in crate::packages) fn strong(signature: &Signature) -> bool {
     use pgp::packet::{SignatureVersion, SubpacketData};
     let version = matches!(signature.version(), SignatureVersion::V4 | SignatureVersion::V6);
@@ -264,7 +264,7 @@ mod tests {
                 assert!(readme.contains(&fingerprint), "{name}: {fingerprint}");
             }
         }
-        // Two automatic keys a release with a subkey each, and the release key.
+        // Each release has two automatic keys, with a subkey each, and the release key.
         assert_eq!(Keyring::debian().unwrap().keys.len(), 10);
     }
 
@@ -291,7 +291,7 @@ mod tests {
         ] {
             assert_eq!(Keyring::parse("mixed", &parts.concat()).unwrap().keys.len(), 2, "{case}");
         }
-        // What is wrong is told in words, not in Rust.
+        // Messages are in plain words, not in Rust's debug format.
         for (bytes, said) in [
             ([first, &armored[..200]].concat(), "found an armored block without its last line"),
             ([first, b"\xffrest"].concat(), "found bytes that are no whole OpenPGP keys"),
@@ -323,7 +323,7 @@ mod tests {
             altered[at] ^= 1;
             match Keyring::parse("altered", &altered) {
                 Err(_) => refused += 1,
-                // What may change without harm: other people's signatures and unhashed hints.
+                // Harmless changes: signatures by third parties, and unhashed subpackets.
                 Ok(keyring) => assert!(
                     format!("{:X}", keyring.keys[0].fingerprint) == "41587F7DB8C774BCCF131416762F67A0B2C39DE4",
                     "octet {at}"

@@ -1,4 +1,4 @@
-//! Where each archive is: flag, environment, profile, the machine's own apt sources, in this order.
+//! Locations of archives, in order of precedence: flag, environment, profile, the machine's own apt sources.
 
 use super::apt_sources::{Source, Sources};
 use super::index::Admission;
@@ -15,7 +15,7 @@ pub const DEBIAN: &str = "debian";
 /// The security archive's name.
 pub const SECURITY: &str = "debian-security";
 
-/// What the user, the environment and the profile say, and where the machine's sources are.
+/// Locations given by flags, the environment and the profile, and the directory of the machine's apt sources.
 #[derive(Debug, Clone, Default)]
 pub struct MirrorChoice {
     /// `--mirror`
@@ -28,22 +28,22 @@ pub struct MirrorChoice {
     pub environment_security: Option<String>,
     /// The profile's `archives`.
     pub profile: BTreeMap<String, Archive>,
-    /// `/etc/apt`; `None` leaves the machine out.
+    /// `/etc/apt`; with `None`, the machine's apt sources are not read.
     pub apt: Option<PathBuf>,
 }
 
-/// Archive names, with the URL that each is at, and what the profile says of it.
+/// The URL of each archive by name, with its keys and package patterns from the profile.
 #[derive(Debug, Clone, Default)]
 pub struct Archives {
     known: BTreeMap<String, Url>,
     keys: BTreeMap<String, ArchiveKey>,
     /// Patterns of the packages that may come from an archive.
     packages: BTreeMap<String, Vec<String>>,
-    /// Why the machine's sources did not tell, for the error.
+    /// Why the machine's apt sources gave no location, for the error.
     looked_at: String,
 }
 
-/// The keys of one archive alone.
+/// An archive's own keys.
 #[derive(Debug, Clone)]
 pub struct ArchiveKey {
     /// The file, as the profile names it.
@@ -52,10 +52,10 @@ pub struct ArchiveKey {
     pub keyring: Keyring,
 }
 
-/// Why it is not known where an archive is.
+/// Why an archive's location or key is not known.
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
-    /// The key that the profile names is no key.
+    /// The key file that the profile names is invalid.
     #[error("the key of the archive {archive}")]
     Key {
         /// The archive's name.
@@ -63,43 +63,43 @@ pub enum ArchiveError {
         /// What is wrong with it.
         source: KeyringError,
     },
-    /// What was given is no URL.
+    /// A location is not a valid URL.
     #[error("{from}")]
     Url {
-        /// Who gave it: a flag, a variable, the profile, a file of apt's.
+        /// Its origin: a flag, an environment variable or the profile.
         from: String,
-        /// Whether it was the profile.
+        /// Whether the profile has it.
         in_profile: bool,
         /// What is wrong with it.
         source: UrlError,
     },
-    /// Nobody says where one of Debian's archives is.
+    /// Nothing gives the location of one of Debian's archives.
     #[error(
         "it is not known where the archive {archive} is: {looked_at}; pass {flag} URL, or set {variable} or archives.{archive}.url in the profile"
     )]
     Unknown {
         /// The archive's name.
         archive: String,
-        /// What was looked at in vain.
+        /// The sources that were searched without result.
         looked_at: String,
-        /// The flag that says it.
+        /// The flag that sets it.
         flag: &'static str,
-        /// The environment variable that says it.
+        /// The environment variable that sets it.
         variable: &'static str,
     },
-    /// The profile does not say where an archive is that is not Debian's.
+    /// The profile gives no location for an archive other than Debian's.
     #[error("it is not known where the archive {archive} is: set archives.{archive}.url in the profile{}", hint(.nearest))]
     Foreign {
         /// The archive's name.
         archive: String,
-        /// A name that is known and that may be meant.
+        /// The nearest known name, if one is near enough.
         nearest: Option<String>,
     },
 }
 
 impl Archives {
-    /// Fails only on a URL that is none; what is missing is told when it is asked for,
-    /// so that a build with all packages in the cache needs no mirror.
+    /// Fails only on an invalid URL or key. [`Self::base`] reports a missing location, so that a build with all
+    /// packages in the cache needs no mirror.
     pub fn find(choice: &MirrorChoice) -> Result<Self, ArchiveError> {
         let mut archives = Self::default();
         match &choice.apt {
@@ -126,7 +126,7 @@ impl Archives {
             (SECURITY, &choice.security_mirror, "--security-mirror"),
         ];
         for (archive, url, from) in given {
-            // An empty variable is one that is not set.
+            // An empty value counts as not set.
             if let Some(url) = url.as_deref().filter(|url| !url.is_empty()) {
                 archives.set(archive, url, from, false)?;
             }
@@ -134,19 +134,20 @@ impl Archives {
         Ok(archives)
     }
 
-    /// Each of `names` in a folder of its own, whose path is absolute.
+    /// Archives in local directories: the name and the absolute path of each.
     pub fn in_folders<'n>(folders: impl IntoIterator<Item = (&'n str, PathBuf)>) -> Self {
         let known = folders.into_iter().map(|(name, folder)| (name.to_owned(), Url::of_folder(&folder))).collect();
         Self { known, ..Self::default() }
     }
 
-    /// The keys that an archive has of its own, and that alone may sign it.
+    /// The archive's own keys, if it has any. Only these may sign it.
     pub fn key(&self, archive: &str) -> Option<&ArchiveKey> {
         self.keys.get(archive)
     }
 
-    /// Which packages may come from an archive beside the others of `suites`. One with a key of its own adds to those
-    /// without; where there are none without, nothing is added to, and each is as good as the other.
+    /// Which packages may come from an archive. An archive other than Debian's that has its own key and no package
+    /// patterns may only add to the packages of the others. If all archives of `suites` are of this kind, none of them
+    /// is restricted.
     pub fn admission(&self, archive: &str, suites: &[Suite]) -> Admission<'_> {
         let adds = |name: &str| {
             ![DEBIAN, SECURITY].contains(&name) && self.keys.contains_key(name) && !self.packages.contains_key(name)
@@ -158,7 +159,7 @@ impl Archives {
         }
     }
 
-    /// The URL that the archive's paths are below.
+    /// The base URL of the archive's paths.
     pub fn base(&self, archive: &str) -> Result<&Url, ArchiveError> {
         self.known.get(archive).ok_or_else(|| {
             let (flag, variable) = match archive {
@@ -188,7 +189,7 @@ impl Archives {
                 .iter()
                 .filter(|source| is(source))
                 .filter_map(|source| Some((rank(source, sources), Url::parse(&source.uri).ok()?)))
-                // The first of the best: min_by_key keeps the earlier one.
+                // Of equal ranks the first source wins: min_by_key keeps the earlier one.
                 .min_by_key(|(rank, _)| *rank);
             if let Some((_, url)) = found {
                 self.known.insert(archive.to_owned(), url);
@@ -206,7 +207,7 @@ impl Archives {
     }
 }
 
-/// Debian's release names, and those by which a source may follow them.
+/// Debian's codenames, and the suite names that a source may use instead, such as `stable`.
 const CODENAMES: [&str; 15] = [
     "jessie",
     "stretch",
@@ -225,12 +226,12 @@ const CODENAMES: [&str; 15] = [
     "experimental",
 ];
 
-/// What follows the release's name in the main archive's suites.
+/// Suffixes after the release's name in the main archive's suites.
 const MAIN_SUITES: [&str; 5] = ["", "-updates", "-backports", "-proposed-updates", "-backports-sloppy"];
 
 const COMPONENTS: [&str; 4] = ["main", "contrib", "non-free", "non-free-firmware"];
 
-/// Suites of Debian that a misspelt one may mean, for the archive.
+/// All suite names of the archive, from which the nearest to a misspelled one is suggested.
 pub(in crate::packages) fn known_suites(archive: &str) -> Vec<String> {
     let endings: &[&str] = if archive == SECURITY { &["-security"] } else { &MAIN_SUITES };
     CODENAMES.iter().flat_map(|name| endings.iter().map(move |ending| format!("{name}{ending}"))).collect()
@@ -246,7 +247,7 @@ fn is_security_suite(suite: &str) -> bool {
     name.is_some_and(|name| CODENAMES.contains(&name))
 }
 
-/// Whether the suite has what is urgent: by the name of its archive, or by its own as Debian and Ubuntu form it.
+/// Whether the suite has security updates: by the name of its archive, or by its own as Debian and Ubuntu form it.
 pub(crate) fn is_security_suite_of(archive: &str, suite: &str) -> bool {
     archive == SECURITY || suite.ends_with("-security") || suite.ends_with("/updates")
 }
@@ -255,8 +256,8 @@ fn last_segment(uri: &str) -> &str {
     uri.trim_end_matches('/').rsplit('/').next().unwrap_or_default()
 }
 
-/// Third parties serve suites by Debian's names, from paths that end in `/debian`;
-/// they sign with keys of their own, and mostly have components of their own.
+/// Whether the source may be one of Debian's archives. Third parties use Debian's suite names and paths that end in
+/// `/debian`, but they sign with their own keys, and most have their own components.
 fn may_be_debians(source: &Source) -> bool {
     let signed = source.signed_by.as_deref();
     let own_key = signed.is_none_or(|by| by.contains("debian-archive") || !by.contains('/') && by != "embedded");
@@ -273,7 +274,7 @@ fn is_security(source: &Source) -> bool {
             || last_segment(&source.uri) == SECURITY && is_main_suite(source.suite.trim_end_matches("-security")))
 }
 
-/// Smaller is surer: signed by Debian's keyring; beside the release's updates; under the usual name.
+/// A lower rank is a better match: signed by Debian's keyring; same URI as an `-updates` suite; usual name.
 fn rank(source: &Source, sources: &Sources) -> u8 {
     let signed = source.signed_by.as_deref().is_some_and(|by| by.contains("debian-archive"));
     let updates = sources.entries.iter().any(|other| other.uri == source.uri && other.suite.ends_with("-updates"));
@@ -378,7 +379,7 @@ mod tests {
         assert_eq!(admission("vendor", &[DEBIAN, "vendor"]), Admission::Additional);
         assert_eq!(admission("vendor", &["some", "vendor"]), Admission::Additional);
         assert_eq!(admission(DEBIAN, &[DEBIAN, "vendor"]), Admission::All);
-        // Another distribution is signed by its own key, and is all that there is.
+        // Another distribution and the vendor each have their own key: there is no archive to add to.
         assert_eq!(admission("ubuntu", &["ubuntu", "vendor"]), Admission::All);
         assert_eq!(admission("some", &["some"]), Admission::Named(&["a*".to_owned()]));
     }

@@ -1,4 +1,4 @@
-//! Archives: where they are, what they sign and list, and a directory that is one.
+//! Package archives: their locations, keys, signatures and indices, and a local directory that is an archive.
 
 mod apt_sources;
 pub mod directory;

@@ -1,4 +1,4 @@
-//! A suite's Release file: what it is, how old, and the hashes of its indices.
+//! A suite's Release file: its suite, its age, and the hashes of its indices.
 
 use super::file_hash::FileHash;
 use std::collections::BTreeMap;
@@ -11,30 +11,30 @@ pub struct Release {
     pub suite: String,
     /// `Codename`: `trixie`, `trixie-updates` …
     pub codename: String,
-    /// Seconds since 1970.
+    /// `Date`, in seconds since 1970.
     pub date: i64,
     /// `Valid-Until`, in seconds since 1970.
     pub valid_until: Option<i64>,
     /// Whether files can be fetched by their hash, below `by-hash`.
     pub acquire_by_hash: bool,
-    /// Off for backports and the like: their packages are taken when asked for by version,
-    /// or when no other suite has the name.
+    /// False for backports and similar suites (`NotAutomatic: yes`): their packages are used only if requested by
+    /// version, or if no other suite has the name.
     pub automatic: bool,
-    /// `Architectures`; empty where the file has no such field, and so names none.
+    /// `Architectures`; empty if the file has no such field.
     pub architectures: Vec<String>,
-    /// Packages of the architecture `all` are in the indices of every architecture, and those in `binary-all` are the
-    /// same ones (`No-Support-for-Architecture-all: Packages`).
+    /// Whether the index of every architecture contains the packages of the architecture `all`, so that `binary-all`
+    /// has no others (`No-Support-for-Architecture-all: Packages`).
     pub all_is_everywhere: bool,
-    /// `Components`; empty where the file has no such field, and so names none.
+    /// `Components`; empty if the file has no such field.
     pub components: Vec<String>,
-    /// Path below the suite's folder → what it must be.
+    /// Path below the suite's directory → expected size and hash.
     pub files: BTreeMap<String, FileEntry>,
 }
 
-/// A line of the field `SHA256`.
+/// A line of the field `SHA256` or `SHA512`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FileEntry {
-    /// Bytes of the file.
+    /// Size of the file in bytes.
     pub size: u64,
     /// The hash of the file.
     pub hash: FileHash,
@@ -50,15 +50,15 @@ pub enum ReleaseError {
         line: usize,
         /// The line.
         found: String,
-        /// The form.
+        /// The expected form.
         expected: &'static str,
     },
-    /// It lists no hash that cannot be forged.
+    /// It lists neither SHA-256 nor SHA-512.
     #[error(
         "found no SHA256 and no SHA512, expected one of them: MD5 and SHA-1 can be forged; the archive's owner must add one"
     )]
     NoHashes,
-    /// It is of another suite.
+    /// It belongs to another suite.
     #[error("found the suite {codename} ({suite}), expected {wanted}")]
     OtherSuite {
         /// Its codename.
@@ -68,7 +68,7 @@ pub enum ReleaseError {
         /// The suite that was asked for.
         wanted: String,
     },
-    /// It is too old now.
+    /// It has expired.
     #[error(
         "it was valid until {} and it is {} now: the mirror has not been updated, or the machine's clock is wrong; pass another mirror with --mirror, or build from the lock",
         date(*.until), date(*.now)
@@ -93,8 +93,8 @@ pub enum ReleaseError {
 const CLOCK_SLACK: i64 = 3600;
 
 impl Release {
-    /// Reads the signed text. Fields that we do not use are passed over. `signed`, the time of the signature, stands in
-    /// for a Date that is not there or not readable: apt takes such a file, too.
+    /// Parses the signed text. Unused fields are skipped. If Date is missing or invalid, `signed`, the time of the
+    /// signature, replaces it: apt accepts such a file, too.
     pub fn parse(text: &str, signed: i64) -> Result<Self, ReleaseError> {
         let mut fields: BTreeMap<String, (usize, &str)> = BTreeMap::new();
         let (mut files, mut weaker) = (BTreeMap::new(), BTreeMap::new());
@@ -153,9 +153,9 @@ impl Release {
         })
     }
 
-    /// That this is the suite asked for, under its own name or the one it has for now (`stable`). A file that names no
-    /// suite cannot be compared. Of a suite with slashes the file may name only the beginning: Debian's `buster/updates`
-    /// called itself `buster`.
+    /// Checks that this is the requested suite, by its codename or its current suite name (`stable`). A file that names
+    /// no suite is accepted, as it cannot be compared. The file may name only the beginning of a suite with slashes:
+    /// that of Debian's `buster/updates` named `buster`.
     pub fn check_suite(&self, wanted: &str) -> Result<(), ReleaseError> {
         let names = [&self.codename, &self.suite];
         let is = |name: &str| wanted.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
@@ -166,7 +166,7 @@ impl Release {
         Err(ReleaseError::OtherSuite { codename, suite, wanted: wanted.to_owned() })
     }
 
-    /// That it is neither of the future nor, where it has a term, of the past.
+    /// Checks that the date is not in the future, and that `Valid-Until`, if present, has not passed.
     pub fn check_age(&self, now: i64) -> Result<(), ReleaseError> {
         if self.date > now.saturating_add(CLOCK_SLACK) {
             return Err(ReleaseError::Future { dated: self.date, now });
@@ -177,7 +177,7 @@ impl Release {
         }
     }
 
-    /// The components by the names that sources use: the security archive's are `updates/main`.
+    /// The components by the names that sources use: `main` for `updates/main` of the security archive.
     pub fn component_names(&self) -> impl Iterator<Item = &str> {
         self.components.iter().map(|name| name.rsplit('/').next().unwrap_or(name))
     }
@@ -254,7 +254,7 @@ fn offset(zone: &str) -> Option<i64> {
     (hours <= 14 && minutes < 60).then_some(sign * (hours * 3600 + minutes * 60))
 }
 
-/// A moment for a message.
+/// Formats a time for messages.
 pub(in crate::packages) fn date(seconds: i64) -> String {
     match time::OffsetDateTime::from_unix_timestamp(seconds) {
         Ok(moment) => {
@@ -345,7 +345,7 @@ mod tests {
         assert_eq!(release.files["b"].hash, FileHash::Sha256(crate::util::sha256::of("")));
         assert_eq!(release.check_suite("anything"), Ok(()));
         assert!(release.may_have_component("main") && release.may_have_architecture("amd64"));
-        // A Date that nobody can read is as good as none.
+        // An invalid Date counts as missing.
         assert_eq!(Release::parse("Date: yesterday\nSHA256:\n", SIGNED).unwrap().date, SIGNED);
     }
 

@@ -1,5 +1,4 @@
-//! The reader of `.deb` files: deb(5), an ar archive of `debian-binary`,
-//! `control.tar` and `data.tar`.
+//! Reads `.deb` files (deb(5)): ar archives of `debian-binary`, `control.tar` and `data.tar`.
 
 use super::lock::LockedPackage;
 use crate::format::compression::{Compression, CompressionError, decompress_verified};
@@ -9,7 +8,7 @@ use std::fs::File;
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-/// A package file whose hash was found right by whoever opens it, and whose frame was checked, from end to end.
+/// A package file. Opening it checks the whole ar frame; the caller has already verified its hash.
 #[derive(Debug)]
 pub struct Deb {
     path: PathBuf,
@@ -49,7 +48,7 @@ pub enum DebProblem {
     /// It cannot be read.
     #[error(transparent)]
     Io(#[from] io::Error),
-    /// It is no ar archive.
+    /// It is not an ar archive.
     #[error("found no ar archive, expected \"!<arch>\" at the start")]
     NotAr,
     /// It ends too early.
@@ -57,27 +56,27 @@ pub enum DebProblem {
     Truncated {
         /// Its bytes.
         found: u64,
-        /// What should follow.
+        /// What was expected next.
         expected: String,
     },
     /// A member's header is damaged (ar(5)).
     #[error("the member header at byte {offset} is damaged: {field} is {found:?}")]
     Header {
-        /// Where the header begins.
+        /// Offset of the header.
         offset: u64,
         /// The header's field.
         field: &'static str,
         /// The field's text.
         found: String,
     },
-    /// A member has no place there (deb(5)).
+    /// A member is not allowed at this position (deb(5)).
     #[error("found member {found:?} at byte {offset}, expected {expected}")]
     Order {
-        /// Where its header begins.
+        /// Offset of its header.
         offset: u64,
         /// The member's name.
         found: String,
-        /// The members that have.
+        /// The members that are allowed there.
         expected: &'static str,
     },
     /// `debian-binary` names another format.
@@ -94,7 +93,7 @@ pub enum DebProblem {
         /// The decompressor's error.
         source: CompressionError,
     },
-    /// A member is compressed otherwise than its name says.
+    /// A member's compression differs from its name's suffix.
     #[error("{member}: found {found} data, expected what the member's name says")]
     OtherCompression {
         /// The member's name.
@@ -102,7 +101,7 @@ pub enum DebProblem {
         /// How it is compressed.
         found: Compression,
     },
-    /// A member is no tar archive that can be read.
+    /// A member cannot be read as a tar archive.
     #[error("{member}")]
     Tar {
         /// The member's name.
@@ -110,7 +109,7 @@ pub enum DebProblem {
         /// The reader's error.
         source: TarError,
     },
-    /// `control.tar` has something else than files.
+    /// `control.tar` contains something other than regular files.
     #[error("control.tar: found {found}, expected plain files in one folder")]
     ControlEntry {
         /// What it is.
@@ -119,7 +118,7 @@ pub enum DebProblem {
     /// `control.tar` has no control file.
     #[error("control.tar: found no file named control")]
     NoControl,
-    /// The control file is of another package than the lock's.
+    /// The control file does not match the locked package.
     #[error("its control file has {field} {found:?}, expected {expected:?}")]
     Field {
         /// The field that differs.
@@ -134,13 +133,14 @@ pub enum DebProblem {
 /// Debian's largest control archive has about 1 MB.
 const CONTROL: Limits = Limits { entries: 1000, file: 32 << 20, total: 64 << 20, extension: 1 << 16 };
 
-/// Bytes that any member may decompress to, and how many times its own size. Real packages reach a tenth of that
-/// ratio; xz can do 7000, and zstd more.
+/// A member may decompress to this many bytes or to `LARGEST_RATIO` times its compressed size, whichever is more. Real
+/// packages reach a tenth of that ratio; xz can reach 7000, and zstd more.
 const LEAST_BOUND: u64 = 256 << 20;
 const LARGEST_RATIO: u64 = 1000;
 
 impl Deb {
-    /// Reads the frame: members in the order of deb(5), sizes that add up to the file's.
+    /// Reads the ar frame. Checks that the members are in the order of deb(5) and that their sizes add up to the
+    /// file's.
     pub fn open(path: &Path) -> Result<Self, DebError> {
         let located = |source: DebProblem| DebError { path: path.to_owned(), source };
         let open = || -> Result<Self, DebProblem> {
@@ -190,7 +190,7 @@ impl Deb {
         self.reader(&self.data)
     }
 
-    /// Whether the control file is that of the package that the lock names.
+    /// Checks that the control file describes the locked package.
     pub fn check(&self, control: &ControlFile, locked: &LockedPackage) -> Result<(), DebError> {
         let text = String::from_utf8_lossy(&control.bytes);
         for (field, expected) in
@@ -205,8 +205,8 @@ impl Deb {
         Ok(())
     }
 
-    /// What an archive's `Packages` file says of this package, with an empty line
-    /// at its end; `locked` says where it is.
+    /// The package's paragraph as in an archive's `Packages` file, followed by an empty line. `locked` gives its path
+    /// in the archive.
     pub fn paragraph(&self, locked: &LockedPackage) -> Result<String, DebError> {
         let control = self.control()?.remove("control").ok_or_else(|| self.located(DebProblem::NoControl))?;
         self.check(&control, locked)?;
@@ -256,7 +256,7 @@ impl DebProblem {
     }
 }
 
-/// The value of a field of one line.
+/// The value of a single-line field.
 fn field_of<'a>(text: &'a str, field: &str) -> Option<&'a str> {
     text.lines().find_map(|line| {
         let (name, value) = line.split_once(':')?;
@@ -264,7 +264,7 @@ fn field_of<'a>(text: &'a str, field: &str) -> Option<&'a str> {
     })
 }
 
-/// A member's bytes; a file that has become shorter is an error, not an end.
+/// A member's bytes. A file that was truncated meanwhile gives an error instead of end of file.
 struct Part {
     file: File,
     left: u64,
@@ -285,7 +285,7 @@ impl Read for Part {
     }
 }
 
-/// What a member decompresses to; more than it may be is an error, not an end.
+/// A member's decompressed bytes. Exceeding the limit gives an error instead of end of file.
 struct Bounded {
     reader: Box<dyn Read + Send>,
     most: u64,
@@ -303,7 +303,7 @@ impl Read for Bounded {
     }
 }
 
-/// The walk over the members' headers.
+/// Iterates over the members' headers.
 struct Frame<'f> {
     file: &'f mut File,
     length: u64,
@@ -317,7 +317,7 @@ impl Frame<'_> {
             return Err(DebProblem::NotAr);
         }
         let version = self.expect("debian-binary", |name| name == "debian-binary")?;
-        // deb(5): further lines may follow the version in a later minor version.
+        // deb(5): a later minor version may add lines after the version.
         let text = self.bytes_of(&version, 64)?;
         let line = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
         if !line.starts_with(b"2.") || !text.contains(&b'\n') {
@@ -338,7 +338,7 @@ impl Frame<'_> {
         Ok((control, data))
     }
 
-    /// The next member but for those whose names begin with `_`, which deb(5) says to ignore.
+    /// The next member, skipping those whose names begin with `_`, which deb(5) says to ignore.
     fn expect(&mut self, expected: &'static str, is_it: impl Fn(&str) -> bool) -> Result<Member, DebProblem> {
         loop {
             let member = self.header(expected)?;
@@ -397,7 +397,7 @@ impl Frame<'_> {
         Ok(bytes)
     }
 
-    /// Goes to the next header: members begin at even bytes.
+    /// Seeks to the next header: members begin at even offsets.
     fn skip(&mut self, member: &Member) -> Result<(), DebProblem> {
         let end = member.offset + member.length;
         // The last member's padding may be missing.

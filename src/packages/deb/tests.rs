@@ -53,7 +53,7 @@ fn with<T>(bytes: &[u8], work: impl FnOnce(&Path) -> T) -> T {
 
 type Files = (BTreeMap<String, ControlFile>, Vec<String>);
 
-/// All that a package holds, or the error.
+/// The whole content of a package, or the error.
 fn read(bytes: &[u8]) -> Result<Files, String> {
     with(bytes, |path| {
         let deb = Deb::open(path).map_err(|error| error.with_causes())?;
@@ -161,7 +161,7 @@ fn a_truncation_anywhere_is_an_error() {
     for compression in ALL {
         let bytes = package(compression);
         let step = if compression == Compression::None { 97 } else { 1 };
-        // The byte that pads the last member may be missing.
+        // The last member's padding byte may be missing.
         for length in (0..bytes.len() - 1).step_by(step) {
             assert!(read(&bytes[..length]).is_err(), "{compression} cut to {length} of {}", bytes.len());
         }

@@ -1,4 +1,5 @@
-//! Logins for private archives, from files in the form of apt_auth.conf(5). They are in no profile, lock, message or record.
+//! Logins for private archives, from files in the format of apt_auth.conf(5). They appear in no profile, lock, message
+//! or build record.
 
 use crate::util::file_error::{At as _, FileError};
 use std::fmt;
@@ -6,19 +7,19 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Logins, each with the place that it is for. The first one that matches is used.
+/// Logins, each with the URL prefix that it applies to. The first match is used.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Credentials {
     entries: Vec<Entry>,
-    /// Files that could not be opened for want of rights, for the message on an archive that wants a login.
+    /// Files that could not be opened for lack of permission; named in the message on an archive that requires a login.
     unread: Vec<PathBuf>,
 }
 
 #[derive(Clone, Default, PartialEq, Eq)]
 struct Entry {
-    /// `None`: https alone.
+    /// `None`: https only.
     scheme: Option<String>,
-    /// Host, port where there is one, and the beginning of the path.
+    /// Host, optional port, and path prefix.
     place: String,
     login: String,
     password: String,
@@ -54,14 +55,14 @@ impl Credentials {
         Self { entries: parse(text), unread: Vec::new() }
     }
 
-    /// The value of the header `Authorization` for a URL, where a login is known.
+    /// The value of the `Authorization` header for a URL, if a login is known.
     pub(super) fn authorization(&self, url: &str) -> Option<String> {
         let (scheme, rest) = url.split_once("://")?;
         let entry = self.entries.iter().find(|entry| entry.is_for(scheme, rest))?;
         Some(format!("Basic {}", base64(format!("{}:{}", entry.login, entry.password).as_bytes())))
     }
 
-    /// Files that may hold a login, and that this user may not read.
+    /// Files that may contain a login but that this user may not read.
     pub(super) fn unread(&self) -> &[PathBuf] {
         &self.unread
     }
@@ -74,7 +75,7 @@ impl Entry {
         }
         let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
         let (host, own_path) = self.place.split_at(self.place.find('/').unwrap_or(self.place.len()));
-        // Without a port an entry is for all ports; a port that the URL does not name is not guessed.
+        // An entry without a port matches all ports; if the URL has no port, no default is assumed.
         let same = host.eq_ignore_ascii_case(authority)
             || !has_port(host)
                 && authority.rsplit_once(':').is_some_and(|(name, port)| {
@@ -88,7 +89,7 @@ fn has_port(host: &str) -> bool {
     host.rsplit_once(':').is_some_and(|(_, port)| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-/// Words apart by white space; what is not known is passed over, and so is an entry that is not whole.
+/// Parses words separated by white space. Unknown words and incomplete entries are ignored.
 fn parse(text: &[u8]) -> Vec<Entry> {
     let text = String::from_utf8_lossy(text);
     let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
@@ -116,7 +117,7 @@ fn parse(text: &[u8]) -> Vec<Entry> {
     entries
 }
 
-/// RFC 4648, 4.
+/// Base64 (RFC 4648, 4).
 fn base64(bytes: &[u8]) -> String {
     const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::new();
@@ -131,7 +132,7 @@ fn base64(bytes: &[u8]) -> String {
     text
 }
 
-/// Without what is secret.
+/// Omits logins and passwords.
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.entries.iter().map(|entry| &entry.place)).finish()
@@ -143,7 +144,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Whether the line is for the URL.
+    /// Whether the line applies to the URL.
     fn fits(machine: &str, url: &str) -> bool {
         let text = format!("machine {machine} login apt password debian\n");
         let found = Credentials::parse(text.as_bytes()).authorization(url);
@@ -172,7 +173,7 @@ mod tests {
             fits("example.org", "https://example.org:8443/x") && fits("example.org:8443", "https://example.org:8443/x")
         );
         assert!(!fits("example.org:8443", "https://example.org:8444/x"));
-        // Without a scheme it is for https alone, so that no password goes over the wire in the open.
+        // An entry without a scheme applies to https only, so that no password is sent unencrypted.
         assert!(!fits("example.org", "http://example.org/x"));
         assert!(fits("http://example.org", "http://example.org/x"));
         assert!(

@@ -1,4 +1,4 @@
-//! One attempt to read a file from its URL, from an offset on.
+//! A single attempt to read a file from its URL, starting at an offset.
 
 use super::credentials::Credentials;
 use super::hosts::{Hosts, LookUp, LookUpError, System};
@@ -54,7 +54,7 @@ pub enum HttpError {
     Write { source: FileError },
 }
 
-/// What to do where a login is missing or wrong.
+/// The remedy if a login is missing or wrong.
 fn mend_login(sent: bool, unread: &[std::path::PathBuf]) -> String {
     if sent {
         return " other than the one that is known; correct it in the auth.conf file".to_owned();
@@ -67,22 +67,22 @@ fn mend_login(sent: bool, unread: &[std::path::PathBuf]) -> String {
     )
 }
 
-/// Six transfers at once work; sixteen made name look-ups fail.
+/// Concurrent transfers. Six work; with sixteen, name look-ups failed.
 pub(in crate::packages) const PARALLEL: usize = 6;
 
-/// Slower than this many bytes a second, over `read_timeout`, is as good as dead.
+/// Minimum speed in bytes per second, measured over `read_timeout`; a slower transfer is aborted.
 pub(in crate::packages) const SLOWEST: u64 = 256;
 
-/// Times and counts of the transfers.
+/// Timeouts and retries of the transfers.
 #[derive(Debug, Clone)]
 pub struct Policy {
     /// How long connecting may take.
     pub connect_timeout: Duration,
     /// How long a server may be silent.
     pub read_timeout: Duration,
-    /// How often an attempt that failed is repeated.
+    /// How often a failed attempt is retried.
     pub retries: u32,
-    /// The wait before the first repetition; each later one waits twice as long.
+    /// The wait before the first retry; it doubles with each further retry.
     pub first_wait: Duration,
     /// The longest wait, whatever `Retry-After` asks for.
     pub longest_wait: Duration,
@@ -100,28 +100,28 @@ impl Default for Policy {
     }
 }
 
-/// Reads files by HTTP, HTTPS and from folders.
+/// Reads files over HTTP and HTTPS and from local directories.
 #[derive(Debug)]
 pub struct Client {
     pub(in crate::packages) policy: Policy,
     offline: bool,
     credentials: Credentials,
-    /// One for each scheme, for they may have different proxies.
+    /// One agent per scheme, because the proxies may differ.
     plain: Agent,
     secure: Agent,
 }
 
-/// A file from `offset` on.
+/// A file opened at `offset`.
 pub(in crate::packages) struct Opened {
     pub reader: Box<dyn Read + Send>,
     pub offset: u64,
-    /// Of the whole file, where the server tells.
+    /// Length of the whole file, if the server reports it.
     pub length: Option<u64>,
-    /// A strong ETag, to resume the same file only (RFC 9110, 13.1.5).
+    /// A strong ETag, so that only the same file is resumed (RFC 9110, 13.1.5).
     pub validator: Option<String>,
 }
 
-/// Why an attempt failed, and whether the next one may do better.
+/// Why an attempt failed, and whether a retry may succeed.
 pub(in crate::packages) struct Failure {
     pub error: HttpError,
     pub again: Again,
@@ -131,9 +131,9 @@ pub(in crate::packages) struct Failure {
 pub(in crate::packages) enum Again {
     Never,
     Later,
-    /// As the server asked (`Retry-After`).
+    /// The wait that the server asked for (`Retry-After`).
     After(Duration),
-    /// What is here already does not fit what the server has.
+    /// The partial file does not match the server's file.
     FromTheStart,
 }
 
@@ -144,9 +144,9 @@ impl Default for Client {
 }
 
 impl Client {
-    /// One with the proxies of the environment.
+    /// A client that uses the proxies of the environment.
     pub fn new(policy: Policy) -> Self {
-        // curl(1) reads http_proxy in small letters only: a CGI's HTTP_PROXY comes from the request.
+        // Like curl(1), reads http_proxy in lower case only: in a CGI program HTTP_PROXY comes from the request.
         let plain = proxy::from_environment(&["http_proxy", "all_proxy", "ALL_PROXY"]);
         let secure = proxy::from_environment(&["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]);
         Self::with_proxies(policy, plain, secure)
@@ -172,9 +172,9 @@ impl Client {
                     .proxy(proxy)
                     .tls_config(tls.clone())
                     .max_redirects(8)
-                    // A login is for the host that it was given for, and for no other.
+                    // A login is sent only to the host that it was given for.
                     .redirect_auth_headers(RedirectAuthHeaders::Never)
-                    // Twice: of the archive's host and of the security archive's.
+                    // Twice: for the archive's host and the security archive's.
                     .max_idle_connections(2 * PARALLEL)
                     .max_idle_connections_per_host(PARALLEL)
                     .timeout_resolve(Some(policy.connect_timeout))
@@ -190,12 +190,12 @@ impl Client {
         Self { policy, offline: false, credentials: Credentials::default(), plain, secure }
     }
 
-    /// This client, with logins for archives that want one.
+    /// This client, with logins for archives that require one.
     pub fn with_credentials(self, credentials: Credentials) -> Self {
         Self { credentials, ..self }
     }
 
-    /// One that fetches nothing: what is not in the cache is an error.
+    /// A client that fetches nothing: a file that is not cached is an error.
     pub fn offline() -> Self {
         Self { offline: true, ..Self::new(Policy::default()) }
     }
@@ -288,11 +288,11 @@ fn read_response(url: &Url, response: Response<Body>, offset: u64) -> Result<Ope
     Ok(Opened { reader: Box::new(response.into_body().into_reader()), offset: start, length, validator })
 }
 
-/// Reads what comes with an answer that brings no file, so that its connection can be used again; unless that is long.
+/// Reads the body of a response without a file, so that its connection can be reused; skips a long body.
 fn drain(body: Body) {
     const MOST: u64 = 64 << 10;
     if body.content_length().is_some_and(|length| length <= MOST) {
-        // A failure is the connection's, which is then not used again.
+        // If reading fails, the connection is not reused.
         let _ = io::copy(&mut body.into_reader().take(MOST), &mut io::sink());
     }
 }
@@ -327,13 +327,13 @@ fn content_range(text: &str) -> Option<(u64, Option<u64>)> {
     (start <= end && total.is_none_or(|total| end < total)).then_some((start, total))
 }
 
-/// Seconds only: mirrors do not send the form with a date.
+/// Parses seconds only: mirrors do not send the date format.
 fn retry_after(headers: &HeaderMap) -> Again {
     let seconds = headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
     seconds.map_or(Again::Later, |seconds| Again::After(Duration::from_secs(seconds)))
 }
 
-/// Whether another attempt may end otherwise.
+/// Whether a retry may succeed.
 fn may_pass(error: &ureq::Error) -> bool {
     use ureq::Error;
     match error {
@@ -344,8 +344,8 @@ fn may_pass(error: &ureq::Error) -> bool {
     }
 }
 
-/// The machine's own list of certificate authorities, for it may know a site's;
-/// where it has none, Mozilla's as it was when this program was built.
+/// The system's certificate authorities, which may include a site's own; if there are none, Mozilla's as of the build
+/// of this program.
 fn root_certificates() -> RootCerts {
     const USUAL: [&str; 4] = [
         "/etc/ssl/certs/ca-certificates.crt",

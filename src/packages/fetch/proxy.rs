@@ -1,6 +1,6 @@
-//! Proxies of the environment. For `http:` targets ureq asks a proxy for a tunnel,
-//! which common ones grant for port 443 only, and which keeps them from caching; so such
-//! a request goes to the proxy itself, in absolute form (RFC 9112, 3.2.2).
+//! Proxies of the environment. For `http:` targets ureq asks a proxy for a tunnel. Common proxies allow tunnels to port
+//! 443 only, and cannot cache what passes through one. So such a request goes to the proxy itself, in absolute form
+//! (RFC 9112, 3.2.2).
 
 use super::hosts::{HostConnector, Hosts};
 use ureq::config::Config;
@@ -10,7 +10,7 @@ use ureq::unversioned::transport::{
 };
 use ureq::{Agent, Error, Proxy, ProxyProtocol};
 
-/// The first of the variables that is set, with the exceptions of `no_proxy`.
+/// The proxy of the first variable that is set, with the exceptions of `no_proxy`.
 pub(in crate::packages) fn from_environment(variables: &[&str]) -> Option<Proxy> {
     let get = |name: &&str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let exceptions = ["no_proxy", "NO_PROXY"].iter().find_map(get).unwrap_or_default();
@@ -87,12 +87,12 @@ impl<In: Transport> Connector<In> for ForwardConnector {
     }
 }
 
-/// A connection to a proxy, on which each request names its whole URL.
+/// A connection to a proxy. Each request on it names its whole URL.
 #[derive(Debug)]
 struct Forward {
     inner: Box<dyn Transport>,
     origin: String,
-    /// A header line for the proxy, or nothing.
+    /// A header line for the proxy, or empty.
     head: String,
 }
 
@@ -112,7 +112,7 @@ impl Transport for Forward {
             let headers = &request[end + 2..];
             let whole = [GET, self.origin.as_bytes(), line, b"\r\n", self.head.as_bytes(), headers].concat();
             sent = whole.len();
-            // The buffer holds 128 KiB, a request some hundred bytes.
+            // Not expected: the buffer holds 128 KiB, and a request has some hundred bytes.
             let room = output.get_mut(..sent).ok_or(Error::LargeResponseHeader(sent, amount))?;
             room.copy_from_slice(&whole);
         }
@@ -128,7 +128,7 @@ impl Transport for Forward {
     }
 }
 
-/// RFC 4648, 4.
+/// Base64 (RFC 4648, 4).
 fn base64(bytes: &[u8]) -> String {
     const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::new();
@@ -170,7 +170,7 @@ mod tests {
         assert_eq!(fetch(&place, "", url).unwrap(), b"hello");
         assert_eq!(proxy.requests()[0].path, url);
         assert_eq!(proxy.requests()[0].header("host"), Some("mirror.invalid:8080"));
-        // The name and password are the proxy's; with or without a scheme.
+        // The name and password belong to the proxy, with or without a scheme.
         let place = place.replace("http://", "me:se%20cret@");
         assert_eq!(fetch(&place, "other.invalid", url).unwrap(), b"hello");
         assert_eq!(proxy.requests()[1].header("proxy-authorization"), Some("Basic bWU6c2UgY3JldA=="));

@@ -1,9 +1,9 @@
-//! Where a file is: an `http:`, `https:` or `file:` URL.
+//! URLs of files: `http:`, `https:` or `file:`.
 
 use std::fmt::{self, Write as _};
 use std::path::PathBuf;
 
-/// Shown without its password.
+/// Displayed without its password.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Url(Kind);
 
@@ -44,7 +44,7 @@ impl Url {
                 Ok(Self(Kind::Web(format!("{scheme}://{rest}"))))
             }
             "file" => {
-                // RFC 8089: file:/path, file:///path and file://localhost/path are the same.
+                // RFC 8089: file:/path, file:///path and file://localhost/path are equivalent.
                 let path = match rest.strip_prefix("//") {
                     Some(rest) => rest.strip_prefix("localhost").unwrap_or(rest),
                     None => rest,
@@ -56,13 +56,13 @@ impl Url {
         }
     }
 
-    /// That of a folder on this machine, whose path is absolute.
+    /// The URL of a local directory with an absolute path.
     pub(in crate::packages) fn of_folder(path: &std::path::Path) -> Self {
         Self(Kind::File(path.to_owned()))
     }
 
-    /// The file at `path` below this one. The path comes from an index or a
-    /// lock, so it may not lead out.
+    /// The URL of the file at `path` below this one. The path comes from an index or a lock, so it must not lead
+    /// outside.
     pub fn join(&self, path: &str) -> Result<Self, UrlError> {
         let inside = path.split('/').all(|part| !matches!(part, "" | "." | ".."));
         if !inside || path.contains('\0') {
@@ -97,7 +97,7 @@ impl fmt::Debug for Url {
     }
 }
 
-/// Logs and terminals are no place for `user:password@`.
+/// Removes the password of `user:password@`, for logs and terminals.
 fn without_password(text: &str) -> String {
     let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
     let end = rest.find('/').unwrap_or(rest.len());
@@ -110,7 +110,7 @@ fn without_password(text: &str) -> String {
     }
 }
 
-/// Percent-encodes what a path may not hold as it is (RFC 3986, 3.3).
+/// Percent-encodes the characters that a path may not contain (RFC 3986, 3.3).
 fn encode(path: &str) -> String {
     let mut text = String::with_capacity(path.len());
     for &byte in path.as_bytes() {
@@ -142,7 +142,7 @@ fn decode(text: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-/// Whether the text is a host, or an IPv6 address in brackets, with or without a port from 1 to 65535 (RFC 3986, 3.2).
+/// Whether the text is a host or a bracketed IPv6 address, with or without a port from 1 to 65535 (RFC 3986, 3.2).
 fn is_host_and_port(text: &str) -> bool {
     let (host, rest) = match text.strip_prefix('[').map(|inner| inner.split_once(']')) {
         Some(Some((address, rest))) if address.parse::<std::net::Ipv6Addr>().is_ok() => (address, rest),

@@ -6,7 +6,7 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-/// What became of one package, user or group.
+/// The change of one package, user or group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
     /// Only the new lock has it.
@@ -33,7 +33,7 @@ pub enum Change {
         /// The version in the new lock.
         to: String,
     },
-    /// The same version with other bytes: its SHA-256, before and now.
+    /// The same version with different bytes: the SHA-256 before and after.
     OnlyHash {
         /// The version in both.
         version: String,
@@ -42,7 +42,7 @@ pub enum Change {
         /// The hash in the new lock.
         to: String,
     },
-    /// Another id, archive or architecture.
+    /// A different id, archive or architecture.
     Moved {
         /// The value in the old lock.
         from: String,
@@ -52,7 +52,7 @@ pub enum Change {
 }
 
 impl Change {
-    /// One word for it, as `--json` has it.
+    /// The change's name in `--json` output.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Added { .. } => "added",
@@ -87,18 +87,18 @@ pub struct Changes {
     pub tools: Vec<(String, Change)>,
     /// Tar sets.
     pub sets: Vec<(String, Change)>,
-    /// Users' ids.
+    /// User ids.
     pub users: Vec<(String, Change)>,
-    /// Groups' ids.
+    /// Group ids.
     pub groups: Vec<(String, Change)>,
     /// Releases of suites: the date in seconds since 1970.
     pub suites: Vec<(String, Change)>,
-    /// By the guest's name; one that is new has all its packages added.
+    /// The guests' changes, by name; for a new guest all packages are added.
     pub guests: Vec<(String, Changes)>,
 }
 
 impl Changes {
-    /// What `new` has otherwise than `old`.
+    /// The differences of `new` from `old`.
     pub fn between(old: &Lock, new: &Lock) -> Self {
         let sets = |lock: &Lock| lock.sets.iter().map(|set| (set.name.clone(), set.sha256.to_string())).collect();
         let suites = |lock: &Lock| {
@@ -138,12 +138,12 @@ impl Changes {
         }
     }
 
-    /// Whether the locks say the same.
+    /// Whether the locks are equivalent.
     pub fn is_empty(&self) -> bool {
         self.guests.is_empty() && self.lists().iter().all(|(_, list)| list.is_empty())
     }
 
-    /// The lists with the name of what each is about.
+    /// The lists, each with the name of its kind of item.
     pub fn lists(&self) -> [(&'static str, &[(String, Change)]); 6] {
         [
             ("package", &self.packages),
@@ -163,7 +163,7 @@ fn packages(old: &[LockedPackage], new: &[LockedPackage]) -> Vec<(String, Change
 
 fn moved(old: &LockedPackage, new: &LockedPackage) -> Change {
     let (from, to) = (old.version.clone(), new.version.clone());
-    // Locks hold versions that were parsed before; one that cannot be is only another.
+    // The versions in a lock were parsed before; one that cannot be parsed only counts as different.
     match (Version::parse(&old.version), Version::parse(&new.version)) {
         (Ok(before), Ok(now)) if now > before => Change::Upgraded { from, to },
         (Ok(before), Ok(now)) if now < before => Change::Downgraded { from, to },

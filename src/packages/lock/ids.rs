@@ -1,10 +1,10 @@
-//! The ids of system users and groups: every image of a lock has the id that a script gave first.
+//! The ids of system users and groups. Every image of a lock uses the id that a maintainer script assigned first.
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Names to ids. Only ever added to: an id whose name is gone stays taken, as
-/// files on a node's disks may still be of it.
+/// Maps names to ids. Entries are only added: the id of a removed name stays reserved, because files on a node's disks
+/// may still belong to it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Ids {
@@ -19,7 +19,7 @@ pub struct Ids {
 /// Why a lock's ids are refused.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum IdsError {
-    /// Two names have one id.
+    /// Two names have the same id.
     #[error("the {kind}s {first:?} and {second:?} are both {id}, expected an id for each")]
     Twice {
         /// `user` or `group`.
@@ -31,7 +31,7 @@ pub enum IdsError {
         /// The id.
         id: u32,
     },
-    /// The id is not for packages (Debian Policy 9.2.2).
+    /// The id is not one that packages may allocate (Debian Policy 9.2.2).
     #[error("the {kind} {name:?} is {id}, expected an id that Debian leaves to packages: 100 to 59999")]
     Range {
         /// `user` or `group`.
@@ -43,8 +43,8 @@ pub enum IdsError {
     },
 }
 
-/// Whether an id is one that Debian gives to nobody once and for all (policy 9.2.2):
-/// below 100, from 60000 to 64999, and above, base-passwd and single packages own them.
+/// Whether packages may allocate the id dynamically (Debian Policy 9.2.2). Ids below 100, from 60000 to 64999 and above
+/// are assigned permanently to base-passwd and single packages.
 pub fn is_dynamic(id: u32) -> bool {
     (100..60_000).contains(&id)
 }
@@ -55,8 +55,7 @@ impl Ids {
         self.users.is_empty() && self.groups.is_empty()
     }
 
-    /// Takes over what `other` says and this does not: names that this lacks,
-    /// with ids that it gives to nobody.
+    /// Adds the names of `other` that are missing here, if their ids are not taken.
     pub fn add(&mut self, other: &Self) {
         for (own, others) in [(&mut self.users, &other.users), (&mut self.groups, &other.groups)] {
             for (name, id) in others {

@@ -17,17 +17,17 @@ use crate::util::sha256;
 use appliance_contract::{Schema, Sha256};
 use serde::{Deserialize, Serialize};
 
-/// What a build takes from an archive; enough to rebuild without trusting the mirror.
+/// What a build takes from archives: enough to rebuild without trusting the mirror.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Lock {
-    /// The version of the file's form.
+    /// The version of the file's format.
     pub schema: Schema,
     /// The profile's name.
     pub profile: String,
-    /// Debian's name: `amd64`.
+    /// Debian's name of the architecture: `amd64`.
     pub architecture: String,
-    /// What was asked for, by [`request_digest`]: a lock of another request is stale.
+    /// The [`request_digest`] of the request: the lock of another request is stale.
     pub request: String,
     /// The newest date of the suites' Release files, seconds since 1970.
     pub date: i64,
@@ -36,13 +36,13 @@ pub struct Lock {
     /// The profile's tar sets, in its order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sets: Vec<LockedSet>,
-    /// Users and groups that the packages made; found while they are configured.
+    /// Users and groups that the packages created; recorded while they are configured.
     #[serde(default, skip_serializing_if = "Ids::is_empty")]
     pub ids: Ids,
-    /// What the image holds, sorted by name.
+    /// The image's packages, sorted by name.
     pub packages: Vec<LockedPackage>,
-    /// What the build runs or copies boot files from, whole in itself: a package
-    /// that the image holds too stands in both lists; sorted by name.
+    /// Packages whose programs the build runs or whose boot files it copies, sorted by name. The list is complete: a
+    /// package that is also in the image is in both lists.
     #[serde(default)]
     pub tools: Vec<LockedPackage>,
     /// The locks of the guest images that the image holds, in the profile's order.
@@ -58,19 +58,19 @@ pub struct LockedSuite {
     pub archive: String,
     /// `trixie`, `trixie-updates` …
     pub name: String,
-    /// SHA-256 of its InRelease file, or of its Release file where there is no InRelease.
+    /// SHA-256 of its InRelease file, or of its Release file if there is no InRelease.
     pub inrelease_sha256: Sha256,
     /// Seconds since 1970.
     pub date: i64,
     /// Fingerprints of the keys that signed it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub signed_by: Vec<String>,
-    /// Fingerprints of all keys in the archive's own file, which alone may sign; none where it has no such file.
+    /// Fingerprints of all keys in the archive's own key file, which are the only ones accepted; empty if it has none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub key: Vec<String>,
 }
 
-/// A package by its exact bytes.
+/// A package, identified by its exact bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct LockedPackage {
@@ -82,7 +82,7 @@ pub struct LockedPackage {
     pub architecture: String,
     /// SHA-256 of its file.
     pub sha256: Sha256,
-    /// Bytes of its file.
+    /// Size of its file in bytes.
     pub size: u64,
     /// The archive that has it (`debian`, `debian-security`) and the path in its pool.
     pub archive: String,
@@ -94,7 +94,7 @@ pub struct LockedPackage {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LockedSet {
-    /// The file's name without its folders.
+    /// The file's name without its directory.
     pub name: String,
     /// SHA-256 of the file.
     pub sha256: Sha256,
@@ -103,10 +103,10 @@ pub struct LockedSet {
 /// Why a lock is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
-    /// It is not in a lock's form.
+    /// It does not have the format of a lock.
     #[error(transparent)]
     Toml(#[from] toml::de::Error),
-    /// A package has a value that is none.
+    /// A package has an invalid value.
     #[error("package {name:?} has {key} {found:?}, expected {expected}")]
     Package {
         /// The package.
@@ -115,10 +115,10 @@ pub enum LockError {
         key: &'static str,
         /// The value.
         found: String,
-        /// What the key takes.
+        /// What the key accepts.
         expected: &'static str,
     },
-    /// A list is not sorted, or has a name twice.
+    /// A list is not sorted or contains a name twice.
     #[error("{list} holds {second:?} after {first:?}, expected each name once and in order")]
     Order {
         /// The list's key.
@@ -134,7 +134,7 @@ pub enum LockError {
 }
 
 impl Lock {
-    /// The lock of what was resolved from `indices`, which name a suite once for each component.
+    /// The lock of the packages resolved from `indices`, which contain a suite once per component.
     pub fn new(
         profile: &str,
         architecture: &str,
@@ -160,7 +160,7 @@ impl Lock {
         }
     }
 
-    /// One that holds nothing.
+    /// An empty lock.
     fn empty(profile: &str, architecture: &str) -> Self {
         Self {
             schema: Schema::CURRENT,
@@ -177,12 +177,12 @@ impl Lock {
         }
     }
 
-    /// The file's text: TOML, a table a package, made for review in a diff.
+    /// The file's text: TOML with one table per package, so that a diff is easy to review.
     pub fn render(&self) -> Result<String, toml::ser::Error> {
         toml::to_string(self)
     }
 
-    /// Reads a lock, which a person or a merge may have changed.
+    /// Parses a lock, which a person or a merge may have edited.
     pub fn parse(text: &str) -> Result<Self, LockError> {
         let lock: Self = toml::from_str(text)?;
         lock.check()?;
@@ -226,7 +226,7 @@ impl LockedPackage {
 }
 
 impl LockedPackage {
-    /// A record that was chosen, whose file has this SHA-256.
+    /// The locked package of a chosen record, whose file has this SHA-256.
     pub fn new(record: &Record<'_>, sha256: Sha256) -> Self {
         Self {
             name: record.name.to_owned(),
@@ -253,7 +253,7 @@ impl From<&SuiteIndex> for LockedSuite {
     }
 }
 
-/// A SHA-256 over all that decides a resolution besides the archives' content.
+/// A SHA-256 over every input of a resolution except the archives' content.
 pub fn request_digest(suites: &[Suite], archives: &Archives, image: &Request<'_>, tools: &Request<'_>) -> String {
     let mut text = String::new();
     for suite in suites {
@@ -331,7 +331,7 @@ pub(super) mod tests {
     #[test]
     fn refuses_what_a_merge_may_leave() {
         refuses(&lock());
-        // No less in a guest's.
+        // The same applies to a guest's lock.
         let empty = Lock { packages: Vec::new(), tools: Vec::new(), suites: Vec::new(), ..lock() };
         refuses(&Lock { guests: vec![lock()], ..empty });
     }

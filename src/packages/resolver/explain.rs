@@ -5,7 +5,7 @@ use crate::packages::dependency::{Dependency, Group};
 use crate::profile::Origin;
 use std::collections::BTreeSet;
 
-/// What a clause stands for.
+/// The reason for a clause.
 #[derive(Debug)]
 pub enum Because<'a> {
     Asked { origin: &'a Origin, name: &'a str, id: PackageId },
@@ -16,7 +16,7 @@ pub enum Because<'a> {
 }
 
 impl Because<'_> {
-    /// The package whose field or request this is.
+    /// The package that the field or request belongs to.
     fn subject(&self) -> PackageId {
         match self {
             Self::Asked { id, .. } | Self::Base { id } | Self::Supplied { id } => *id,
@@ -25,12 +25,12 @@ impl Because<'_> {
     }
 }
 
-/// One sentence for each reason, from a request down to what fails.
+/// One sentence per reason, from a request down to the failure.
 pub fn chain(universe: &Universe<'_>, reasons: Vec<&Because<'_>>) -> Vec<String> {
     let (roots, mut rest): (Vec<_>, Vec<_>) = reasons
         .into_iter()
         .partition(|reason| matches!(reason, Because::Asked { .. } | Because::Base { .. } | Because::Supplied { .. }));
-    // Conflicts last: they are what the branches meet in.
+    // Conflicts last: they are where the branches meet.
     rest.sort_by_key(|reason| matches!(reason, Because::Conflicts { .. }));
     let mut sentences = vec![];
     for root in roots {
@@ -50,7 +50,7 @@ pub fn chain(universe: &Universe<'_>, reasons: Vec<&Because<'_>>) -> Vec<String>
     sentences
 }
 
-/// The names of all packages that the reasons are about, whatever their version.
+/// The names of all packages in the reasons, regardless of version.
 pub fn involved(universe: &Universe<'_>, reasons: &[&Because<'_>]) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for reason in reasons {
@@ -100,7 +100,7 @@ fn sentence(universe: &Universe<'_>, reason: &Because<'_>) -> String {
     }
 }
 
-/// What there is instead of a dependency that nothing satisfies, and what there would be, were it not wrong.
+/// What the index has instead of an unsatisfied dependency, including records that would satisfy it if they were valid.
 fn found(universe: &Universe<'_>, group: &Group<'_>) -> String {
     let parts: Vec<_> = group.alternatives.iter().map(|alternative| found_of(universe, alternative)).collect();
     let ignored = group.alternatives.iter().flat_map(|alternative| universe.index.ignored(alternative.name));

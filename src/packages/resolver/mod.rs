@@ -1,12 +1,10 @@
-//! From what is asked for to the set of packages that apt would install.
+//! Resolves a request to the set of packages that apt would install.
 //!
-//! The search walks the dependencies depth first as apt does, requested packages
-//! first, and takes the first alternative that is not ruled out. What is ruled
-//! out the clause solver ([`sat`]) says, so that where apt's greedy walk would
-//! stop with broken packages this one goes on to an answer or a proof that there
-//! is none. (The resolvo crate solves the same problem, but knows neither apt's
-//! order of choice nor virtual packages, and its reasons name neither profile
-//! lines nor fields.)
+//! The search walks the dependencies depth first as apt does, requested packages first, and takes the first alternative
+//! that is not ruled out. The clause solver ([`sat`]) decides what is ruled out. So where apt's greedy walk would stop
+//! with broken packages, this search goes on to a solution or to a proof that there is none. (The resolvo crate solves
+//! the same problem, but it knows neither apt's order of preference nor virtual packages, and its reasons name neither
+//! profile lines nor fields.)
 
 mod explain;
 mod order;
@@ -24,10 +22,10 @@ use search::Search;
 use std::collections::{BTreeMap, BTreeSet};
 use universe::{SuppliedPackage, Universe};
 
-/// Which packages come without being asked for.
+/// Which packages are installed without being requested.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BaseSet {
-    /// No package does.
+    /// No package.
     None,
     /// `Essential: yes`.
     Essential,
@@ -35,43 +33,43 @@ pub enum BaseSet {
     Required,
 }
 
-/// Whether packages must be able to stand beside each other.
+/// Whether packages must be installable together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Conflicts {
     /// They must be, as on an installed system.
     Respect,
-    /// For packages that are only unpacked, each for its files.
+    /// They need not be: each package is only unpacked, for its files.
     Ignore,
 }
 
-/// A package that the build makes itself: it is in the result, and not in the lock.
+/// A package that the build creates itself: it is in the result but not in the lock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Supplied {
     /// The package's name.
     pub name: String,
     /// Its version (deb-version(7)).
     pub version: String,
-    /// As in the field: `linux-initramfs-tool`, `foo (= 1.2)`.
+    /// Entries of its `Provides` field: `linux-initramfs-tool`, `foo (= 1.2)`.
     pub provides: Vec<String>,
 }
 
-/// What a set of packages is to satisfy.
+/// What a set of packages must satisfy.
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'a> {
-    /// Debian's name: `amd64`.
+    /// Debian's name of the architecture: `amd64`.
     pub architecture: &'a str,
-    /// The packages asked for by name.
+    /// The packages requested by name.
     pub packages: &'a [PackageRequest],
-    /// Those that come besides.
+    /// The packages that are added without a request.
     pub base: BaseSet,
     /// Whether `Recommends` are followed.
     pub recommends: bool,
     /// Whether `Conflicts` and `Breaks` count.
     pub conflicts: Conflicts,
-    /// Packages of the build's own.
+    /// Packages that the build creates itself.
     pub supplied: &'a [Supplied],
-    /// Versions to take instead of the highest, by name, where the index has them
-    /// and no request names another.
+    /// Versions to prefer over the highest, by package name; ignored if the index lacks them or a request names another
+    /// version.
     pub keep: &'a BTreeMap<String, String>,
 }
 
@@ -88,50 +86,50 @@ pub enum ResolveError {
     /// No suite has a package or provider of this name.
     #[error("{origin} asks for {name}, which {suites} {have} not{}", nearest.as_ref().map(|name| format!("; did you mean {name}?")).unwrap_or_default())]
     Unknown {
-        /// The line that asks for it.
+        /// The profile's line that requests it.
         origin: Origin,
         /// The name.
         name: String,
-        /// The suites that were looked through.
+        /// The suites that were searched.
         suites: String,
         /// `has` or `have`, by the number of suites.
         have: &'static str,
-        /// A name that may be meant.
+        /// The nearest existing name.
         nearest: Option<String>,
     },
     /// No record of the package can be used.
     #[error("{origin} asks for {name}, but {}", ignored.join("; "))]
     Ignored {
-        /// The line that asks for it.
+        /// The profile's line that requests it.
         origin: Origin,
         /// The name.
         name: String,
-        /// The records, each with what is wrong.
+        /// The records, each with its problem.
         ignored: Vec<String>,
     },
     /// No suite has this version of the package.
     #[error("{origin} asks for {name} in version {version}, found {}", found.join(", "))]
     UnknownVersion {
-        /// The line that asks for it.
+        /// The profile's line that requests it.
         origin: Origin,
         /// The package.
         name: String,
         /// The version.
         version: String,
-        /// The versions that there are, each with its suite.
+        /// The available versions, each with its suite.
         found: Vec<String>,
     },
     /// Several packages provide the name.
     #[error("{origin} asks for {name}, a virtual package that {} provide; name one of them", providers.join(", "))]
     Virtual {
-        /// The line that asks for it.
+        /// The profile's line that requests it.
         origin: Origin,
         /// The name.
         name: String,
         /// The packages.
         providers: Vec<String>,
     },
-    /// Two lines ask for different versions of one package.
+    /// Two lines request different versions of one package.
     #[error("{} asks for {} in version {}, and {} in version {}", first.origin, first.name, first.version.as_deref().unwrap_or_default(), second.origin, second.version.as_deref().unwrap_or_default())]
     TwoVersions {
         /// One of the lines.
@@ -142,15 +140,15 @@ pub enum ResolveError {
     /// Dependencies and conflicts contradict each other.
     #[error("the packages asked for cannot be installed together: {}", chain.join("; "))]
     Unsatisfiable {
-        /// A smallest set of reasons, in the order of their story.
+        /// A minimal set of reasons, ordered from a request to the failure.
         chain: Vec<String>,
-        /// The packages that the chain leads through.
+        /// The packages in the chain.
         involved: BTreeSet<String>,
     },
     /// The search took too long.
     #[error("resolving the packages: gave up after {conflicts} conflicts; ask for a version or an alternative by name")]
     GaveUp {
-        /// After how many conflicts it stopped.
+        /// The number of conflicts after which it stopped.
         conflicts: usize,
     },
     /// A relation field of a record cannot be parsed.
@@ -165,7 +163,7 @@ pub enum ResolveError {
         /// What is wrong with it.
         source: Box<DependencyError>,
     },
-    /// A package of the build's own is described wrongly.
+    /// A package that the build creates has an invalid description.
     #[error("the build's own package {name}: {what}")]
     Supplied {
         /// The package.
@@ -175,10 +173,10 @@ pub enum ResolveError {
     },
 }
 
-/// Far more than any Debian release needs; a bound on time for made-up ones.
+/// Far more than any Debian release needs; bounds the time for constructed indices.
 const MOST_CONFLICTS: usize = 20_000;
 
-/// The packages that satisfy `request`, or the reason why there are none.
+/// Returns the packages that satisfy `request`, or the reason why there are none.
 pub fn resolve<'a>(index: &'a Index<'a>, request: &Request<'_>) -> Result<Resolution<'a>, ResolveError> {
     let supplied = request.supplied.iter().map(SuppliedPackage::read).collect::<Result<_, _>>()?;
     let mut universe = Universe { index, architecture: request.architecture, supplied, pins: BTreeMap::new() };
@@ -215,7 +213,7 @@ pub fn resolve<'a>(index: &'a Index<'a>, request: &Request<'_>) -> Result<Resolu
     }
 }
 
-/// The versions that the profile asks for by name.
+/// The versions that the profile requests explicitly.
 fn pins<'a>(
     universe: &Universe<'a>,
     requests: &'a [PackageRequest],

@@ -4,14 +4,14 @@ use crate::packages::archive::index::Record;
 use crate::packages::dependency::{self, DependencyError};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What decides a package's place: from a record, or from a package's own control file.
+/// The fields that determine a package's position, from a record or from the package's own control file.
 #[derive(Debug, Clone, Copy)]
 pub struct Unpack<'a> {
     /// The package's name.
     pub name: &'a str,
-    /// Its field `Pre-Depends`.
+    /// Its `Pre-Depends` field.
     pub pre_depends: &'a str,
-    /// Its field `Provides`.
+    /// Its `Provides` field.
     pub provides: &'a str,
 }
 
@@ -21,10 +21,9 @@ impl<'a> From<&Record<'a>> for Unpack<'a> {
     }
 }
 
-/// The positions of `packages` in the order to unpack them: base-files first
-/// (its links to /usr must be there before anything is written through them),
-/// then each package after those it pre-depends on, by name otherwise.
-/// Configuring in order of dependencies is dpkg's work.
+/// The indices of `packages` in the order to unpack them: base-files first (its symlinks to /usr must exist before
+/// anything is written through them), then each package after its pre-dependencies, otherwise by name. dpkg itself
+/// configures in dependency order.
 pub fn unpack_order(packages: &[Unpack<'_>]) -> Result<Vec<usize>, DependencyError> {
     let mut walk = Walk { packages, providers: BTreeMap::new(), seen: BTreeSet::new(), order: vec![] };
     let mut by_name: Vec<usize> = (0..packages.len()).collect();
@@ -37,7 +36,7 @@ pub fn unpack_order(packages: &[Unpack<'_>]) -> Result<Vec<usize>, DependencyErr
         }
     }
     if let Some(base) = by_name.iter().copied().find(|position| packages[*position].name == "base-files") {
-        // Nothing may go before it, so its own Pre-Depends (an awk) come after.
+        // Nothing may precede it, so its own Pre-Depends (an awk) come after it.
         walk.seen.insert(base);
         walk.order.push(base);
     }
@@ -49,14 +48,14 @@ pub fn unpack_order(packages: &[Unpack<'_>]) -> Result<Vec<usize>, DependencyErr
 
 struct Walk<'p, 'a> {
     packages: &'p [Unpack<'a>],
-    /// Who has or provides a name.
+    /// The packages that have or provide a name.
     providers: BTreeMap<&'a str, Vec<usize>>,
     seen: BTreeSet<usize>,
     order: Vec<usize>,
 }
 
 impl Walk<'_, '_> {
-    /// Iterative, as an index could chain packages deeper than a stack is.
+    /// Iterative, because an index could chain packages deeper than the stack allows.
     fn visit(&mut self, first: usize) -> Result<(), DependencyError> {
         let mut stack = vec![(first, false)];
         while let Some((position, ready)) = stack.pop() {

@@ -1,7 +1,6 @@
-//! A small conflict-driven clause-learning solver. Clauses come in as variables
-//! become true, and the caller chooses what to try next: so the search goes
-//! apt's way, and only a conflict makes it differ. It is complete: what it calls
-//! unsatisfiable is.
+//! A small conflict-driven clause-learning solver. Clauses are added when variables become true, and the caller chooses
+//! the next decision. So the search follows apt's order and departs from it only after a conflict. The solver is
+//! complete: what it reports as unsatisfiable is unsatisfiable.
 
 pub type Variable = u32;
 pub type ClauseId = u32;
@@ -32,29 +31,29 @@ impl Literal {
     }
 }
 
-/// What the solver asks of the problem.
+/// The interface between the solver and the problem.
 pub trait Problem {
-    /// `variable` is true for the first time: the clauses that say what that entails.
-    /// Each must hold the variable's negation.
+    /// Called when `variable` becomes true for the first time; adds the clauses that this implies. Each must contain
+    /// the variable's negation.
     fn expand(&mut self, variable: Variable, solver: &mut Solver);
 
-    /// The next literal to try, not yet decided; `None` when nothing is missing.
+    /// The next undecided literal to try; `None` if nothing is missing.
     fn decide(&mut self, solver: &Solver) -> Option<Literal>;
 }
 
 #[derive(Debug, PartialEq, Eq)]
 pub enum Outcome {
     Satisfied,
-    /// The clauses, of those given, that cannot all be true.
+    /// The given clauses that cannot all be true.
     Unsatisfiable(Vec<ClauseId>),
-    /// The bound on conflicts was reached.
+    /// The limit on conflicts was reached.
     GaveUp,
 }
 
 #[derive(Debug)]
 struct Clause {
     literals: Vec<Literal>,
-    /// For a learnt clause, what it was derived from.
+    /// The clauses that a learnt clause was derived from.
     antecedents: Option<Vec<ClauseId>>,
 }
 
@@ -70,13 +69,13 @@ pub struct Solver {
     clauses: Vec<Clause>,
     assignments: Vec<Option<Assignment>>,
     expanded: Vec<bool>,
-    /// By literal: the clauses that hold it.
+    /// By literal: the clauses that contain it.
     occurrences: Vec<Vec<ClauseId>>,
     trail: Vec<Literal>,
-    /// How long the trail was when each level began.
+    /// The trail's length at the start of each level.
     levels: Vec<usize>,
     propagated: usize,
-    /// A clause that was false when it came in.
+    /// A clause found to be false, not yet handled.
     pending: Option<ClauseId>,
 }
 
@@ -118,7 +117,7 @@ impl Solver {
         self.trail.push(literal);
     }
 
-    /// Draws what follows from one clause; remembers it when it is false.
+    /// Unit propagation of one clause; a false clause is stored in `pending`.
     fn check(&mut self, id: ClauseId) {
         let mut open = None;
         for literal in &self.clauses[id as usize].literals {
@@ -156,7 +155,7 @@ impl Solver {
         }
     }
 
-    /// Searches until all holds, or cannot, or `bound` conflicts were met.
+    /// Searches until all clauses hold, a contradiction is proved, or `bound` conflicts have occurred.
     pub fn solve(&mut self, problem: &mut dyn Problem, bound: usize) -> Outcome {
         let mut conflicts = 0;
         loop {
@@ -189,8 +188,8 @@ impl Solver {
         self.propagated = length;
     }
 
-    /// Resolves the conflict back to the first literal of this level that alone
-    /// leads to it: the clause to learn, its derivation, the level to return to.
+    /// Resolves the conflict back to the first unique implication point of this level. Returns the learnt clause, its
+    /// derivation and the level to return to.
     fn analyse(&self, conflict: ClauseId) -> (Vec<Literal>, Vec<ClauseId>, usize) {
         let level = self.levels.len() as u32;
         let mut antecedents = vec![conflict];
@@ -220,11 +219,11 @@ impl Solver {
         (literals, antecedents, back.unwrap_or(0) as usize)
     }
 
-    /// The given clauses behind a conflict that no decision leads to.
+    /// The given clauses behind a conflict that does not depend on any decision.
     fn core(&self, conflict: ClauseId) -> Vec<ClauseId> {
         let mut involved = vec![false; self.clauses.len()];
         let mut stack = vec![conflict];
-        // Why each literal of each clause of the conflict is false …
+        // The reasons why each literal of each clause of the conflict is false …
         while let Some(clause) = stack.pop() {
             if std::mem::replace(&mut involved[clause as usize], true) {
                 continue;
@@ -232,8 +231,8 @@ impl Solver {
             let variables = self.literals(clause).iter().map(|literal| literal.variable() as usize);
             stack.extend(variables.filter_map(|variable| self.assignments[variable]?.reason));
         }
-        // … and, for what was learnt, what it was learnt from. A clause is learnt
-        // from older ones, so one pass downwards reaches all.
+        // … and, for learnt clauses, their antecedents. A clause is learnt only from older ones, so one downward pass
+        // reaches all.
         for clause in (0..self.clauses.len()).rev() {
             if involved[clause] {
                 for antecedent in self.clauses[clause].antecedents.iter().flatten() {
@@ -245,7 +244,7 @@ impl Solver {
         (0..self.clauses.len() as ClauseId).filter(given).collect()
     }
 
-    /// A part of `core` of which no clause can be left out.
+    /// A subset of `core` from which no clause can be removed.
     pub fn minimise(&self, mut core: Vec<ClauseId>) -> Vec<ClauseId> {
         let mut position = 0;
         while position < core.len() {
@@ -265,7 +264,7 @@ impl Solver {
     }
 }
 
-/// Clauses that are all there from the start.
+/// A problem whose clauses are all known from the start.
 struct Plain {
     clauses: Vec<ClauseId>,
 }

@@ -1,4 +1,4 @@
-//! The walk through the dependencies: what the clause solver is told, and what it is asked to decide next.
+//! The walk through the dependencies: adds clauses to the solver and chooses its next decision.
 
 use super::explain::Because;
 use super::sat::{ClauseId, Literal, Problem, Solver, Variable};
@@ -10,9 +10,9 @@ use crate::profile::PackageRequest;
 use appliance_contract::nearest::nearest;
 use std::collections::{BTreeSet, HashMap};
 
-/// A dependency of a package that was looked at: what may satisfy it, in order.
+/// A dependency of a visited package: the packages that may satisfy it, in order of preference.
 ///
-/// Recommends are needs too, without the clause that makes them binding.
+/// Recommends are needs too, but without a clause that makes them mandatory.
 #[derive(Debug, Clone)]
 struct Need {
     candidates: Vec<Variable>,
@@ -27,7 +27,7 @@ pub(super) struct Search<'a> {
     needs: HashMap<Variable, Vec<Need>>,
     roots: Vec<Variable>,
     pub(super) because: HashMap<ClauseId, Because<'a>>,
-    /// What the last walk reached: the answer, when it was a whole one.
+    /// The packages that the last walk reached: the solution, if the walk was complete.
     reached: Vec<Variable>,
     pub(super) error: Option<ResolveError>,
 }
@@ -74,7 +74,7 @@ impl<'a> Search<'a> {
                 BaseSet::Essential => record.essential,
                 BaseSet::Required => record.essential || record.priority == Priority::Required,
             };
-            // An archive that may only add packages does not say what every image has.
+            // An archive that may only add packages does not define the base set.
             if wanted && !record.additional {
                 base.insert(record.name);
             }
@@ -90,7 +90,7 @@ impl<'a> Search<'a> {
         Ok(())
     }
 
-    /// What a requested name means: a package, or the only provider of a virtual one.
+    /// The package that a requested name refers to: the package of that name, or the only provider of a virtual one.
     fn requested(&self, request: &PackageRequest) -> Result<PackageId, ResolveError> {
         if let Some(id) = self.universe.candidate(&request.name) {
             return Ok(id);
@@ -177,7 +177,7 @@ impl<'a> Search<'a> {
         Ok(())
     }
 
-    /// The archive's packages among the answer.
+    /// The packages of the solution that come from an archive.
     pub(super) fn records(self) -> Vec<RecordId> {
         let ids = self.reached.iter().map(|variable| self.packages[*variable as usize]);
         ids.filter_map(|id| match id {
@@ -196,13 +196,13 @@ impl Problem for Search<'_> {
         }
     }
 
-    /// Walks from the roots as apt does and stops at the first package that the
-    /// walk wants and the solver has not decided.
+    /// Walks from the roots as apt does and stops at the first package that the walk needs and the solver has not
+    /// decided.
     fn decide(&mut self, solver: &Solver) -> Option<Literal> {
         let mut seen: Vec<bool> = vec![false; self.packages.len()];
         self.reached.clear();
         for root in &self.roots {
-            // apt marks all that is asked for before it looks at dependencies.
+            // apt marks all requested packages before it looks at dependencies.
             if !std::mem::replace(&mut seen[*root as usize], true) {
                 self.reached.push(*root);
             }
@@ -215,7 +215,7 @@ impl Problem for Search<'_> {
                 continue;
             }
             let open = need.candidates.iter().find(|candidate| solver.value(Literal::yes(**candidate)) != Some(false));
-            // Only a recommended one can have none left: with others that is a conflict.
+            // Only a Recommends can run out of candidates: for other dependencies that is a conflict.
             let Some(&candidate) = open else { continue };
             if solver.value(Literal::yes(candidate)).is_none() {
                 return Some(Literal::yes(candidate));

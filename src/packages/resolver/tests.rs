@@ -40,7 +40,7 @@ fn request(packages: &[PackageRequest]) -> Request<'_> {
     }
 }
 
-/// The names chosen, or the error's text.
+/// The chosen names, or the error's text.
 fn solve_with(
     packages: &[&str],
     names: &[&str],
@@ -212,7 +212,8 @@ fn a_field_that_cannot_be_read_names_its_package() {
     let error = solve(&["a 1; Depends: b (~ 3)", "b 1"], &["a"]).expect_err("no relation");
     assert!(error.contains("asks for a, but a 1 in debian trixie cannot be used: its Depends: "), "{error}");
     assert_eq!(solve(&["a 1", "z 1; Depends: b (~ 3)"], &["a"]).as_deref(), Ok("a"));
-    // One that is only an alternative is passed over; one that alone would do is in the explanation.
+    // An unreadable package that is only an alternative is skipped; one that is the only candidate is in the
+    // explanation.
     assert_eq!(solve(&["a 1; Depends: z | y", "z 1; Depends: (", "y 1"], &["a"]).as_deref(), Ok("a y"));
     let error = solve(&["a 1; Depends: z", "z 1_0"], &["a"]).expect_err("z is wrong");
     assert!(error.contains("no z in trixie (z 1_0 in debian trixie cannot be used: version"), "{error}");
@@ -257,7 +258,7 @@ fn field(name: &'static str, most: usize) -> impl Strategy<Value = String> {
     })
 }
 
-/// What a package says of others.
+/// A package's relations to others.
 fn wants() -> impl Strategy<Value = String> {
     let provides = prop_oneof![
         2 => Just(""), 1 => Just("; Provides: v"), 1 => Just("; Provides: w (= 2)"), 1 => Just("; Provides: v (= 1), w")
@@ -269,7 +270,7 @@ fn wants() -> impl Strategy<Value = String> {
     })
 }
 
-/// Six packages, some with an older version, and which of these are to be kept.
+/// Six packages, some with an older version, and the versions to keep.
 fn small_universe() -> impl Strategy<Value = (Vec<String>, BTreeMap<String, String>)> {
     const OLDER: &str = "0.5";
     let package = (1..4u8, wants(), prop::option::of((wants(), any::<bool>())));
@@ -288,7 +289,7 @@ fn small_universe() -> impl Strategy<Value = (Vec<String>, BTreeMap<String, Stri
     })
 }
 
-/// Whether the records of `set` can stand together: written apart from the resolver.
+/// Whether the records of `set` can be installed together; implemented independently of the resolver.
 fn holds(set: &[&Record<'_>]) -> bool {
     let meets = |by: &Record<'_>, wanted: &dependency::Dependency<'_>| {
         let provided = dependency::parse(by.provides).expect("made above");
@@ -319,7 +320,7 @@ proptest! {
         let index = Index::read(&sources, "amd64");
         let roots = [NAMES[first], NAMES[second]];
         let asked = asked(&roots);
-        // One version of each name may be taken: the kept one, or the highest.
+        // One version of each name may be chosen: the kept one or the highest.
         let mut all: Vec<_> = index.ids().map(|id| index.record(id)).collect();
         all.retain(|record| (record.version.as_str() == "0.5") == keep.contains_key(record.name));
         prop_assert_eq!(all.len(), 6);

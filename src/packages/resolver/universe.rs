@@ -1,5 +1,4 @@
-//! What a package name stands for: one candidate for each name, by apt's policy, and the packages that satisfy a
-//! dependency.
+//! Maps package names to candidates: one for each name, by apt's policy, and the packages that satisfy a dependency.
 
 use super::Supplied;
 use crate::packages::archive::index::{Index, MultiArch, Priority, Record, RecordId};
@@ -9,15 +8,15 @@ use appliance_contract::causes::WithCauses as _;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-/// A package that may be chosen. Ordered: supplied ones come after the archive's.
+/// A package that may be chosen. In the order, supplied packages come after the archive's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum PackageId {
     Archive(RecordId),
-    /// By its place in the request's list.
+    /// Its index in the request's list.
     Supplied(usize),
 }
 
-/// A package of the build's own, with its texts read.
+/// A package that the build creates, with its fields parsed.
 #[derive(Debug)]
 pub struct SuppliedPackage<'a> {
     pub name: &'a str,
@@ -30,7 +29,7 @@ pub struct Universe<'a> {
     pub index: &'a Index<'a>,
     pub architecture: &'a str,
     pub supplied: Vec<SuppliedPackage<'a>>,
-    /// Versions that the request names, instead of the highest.
+    /// Versions that the request names; they replace the highest.
     pub pins: BTreeMap<&'a str, RecordId>,
 }
 
@@ -56,8 +55,7 @@ impl<'a> Universe<'a> {
         }
     }
 
-    /// The one version of `name` that may be chosen: the build's own, the one
-    /// asked for, or the highest.
+    /// The only version of `name` that may be chosen: the build's own, the requested one, or the highest.
     pub fn candidate(&self, name: &str) -> Option<PackageId> {
         if let Some(position) = self.supplied.iter().position(|supplied| supplied.name == name) {
             return Some(PackageId::Supplied(position));
@@ -79,15 +77,15 @@ impl<'a> Universe<'a> {
         archive.chain(supplied).collect()
     }
 
-    /// The packages that provide `name`, apt's preference first.
+    /// The packages that provide `name`, in apt's order of preference.
     pub fn providers(&self, name: &str) -> Vec<PackageId> {
         let mut ids: Vec<_> = self.provisions(name).into_iter().map(|(id, _)| id).collect();
         self.sort(&mut ids);
         ids
     }
 
-    /// Who satisfies `dependency`, apt's preference first: the package of that
-    /// name, then its providers.
+    /// The packages that satisfy `dependency`, in apt's order of preference: the package of that name, then its
+    /// providers.
     pub fn satisfying(&self, dependency: &Dependency<'_>) -> Vec<PackageId> {
         let real = self.candidate(dependency.name).filter(|id| {
             dependency.accepts(Some(self.version(*id))) && self.has_architecture(*id, dependency.qualifier)
@@ -103,22 +101,22 @@ impl<'a> Universe<'a> {
         real.into_iter().chain(providers).collect()
     }
 
-    /// What a Conflicts or Breaks of `of` hits: never the package itself (Policy 7.4, 7.5).
+    /// The packages that a Conflicts or Breaks of `of` excludes: never the package itself (Policy 7.4, 7.5).
     pub fn conflicting(&self, of: PackageId, dependency: &Dependency<'_>) -> Vec<PackageId> {
-        // A negative relation without a qualifier is about every architecture.
+        // A negative relation without a qualifier applies to every architecture.
         let mut hit = self.satisfying(dependency);
         hit.retain(|id| *id != of);
         hit
     }
 
-    /// As apt's `CompareProviders`: essential, protected, then the higher priority.
-    /// Of the rest apt takes the package that its cache met last, mostly the last
-    /// by name; the name alone decides here, so that the choice is stable.
+    /// Like apt's `CompareProviders`: essential, protected, then the higher priority. Among equals apt takes the
+    /// package that its cache met last, mostly the last by name; here the name alone decides, so that the choice is
+    /// stable.
     fn sort(&self, ids: &mut Vec<PackageId>) {
         let key = |id: &PackageId| {
             let record = self.record(*id);
             (
-                // What the build supplies is meant to be used.
+                // Packages that the build supplies come first.
                 record.is_some(),
                 record.is_some_and(|record| record.additional),
                 !record.is_some_and(|record| record.essential),
@@ -131,7 +129,7 @@ impl<'a> Universe<'a> {
         ids.dedup();
     }
 
-    /// `:any` wants `Multi-Arch: allowed`; `all` packages count as native (deb-control(5)).
+    /// `:any` requires `Multi-Arch: allowed`; `all` packages count as native (deb-control(5)).
     fn has_architecture(&self, id: PackageId, qualifier: Option<Qualifier<'_>>) -> bool {
         match qualifier {
             None | Some(Qualifier::Native) => true,

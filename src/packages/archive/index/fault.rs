@@ -5,16 +5,16 @@ use crate::packages::version::VersionError;
 use appliance_contract::causes::WithCauses as _;
 use std::fmt;
 
-/// A record that cannot be used, and why. It matters only to whoever wants that package.
+/// A record that cannot be used, and why. It stops only a build that needs that package.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ignored<'a> {
     /// The archive that offers it.
     pub archive: &'a str,
     /// The suite that lists it.
     pub suite: &'a str,
-    /// The package; empty where the record has no name that is text.
+    /// The package; empty if the record has no name in UTF-8.
     pub name: &'a str,
-    /// As the record has it.
+    /// The version, as the record has it.
     pub version: &'a str,
     /// What is wrong with it.
     pub fault: Fault,
@@ -23,13 +23,13 @@ pub struct Ignored<'a> {
 /// Why a record cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
-    /// A field that is not UTF-8.
+    /// A field is not UTF-8.
     #[error("its {field} holds bytes that are not UTF-8")]
     Encoding {
         /// The field.
         field: &'static str,
     },
-    /// A line that is no field (deb822(5)).
+    /// A line is not a field (deb822(5)).
     #[error("line {line} of the index is {found:?}, expected \"Field: value\"")]
     Line {
         /// Counted from 1.
@@ -37,29 +37,29 @@ pub enum Fault {
         /// The beginning of the line.
         found: String,
     },
-    /// A field that is needed is not there.
+    /// A required field is missing.
     #[error("it has no {field}")]
     Missing {
         /// The field.
         field: &'static str,
     },
-    /// No hash that cannot be forged.
+    /// The record has neither SHA-256 nor SHA-512.
     #[error("it has neither SHA256 nor SHA512, and MD5 and SHA-1 can be forged")]
     NoHash,
-    /// A field with a value that is none.
+    /// A field has an invalid value.
     #[error("its {field} is {found:?}, expected {expected}")]
     Value {
         /// The field.
         field: &'static str,
         /// The value.
         found: String,
-        /// What the field takes.
+        /// The expected form.
         expected: &'static str,
     },
-    /// A version that is none (deb-version(7)).
+    /// The version is invalid (deb-version(7)).
     #[error(transparent)]
     Version(VersionError),
-    /// A relation to other packages that cannot be parsed.
+    /// A relation to other packages cannot be parsed.
     #[error("its {field}")]
     Relation {
         /// The field.
@@ -70,13 +70,13 @@ pub enum Fault {
     /// The profile takes only named packages from the archive.
     #[error("no pattern of the archive's packages matches its name")]
     NotNamed,
-    /// The archive may add packages and replace none.
+    /// The archive may only add packages, and another archive has this name.
     #[error("an archive without a key of its own has a package of that name")]
     Replaces,
 }
 
 impl Fault {
-    /// Whether the profile leaves the record out, and not the record itself.
+    /// Whether the profile excludes the record. Otherwise the record itself is faulty.
     pub fn is_choice(&self) -> bool {
         matches!(self, Self::NotNamed | Self::Replaces)
     }

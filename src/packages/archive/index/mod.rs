@@ -1,4 +1,4 @@
-//! `Packages` files to records that borrow from them: deb-control(5).
+//! Parses `Packages` files (deb-control(5)) into records that borrow from them.
 
 mod fault;
 mod record;
@@ -13,18 +13,18 @@ use crate::packages::version::Version;
 use record::{Field, Paragraph};
 use std::collections::{BTreeMap, HashMap};
 
-/// One `Packages` file, already verified, and where it came from.
+/// A verified `Packages` file, and its origin.
 #[derive(Debug, Clone, Copy)]
 pub struct Source<'a> {
     /// `debian`, `debian-security` …
     pub archive: &'a str,
     /// `trixie`, `trixie-updates` …
     pub suite: &'a str,
-    /// Off where the suite's Release file says `NotAutomatic: yes`.
+    /// False if the suite's Release file says `NotAutomatic: yes`.
     pub automatic: bool,
     /// The text of `Packages`.
     pub packages: &'a [u8],
-    /// Which of them count.
+    /// Which of the packages are used.
     pub admission: Admission<'a>,
 }
 
@@ -33,7 +33,7 @@ pub struct Source<'a> {
 pub enum Admission<'a> {
     /// All of them.
     All,
-    /// Those that no archive with all of its packages has: it may add packages, and replace none.
+    /// Those whose names no archive with another admission has: it may add packages, but replace none.
     Additional,
     /// Those whose names one of the patterns matches.
     Named(&'a [String]),
@@ -48,9 +48,9 @@ impl Admission<'_> {
     }
 }
 
-/// Whether `pattern`, in which `*` stands for any letters and `?` for one, is `name`.
+/// Whether `pattern` matches `name`. `*` stands for any number of characters, and `?` for one.
 fn matches(pattern: &[u8], name: &[u8]) -> bool {
-    // The place of the last `*`, and how much of the name it stands for.
+    // The position of the last `*` in the pattern, and the position in the name where its match ends.
     let (mut at, mut of, mut star) = (0, 0, None);
     while of < name.len() {
         match pattern.get(at) {
@@ -72,23 +72,23 @@ fn matches(pattern: &[u8], name: &[u8]) -> bool {
 }
 
 impl<'a> Source<'a> {
-    /// The packages of a suite, of which these are admitted.
+    /// The packages of a suite, restricted by `admission`.
     pub fn new(index: &'a SuiteIndex, admission: Admission<'a>) -> Self {
         let SuiteIndex { archive, suite, automatic, packages, .. } = index;
         Self { archive, suite, automatic: *automatic, packages, admission }
     }
 }
 
-/// A record's place in its [`Index`].
+/// A record's position in its [`Index`].
 pub type RecordId = u32;
 
 /// All records of all suites.
 #[derive(Debug)]
 pub struct Index<'a> {
     records: Vec<Record<'a>>,
-    /// Automatic suites first, then the highest version; of equal ones the first suite's.
+    /// Automatic suites first, then the highest version; of equal versions the first suite's.
     by_name: HashMap<&'a str, Vec<RecordId>>,
-    /// A virtual name to who provides it, in which version.
+    /// Virtual name → its providers, with the provided version.
     providers: HashMap<&'a str, Vec<(RecordId, Option<Version<'a>>)>>,
     suites: Vec<&'a str>,
     /// Records that cannot be used, by the name of the package.
@@ -96,8 +96,8 @@ pub struct Index<'a> {
 }
 
 impl<'a> Index<'a> {
-    /// Reads the files in the order given, which is the order of precedence between equal versions. Records for other
-    /// architectures are passed over; those that are wrong are kept apart ([`Self::ignored`]).
+    /// Reads the files in the given order, which is the order of precedence between equal versions. Records for other
+    /// architectures are skipped. Records that cannot be used are stored separately ([`Self::ignored`]).
     pub fn read(sources: &[Source<'a>], architecture: &str) -> Self {
         let mut index = Self {
             records: Vec::new(),
@@ -114,8 +114,9 @@ impl<'a> Index<'a> {
         }
         index.leave_out_replacements();
         for ids in index.by_name.values_mut() {
-            // Stable: of equal versions the one read first stays first.
-            // A suite that is not automatic has a lower priority than all others, whatever the version (apt_preferences(5)).
+            // The sort is stable: of equal versions the one read first stays first.
+            // A suite that is not automatic has a lower priority than all others, whatever the version
+            // (apt_preferences(5)).
             let key = |id: &RecordId| (index.records[*id as usize].automatic, index.records[*id as usize].version);
             ids.sort_by(|a, b| key(b).cmp(&key(a)));
         }
@@ -173,7 +174,7 @@ impl<'a> Index<'a> {
         self.records.push(record);
     }
 
-    /// Leaves out what an archive may only add where another one has the name.
+    /// Removes additional records whose name another archive has.
     fn leave_out_replacements(&mut self) {
         for ids in self.by_name.values_mut() {
             if ids.iter().all(|id| self.records[*id as usize].additional) {
@@ -197,12 +198,12 @@ impl<'a> Index<'a> {
         self.ignored.entry(name).or_default().push(Ignored { archive, suite, name, version, fault });
     }
 
-    /// The records of a name that cannot be used.
+    /// The records of a package name that cannot be used.
     pub fn ignored(&self, name: &str) -> &[Ignored<'a>] {
         self.ignored.get(name).map_or(&[], Vec::as_slice)
     }
 
-    /// All records that cannot be used, by name.
+    /// All records that cannot be used, sorted by name.
     pub fn all_ignored(&self) -> impl Iterator<Item = &Ignored<'a>> {
         self.ignored.values().flatten()
     }
@@ -217,32 +218,32 @@ impl<'a> Index<'a> {
         self.records.is_empty()
     }
 
-    /// The record of an id that this index gave.
+    /// The record with an id of this index.
     pub fn record(&self, id: RecordId) -> &Record<'a> {
         &self.records[id as usize]
     }
 
-    /// All records, in the order in which they were read.
+    /// The ids of all records, in the order in which they were read.
     pub fn ids(&self) -> impl Iterator<Item = RecordId> + use<> {
         0..self.records.len() as RecordId
     }
 
-    /// Every version of a package, the one that apt would take first.
+    /// Every version of a package; the first is the one that apt would choose.
     pub fn versions(&self, name: &str) -> &[RecordId] {
         self.by_name.get(name).map_or(&[], Vec::as_slice)
     }
 
-    /// Who provides a virtual name, and in which version.
+    /// The providers of a virtual name, with the provided version.
     pub fn providers(&self, name: &str) -> &[(RecordId, Option<Version<'a>>)] {
         self.providers.get(name).map_or(&[], Vec::as_slice)
     }
 
-    /// Names of packages and of what they provide, in no order.
+    /// Names of packages and virtual names, in arbitrary order.
     pub fn names(&self) -> impl Iterator<Item = &'a str> {
         self.by_name.keys().chain(self.providers.keys()).copied()
     }
 
-    /// In the order given to [`Index::read`].
+    /// The suites, in the order given to [`Index::read`].
     pub fn suites(&self) -> &[&'a str] {
         &self.suites
     }

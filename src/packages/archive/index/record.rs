@@ -6,16 +6,16 @@ use crate::packages::archive::file_hash::FileHash;
 use crate::packages::dependency::{self, is_package_name};
 use crate::packages::version::Version;
 
-/// A package that an archive offers. Relations are the field's text, read when wanted.
+/// A package that an archive offers. Relations are the text of their fields, parsed on demand.
 #[derive(Debug, Clone)]
 pub struct Record<'a> {
     /// The archive that offers it.
     pub archive: &'a str,
     /// The suite that lists it.
     pub suite: &'a str,
-    /// Of a suite whose packages are taken without being asked for by version.
+    /// Whether the suite's packages are used without a request by version.
     pub automatic: bool,
-    /// Of an archive that may add packages and replace none.
+    /// Whether the archive may only add packages, and replace none.
     pub additional: bool,
     /// `Package`.
     pub name: &'a str,
@@ -31,11 +31,11 @@ pub struct Record<'a> {
     pub protected: bool,
     /// `Priority`.
     pub priority: Priority,
-    /// Bytes of the package's file.
+    /// Size of the package's file in bytes.
     pub size: u64,
     /// The hash of the package's file.
     pub hash: FileHash,
-    /// Below the archive's root: `pool/…`.
+    /// The path below the archive's root: `pool/…`.
     pub path: &'a str,
     /// `Pre-Depends`.
     pub pre_depends: &'a str,
@@ -51,20 +51,21 @@ pub struct Record<'a> {
     pub provides: &'a str,
 }
 
-/// Whether packages of other architectures may be installed beside it or use it (deb-control(5)).
+/// Whether the package can be installed for several architectures at once, or satisfy dependencies of packages of other
+/// architectures (deb-control(5)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MultiArch {
     /// Neither.
     No,
-    /// Beside one of another architecture.
+    /// It can be installed for several architectures at once.
     Same,
     /// It satisfies dependencies of any architecture.
     Foreign,
-    /// As `Foreign`, for a dependency that says `:any`.
+    /// As `Foreign`, but only for dependencies with `:any`.
     Allowed,
 }
 
-/// From the one that must be there to the one that nobody misses.
+/// How important a package is; the most important first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Priority {
     /// Without it the package system does not work.
@@ -79,7 +80,7 @@ pub enum Priority {
     Extra,
 }
 
-/// The fields that a record needs; all others are passed over.
+/// The fields that a record needs; all others are skipped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Field {
     Package,
@@ -102,7 +103,7 @@ pub(super) enum Field {
     Provides,
 }
 
-/// One more than the last of [`Field`].
+/// The number of variants of [`Field`].
 const FIELDS: usize = Field::Provides as usize + 1;
 
 impl Field {
@@ -133,12 +134,12 @@ impl Field {
 
 #[derive(Debug, Default)]
 pub(super) struct Paragraph<'a> {
-    /// Bytes: what we do not read may be in any encoding.
+    /// Bytes, because unused fields of the file may be in any encoding.
     values: [&'a [u8]; FIELDS],
-    /// Where the value of the field being read begins, when it is one of ours.
+    /// The field being read and the start of its value, if the record needs the field.
     open: Option<(Field, usize)>,
     pub(super) any: bool,
-    /// The first line that is no field, with its number.
+    /// The first line that is not a field, with its number.
     stray: Option<(usize, &'a [u8])>,
 }
 
@@ -157,21 +158,21 @@ impl<'a> Paragraph<'a> {
         self.continue_with(text, end);
     }
 
-    /// Folded fields (deb822(5)) go on in lines that begin with a space.
+    /// Folded fields (deb822(5)) continue in lines that begin with a space or a tab.
     pub(super) fn continue_with(&mut self, text: &'a [u8], end: usize) {
         if let Some((field, start)) = self.open {
             self.values[field as usize] = text[start..end].trim_ascii();
         }
     }
 
-    /// Takes a line that is neither a field nor the continuation of one.
+    /// Records a line that is neither a field nor the continuation of one.
     pub(super) fn stray(&mut self, number: usize, line: &'a [u8]) {
         self.any = true;
         self.open = None;
         self.stray.get_or_insert((number, line));
     }
 
-    /// The value as far as it is text, for a message.
+    /// The value for a message; empty if it is not UTF-8.
     pub(super) fn readable(&self, field: Field) -> &'a str {
         std::str::from_utf8(self[field]).unwrap_or_default()
     }
@@ -187,14 +188,14 @@ impl<'a> Paragraph<'a> {
         }
     }
 
-    /// Relations are read when they are wanted; here it counts that they can be.
+    /// Checks that the relations can be parsed; they are parsed on demand.
     fn relations(&self, field: Field, name: &'static str) -> Result<&'a str, Fault> {
         let text = self.text(field, name)?;
         dependency::check(text).map_err(|source| Fault::Relation { field: name, source })?;
         Ok(text)
     }
 
-    /// SHA-256, or where the record has none, SHA-512.
+    /// SHA-256, or SHA-512 if the record has no SHA-256.
     fn hash(&self) -> Result<FileHash, Fault> {
         let (sha256, sha512) = (self.text(Field::Sha256, "SHA256")?, self.text(Field::Sha512, "SHA512")?);
         let wrong = |field, found: &str, expected| Fault::Value { field, found: found.to_owned(), expected };
@@ -220,7 +221,7 @@ impl<'a> Paragraph<'a> {
         let version = Version::parse(self.needed(Field::Version, "Version")?).map_err(Fault::Version)?;
         let size = self.needed(Field::Size, "Size")?;
         let size = size.parse().map_err(|_| wrong("Size", size, "a number of bytes"))?;
-        // Flat archives, as dpkg-scanpackages makes them, name files `./…`.
+        // In flat archives, as made by dpkg-scanpackages, paths begin with `./`.
         let path = self.needed(Field::Filename, "Filename")?.trim_start_matches("./");
         if !is_pool_path(path) {
             return Err(wrong("Filename", path, "a path below the archive's root"));
@@ -261,7 +262,7 @@ impl<'a> Paragraph<'a> {
     }
 }
 
-/// Whether `path` stays below the archive's root, on a disk (`file:` mirrors) as in a URL.
+/// Whether `path` stays below the archive's root, both on a disk (`file:` mirrors) and in a URL.
 pub(in crate::packages) fn is_pool_path(path: &str) -> bool {
     !path.is_empty()
         && path.split('/').all(|name| !matches!(name, "" | "." | ".."))

@@ -1,55 +1,56 @@
-//! Verifies signed text and gives exactly what was signed: clear-signed text (RFC 9580, 7), as in InRelease files, or text
-//! with its signature in a file of its own, as Release files have it.
+//! Verifies signed text and returns exactly what was signed: clear-signed text (RFC 9580, 7), as in InRelease files, or
+//! text with a detached signature, as for Release files.
 
 use super::keyring::{Keyring, Material, TrustedKey, strong, strong_hash};
 use super::release::date;
 use pgp::packet::{Packet, PacketParser, Signature, SignatureType};
 use std::io::{BufRead, BufReader, Cursor};
 
-/// The text that a trusted key signed, and by whom.
+/// The text that trusted keys signed, with the keys' fingerprints.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verified {
-    /// The text, with LF line ends where it is clear-signed; what is not UTF-8, which only free text may be, is replaced.
+    /// The text, with LF line ends if it is clear-signed. Bytes that are not UTF-8, allowed only in free text, are
+    /// replaced.
     pub text: String,
-    /// Fingerprints of the keys whose signature is good, in capitals.
+    /// Fingerprints of the keys whose signature is good, in upper case.
     pub signers: Vec<String>,
-    /// When the newest good signature was made, seconds since 1970.
+    /// The time of the newest good signature, in seconds since 1970.
     pub signed: i64,
 }
 
-/// Why a clear-signed file is refused.
+/// Why a signed file is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SignatureError {
-    /// It does not begin as a signed message.
+    /// The file does not begin with the first line of a signed message.
     #[error("it is not signed: found {found:?}, expected -----BEGIN PGP SIGNED MESSAGE-----")]
     Unsigned {
         /// Its first line.
         found: String,
     },
-    /// A line has no place in a signed message.
+    /// A line is not allowed at its position in a signed message.
     #[error("line {line} of the signed file: found {found:?}, expected {expected}")]
     Framing {
         /// Counted from 1.
         line: usize,
         /// The line.
         found: String,
-        /// What belongs there.
+        /// What was expected there.
         expected: &'static str,
     },
-    /// The file ends within the message.
+    /// The file is truncated.
     #[error(
         "the signed file ends after {lines} lines, expected {expected}: it is cut off; try again, or pass another mirror with --mirror"
     )]
     CutOff {
         /// How many lines it has.
         lines: usize,
-        /// What should follow.
+        /// What was expected next.
         expected: &'static str,
     },
     /// The signature cannot be decoded.
     #[error("its signature is not readable: {found}")]
     Unreadable {
-        /// What it is instead.
+        /// Why it cannot be decoded.
         found: String,
     },
     /// No key of the keyring signed it.
@@ -58,13 +59,13 @@ pub enum SignatureError {
         /// Fingerprints or ids of the keys that did.
         keys: Vec<String>,
     },
-    /// The signature is of another text.
+    /// The signature does not match the text.
     #[error("the signature by {key} does not belong to this text: one of them was altered")]
     Bad {
         /// The key's fingerprint.
         key: String,
     },
-    /// The key was too old when it signed.
+    /// The key had expired when it signed.
     #[error("the key {key} had expired at {} when it signed at {}", date(*expired), date(*signed))]
     ExpiredKey {
         /// The key's fingerprint.
@@ -74,7 +75,7 @@ pub enum SignatureError {
         /// When it signed, in seconds since 1970.
         signed: i64,
     },
-    /// The signature is too old now.
+    /// The signature has expired.
     #[error("the signature by {key} expired at {} and it is {} now: the mirror has not been updated; pass another with --mirror", date(*expired), date(*now))]
     ExpiredSignature {
         /// The key's fingerprint.
@@ -84,18 +85,18 @@ pub enum SignatureError {
         /// This machine's time, in seconds since 1970.
         now: i64,
     },
-    /// The key's owner has revoked it.
+    /// The key is revoked.
     #[error("the key {key} is revoked")]
     RevokedKey {
         /// The key's fingerprint.
         key: String,
     },
-    /// The signature's hash can be forged.
+    /// The signature's hash or version is not accepted.
     #[error("the signature by {key} is made with {hash}, expected SHA-256 or stronger")]
     Weak {
         /// The key's fingerprint.
         key: String,
-        /// The hash's name.
+        /// The name of the hash, or the version.
         hash: String,
     },
     /// The signature is dated after this machine's time.
@@ -111,7 +112,7 @@ pub enum SignatureError {
 }
 
 impl SignatureError {
-    /// Whether the keys are at fault, and others may mend it.
+    /// Whether the keys are the cause, so that other keys may be accepted.
     pub fn is_of_keys(&self) -> bool {
         matches!(self, Self::UnknownKeys { .. } | Self::ExpiredKey { .. } | Self::RevokedKey { .. })
     }
@@ -124,15 +125,15 @@ const END: &str = "-----END PGP SIGNATURE-----";
 /// How far a signer's clock may be ahead of ours, in seconds.
 const CLOCK_SLACK: i64 = 3600;
 
-/// Checks a clear-signed file. One good signature by a key of the keyring is enough.
+/// Verifies a clear-signed file. One good signature by a key of the keyring is enough.
 pub fn verify(bytes: &[u8], keyring: &Keyring, now: i64) -> Result<Verified, SignatureError> {
     let (text, armor) = split(bytes)?;
     let verified = verify_text(&text, &read_signatures(armor)?, keyring, now)?;
-    // The hash was made over CRLF line ends; ours are the ones that files have.
+    // The signed text has CRLF line ends; the result has LF.
     Ok(Verified { text: verified.text.replace("\r\n", "\n"), ..verified })
 }
 
-/// Checks a file whose signature, armored or binary, is in another.
+/// Verifies a file with a detached signature, armored or binary.
 pub fn verify_detached(
     bytes: &[u8],
     signature: &[u8],
@@ -164,7 +165,7 @@ fn verify_text(text: &[u8], signatures: &[Signature], keyring: &Keyring, now: i6
     if !signers.is_empty() {
         return Ok(Verified { text: String::from_utf8_lossy(text).into_owned(), signers, signed: newest });
     }
-    // An altered text is worse news than an old key.
+    // An altered text is reported before other errors, as it is the worst of them.
     failures.sort_by_key(|error| !matches!(error, SignatureError::Bad { .. }));
     Err(failures.into_iter().next().unwrap_or(SignatureError::UnknownKeys { keys: unknown }))
 }
@@ -179,7 +180,7 @@ fn trimmed(line: &[u8]) -> &[u8] {
     &line[..end]
 }
 
-/// The text as it was hashed, and the armored signature. Nothing may stand before or after.
+/// Splits a file into the text as it was hashed and the armored signature. Nothing may be before or after them.
 fn split(file: &[u8]) -> Result<(Vec<u8>, &[u8]), SignatureError> {
     let mut lines = file.split_inclusive(|byte| *byte == b'\n').enumerate();
     let mut offset = 0;
@@ -246,7 +247,7 @@ fn split(file: &[u8]) -> Result<(Vec<u8>, &[u8]), SignatureError> {
     }
 }
 
-/// Signatures, armored or binary.
+/// Parses signatures, armored or binary.
 fn read_signatures(file: &[u8]) -> Result<Vec<Signature>, SignatureError> {
     let unreadable = |found: String| SignatureError::Unreadable { found };
     // The first octet of a packet has its high bit set (RFC 9580, 4.2): no ASCII letter does.
@@ -263,7 +264,7 @@ fn read_signatures(file: &[u8]) -> Result<Vec<Signature>, SignatureError> {
         match packet {
             Ok(Packet::Signature(signature)) => signatures.push(signature),
             Ok(other) => return Err(unreadable(format!("found a packet of another kind ({:?})", tag(&other)))),
-            // One by a future kind of key must not hide the others.
+            // A signature by a future kind of key must not hide the others.
             Err(error) => problem = Some(error.to_string()),
         }
     }
@@ -292,7 +293,7 @@ fn issuer(signature: &Signature) -> String {
     fingerprint.or_else(id).unwrap_or_else(|| "a key that is not named".into())
 }
 
-/// When the signature was made, if it is good.
+/// Verifies a signature and returns its time, in seconds since 1970.
 fn check(signature: &Signature, key: &TrustedKey, text: &[u8], now: i64) -> Result<i64, SignatureError> {
     let name = || format!("{:X}", key.fingerprint);
     if key.revoked {

@@ -19,7 +19,7 @@ fn check(file: &str, keyring: &Keyring) -> Result<Verified, SignatureError> {
     verify(file.as_bytes(), keyring, NOW)
 }
 
-/// Made once, for the tests that check many texts.
+/// Created once, for the tests that check many texts.
 fn usual() -> &'static (Signer, Keyring) {
     static USUAL: std::sync::OnceLock<(Signer, Keyring)> = std::sync::OnceLock::new();
     USUAL.get_or_init(|| (Signer::new(1), keyring_of(&Signer::new(1))))
@@ -34,7 +34,7 @@ fn gives_exactly_what_was_signed() {
             let verified = check(&file, &keyring_of(&signer)).unwrap();
             let signers = vec![signer.fingerprint(by_subkey)];
             assert_eq!(verified, Verified { text: SIGNED.into(), signers, signed: i64::from(BORN + DAY) });
-            // On the way lines may get other ends, and spaces before them: neither is signed (RFC 9580, 7.2).
+            // A transfer may change line ends and add spaces before them: neither is signed (RFC 9580, 7.2).
             let carried = file.replace("trailing\n", "trailing \t \n").replace('\n', "\r\n");
             assert_eq!(check(&carried, &keyring_of(&signer)).unwrap().text, SIGNED);
         }
@@ -73,7 +73,7 @@ fn altered_signatures_never_pass_and_never_panic() {
     for at in start..file.trim_end().len() {
         let mut altered = file.clone().into_bytes();
         altered[at] ^= 2;
-        // Unhashed hints and the armor's checksum may change; the text stays what was signed.
+        // Unhashed subpackets and the armor's checksum may change; the text is still the signed one.
         if let Ok(verified) = verify(&altered, &keyring, NOW) {
             assert_eq!(verified.text, SIGNED);
         }
@@ -149,11 +149,11 @@ fn a_key_counts_as_long_as_it_lives() {
         let (expired, signed) = (i64::from(BORN + DAY), i64::from(BORN + DAY));
         Err(SignatureError::ExpiredKey { key: signer.fingerprint(by_subkey), expired, signed })
     };
-    // It signed on the day it expired.
+    // The key expired at the time of the signature.
     let keyring = keyring_with(&signer, Terms { expires_after: DAY, ..Terms::default() });
     assert_eq!(check(&file(false), &keyring), expired(false));
     assert_eq!(check(&file(true), &keyring), expired(true));
-    // The day before was good, and stays good.
+    // A signature made before the key expired stays good.
     let keyring = keyring_with(&signer, Terms { expires_after: DAY + 1, ..Terms::default() });
     assert!(check(&file(false), &keyring).is_ok());
     let keyring = keyring_with(&signer, Terms { subkey_expires_after: DAY, ..Terms::default() });

@@ -1,16 +1,16 @@
-//! The compressed forms of an index.
+//! Decompresses package indices.
 
 use crate::packages::archive::release::FileEntry;
 use crate::packages::error::IndexError;
 use std::io::{self, BufRead, Read};
 
-/// What the largest preset of xz needs is 65 MiB.
+/// The memory limit of the xz decoder. The largest preset of xz needs 65 MiB.
 const XZ_MEMORY: u64 = 256 << 20;
 
-/// The longest distance that a zstd stream may look back, as a power of two: what `zstd` itself takes without a flag.
+/// The largest window of a zstd stream, as a power of two: the limit of `zstd` without a flag.
 const ZSTD_WINDOW: u32 = 27;
 
-/// An index whose size Release does not list in plain form. Debian's largest has 60 MB.
+/// The size limit of an index whose plain size Release does not list. Debian's largest has 60 MB.
 const LARGEST_INDEX: u64 = 1 << 30;
 
 /// How an index is compressed.
@@ -23,12 +23,12 @@ pub(super) enum Form {
     Plain,
 }
 
-/// The smallest first, with their endings. apt reads .bz2 and .lz4 as well, which no archive offers alone.
+/// The forms with their suffixes, smallest first. apt also reads .bz2 and .lz4, but no archive offers only these.
 pub(super) const FORMS: [(Form, &str); 5] =
     [(Form::Xz, ".xz"), (Form::Zstd, ".zst"), (Form::Lzma, ".lzma"), (Form::Gzip, ".gz"), (Form::Plain, "")];
 
-/// Decompresses an index. Gives at most the size that Release lists, whatever the file would decompress to. `plain` is what
-/// Release lists of the plain text; it may be missing, as the compressed file was verified.
+/// Decompresses an index. Returns at most as many bytes as Release lists, whatever the file would decompress to.
+/// `plain` is Release's entry for the plain text. It may be missing, because the compressed file was verified.
 pub(super) fn decompress(file: Box<dyn BufRead>, form: Form, plain: Option<FileEntry>) -> Result<Vec<u8>, IndexError> {
     use liblzma::stream::{CONCATENATED, Stream};
     let corrupt = |source: io::Error| IndexError::Corrupt { source };

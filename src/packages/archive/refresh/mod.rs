@@ -1,4 +1,4 @@
-//! Package indices of suites: signature, age, identity and every hash checked.
+//! Fetches the package indices of suites; verifies signature, age, suite name and every hash.
 
 mod compression;
 
@@ -21,25 +21,25 @@ use compression::{FORMS, decompress};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Cursor};
 
-/// A suite of an archive, and the components wanted of it.
+/// A suite of an archive, with the requested components.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SuiteWanted {
     /// `debian` or `debian-security`.
     pub archive: String,
-    /// `trixie`, `trixie-security` …, or with a slash at its end, a directory of a flat archive, below the archive's own:
-    /// `/`, `some/dir/`.
+    /// `trixie`, `trixie-security` …; with a trailing slash, a directory of a flat archive, relative to the archive's
+    /// root: `/`, `some/dir/`.
     pub name: String,
-    /// `main`, `contrib` …; none of a flat archive.
+    /// `main`, `contrib` …; empty for a flat archive.
     pub components: Vec<String>,
 }
 
 impl SuiteWanted {
-    /// Whether Release file and index lie in the directory of that name itself, as apt has it.
+    /// Whether the Release file and the index are in the named directory itself: apt's flat repository format.
     fn is_flat(&self) -> bool {
         self.name.ends_with('/')
     }
 
-    /// The directory of the Release file below the archive's own.
+    /// The URL of the Release file's directory in the archive.
     fn directory(&self, archive: &Url) -> Result<Url, UrlError> {
         match self.name.strip_suffix('/') {
             Some("") => Ok(archive.clone()),
@@ -49,28 +49,28 @@ impl SuiteWanted {
     }
 }
 
-/// What [`refresh`] is to fetch, and what it takes for that.
+/// The input of [`refresh`].
 #[derive(Debug)]
 pub struct RefreshRequest<'a> {
     /// The suites, in the profile's order.
     pub suites: &'a [SuiteWanted],
-    /// Debian's name: `amd64`.
+    /// Debian's name of the architecture: `amd64`.
     pub architecture: &'a str,
     /// Where the archives are.
     pub archives: &'a Archives,
-    /// The keys that may sign archives without a key of their own.
+    /// The keys that may sign archives without their own key.
     pub keyring: &'a Keyring,
-    /// Keeps indices, and the newest date seen of each suite.
+    /// Stores indices, and the newest date seen for each suite.
     pub cache: &'a Cache,
-    /// Fetches.
+    /// Fetches files.
     pub client: &'a Client,
-    /// Seconds since 1970.
+    /// The current time, in seconds since 1970.
     pub now: i64,
-    /// Off for an old snapshot: then neither Valid-Until nor Date is looked at.
+    /// Whether to check Valid-Until and Date. Off for an old snapshot.
     pub check_age: bool,
-    /// The suites as the lock has them: none may be older now.
+    /// The suites of the lock: a Release file older than in the lock is refused.
     pub locked: &'a [LockedSuite],
-    /// Whether suites may go back, behind the lock and behind what was seen before.
+    /// Whether a Release file may be older than in the lock, or than one that was seen before.
     pub allow_older: bool,
 }
 
@@ -83,24 +83,24 @@ pub struct SuiteIndex {
     pub suite: String,
     /// One of [`SuiteWanted::components`].
     pub component: String,
-    /// SHA-256 of the suite's InRelease file, or of its Release file where there is no InRelease.
+    /// SHA-256 of the suite's InRelease file, or of its Release file if there is no InRelease.
     pub inrelease_sha256: Sha256,
     /// Fingerprints of the keys whose signature was good.
     pub signed_by: Vec<String>,
-    /// Fingerprints of the archive's own keys; none where it has none.
+    /// Fingerprints of the archive's own keys; empty if it has none.
     pub key: Vec<String>,
-    /// When the archive made the suite's Release file, seconds since 1970.
+    /// The date of the suite's Release file, in seconds since 1970.
     pub date: i64,
-    /// What [`Release::automatic`] says.
+    /// As [`Release::automatic`].
     pub automatic: bool,
     /// The text of `Packages`.
     pub packages: Vec<u8>,
 }
 
-/// An InRelease of Debian's largest suite has 220 KB.
+/// The size limit of InRelease, Release and Release.gpg. InRelease of Debian's largest suite has 220 KB.
 const LARGEST_RELEASE: u64 = 16 << 20;
 
-/// Fetches and verifies the indices of all suites at once; gives them in the order asked for.
+/// Fetches and verifies the indices of all suites in parallel; returns them in the requested order.
 pub fn refresh(request: &RefreshRequest<'_>, progress: &dyn Progress) -> Result<Vec<SuiteIndex>, FetchError> {
     progress.stage(Stage::Resolve, 0, Unit::Bytes);
     let stop = Stop::default();
@@ -119,7 +119,7 @@ pub fn refresh(request: &RefreshRequest<'_>, progress: &dyn Progress) -> Result<
                 })
             })
             .collect();
-        // A panic in a thread is this program's own fault, and goes on in the caller's.
+        // A panic in a thread is a bug in this program, and continues in the calling thread.
         running
             .into_iter()
             .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
@@ -137,7 +137,7 @@ pub fn refresh(request: &RefreshRequest<'_>, progress: &dyn Progress) -> Result<
     stopped.map_or(Ok(indices), Err)
 }
 
-/// Whether a transfer ended only because another one had failed.
+/// Whether a transfer was stopped only because another one had failed.
 fn is_stop(error: &FetchError) -> bool {
     matches!(
         error,
@@ -149,7 +149,7 @@ fn is_stop(error: &FetchError) -> bool {
 /// A Release file whose signature is good.
 struct Signed {
     release: Release,
-    /// Of the file with the signature in it, where that is one.
+    /// Of InRelease, or of Release if the signature is detached.
     sha256: Sha256,
     signed_by: Vec<String>,
     key: Vec<String>,
@@ -174,7 +174,7 @@ impl Fetching<'_> {
         let base = self.suite.directory(base).map_err(fail)?;
         let signed = self.release(&base)?;
         match self.indices(&base, &signed) {
-            // The mirror may have moved between the two requests.
+            // The mirror may have been updated between the two requests.
             Err(error) if is_mismatch(&error) => {
                 let newer = self.release(&base)?;
                 if newer.sha256 == signed.sha256 {
@@ -192,7 +192,7 @@ impl Fetching<'_> {
 
     fn release(&self, base: &Url) -> Result<Signed, FetchError> {
         let suite = &self.suite.name;
-        // The keys of one archive count for no other.
+        // An archive's own keys are valid for no other archive.
         let own_key = self.request.archives.key(&self.suite.archive);
         let keyring = own_key.map_or(self.request.keyring, |key| &key.keyring);
         let url = below(base, "InRelease", suite)?;
@@ -201,7 +201,7 @@ impl Fetching<'_> {
                 let verified = inrelease::verify(&bytes, keyring, self.request.now);
                 (url.clone(), bytes, verified)
             }
-            // Only where there is none: one that is wrong is an error, and no reason to look elsewhere.
+            // The fallback is only for a missing InRelease: an invalid one is an error.
             None => {
                 let plain = below(base, "Release", suite)?;
                 let Some(bytes) = self.small_file(&plain)? else {
@@ -236,13 +236,13 @@ impl Fetching<'_> {
             Ok(release) => release,
             Err(source) => return Err(FetchError::Release { url: read, source }),
         };
-        // By the one name, so that taking InRelease away does not make an older Release new.
+        // Always under the URL of InRelease, so that without InRelease an older Release is still detected.
         self.check_not_older(&url, &release)?;
         let key = own_key.map(|key| key.keyring.sorted_fingerprints()).unwrap_or_default();
         Ok(Signed { release, sha256: sha256::of(&bytes), signed_by: verified.signers, key })
     }
 
-    /// A file of a few kilobytes, if it is there.
+    /// Fetches a file of a few kilobytes; `None` if it does not exist.
     fn small_file(&self, url: &Url) -> Result<Option<Vec<u8>>, FetchError> {
         let name = url.to_string();
         let name = name.rsplit('/').next().unwrap_or_default();
@@ -259,7 +259,8 @@ impl Fetching<'_> {
         }
     }
 
-    /// Refuses a file of yesterday, signed as it is: it would bring yesterday's holes back.
+    /// Refuses a Release file that is older than a known one, although its signature is good: it could reintroduce
+    /// fixed vulnerabilities.
     fn check_not_older(&self, url: &Url, release: &Release) -> Result<(), FetchError> {
         let (archive, suite, dated) = (&self.suite.archive, &self.suite.name, release.date);
         let older = |seen, whence| FetchError::Older { url: url.clone(), dated, seen, whence };
@@ -278,7 +279,7 @@ impl Fetching<'_> {
     fn indices(&self, base: &Url, signed: &Signed) -> Result<Vec<SuiteIndex>, FetchError> {
         let release = &signed.release;
         let (suite, architecture) = (&self.suite.name, self.request.architecture);
-        // apt takes what is listed, whatever else the file says; what it says counts where nothing is listed.
+        // apt uses the indices that are listed, whatever the other fields say. These count only if no index is listed.
         let mut architectures = vec![architecture];
         if release.may_have_architecture("all") && !release.all_is_everywhere {
             architectures.push("all");
@@ -329,7 +330,7 @@ impl Fetching<'_> {
                 packages: packages.unwrap_or_default(),
             });
         }
-        // A component without packages for this machine is empty; a suite of such components alone is a mistake.
+        // A component may lack an index for this architecture. A suite in which all components lack it is an error.
         match missing {
             Some(path) if !found => Err(self.nothing(base, release, path)),
             _ => Ok(indices),
@@ -348,7 +349,7 @@ impl Fetching<'_> {
         FetchError::NoIndex { url: base.clone(), path, others }
     }
 
-    /// The text of one `Packages` file, in the smallest form that the suite offers; `None` where it lists none.
+    /// The text of one `Packages` file, from the smallest form that the suite offers; `None` if it lists none.
     fn index(&self, base: &Url, release: &Release, component: &str, path: &str) -> Result<Option<Vec<u8>>, FetchError> {
         let suite = &self.suite.name;
         let plain = release.files.get(path).copied();
@@ -372,7 +373,7 @@ impl Fetching<'_> {
         not_there.map_or(Ok(None), Err)
     }
 
-    /// The packed index: in the cache, which knows files by their SHA-256, or in memory where Release lists none.
+    /// The compressed index: in the cache, whose keys are SHA-256 hashes, or in memory if Release lists no SHA-256.
     fn packed(
         &self,
         base: &Url,
@@ -404,7 +405,7 @@ impl Fetching<'_> {
                 self.transfer(base, release, url, path, entry, &mut part)?;
                 let resumed = part.resumed;
                 let finished = match part.finish(sha256) {
-                    // Half a file of an earlier run may be at fault.
+                    // The partial file of an earlier run may be the cause.
                     Err(CacheError::Mismatch { .. }) if resumed => {
                         let size = Size::Exactly(entry.size);
                         let again = self.request.client.fetch(url, &mut part, size, self.stop);
@@ -423,7 +424,7 @@ impl Fetching<'_> {
         Ok(Box::new(BufReader::with_capacity(256 << 10, file)))
     }
 
-    /// Fetches a listed file by its hash where the archive has it so, else by its name.
+    /// Fetches a listed file by its hash if the archive supports that; the fallback is its name.
     fn transfer(
         &self,
         base: &Url,
@@ -441,7 +442,7 @@ impl Fetching<'_> {
             let by_hash = format!("{folder}by-hash/{}/{}", entry.hash.directory(), entry.hash.digits());
             fetched = client.fetch(&below(base, &by_hash, &self.suite.name)?, sink, size, self.stop);
         }
-        // Copies of an archive often lack the files by hash.
+        // Copies of an archive often lack the `by-hash` directories.
         if let Err(HttpError::NotThere { .. }) = fetched {
             fetched = client.fetch(url, sink, size, self.stop);
         }
@@ -449,7 +450,7 @@ impl Fetching<'_> {
     }
 }
 
-/// Whether the mirror served another file than Release lists.
+/// Whether the mirror does not have the file that Release lists.
 fn is_mismatch(error: &FetchError) -> bool {
     let FetchError::Index { source, .. } = error else { return false };
     matches!(
@@ -468,7 +469,7 @@ fn below(base: &Url, path: &str, suite: &str) -> Result<Url, FetchError> {
     })
 }
 
-/// The nearest of the known names, if one is near enough to be meant.
+/// The nearest known name, if one is near enough.
 pub(in crate::packages) fn nearest(name: &str, known: Vec<String>) -> Option<String> {
     let others: Vec<&str> = known.iter().map(String::as_str).filter(|other| *other != name).collect();
     appliance_contract::nearest::nearest(name, &others).map(str::to_owned)

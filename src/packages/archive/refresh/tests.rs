@@ -45,7 +45,7 @@ fn gz(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// A suite as a mirror has it; `change` spoils the Release text before it is signed.
+/// The files of a suite on a mirror. `change` alters the Release text before it is signed.
 fn suite(name: &str, by_hash: bool, change: impl Fn(String) -> String) -> Files {
     let mut files = Files::new();
     let mut listed = String::new();
@@ -158,7 +158,7 @@ fn gives_the_indices_in_the_order_asked_for() {
     assert_eq!(server.requests().len(), 6);
     let by_hash = |request: &&applbuild_test_support::http_server::Request| request.path.contains("/by-hash/SHA256/");
     assert_eq!(server.requests().iter().filter(by_hash).count(), 2);
-    // The second time the packed indices come from the cache.
+    // The second time the compressed indices come from the cache.
     assert_eq!(machine.refresh().unwrap(), indices);
     assert_eq!(server.requests().len(), 8);
 }
@@ -330,11 +330,11 @@ fn a_suite_that_goes_back_is_refused_unless_asked_not_to() {
     assert!(said.contains("--allow-older"), "{said}");
     machine.allow_older = true;
     machine.refresh().unwrap();
-    // The newest seen stays what it was.
+    // The newest date seen is unchanged.
     machine.allow_older = false;
     assert!(machine.refresh().is_err());
 
-    // Another cache has seen nothing; the lock knows.
+    // A new cache has no dates, but the lock has one.
     machine.cache = tempfile::tempdir().unwrap();
     let locked = |archive: &str, date| LockedSuite {
         archive: archive.into(),
@@ -374,11 +374,11 @@ fn the_first_failure_ends_the_other_suites() {
     assert!(machine.said().contains("has no suite sid"), "{}", machine.said());
 }
 
-/// What a small archive is like.
+/// The properties of a small archive.
 struct Odd {
     head: &'static str,
     algorithm: &'static str,
-    /// Path below the suite's directory and content; those that begin with `-` are listed and not there.
+    /// Path below the suite's directory, and content. Files whose path begins with `-` are listed, but not served.
     files: Vec<(&'static str, Vec<u8>)>,
     inrelease: bool,
     at: &'static str,
@@ -420,7 +420,7 @@ impl Odd {
         (server, machine)
     }
 
-    /// The text of the one index.
+    /// The text of the only index.
     fn text(&self) -> String {
         let (_server, machine) = self.serve();
         let indices = machine.refresh().unwrap_or_else(|error| panic!("{}", error.with_causes()));
@@ -481,7 +481,7 @@ fn an_index_that_is_not_what_release_lists_is_refused_by_any_hash() {
     assert!(said.contains("found no SHA256 and no SHA512") && said.contains("owner must add"), "{said}");
 }
 
-/// The signed file of an archive that is served no more.
+/// The InRelease file of an archive that is no longer served.
 fn odd_release(odd: &Odd) -> Vec<u8> {
     let mut text = format!("{}{}:\n", odd.head, odd.algorithm);
     for (path, bytes) in &odd.files {
@@ -499,7 +499,7 @@ fn release_with_its_signature_apart_counts_where_there_is_no_inrelease() {
     let odd = || Odd { inrelease: false, ..Odd::new(vec![(INDEX, b"text".to_vec())]) };
     assert_eq!(odd().text(), "text");
 
-    // A wrong InRelease is an error, whatever stands beside it.
+    // An invalid InRelease is an error, even if a valid Release is next to it.
     let (server, machine) = odd().serve();
     let good = server.url("debian");
     let with = |inrelease: &'static [u8]| {
@@ -516,7 +516,7 @@ fn release_with_its_signature_apart_counts_where_there_is_no_inrelease() {
     let said = Machine { base: bad.url("debian"), ..machine }.said();
     assert!(said.contains("InRelease: it is not signed"), "{said}");
 
-    // Nor is one without a signature taken.
+    // A Release file without a signature is refused, too.
     let text = odd().head.as_bytes().to_vec();
     let unsigned = Server::start(move |request| match request.path.ends_with("/Release") {
         true => Reply::whole(&text),
@@ -564,7 +564,7 @@ fn what_release_does_not_say_is_found_by_what_it_lists() {
     ] {
         assert_eq!(Odd { head: architectures, ..Odd::new(files) }.text(), expected, "{architectures}");
     }
-    // A component that has nothing for this machine is empty, as long as another one has something.
+    // A component without an index for this architecture is empty if another component has one.
     let (_server, mut machine) = Odd { head: "Components: main contrib\n", ..Odd::new(both()) }.serve();
     machine.components = vec!["contrib".into(), "main".into()];
     assert_eq!(machine.refresh().unwrap()[0].packages, b"");

@@ -1,5 +1,5 @@
-//! The SHA-256 of packages that an archive lists by SHA-512 alone. Locks and the cache identify files by SHA-256, so the
-//! file is fetched once, verified by its signed SHA-512, and stored in the cache.
+//! The SHA-256 of packages that an archive lists with SHA-512 only. Locks and the cache identify files by SHA-256, so
+//! the file is fetched once, verified by its signed SHA-512, and stored in the cache.
 
 use super::{failed_as, full_name_of};
 use crate::cache::{Cache, CacheError, FileKind};

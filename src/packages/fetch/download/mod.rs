@@ -1,4 +1,4 @@
-//! The package files of a lock: from the cache, or from their archive into it.
+//! The package files of a lock: from the cache, or downloaded from their archive into it.
 
 mod missing_sha256;
 
@@ -20,8 +20,8 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Fetches what the cache lacks and verifies all, by size and SHA-256. Gives the files in the
-/// order of `packages`. On an error what is there already stays, and the next run goes on from it.
+/// Fetches the files that the cache lacks and verifies all files by size and SHA-256. Returns them in the order of
+/// `packages`. On an error the files fetched so far stay cached, and the next run resumes.
 pub fn download(
     packages: &[LockedPackage],
     archives: &Archives,
@@ -32,7 +32,7 @@ pub fn download(
     // An image and its tools may share packages; each is fetched once.
     let mut seen = BTreeSet::new();
     let mut order: Vec<&LockedPackage> = packages.iter().filter(|package| seen.insert(package.sha256)).collect();
-    // The largest first, so that the last one running is a small one.
+    // Largest first, so that the last transfer to finish is a small one.
     order.sort_by_key(|package| std::cmp::Reverse(package.size));
     progress.stage(Stage::Download, order.iter().map(|package| package.size).sum(), Unit::Bytes);
 
@@ -50,7 +50,7 @@ pub fn download(
             };
             match fetched {
                 Ok(Some(path)) => drop(files.lock().unpoisoned().insert(package.sha256, path)),
-                // The cache may have the same version, with other bytes.
+                // The message includes the hash: the cache may have the same version with different bytes.
                 Ok(None) => missing.lock().unpoisoned().push(named(package)),
                 Err(PackageError::Transfer(HttpError::Stopped { .. })) => return,
                 Err(source) => {
@@ -76,11 +76,11 @@ pub fn download(
     }
     cache.remove_expired(std::time::SystemTime::now());
     let files = files.lock().unpoisoned();
-    // Each digest has a file, for neither a failure nor a missing one was left.
+    // Every digest has a file: failures and missing packages returned above.
     Ok(packages.iter().filter_map(|package| files.get(&package.sha256).cloned()).collect())
 }
 
-/// Whether all of them are in the cache, as far as their sizes tell.
+/// Whether all packages are cached; checks sizes only.
 pub fn are_here(packages: &[LockedPackage], cache: &Cache) -> bool {
     packages.iter().all(|package| cache.has(FileKind::Package, package.sha256, package.size))
 }
@@ -112,12 +112,12 @@ fn cached(package: &LockedPackage, cache: &Cache, progress: &dyn Progress) -> Re
     Ok(path)
 }
 
-/// With the beginning of its hash.
+/// Name, version and the first bytes of the hash.
 fn named(package: &LockedPackage) -> String {
     format!("{} (SHA-256 {}…)", full_name(package), hex::encode(&package.sha256.as_bytes()[..6]))
 }
 
-/// A disk that loses bytes is worth knowing of.
+/// Warns, because a corrupted cache file may mean a failing disk.
 fn damaged(digest: Sha256, cache: &Cache, progress: &dyn Progress) {
     let path = cache.path(FileKind::Package, digest);
     progress.warn(&format!("{} was damaged: it had another SHA-256 than when it was kept; removed", path.display()));
@@ -156,7 +156,7 @@ fn fetch(
                 progress.detail(&format!("fetched {url}"));
                 return Ok(path);
             }
-            // What an earlier run or a proxy left may be at fault: once more, from the start.
+            // A partial file of an earlier run or a proxy's cache may be the cause: retry once, from the start.
             Err(error @ CacheError::Mismatch { .. }) if again => {
                 progress.warn(&format!("{url}: {}; fetching it again", error.with_causes()));
                 again = false;
@@ -167,7 +167,7 @@ fn fetch(
     }
 }
 
-/// Tells each octet once, however often it is fetched.
+/// Reports each byte to the progress once, even if it is fetched again.
 struct Told<'a> {
     part: &'a mut Part,
     told: u64,

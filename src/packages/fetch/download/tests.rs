@@ -40,7 +40,7 @@ fn good() -> Server {
     Server::start(|request| Reply::file(request, &content(number(request))))
 }
 
-/// Whatever is asked for is on this machine.
+/// Resolves every host name to this machine.
 #[derive(Debug, Default)]
 struct Here(AtomicU64);
 
@@ -105,7 +105,7 @@ fn gives_verified_files_in_the_order_asked_for() {
     assert_eq!(contents, [7, 3, 9, 3, 0, 1, 2].map(content));
     let sha256 = packages[0].sha256;
     assert!(files[0].ends_with(format!("packages/sha256/{}/{sha256}.deb", hex::encode(&sha256.as_bytes()[..1]))));
-    // What two asked for is fetched once, and nothing is fetched twice.
+    // A package requested twice is fetched once, and nothing is fetched twice.
     assert_eq!(server.requests().len(), 6);
     assert_eq!(machine.download(&packages).unwrap(), files);
     assert_eq!(server.requests().len(), 6);
@@ -204,7 +204,7 @@ fn another_content_is_refused_by_name_and_the_rest_is_kept() {
         assert!(said.contains(part), "{part}: {said}");
     }
     assert!(machine.place(&package(5)).exists() && !machine.place(&package(3)).exists());
-    // It may have been a passing fault: it was asked for twice.
+    // It was requested twice, because the first failure may be temporary.
     assert_eq!(server.requests().iter().filter(|request| number(request) == 3).count(), 2);
 }
 

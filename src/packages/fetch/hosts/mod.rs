@@ -1,6 +1,6 @@
-//! The addresses of hosts, looked up once for all files, and connections to them.
+//! Host addresses, looked up once for all files, and connections to them.
 //!
-//! ureq asks for the addresses of each request's host, also where it then takes a connection that is open.
+//! ureq asks for the host's addresses on every request, even if it then reuses an open connection.
 
 use crate::util::poison::Unpoisoned;
 use std::collections::HashMap;
@@ -16,12 +16,12 @@ use ureq::http::uri::{Authority, Scheme};
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{ConnectionDetails, Connector, NextTimeout, TcpConnector, Transport};
 
-/// Asks for the addresses of a host.
+/// Looks up the addresses of a host.
 pub(in crate::packages) trait LookUp: std::fmt::Debug + Send + Sync {
     fn look_up(&self, host: &str) -> io::Result<Vec<IpAddr>>;
 }
 
-/// getaddrinfo(3), which orders them as RFC 6724 says.
+/// getaddrinfo(3), which orders addresses according to RFC 6724.
 #[derive(Debug)]
 pub(in crate::packages) struct System;
 
@@ -38,21 +38,21 @@ pub(in crate::packages) struct LookUpError {
     pub source: Arc<io::Error>,
 }
 
-/// A question that was not answered by then is asked a second time, and a third, while the first waits: a resolver
-/// itself asks again after 5 s only (resolv.conf(5)) where an answer was lost.
+/// A look-up without an answer after this time is repeated, twice at most, while the earlier ones continue: if an
+/// answer is lost, the system's resolver retries only after 5 s (resolv.conf(5)).
 const ASK_AGAIN: Duration = Duration::from_secs(2);
 const MOST_QUESTIONS: usize = 3;
-/// How long an address is waited for while there are others.
+/// Connect timeout of an address while there are others to try.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// What is known of hosts; its clones share it.
+/// A cache of host addresses. Clones share it.
 #[derive(Debug, Clone)]
 pub(in crate::packages) struct Hosts {
     look_up: Arc<dyn LookUp>,
     known: Arc<Mutex<HashMap<String, Arc<Answer>>>>,
 }
 
-/// Of a look-up, once it is there.
+/// The result of a look-up, once it has finished.
 #[derive(Debug, Default)]
 struct Answer {
     addresses: Mutex<Option<Result<Vec<IpAddr>, Arc<io::Error>>>>,
@@ -64,7 +64,7 @@ impl Hosts {
         Self { look_up, known: Arc::default() }
     }
 
-    /// Asks, or waits for who asks already. A failure is told to all of these, and not kept.
+    /// Looks up the host, or waits for a look-up in progress. A failure is returned to all waiters and is not cached.
     fn addresses(&self, host: &str, timeout: Duration) -> Result<Vec<IpAddr>, LookUpError> {
         let mut first = false;
         let answer = self
@@ -92,14 +92,14 @@ impl Hosts {
         found.map_err(|source| LookUpError { host: host.to_owned(), source })
     }
 
-    /// The first answer counts, whatever it is: a host that does not exist is not asked for again.
+    /// The first answer counts, even a negative one: the look-up of a host that does not exist is not repeated.
     fn ask(&self, host: &str, timeout: Duration) -> io::Result<Vec<IpAddr>> {
         let start = Instant::now();
         let (sender, receiver) = mpsc::channel();
         let mut answer = None;
         for number in 1..=MOST_QUESTIONS {
             let (sender, look_up, host) = (sender.clone(), self.look_up.clone(), host.to_owned());
-            // Who gave up waiting has no use for an answer.
+            // The send fails if the receiver has timed out; that is harmless.
             std::thread::Builder::new().spawn(move || sender.send(look_up.look_up(&host)))?;
             let left = timeout.saturating_sub(start.elapsed());
             let wait = if number < MOST_QUESTIONS { ASK_AGAIN.min(left) } else { left };
@@ -115,7 +115,7 @@ impl Hosts {
         Ok(addresses)
     }
 
-    /// Puts the address that was reached before the others.
+    /// Moves the address that was reached to the front.
     fn prefer(&self, host: &str, reached: IpAddr) {
         if let Some(answer) = self.known.lock().unpoisoned().get(host)
             && let Some(Ok(addresses)) = &mut *answer.addresses.lock().unpoisoned()
@@ -124,7 +124,7 @@ impl Hosts {
         }
     }
 
-    /// Lets go of what was found, unless something else was found since.
+    /// Removes the cached addresses, unless a newer look-up has replaced them.
     fn forget(&self, host: &str, tried: &[SocketAddr]) {
         let mut known = self.known.lock().unpoisoned();
         let same = known.get(host).is_some_and(|answer| match &*answer.addresses.lock().unpoisoned() {
@@ -150,7 +150,7 @@ impl Resolver for Hosts {
             }
         };
         let mut resolved = self.empty();
-        // As many as there is room for.
+        // ureq's list has a capacity of 16.
         addresses.iter().take(16).for_each(|address| resolved.push(SocketAddr::new(*address, port)));
         Ok(resolved)
     }
@@ -160,7 +160,7 @@ fn host(authority: &Authority) -> String {
     authority.host().to_ascii_lowercase()
 }
 
-/// The address that stands in the place of a host's name.
+/// The IP address, if the authority has one instead of a host name.
 fn literal(authority: &Authority) -> Option<IpAddr> {
     authority.host().trim_start_matches('[').trim_end_matches(']').parse().ok()
 }

@@ -10,12 +10,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// Where the test server listens, and where nothing does.
+/// The test server's address, followed by one that refuses connections and one that never answers.
 const SERVED: &str = "127.0.0.1";
 const REFUSED: &str = "127.0.0.2";
 const SILENT: &str = "127.0.0.3";
 
-/// Answers as a test wants it, by how often it was asked before.
+/// A resolver whose answer depends on the number of earlier look-ups.
 struct Resolver<F> {
     answer: F,
     asked: AtomicUsize,
@@ -151,7 +151,7 @@ fn what_is_not_there_costs_no_connection() {
 #[test]
 fn a_silent_address_holds_up_the_next_for_a_moment_and_once() {
     let setting = setting(0, |_| Ok(vec![SILENT, SERVED]));
-    // Nobody accepts, and the queue of those who wait for it is full: the next one hears nothing.
+    // The listener never accepts and its backlog is full, so the next connection attempt gets no answer.
     let silent = (SILENT.parse::<IpAddr>().unwrap(), setting.server.port()).into();
     let _listener = TcpListener::bind(silent).unwrap();
     let mut waiting = Vec::new();
@@ -161,7 +161,7 @@ fn a_silent_address_holds_up_the_next_for_a_moment_and_once() {
     let start = Instant::now();
     setting.fetch().unwrap();
     assert!(start.elapsed() < Duration::from_secs(12), "{:?}", start.elapsed());
-    // With no connection left, the other address comes first.
+    // With no open connection left, the address that answered is tried first.
     let again = Instant::now();
     let url = Url::parse(&format!("http://mirror.invalid:{}/closing", setting.server.port())).unwrap();
     for _ in 0..2 {

@@ -1,4 +1,4 @@
-//! The transfer of a whole file, with retries that resume.
+//! Transfers whole files, with retries that resume.
 
 use super::http::{Again, Client, Failure, HttpError, Opened, SLOWEST};
 use super::url::Url;
@@ -8,16 +8,16 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// Where the bytes go; it may hold some from before.
+/// The destination of a transfer; it may already hold the start of the file.
 pub(in crate::packages) trait Sink {
     /// How many bytes it holds.
     fn position(&self) -> u64;
     fn write(&mut self, bytes: &[u8]) -> Result<(), HttpError>;
-    /// Throws away what it holds.
+    /// Discards what it holds.
     fn restart(&mut self) -> Result<(), HttpError>;
 }
 
-/// How long a file is, as far as that is known before it is read.
+/// What is known of a file's length before it is read.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::packages) enum Size {
     Exactly(u64),
@@ -58,7 +58,7 @@ impl Sink for Memory {
     }
 }
 
-/// Tells several transfers to end.
+/// Cancels several transfers.
 #[derive(Debug, Default)]
 pub(in crate::packages) struct Stop(AtomicBool);
 
@@ -71,7 +71,7 @@ impl Stop {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// False when it was set meanwhile.
+    /// Sleeps; returns false if the flag was set meanwhile.
     fn wait(&self, mut time: Duration) -> bool {
         const SLICE: Duration = Duration::from_millis(100);
         while !self.is_set() && !time.is_zero() {
@@ -83,11 +83,11 @@ impl Stop {
     }
 }
 
-/// An attempt that brought this much counts as a success for the number of repetitions.
+/// An attempt that transferred this many bytes resets the count of retries.
 const PROGRESS: u64 = 1 << 20;
 
 impl Client {
-    /// Fills `sink` from `url`, going on where it ends.
+    /// Fetches `url` into `sink`, resuming at its position.
     pub(in crate::packages) fn fetch(
         &self,
         url: &Url,
@@ -152,7 +152,7 @@ impl Client {
         let opened = self.open(url, sink.position(), validator.as_deref())?;
         *validator = opened.validator.clone();
         if opened.offset != sink.position() {
-            // The server sends all of it.
+            // The server sends the whole file instead of the requested range.
             sink.restart().map_err(never)?;
         }
         match opened.length {
@@ -193,7 +193,7 @@ impl Client {
                 return Err(never(HttpError::Size { url: url.clone(), expected: most, found }));
             }
             sink.write(&buffer[..count]).map_err(never)?;
-            // A server that sends an octet now and then keeps a read timeout quiet for ever.
+            // A read timeout alone would never end a transfer from a server that sends a byte now and then.
             let elapsed = since.elapsed();
             if elapsed > self.policy.read_timeout {
                 if u128::from(sink.position() - from) * 1000 < u128::from(SLOWEST) * elapsed.as_millis() {

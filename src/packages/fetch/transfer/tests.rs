@@ -5,7 +5,7 @@ use applbuild_test_support::http_server::{Reply, Server};
 use appliance_contract::causes::WithCauses as _;
 use std::time::Duration;
 
-/// Repeats at once.
+/// Retries without a wait.
 fn client() -> Client {
     let none = Duration::ZERO;
     Client::with_proxies(Policy { retries: 3, first_wait: none, longest_wait: none, ..Policy::default() }, None, None)
@@ -90,7 +90,7 @@ fn what_an_earlier_run_left_is_taken_up() {
     let server = Server::start(|request| Reply::file(request, &body()));
     assert_eq!(resume(&server, body()[..1000].to_vec(), exactly()).unwrap(), body());
     assert_eq!(server.requests()[0].header("range"), Some("bytes=1000-"));
-    // All of it is here: nothing is asked.
+    // The file is complete: no request is sent.
     assert_eq!(resume(&server, body(), exactly()).unwrap(), body());
     assert_eq!(server.requests().len(), 1);
 }
